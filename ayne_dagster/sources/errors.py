@@ -1,0 +1,47 @@
+"""Why a source could not give an answer. Every error a client raises is one of these; no HTTP, no parsing here.
+
+The classes follow what a caller has to do, not what went wrong on the wire.
+"""
+
+from __future__ import annotations
+
+
+class SourceError(Exception):
+    """Base of all: `str()` is one line without secrets."""
+
+
+class MalformedAnswer(SourceError):
+    """The body is not what the API promises: quarantine it and go on with the next.
+
+    Args:
+        reason: one line, for people.
+        body: the body as received (may be cut), for the quarantine.
+    """
+
+    def __init__(self, reason: str, body: bytes = b"") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.body = body
+
+
+class NotFound(SourceError):
+    """The source answered that it has no such movie (HTTP 404, or OMDb's "Error getting data.")."""
+
+
+class RequestRejected(SourceError):
+    """The source refused this one request (a 4xx that is no 401, 404 or 429): try again another day.
+
+    TMDB answered 400 to valid calls on 2025-10-24 and 2026-05-20, so this is never a tombstone.
+    """
+
+
+class SourceUnavailable(SourceError):
+    """No usable answer after all retries: time-outs, resets, 5xx, 429."""
+
+
+class QuotaExhausted(SourceError):
+    """The day's quota is used up, or the source says so: ask nothing more today."""
+
+
+class InvalidCredentials(SourceError):
+    """The key or token is missing, wrong or suspended: stop and tell the person which variable to set."""
