@@ -9,6 +9,9 @@ from __future__ import annotations
 class SourceError(Exception):
     """Base of all: `str()` is one line without secrets."""
 
+    requests: int = 1
+    """Requests that were spent on the answer, retries included."""
+
 
 class MalformedAnswer(SourceError):
     """The body is not what the API promises: quarantine it and go on with the next.

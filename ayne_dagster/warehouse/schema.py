@@ -8,10 +8,10 @@ The DDL stays within what DuckLake accepts too, except for the keys, which only 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
-from ayne_dagster.refresh.strategy import SOURCES
+from ayne_dagster.refresh.strategy import CATEGORIES, SOURCES
 
 SCHEMA_VERSION = 1
 """Written to every database; one with a newer number is refused, an older one is migrated when it is opened."""
@@ -35,9 +35,8 @@ class Table:
     description: str
     columns: tuple[Column, ...]
     key: tuple[str, ...] = ("tmdb_id",)
-    source: str | None = None
-    """The API whose answers fill the table, where there is one."""
-    upstream: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    history: bool = False
+    """Whether drifting columns go into `movie_history` too; the others always do."""
 
     @cached_property
     def column_names(self) -> tuple[str, ...]:
@@ -55,10 +54,14 @@ class Table:
         return tuple(c.name for c in self.columns if c.name not in (*self.key, "release_year", "updated_at"))
 
     @cached_property
+    def drifting(self) -> tuple[str, ...]:
+        """Content columns that drift."""
+        return tuple(c.name for c in self.columns if c.drifts)
+
+    @cached_property
     def significant(self) -> tuple[str, ...]:
         """Content columns whose change counts as a change of the movie."""
-        drifting = {c.name for c in self.columns if c.drifts}
-        return tuple(name for name in self.content if name not in drifting)
+        return tuple(name for name in self.content if name not in self.drifting)
 
     def ddl(self) -> str:
         """The CREATE TABLE statement."""
@@ -93,7 +96,6 @@ DISCOVERED_MOVIES = Table(
         Column("video", "BOOLEAN", "Not a feature film (a concert, a making-of)"),
         UPDATED_AT,
     ),
-    source="tmdb",
 )
 
 TMDB_DETAILS = Table(
@@ -137,7 +139,7 @@ TMDB_DETAILS = Table(
         Column("video", "BOOLEAN", "Not a feature film (a concert, a making-of)"),
         UPDATED_AT,
     ),
-    source="tmdb",
+    history=True,
 )
 
 OMDB_RATINGS = Table(
@@ -172,5 +174,183 @@ OMDB_RATINGS = Table(
         Column("website", "VARCHAR", "Web page"),
         UPDATED_AT,
     ),
-    source="omdb",
+    history=True,
 )
+
+ANSWER_TABLES = (DISCOVERED_MOVIES, TMDB_DETAILS, OMDB_RATINGS)
+"""Tables filled with answers, merged by key."""
+
+
+def content_hash_column(table: Table) -> str:
+    """Name of the column of `refresh_metadata` that holds the hash of a movie's significant content in a table."""
+    return f"{table.name}_hash"
+
+
+def _source_columns(source: str, title: str) -> tuple[Column, ...]:
+    return (
+        Column(f"{source}_attempted_at", "TIMESTAMP", f"Last attempt to ask {title} (UTC)"),
+        Column(f"{source}_checked_at", "TIMESTAMP", f"Last successful check at {title} (UTC)"),
+        Column(f"{source}_changed_at", "TIMESTAMP", f"Last change found at {title} (UTC)"),
+        Column(f"{source}_failures", "SMALLINT", f"Failed attempts at {title} in a row"),
+        Column(f"{source}_missing_since", "TIMESTAMP", f"First of the 404s in a row at {title} (UTC)"),
+        Column(f"{source}_tombstoned_at", "TIMESTAMP", f"When {title} was confirmed to hold it no more (UTC)"),
+    )
+
+
+REFRESH_METADATA = Table(
+    "refresh_metadata",
+    "One row a known movie: when each source was last asked, answered and changed, and what follows from it. "
+    "Narrow on purpose: every check touches it.",
+    (
+        TMDB_ID,
+        RELEASE_YEAR,
+        Column("release_date", "DATE", "Release date by the best source so far: details, else the listing"),
+        Column("imdb_id", "VARCHAR", "IMDb id, by TMDB's details"),
+        Column("first_seen_at", "TIMESTAMP", "When the movie was discovered first (UTC)"),
+        Column("last_seen_at", "TIMESTAMP", "When it was last on a discover page (UTC)"),
+        Column("unchanged_cycles", "SMALLINT", "Refresh cycles in a row without a change"),
+        Column("override", "VARCHAR", "A person's decision: freeze, thaw or force"),
+        Column("override_at", "TIMESTAMP", "When it was taken (UTC)"),
+        *(column for s in SOURCES.values() for column in _source_columns(s.name, s.title)),
+        *(
+            Column(content_hash_column(t), "BIGINT", f"Hash of the fields of {t.name} that count as a change")
+            for t in ANSWER_TABLES
+        ),
+        Column("category", "VARCHAR", "Age category at decided_at: recent, established, mature, archived"),
+        Column("fully_refreshed", "BOOLEAN", "Every source that applies has answered (at decided_at)"),
+        Column("frozen", "BOOLEAN", "No more refreshed for freshness' sake (at decided_at)"),
+        Column("decided_at", "TIMESTAMP", "When the columns before this one were last worked out (UTC)"),
+    ),
+)
+
+MOVIE_HISTORY = Table(
+    "movie_history",
+    "One row a changed field: what a source said before and after.",
+    (
+        TMDB_ID,
+        Column("source", "VARCHAR", "Table whose row changed"),
+        Column("field", "VARCHAR", "Column that changed"),
+        Column("old_value", "VARCHAR", "Value before, as JSON"),
+        Column("new_value", "VARCHAR", "Value after, as JSON"),
+        Column("changed_at", "TIMESTAMP", "When the change was seen (UTC)"),
+        Column("run_id", "VARCHAR", "Run that saw it"),
+    ),
+    key=(),
+)
+
+FETCH_LOG = Table(
+    "fetch_log",
+    "One row an attempt to ask a source about a movie. Append-only.",
+    (
+        TMDB_ID,
+        Column("source", "VARCHAR", "tmdb, omdb …"),
+        Column("fetched_at", "TIMESTAMP", "When the answer arrived (UTC)"),
+        Column("outcome", "VARCHAR", "fetched, absent, not_found, failed or quarantined"),
+        Column("changed", "BOOLEAN", "Whether a field that counts has changed"),
+        Column("requests", "INTEGER", "Requests spent, retries included"),
+        Column("reason", "VARCHAR", "What went wrong, where something did"),
+        Column("run_id", "VARCHAR", "Run that asked"),
+    ),
+    key=(),
+)
+
+QUARANTINE = Table(
+    "quarantine",
+    "One row a body that could not be used, with the reason.",
+    (
+        TMDB_ID,
+        Column("source", "VARCHAR", "tmdb, omdb …"),
+        Column("subject", "VARCHAR", "What was asked for: a movie, a listing page"),
+        Column("quarantined_at", "TIMESTAMP", "When the body arrived (UTC)"),
+        Column("reason", "VARCHAR", "Why it could not be used"),
+        Column("body", "VARCHAR", "The body, its first 64 KiB, undecodable bytes escaped"),
+        Column("run_id", "VARCHAR", "Run that asked"),
+    ),
+    key=(),
+)
+
+COLLECTION_STATUS = Table(
+    "collection_status",
+    "One row an observation: how much is collected, by source and age category.",
+    (
+        Column("observed_at", "TIMESTAMP", "When it was counted (UTC)"),
+        Column("total_movies", "BIGINT", "Movies known"),
+        Column("with_tmdb", "BIGINT", "Movies with TMDB details"),
+        Column("with_omdb", "BIGINT", "Movies with OMDb ratings"),
+        Column("fully_refreshed", "BIGINT", "Movies that every applicable source has answered for"),
+        Column("frozen", "BIGINT", "Movies no more refreshed for freshness' sake"),
+        *(Column(category, "BIGINT", f"Movies in age category {category}") for category in CATEGORIES),
+        Column("quarantined", "BIGINT", "Bodies in quarantine"),
+    ),
+    key=("observed_at",),
+)
+
+TABLES = (*ANSWER_TABLES, REFRESH_METADATA, MOVIE_HISTORY, FETCH_LOG, QUARANTINE, COLLECTION_STATUS)
+ALL_TABLES: dict[str, Table] = {table.name: table for table in TABLES}
+
+
+@dataclass(frozen=True)
+class View:
+    """A view: a SELECT under a name, with the meaning of each of its columns."""
+
+    name: str
+    description: str
+    select: str
+    columns: tuple[Column, ...]
+    origins: dict[str, tuple[str, ...]]
+    """By column: the tables that it comes from, under the same name."""
+
+    def ddl(self) -> str:
+        """The CREATE VIEW statement."""
+        return f"CREATE OR REPLACE VIEW {self.name} AS {self.select}"
+
+
+def _movies_view() -> View:
+    """The analysts' table: details where they are known, else the listing; ratings and refresh times beside them."""
+    shared = [c for c in TMDB_DETAILS.columns if c.name in DISCOVERED_MOVIES.types and c.name in TMDB_DETAILS.content]
+    details_only = [
+        c for c in TMDB_DETAILS.columns if c.name in TMDB_DETAILS.content and c not in shared and c.name != "imdb_id"
+    ]
+    ratings = [
+        OMDB_RATINGS.columns[OMDB_RATINGS.column_names.index(name)]
+        for name in ("imdb_rating", "imdb_votes", "metascore", "rotten_tomatoes_rating", "box_office", "rated", "awards")
+    ]
+    state_names = ("first_seen_at", "tmdb_checked_at", "tmdb_changed_at", "tmdb_tombstoned_at", "omdb_checked_at",
+                   "omdb_changed_at", "category", "frozen")  # fmt: skip
+    states = [REFRESH_METADATA.columns[REFRESH_METADATA.column_names.index(name)] for name in state_names]
+    lines = [
+        "m.tmdb_id",
+        "m.release_year",
+        "m.imdb_id",
+        *(
+            "m.release_date" if c.name == "release_date" else f"coalesce(d.{c.name}, l.{c.name}) AS {c.name}"
+            for c in shared
+        ),
+        *(f"d.{c.name}" for c in details_only),
+        *(f"o.{c.name}" for c in ratings),
+        *(f"m.{c.name}" for c in states),
+    ]
+    imdb_id = Column("imdb_id", "VARCHAR", "IMDb's id")
+    return View(
+        "movies",
+        "One row a movie: the table to analyse. Details where TMDB gave them, else the listing; OMDb's ratings; when "
+        "each source last confirmed it.",
+        f"""
+SELECT {", ".join(lines)}
+FROM refresh_metadata AS m
+LEFT JOIN discovered_movies AS l ON l.tmdb_id = m.tmdb_id
+LEFT JOIN tmdb_details AS d ON d.tmdb_id = m.tmdb_id
+LEFT JOIN omdb_ratings AS o ON o.tmdb_id = m.tmdb_id AND o.imdb_id = m.imdb_id""",
+        (TMDB_ID, RELEASE_YEAR, imdb_id, *shared, *details_only, *ratings, *states),
+        {
+            **{c.name: (TMDB_DETAILS.name, DISCOVERED_MOVIES.name) for c in shared},
+            **{c.name: (TMDB_DETAILS.name,) for c in details_only},
+            **{c.name: (OMDB_RATINGS.name,) for c in ratings},
+            **{c.name: (REFRESH_METADATA.name,) for c in (TMDB_ID, RELEASE_YEAR, imdb_id, *states)},
+            "release_date": (REFRESH_METADATA.name,),
+        },
+    )
+
+
+MOVIES = _movies_view()
+VIEWS = (MOVIES,)

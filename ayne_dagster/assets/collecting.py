@@ -1,0 +1,168 @@
+"""Materializing a source's answers: lease, due movies, stream, metadata, checks. Shared by the assets that fetch.
+
+Which source, table and client is theirs to say; which movie is due is decided in `refresh`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from functools import partial
+from typing import Any, TypeVar
+
+import dagster as dg
+from pydantic import Field
+
+from ayne_dagster.checks import check_results
+from ayne_dagster.collection import Fetch, SourceDown, collect_answers
+from ayne_dagster.config import load_settings
+from ayne_dagster.io_manager import MergeStream
+from ayne_dagster.partitions import PARTITION_KEYS
+from ayne_dagster.progress import Progress, watcher
+from ayne_dagster.resources import Clock, DuckDBDatabase
+from ayne_dagster.sources.errors import InvalidCredentials
+from ayne_dagster.sources.transport import Account
+from ayne_dagster.streams import Batches, Emit
+from ayne_dagster.warehouse.lease import lease
+from ayne_dagster.warehouse.merge import Answer, MergeReport, merge_answers
+from ayne_dagster.warehouse.schema import Table
+from ayne_dagster.warehouse.state import DueMovie, due_by_year, due_movies
+
+T = TypeVar("T")
+Steps = Iterator[dg.Output[Any] | dg.AssetCheckResult]
+
+
+class RefreshConfig(dg.Config):
+    """What a refresh asks for. Without config: the due movies of the run's partitions."""
+
+    tmdb_ids: list[int] = Field(default=[], description="Only these movies, as far as they are due; empty: any")
+    limit: int | None = Field(default=None, description="Movies at most; AYNE_REFRESH_LIMIT when left out")
+
+
+def fetch_due(
+    context: dg.AssetExecutionContext,
+    config: RefreshConfig,
+    *,
+    source: str,
+    table: Table,
+    database: DuckDBDatabase,
+    clock: Clock,
+    open_client: Callable[[], AbstractAsyncContextManager[Any]],
+    fetcher: Callable[[Any, Callable[[], datetime]], Fetch],
+) -> Steps:
+    """Fetch the due movies of the run's partitions from one source, and merge the answers as they arrive.
+
+    Args:
+        context: of the asset.
+        config: its config.
+        source: which source.
+        table: where the answers go.
+        database: the warehouse.
+        clock: the clock.
+        open_client: makes the source's client.
+        fetcher: turns the client into what asks for one movie.
+    """
+    with lease(database.file.path, source, context.log.info):
+        due = _pick_due(context, config, source, database, clock.now())
+        progress = Progress(total=len(due))
+        watcher().started(table.name, progress)
+        sent: list[Account] = []
+
+        async def produce(emit: Emit[Answer]) -> None:
+            if not due:
+                return
+            async with open_client() as client:
+                sent.append(client.account)
+                fetch = fetcher(client, clock.now)
+                workers = client.account.settings.max_concurrent
+                await collect_answers(due, fetch, emit, workers=workers, now=clock.now, progress=progress)
+
+        def done(report: MergeReport, seconds: float) -> None:
+            with database.file.connect() as connection:
+                left = due_by_year(connection, source, clock.now())
+            _report(context, report, progress, left, seconds)
+            requests = sum(account.requests_sent for account in sent)
+            watcher().finished(table.name, _totals(report, progress, left) | {"requests": requests})
+
+        merge = partial(merge_batch, table=table, source=source, run_id=context.run_id)
+        yield dg.Output(MergeStream(Batches(failing_clearly(produce)), merge, done))
+    yield from check_results(table, database.file, clock.now())
+
+
+def merge_batch(connection: Any, batch: list[Answer], *, table: Table, source: str, run_id: str) -> MergeReport:
+    """`merge_answers`, with the batch where a stream wants it."""
+    return merge_answers(connection, table, source, batch, run_id)
+
+
+def partitions_of(context: dg.AssetExecutionContext) -> Collection[str] | None:
+    """The release years of the run; None for all of them."""
+    keys = context.partition_keys
+    return None if len(keys) == len(PARTITION_KEYS) else keys
+
+
+def _pick_due(
+    context: dg.AssetExecutionContext, config: RefreshConfig, source: str, database: DuckDBDatabase, now: datetime
+) -> list[DueMovie]:
+    limit = load_settings().refresh_limit if config.limit is None else config.limit
+    with database.file.connect() as connection:
+        return due_movies(
+            connection, (source,), now, limit, years=partitions_of(context), ids=config.tmdb_ids or None
+        )
+
+
+def failing_clearly(
+    produce: Callable[[Emit[T]], Awaitable[None]],
+) -> Callable[[Emit[T]], Awaitable[None]]:
+    """The producer, with errors that concern the whole source as Dagster failures in a person's words."""
+
+    async def wrapped(emit: Emit[T]) -> None:
+        try:
+            await produce(emit)
+        except InvalidCredentials as error:
+            raise dg.Failure(str(error), allow_retries=False) from None
+        except SourceDown as error:
+            raise dg.Failure(f"{error}. What was fetched is kept; the rest stays due.") from None
+
+    return wrapped
+
+
+def _report(
+    context: dg.AssetExecutionContext, report: MergeReport, progress: Progress, left: dict[str, int], seconds: float
+) -> None:
+    """Metadata by partition, and one line of log."""
+    deferred: dict[str, int] = {}
+    for movie in progress.deferred:
+        deferred[movie.release_year] = deferred.get(movie.release_year, 0) + 1
+    for year in context.partition_keys:
+        counts = report.by_year.get(year)
+        if counts or deferred.get(year) or left.get(year):
+            metadata = partition_metadata(counts or {}) | {
+                "deferred": deferred.get(year, 0),
+                "due_left": left.get(year, 0),
+                "seconds": round(seconds, 3),
+            }
+            context.add_asset_metadata(metadata, partition_key=year)
+    stopped = f"; stopped: {progress.stopped_because}" if progress.stopped_because else ""
+    context.log.info(
+        f"{dict(report.total())}, {len(progress.deferred)} deferred, {sum(left.values())} due left{stopped}"
+    )
+
+
+def partition_metadata(counts: dict[str, int] | Any) -> dict[str, Any]:
+    """Counts of a merge in the words of the UI."""
+    inserted, updated, unchanged = (counts.get(kind, 0) for kind in ("inserted", "updated", "unchanged"))
+    failed = sum(counts.get(kind, 0) for kind in ("failed", "not_found", "quarantined"))
+    return {
+        "fetched": inserted + updated + unchanged,
+        "changed": inserted + updated,
+        "unchanged": unchanged,
+        "failed": failed,
+        "quarantined": counts.get("quarantined", 0),
+        "requests": counts.get("requests", 0),
+    }
+
+
+def _totals(report: MergeReport, progress: Progress, left: dict[str, int]) -> dict[str, int]:
+    totals = partition_metadata(report.total())
+    return totals | {"deferred": len(progress.deferred), "due_left": sum(left.values())}

@@ -1,0 +1,37 @@
+"""TMDB's details of the movies that are due. Asking is in `sources.tmdb`, merging in `warehouse`."""
+
+import dagster as dg
+
+from ayne_dagster.assets.collecting import RefreshConfig, Steps, fetch_due
+from ayne_dagster.assets.definition import TMDB_POOL, partitioned_options
+from ayne_dagster.assets.discovery import discovered_movies
+from ayne_dagster.checks import check_specs
+from ayne_dagster.collection import details_fetcher
+from ayne_dagster.resources import Clock, DuckDBDatabase, TMDBResource
+from ayne_dagster.warehouse.schema import TMDB_DETAILS
+
+
+@dg.asset(
+    **partitioned_options(TMDB_DETAILS, "details", {"tmdb"}),
+    deps=[discovered_movies],
+    pool=TMDB_POOL,
+    check_specs=check_specs(TMDB_DETAILS),
+)
+def tmdb_details(
+    context: dg.AssetExecutionContext,
+    config: RefreshConfig,
+    tmdb: TMDBResource,
+    database: DuckDBDatabase,
+    clock: Clock,
+) -> Steps:
+    """Fetch details, with credits, keywords, external ids and certification, one request a movie."""
+    yield from fetch_due(
+        context,
+        config,
+        source="tmdb",
+        table=TMDB_DETAILS,
+        database=database,
+        clock=clock,
+        open_client=lambda: tmdb.client(clock),
+        fetcher=details_fetcher,
+    )

@@ -1,0 +1,88 @@
+"""Movies found on TMDB's discover pages. How they are listed is in `sources.tmdb`, how they are stored in `warehouse`."""
+
+from typing import Any
+
+import dagster as dg
+import duckdb
+from pydantic import Field
+
+from ayne_dagster.assets.collecting import Steps, failing_clearly, partition_metadata
+from ayne_dagster.assets.definition import TMDB_POOL, partitioned_options
+from ayne_dagster.checks import check_results, check_specs
+from ayne_dagster.collection import Listed, date_span, discover
+from ayne_dagster.io_manager import MergeStream
+from ayne_dagster.progress import Progress, watcher
+from ayne_dagster.resources import Clock, DuckDBDatabase, TMDBResource
+from ayne_dagster.sources.transport import Account
+from ayne_dagster.streams import Batches, Emit
+from ayne_dagster.warehouse.lease import lease
+from ayne_dagster.warehouse.merge import ListedMovie, MergeReport, QuarantinedBody, merge_listing, quarantine
+from ayne_dagster.warehouse.schema import DISCOVERED_MOVIES
+
+
+class DiscoveryConfig(dg.Config):
+    """Which movies to discover in the run's release years."""
+
+    min_votes: int = Field(default=200, ge=0, description="Leave out movies with fewer votes")
+    max_pages: int | None = Field(default=None, ge=1, description="Pages of 20 movies a release year at most")
+
+
+@dg.asset(
+    **partitioned_options(DISCOVERED_MOVIES, "discovery", {"tmdb"}),
+    pool=TMDB_POOL,
+    check_specs=check_specs(DISCOVERED_MOVIES),
+)
+def discovered_movies(
+    context: dg.AssetExecutionContext,
+    config: DiscoveryConfig,
+    tmdb: TMDBResource,
+    database: DuckDBDatabase,
+    clock: Clock,
+) -> Steps:
+    """List the movies of the run's release years and note those that are new."""
+    progress = Progress()
+    watcher().started(DISCOVERED_MOVIES.name, progress)
+    span = date_span(context.partition_keys)
+    sent: list[Account] = []
+
+    async def produce(emit: Emit[Listed]) -> None:
+        if span is None:
+            return
+        async with tmdb.client(clock) as client:
+            sent.append(client.account)
+            await discover(
+                client,
+                span,
+                emit,
+                min_votes=config.min_votes,
+                max_pages=config.max_pages,
+                now=clock.now,
+                progress=progress,
+            )
+
+    def merge(connection: duckdb.DuckDBPyConnection, batch: list[Listed]) -> MergeReport:
+        report = merge_listing(connection, (i for i in batch if isinstance(i, ListedMovie)), context.run_id)
+        report.add(quarantine(connection, (i for i in batch if isinstance(i, QuarantinedBody)), context.run_id))
+        return report
+
+    def done(report: MergeReport, seconds: float) -> None:
+        requests = sum(account.requests_sent for account in sent)
+        for year, counts in report.by_year.items():
+            if year in context.partition_keys:
+                metadata = _metadata(counts) | {"seconds": round(seconds, 3)}
+                context.add_asset_metadata(metadata, partition_key=year)
+        context.log.info(f"{dict(report.total())}, {requests} requests, {progress.short_by} promised and not shown")
+        watcher().finished(DISCOVERED_MOVIES.name, _metadata(report.total()) | {"requests": requests})
+
+    with lease(database.file.path, "tmdb", context.log.info):
+        yield dg.Output(MergeStream(Batches(failing_clearly(produce)), merge, done))
+    yield from check_results(DISCOVERED_MOVIES, database.file, clock.now())
+
+
+def _metadata(counts: dict[str, int] | Any) -> dict[str, Any]:
+    metadata = partition_metadata(counts) | {"discovered": counts.get("inserted", 0)}
+    metadata["listed"] = metadata.pop("fetched")
+    metadata.pop("requests")
+    return metadata
+
+

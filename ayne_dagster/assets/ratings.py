@@ -1,0 +1,37 @@
+"""OMDb's ratings of the movies that are due and have an IMDb id. Asking is in `sources.omdb`, merging in `warehouse`."""
+
+import dagster as dg
+
+from ayne_dagster.assets.collecting import RefreshConfig, Steps, fetch_due
+from ayne_dagster.assets.definition import OMDB_POOL, partitioned_options
+from ayne_dagster.assets.details import tmdb_details
+from ayne_dagster.checks import check_specs
+from ayne_dagster.collection import ratings_fetcher
+from ayne_dagster.resources import Clock, DuckDBDatabase, OMDBResource
+from ayne_dagster.warehouse.schema import OMDB_RATINGS
+
+
+@dg.asset(
+    **partitioned_options(OMDB_RATINGS, "ratings", {"omdb"}),
+    deps=[tmdb_details],
+    pool=OMDB_POOL,
+    check_specs=check_specs(OMDB_RATINGS),
+)
+def omdb_ratings(
+    context: dg.AssetExecutionContext,
+    config: RefreshConfig,
+    omdb: OMDBResource,
+    database: DuckDBDatabase,
+    clock: Clock,
+) -> Steps:
+    """Fetch ratings and US box office by IMDb id, within the day's quota."""
+    yield from fetch_due(
+        context,
+        config,
+        source="omdb",
+        table=OMDB_RATINGS,
+        database=database,
+        clock=clock,
+        open_client=lambda: omdb.client(clock),
+        fetcher=ratings_fetcher,
+    )

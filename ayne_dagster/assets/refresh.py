@@ -1,0 +1,39 @@
+"""The refresh state of every movie: what the sensor reads. The rules are in `refresh`, the state's storage in `warehouse`."""
+
+from functools import partial
+
+import dagster as dg
+
+from ayne_dagster.assets.collecting import Steps, partitions_of
+from ayne_dagster.assets.definition import partitioned_options
+from ayne_dagster.assets.details import tmdb_details
+from ayne_dagster.assets.ratings import omdb_ratings
+from ayne_dagster.checks import check_results, check_specs
+from ayne_dagster.io_manager import TableWrite
+from ayne_dagster.progress import Progress, watcher
+from ayne_dagster.resources import Clock, DuckDBDatabase
+from ayne_dagster.warehouse.schema import REFRESH_METADATA
+from ayne_dagster.warehouse.state import derive_columns
+
+
+@dg.asset(
+    **partitioned_options(REFRESH_METADATA, "refresh", set()),
+    deps=[tmdb_details, omdb_ratings],
+    check_specs=check_specs(REFRESH_METADATA),
+)
+def refresh_metadata(context: dg.AssetExecutionContext, database: DuckDBDatabase, clock: Clock) -> Steps:
+    """Work out age category, completeness and frozen state anew; times and counts are kept with each answer."""
+    now = clock.now()
+    watcher().started(REFRESH_METADATA.name, Progress())
+
+    def done(by_year: dict[str, dict[str, int]]) -> None:
+        for year in context.partition_keys:
+            if year in by_year:
+                context.add_asset_metadata(by_year[year], partition_key=year)
+        names = ("movies", "updated", "newly_frozen", "frozen")
+        watcher().finished(
+            REFRESH_METADATA.name, {name: sum(counts[name] for counts in by_year.values()) for name in names}
+        )
+
+    yield dg.Output(TableWrite(partial(derive_columns, now=now, years=partitions_of(context)), done))
+    yield from check_results(REFRESH_METADATA, database.file, now)

@@ -1,0 +1,246 @@
+"""When things run: jobs, the due-movies sensor, schedules. What is due is decided in `refresh`; what runs, in `assets`.
+
+The sensor is a small state machine over real run records: it keeps no cursor that could run ahead of what happened.
+https://docs.dagster.io/guides/automate/sensors
+"""
+
+import hashlib
+import os
+import platform
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import dagster as dg
+
+from ayne_dagster.assets.details import tmdb_details
+from ayne_dagster.assets.discovery import discovered_movies
+from ayne_dagster.assets.marts import collection_status, movies
+from ayne_dagster.assets.ratings import omdb_ratings
+from ayne_dagster.assets.refresh import refresh_metadata
+from ayne_dagster.config import load_settings
+from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR, partition_range
+from ayne_dagster.refresh.strategy import COLLECTED
+from ayne_dagster.resources import Clock, DuckDBDatabase, OMDBResource
+from ayne_dagster.sources.ledger import LedgerError
+from ayne_dagster.warehouse.database import Database, DatabaseBusy, WarehouseError
+from ayne_dagster.warehouse.state import DueMovie, due_movies
+
+RANGE_START_TAG = "dagster/asset_partition_range_start"
+RANGE_END_TAG = "dagster/asset_partition_range_end"
+BATCH_TAG = "ayne/batch"
+ATTEMPT_TAG = "ayne/attempt"
+REASONS_TAG = "ayne/reasons"
+PROCESS_TAG = "ayne/process"
+"""Host and process of a run that a command executes itself; nobody else would notice its death."""
+
+MAX_IDS_IN_CONFIG = 2000
+"""Above this the run picks its due movies itself: longer lists make run configs that storages choke on."""
+SENSOR_WAIT_SECONDS = 5.0
+"""A tick has 60 s for everything; it would rather come again than wait for the file."""
+LONGEST_RETRY_WAIT = timedelta(hours=6)
+
+UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+discover_movies_job = dg.define_asset_job(
+    "discover_movies",
+    selection=[discovered_movies, collection_status],
+    executor_def=dg.in_process_executor,
+    description="Find new movies on TMDB's discover pages.",
+)
+refresh_movies_job = dg.define_asset_job(
+    "refresh_movies",
+    selection=[tmdb_details, omdb_ratings, refresh_metadata, movies, collection_status],
+    executor_def=dg.in_process_executor,
+    description="Fetch what is due from TMDB and OMDb, and bring the analysts' tables up to date.",
+)
+
+
+@dataclass(frozen=True)
+class RefreshBatch:
+    """The movies that one run is to refresh, and why."""
+
+    movies: Sequence[DueMovie]
+
+    @property
+    def ids(self) -> list[int]:
+        """Their TMDB ids, in the order of the strategy."""
+        return [movie.tmdb_id for movie in self.movies]
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for the same movies due for the same reasons."""
+        text = repr([(movie.tmdb_id, sorted(movie.reasons.items())) for movie in self.movies])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def reasons(self) -> str:
+        """How many are due for what reason: `tmdb: 37 never_fetched, 63 age_table; omdb: …`, well below 2 KB."""
+        parts = []
+        for source in COLLECTED:
+            counts = Counter(str(movie.reasons[source]) for movie in self.movies if source in movie.reasons)
+            due = ", ".join(f"{number} {reason}" for reason, number in counts.most_common() if reason in _DUE)
+            parts.append(f"{source}: {due or 'none due'}")
+        return "; ".join(parts)
+
+    def tags(self) -> dict[str, str]:
+        """Tags of the run: one contiguous range of release years, and what was chosen."""
+        span = partition_range({movie.release_year for movie in self.movies})
+        return range_tags(*span) | {BATCH_TAG: self.fingerprint, REASONS_TAG: self.reasons} if span else {}
+
+    def run_config(self, limit: int) -> dict[str, Any]:
+        """Run config: the chosen ids, or only the limit where they are too many to list."""
+        ids = self.ids if len(self.movies) <= MAX_IDS_IN_CONFIG else []
+        config = {"config": {"tmdb_ids": ids, "limit": limit}}
+        return {"ops": {"tmdb_details": config, "omdb_ratings": config}}
+
+
+_DUE = ("never_fetched", "age_table", "ceiling", "manual")
+
+
+def range_tags(first: str, last: str) -> dict[str, str]:
+    """Tags that make a run serve a range of partitions."""
+    return {RANGE_START_TAG: first, RANGE_END_TAG: last}
+
+
+def pick_batch(database: Database, sources: Sequence[str], now: datetime, limit: int) -> RefreshBatch:
+    """The movies for a run: those due for any of the sources, at most `limit` a source.
+
+    Args:
+        database: the warehouse.
+        sources: which sources can be asked now.
+        now: the instant (aware UTC).
+        limit: movies a run and source.
+    """
+    chosen: dict[int, DueMovie] = {}
+    with database.connect() as connection:
+        for source in sources:
+            for movie in due_movies(connection, (source,), now, limit):
+                earlier = chosen.get(movie.tmdb_id)
+                reasons: Mapping[str, Any] = {**(earlier.reasons if earlier else {}), **movie.reasons}
+                chosen[movie.tmdb_id] = DueMovie(
+                    movie.tmdb_id, movie.release_year, movie.release_date, movie.imdb_id, reasons
+                )
+    return RefreshBatch(list(chosen.values()))
+
+
+@dg.sensor(
+    name="due_movies_sensor",
+    job=refresh_movies_job,
+    minimum_interval_seconds=60,
+    description="Requests one run for the movies that are due by the refresh strategy.",
+)
+def due_movies_sensor(
+    context: dg.SensorEvaluationContext, database: DuckDBDatabase, omdb: OMDBResource, clock: Clock
+) -> dg.RunRequest | dg.SkipReason:
+    """Pick the due movies and request a run for them, unless one is under way or has just failed."""
+    close_abandoned_runs(context.instance)
+    running = context.instance.get_run_records(dg.RunsFilter(job_name="refresh_movies", statuses=UNFINISHED), limit=1)
+    if running:
+        return dg.SkipReason(f"A refresh is running already: run {running[0].dagster_run.run_id}.")
+    limit = load_settings().refresh_limit
+    file = Database(database.file.path, SENSOR_WAIT_SECONDS)
+    try:
+        if not file.path.exists():
+            return dg.SkipReason(f"There is no database at {file.path} yet: run discover_movies first.")
+        sources, exhausted = _sources_with_quota(omdb, clock)
+        batch = pick_batch(file, sources, clock.now(), limit)
+    except DatabaseBusy as error:
+        return dg.SkipReason(f"The database is busy, trying again at the next tick: {error}")
+    except (WarehouseError, LedgerError) as error:
+        return dg.SkipReason(str(error))
+    if not batch.movies:
+        return dg.SkipReason(f"Nothing is due{exhausted}.")
+    return _request(context.instance, batch, limit)
+
+
+def _sources_with_quota(omdb: OMDBResource, clock: Clock) -> tuple[list[str], str]:
+    """The sources that may be asked today, and a remark about one that may not."""
+    quota = omdb.quota(clock)
+    if quota.left == 0:
+        return [s for s in COLLECTED if s != "omdb"], f"; OMDb's {quota.cap} requests of today are used up"
+    return list(COLLECTED), ""
+
+
+def _request(instance: dg.DagsterInstance, batch: RefreshBatch, limit: int) -> dg.RunRequest | dg.SkipReason:
+    """The run request for a batch. A run key is launched once ever, so each further attempt has a number of its own."""
+    fingerprint = batch.fingerprint
+    earlier = instance.get_run_records(dg.RunsFilter(job_name="refresh_movies", tags={BATCH_TAG: fingerprint}))
+    failures = _failures_in_a_row(instance)
+    if failures:
+        wait = min(timedelta(minutes=2 ** len(failures)), LONGEST_RETRY_WAIT)
+        ended = failures[0].end_time or failures[0].update_timestamp.timestamp()
+        left = ended + wait.total_seconds() - datetime.now().astimezone().timestamp()
+        if left > 0:
+            return dg.SkipReason(
+                f"The last {len(failures)} refresh run(s) failed (run {failures[0].dagster_run.run_id}); "
+                f"trying again in {left / 60:.0f} minutes."
+            )
+    attempt = len(earlier) + 1
+    return dg.RunRequest(
+        run_key=f"{fingerprint}:{attempt}",
+        run_config=batch.run_config(limit),
+        tags=batch.tags() | {ATTEMPT_TAG: str(attempt)},
+    )
+
+
+def _failures_in_a_row(instance: dg.DagsterInstance) -> list[dg.RunRecord]:
+    """The latest refresh runs, newest first, down to the last that did not fail."""
+    failures = []
+    for record in instance.get_run_records(dg.RunsFilter(job_name="refresh_movies"), limit=10):
+        if record.dagster_run.status is not dg.DagsterRunStatus.FAILURE:
+            break
+        failures.append(record)
+    return failures
+
+
+def process_tag() -> dict[str, str]:
+    """Tag of a run that this process executes itself."""
+    return {PROCESS_TAG: f"{platform.node()}:{os.getpid()}"}
+
+
+def close_abandoned_runs(instance: dg.DagsterInstance) -> list[str]:
+    """Report runs as failed whose command was killed, and free the pool slots they held; returns their ids.
+
+    Dagster watches the runs that it launches, not those that a command executes itself: a `kill -9` would leave the run
+    "started" for ever, its slot taken, and the sensor waiting for it.
+    """
+    closed = []
+    for record in instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED)):
+        run = record.dagster_run
+        host, _, process = run.tags.get(PROCESS_TAG, "").rpartition(":")
+        if host == platform.node() and (int(process) == os.getpid() or not _is_alive(int(process))):
+            instance.report_run_failed(run, f"Process {process}, which executed this run, is gone.")
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+            closed.append(run.run_id)
+    return closed
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+@dg.schedule(
+    name="discovery_schedule",
+    job=discover_movies_job,
+    cron_schedule="0 5 * * *",
+    execution_timezone="UTC",
+    description="Looks for new movies of all release years, daily.",
+)
+def discovery_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """One run for all release years."""
+    return dg.RunRequest(tags=range_tags(str(FIRST_YEAR), str(LAST_YEAR)))

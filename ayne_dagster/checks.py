@@ -1,0 +1,77 @@
+"""Asset checks and freshness policies, applied to all assets in one place. The counting itself is in the warehouse.
+
+The checks are declared on the assets and reported by them (`check_specs`): a check of its own would be a step of its
+own. Dagster's freshness policies see only an asset's latest materialization, of whatever partition; how fresh the
+movies really are is told by `no_overdue_movies`.
+
+https://docs.dagster.io/guides/test/asset-checks
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import dagster as dg
+
+from ayne_dagster.warehouse.database import Database
+from ayne_dagster.warehouse.schema import REFRESH_METADATA, Table
+from ayne_dagster.warehouse.statistics import duplicate_keys, misplaced_rows, orphans, overdue_by_category
+
+_COUNTED = {
+    "keys_are_unique": (duplicate_keys, "No movie stands in the table twice."),
+    "years_match_partitions": (misplaced_rows, "Every row is in the partition of its movie's release year."),
+    "no_orphans": (orphans, "Every row belongs to a known movie."),
+}
+OVERDUE = "no_overdue_movies"
+
+FRESHNESS = {
+    "discovered_movies": timedelta(days=2),
+    "tmdb_details": timedelta(days=2),
+    "omdb_ratings": timedelta(days=2),
+    "refresh_metadata": timedelta(days=2),
+    "movies": timedelta(days=2),
+    "collection_status": timedelta(days=2),
+}
+"""An asset fails its freshness policy when it has not been materialized for this long, and warns at half of it."""
+
+
+def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
+    """The checks that an asset with this table declares."""
+    specs = [
+        dg.AssetCheckSpec(name, asset=table.name, description=description)
+        for name, (_, description) in _COUNTED.items()
+        if not (table is REFRESH_METADATA and name == "no_orphans")
+    ]
+    if table is REFRESH_METADATA:
+        description = "No movie is due for a source that is collected; counted by age category."
+        specs.append(dg.AssetCheckSpec(OVERDUE, asset=table.name, description=description))
+    return specs
+
+
+def check_results(table: Table, database: Database, now: datetime) -> Iterator[dg.AssetCheckResult]:
+    """Results of the checks that `check_specs` declares, counted now."""
+    with database.connect() as connection:
+        for spec in check_specs(table):
+            if spec.name == OVERDUE:
+                overdue = overdue_by_category(connection, now)
+                yield dg.AssetCheckResult(
+                    check_name=OVERDUE,
+                    passed=not any(overdue.values()),
+                    severity=dg.AssetCheckSeverity.WARN,
+                    metadata={"overdue": sum(overdue.values()), **overdue},
+                )
+            else:
+                rows = _COUNTED[spec.name][0](connection, table)
+                yield dg.AssetCheckResult(check_name=spec.name, passed=rows == 0, metadata={"rows": rows})
+
+
+def with_freshness_policies(assets: list[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
+    """The assets, each with its freshness policy."""
+
+    def with_policy(spec: dg.AssetSpec) -> dg.AssetSpec:
+        window = FRESHNESS[spec.key.path[-1]]
+        policy = dg.FreshnessPolicy.time_window(fail_window=window, warn_window=window / 2)
+        return spec.replace_attributes(freshness_policy=policy)
+
+    return [asset.map_asset_specs(with_policy) for asset in assets]

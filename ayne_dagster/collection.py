@@ -1,0 +1,229 @@
+"""From due movies to answers: the one place where a source's errors become outcomes. No Dagster, no storage.
+
+What stops a collection, and what only one movie, is decided here (DESIGN, "Invariants" 5 to 7).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from datetime import date, datetime
+
+from ayne_dagster.partitions import UNKNOWN_YEAR
+from ayne_dagster.progress import Progress
+from ayne_dagster.refresh.outcome import Outcome
+from ayne_dagster.sources.errors import (
+    InvalidCredentials,
+    MalformedAnswer,
+    NotFound,
+    QuotaExhausted,
+    RequestRejected,
+    SourceError,
+    SourceUnavailable,
+)
+from ayne_dagster.sources.json_body import validate
+from ayne_dagster.sources.omdb.client import AsyncOMDBClient
+from ayne_dagster.sources.omdb.normalize import ratings_row
+from ayne_dagster.sources.tmdb.client import AsyncTMDBClient, ListedPage
+from ayne_dagster.sources.tmdb.models import DiscoverItem
+from ayne_dagster.sources.tmdb.normalize import details_row, discovered_row
+from ayne_dagster.streams import Emit
+from ayne_dagster.warehouse.merge import Answer, ListedMovie, QuarantinedBody
+from ayne_dagster.warehouse.state import DueMovie
+
+Clock = Callable[[], datetime]
+Fetch = Callable[[DueMovie], Awaitable[Answer]]
+Listed = ListedMovie | QuarantinedBody
+
+OUTAGE_AFTER = 10
+"""So many movies in a row without a usable answer mean that the source is down, not that the movies are at fault."""
+
+
+class SourceDown(SourceError):
+    """The source gives no usable answers at all; what had not been asked is left for a later run."""
+
+
+def details_fetcher(client: AsyncTMDBClient, now: Clock) -> Fetch:
+    """Asks TMDB for a movie's details."""
+
+    async def fetch(due: DueMovie) -> Answer:
+        try:
+            movie, requests = await client.fetch_details(due.tmdb_id)
+            row = details_row(movie)
+        except NotFound as error:
+            return _without_row(due, Outcome.NOT_FOUND, now(), error)
+        except MalformedAnswer as error:
+            return _without_row(due, Outcome.QUARANTINED, now(), error)
+        except RequestRejected as error:
+            return _without_row(due, Outcome.FAILED, now(), error)
+        return Answer(due.tmdb_id, Outcome.FETCHED, now(), row, due.release_year, requests)
+
+    return fetch
+
+
+def ratings_fetcher(client: AsyncOMDBClient, now: Clock) -> Fetch:
+    """Asks OMDb for a movie's ratings, by its IMDb id."""
+
+    async def fetch(due: DueMovie) -> Answer:
+        try:
+            movie, requests = await client.fetch_movie(due.imdb_id or "")
+            row = ratings_row(movie, due.tmdb_id, due.release_year)
+        except NotFound as error:
+            return _without_row(due, Outcome.ABSENT, now(), error)
+        except MalformedAnswer as error:
+            return _without_row(due, Outcome.QUARANTINED, now(), error)
+        except RequestRejected as error:
+            return _without_row(due, Outcome.FAILED, now(), error)
+        # The id as it was asked for: OMDb pads differently, and a row belongs to the id that TMDB gave.
+        return Answer(due.tmdb_id, Outcome.FETCHED, now(), row | {"imdb_id": due.imdb_id}, due.release_year, requests)
+
+    return fetch
+
+
+def _without_row(due: DueMovie, outcome: Outcome, at: datetime, error: SourceError) -> Answer:
+    body = error.body if isinstance(error, MalformedAnswer) else b""
+    return Answer(due.tmdb_id, outcome, at, None, due.release_year, error.requests, str(error), body)
+
+
+async def collect_answers(
+    due: Sequence[DueMovie], fetch: Fetch, emit: Emit[Answer], *, workers: int, now: Clock, progress: Progress
+) -> None:
+    """Ask for each due movie, a number of them at a time, and emit the answers as they arrive.
+
+    The end of the quota ends the collection well: the rest is deferred. A source that is down ends it with an error;
+    the movies that met the outage are not blamed for it.
+
+    Raises:
+        InvalidCredentials: the key is not accepted; nothing more was asked.
+        SourceDown: the source gives no usable answers.
+    """
+    progress.total = len(due)
+    await _Collection(due, fetch, emit, now, progress).run(workers)
+
+
+class _Collection:
+    """The shared state of the workers of one `collect_answers`."""
+
+    def __init__(
+        self, due: Sequence[DueMovie], fetch: Fetch, emit: Emit[Answer], now: Clock, progress: Progress
+    ) -> None:
+        self._waiting = iter(due)
+        self._fetch = fetch
+        self._emit = emit
+        self._now = now
+        self._progress = progress
+        self._stop: SourceError | None = None
+        self._suspects: list[tuple[DueMovie, Answer]] = []
+        self._answered = False
+
+    async def run(self, workers: int) -> None:
+        tasks = [asyncio.create_task(self._work()) for _ in range(min(workers, self._progress.total))]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+        self._progress.deferred.extend(self._waiting)
+        if self._answered and self._stop is None:
+            await self._blame_suspects()
+        self._progress.deferred.extend(movie for movie, _ in self._suspects)
+        if self._suspects and self._stop is None:
+            self._stop = SourceDown(self._suspects[-1][1].reason)
+        if self._stop is not None:
+            self._progress.stopped_because = str(self._stop)
+            if not isinstance(self._stop, QuotaExhausted):
+                raise self._stop
+
+    async def _work(self) -> None:
+        for movie in self._waiting:
+            if self._stop is not None:
+                self._progress.deferred.append(movie)
+                return
+            try:
+                answer = await self._fetch(movie)
+            except SourceUnavailable as error:
+                self._suspect(movie, error)
+                continue
+            except (QuotaExhausted, InvalidCredentials) as error:
+                self._progress.deferred.append(movie)
+                self._stop = self._stop or error
+                return
+            self._answered = True
+            await self._blame_suspects()
+            await self._done(answer)
+
+    def _suspect(self, movie: DueMovie, error: SourceUnavailable) -> None:
+        """Hold a failure back until another movie's answer shows that the source is up."""
+        self._suspects.append((movie, _without_row(movie, Outcome.FAILED, self._now(), error)))
+        if len(self._suspects) >= OUTAGE_AFTER and self._stop is None:
+            self._stop = SourceDown(f"{error}; {len(self._suspects)} movies in a row, so the source counts as down")
+
+    async def _blame_suspects(self) -> None:
+        suspects, self._suspects = self._suspects, []
+        for _, answer in suspects:
+            await self._done(answer)
+
+    async def _done(self, answer: Answer) -> None:
+        self._progress.done += 1
+        await self._emit(answer)
+
+
+def date_span(years: Sequence[str]) -> tuple[date, date] | None:
+    """First and last release date of partitions; None where there are only undated movies."""
+    numbers = [int(year) for year in years if year != UNKNOWN_YEAR]
+    return (date(min(numbers), 1, 1), date(max(numbers), 12, 31)) if numbers else None
+
+
+async def discover(
+    client: AsyncTMDBClient,
+    span: tuple[date, date],
+    emit: Emit[Listed],
+    *,
+    min_votes: int,
+    max_pages: int | None,
+    now: Clock,
+    progress: Progress,
+) -> None:
+    """List the movies released in a span of dates, and emit each once.
+
+    A page or row that cannot be used is emitted as a quarantined body; the others go on.
+
+    Raises:
+        InvalidCredentials: the key is not accepted.
+        SourceDown: no page at all could be had.
+    """
+    seen: set[int] = set()
+    failed: list[ListedPage] = []
+    windows: dict[str, int] = {}
+    async for page in client.discover_movies(*span, min_votes=min_votes, max_pages=max_pages):
+        windows[str(page.window)] = page.total_results
+        progress.total = sum(windows.values())
+        if page.error is not None:
+            failed.append(page)
+            await emit(_quarantined_page(page, page.error, now()))
+        for listed in _listed(page, now()):
+            if isinstance(listed, ListedMovie):
+                if listed.tmdb_id in seen:
+                    continue
+                seen.add(listed.tmdb_id)
+                progress.done += 1
+            await emit(listed)
+    progress.short_by = max(0, progress.total - len(seen)) if max_pages is None else 0
+    if failed and not seen:
+        raise SourceDown(str(failed[-1].error))
+
+
+def _listed(page: ListedPage, at: datetime) -> Iterator[Listed]:
+    for position, raw in enumerate(page.items):
+        try:
+            row = discovered_row(validate(DiscoverItem, raw))
+        except MalformedAnswer as error:
+            subject = f"discover {page.window}, page {page.page}, row {position + 1}"
+            yield QuarantinedBody("tmdb", subject, at, str(error), error.body or repr(raw).encode("utf-8", "replace"))
+            continue
+        yield ListedMovie(int(str(row["tmdb_id"])), at, row, str(row["release_year"]))
+
+
+def _quarantined_page(page: ListedPage, error: SourceError, at: datetime) -> QuarantinedBody:
+    body = error.body if isinstance(error, MalformedAnswer) else b""
+    return QuarantinedBody("tmdb", f"discover {page.window}, page {page.page}", at, str(error), body)

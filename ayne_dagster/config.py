@@ -1,0 +1,147 @@
+"""Every setting: its environment variable, default, unit and check, in one place. Nothing here acts on a setting.
+
+A `.env` file in the working directory is read too; the environment wins over it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+
+
+class SettingsError(ValueError):
+    """A setting is missing or wrong: one line that names the variable and says what to do."""
+
+
+@dataclass(frozen=True)
+class ApiSettings:
+    """How to talk to one API."""
+
+    base_url: str
+    requests_per_second: float
+    """Sustained rate; 0: no pace."""
+    burst: int
+    """Size of the token bucket."""
+    max_concurrent: int
+    """Connections."""
+    daily_quota: int = 0
+    """Requests a UTC day; 0: no limit."""
+
+
+TMDB_DEFAULTS = ApiSettings("https://api.themoviedb.org/3", 4.0, 40, 10)
+OMDB_DEFAULTS = ApiSettings("https://www.omdbapi.com/", 2.0, 40, 5, daily_quota=1000)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings of a process. Keys never show in `repr`."""
+
+    database: Path = Path("data/ayne.duckdb")
+    refresh_limit: int = 100
+    """Movies a run and source."""
+    tmdb: ApiSettings = TMDB_DEFAULTS
+    omdb: ApiSettings = OMDB_DEFAULTS
+    tmdb_api_key: str | None = field(default=None, repr=False)
+    tmdb_read_token: str | None = field(default=None, repr=False)
+    omdb_api_key: str | None = field(default=None, repr=False)
+    clock_offset: timedelta = timedelta(0)
+    """How far the platform's clock is turned, for demonstrations and tests."""
+
+    @property
+    def ledger(self) -> Path:
+        """The request ledger, beside the database."""
+        return self.database.with_suffix(".ledger.sqlite")
+
+    def now(self) -> datetime:
+        """The present instant (aware UTC), as the turned clock shows it."""
+        return datetime.now(UTC) + self.clock_offset
+
+    def require_keys(self) -> None:
+        """Check that the keys for a collection are there.
+
+        Raises:
+            SettingsError: one is missing.
+        """
+        if not (self.tmdb_read_token or self.tmdb_api_key):
+            raise SettingsError(
+                "No TMDB key: set TMDB_READ_TOKEN (or TMDB_API_KEY), free at themoviedb.org/settings/api, "
+                "in the environment or in .env. `ayne demo` needs no keys."
+            )
+        if not self.omdb_api_key:
+            raise SettingsError(
+                "No OMDb key: set OMDB_API_KEY, free at omdbapi.com/apikey.aspx, in the environment or in .env. "
+                "`ayne demo` needs no keys."
+            )
+
+
+def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from the environment, and from `.env` in the working directory.
+
+    Args:
+        environment: read from this mapping alone instead.
+
+    Raises:
+        SettingsError: a value cannot be used.
+    """
+    if environment is None:
+        from_file = {k: v for k, v in dotenv_values(".env").items() if v is not None}
+        environment = {**from_file, **os.environ}
+    read = _Reader(environment)
+    return Settings(
+        database=Path(read.text("AYNE_DATABASE") or "data/ayne.duckdb"),
+        refresh_limit=read.whole("AYNE_REFRESH_LIMIT", 100),
+        tmdb=read.api("TMDB", TMDB_DEFAULTS),
+        omdb=read.api("OMDB", OMDB_DEFAULTS),
+        tmdb_api_key=read.text("TMDB_API_KEY"),
+        tmdb_read_token=read.text("TMDB_READ_TOKEN"),
+        omdb_api_key=read.text("OMDB_API_KEY"),
+        clock_offset=timedelta(days=read.number("AYNE_CLOCK_OFFSET_DAYS", 0.0, minimum=None)),
+    )
+
+
+class _Reader:
+    """Reads and checks values; each error names its variable."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+
+    def text(self, name: str) -> str | None:
+        return self._environment.get(name, "").strip() or None
+
+    def number(self, name: str, default: float, minimum: float | None = 0.0) -> float:
+        return self._parsed(name, default, float, minimum, "a number")
+
+    def whole(self, name: str, default: int, minimum: int = 0) -> int:
+        return int(self._parsed(name, default, int, minimum, "a whole number"))
+
+    def api(self, prefix: str, defaults: ApiSettings) -> ApiSettings:
+        base_url = self.text(f"AYNE_{prefix}_BASE_URL") or defaults.base_url
+        if urlsplit(base_url).scheme not in ("http", "https") or not urlsplit(base_url).netloc:
+            raise SettingsError(f"AYNE_{prefix}_BASE_URL is {base_url!r}: it must be an http(s) address.")
+        return ApiSettings(
+            base_url=base_url,
+            requests_per_second=self.number(f"AYNE_{prefix}_REQUESTS_PER_SECOND", defaults.requests_per_second),
+            burst=self.whole(f"AYNE_{prefix}_BURST", defaults.burst, minimum=1),
+            max_concurrent=self.whole(f"AYNE_{prefix}_MAX_CONCURRENT", defaults.max_concurrent, minimum=1),
+            daily_quota=self.whole(f"AYNE_{prefix}_DAILY_QUOTA", defaults.daily_quota),
+        )
+
+    def _parsed(
+        self, name: str, default: float, parse: Callable[[str], float], minimum: float | None, what: str
+    ) -> float:
+        raw = self.text(name)
+        if raw is None:
+            return default
+        try:
+            value = parse(raw)
+        except ValueError:
+            raise SettingsError(f"{name} is {raw!r}: it must be {what}.") from None
+        if value != value or value in (float("inf"), float("-inf")) or (minimum is not None and value < minimum):
+            raise SettingsError(f"{name} is {raw!r}: it must be {what} of at least {minimum:g}.")
+        return value

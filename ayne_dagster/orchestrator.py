@@ -1,0 +1,221 @@
+"""The platform from Python: materializes the same assets in this process and records the runs in the Dagster instance.
+
+No collecting of its own: what a run does is in `assets`, and the command line is a thin face of this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+import dagster as dg
+
+from ayne_dagster.automation import close_abandoned_runs, pick_batch, process_tag, range_tags
+from ayne_dagster.config import Settings, load_settings
+from ayne_dagster.definitions import build_defs
+from ayne_dagster.instance import open_instance
+from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR
+from ayne_dagster.progress import Progress, Watcher, watched_by
+from ayne_dagster.refresh.strategy import COLLECTED
+from ayne_dagster.warehouse.client import DuckDBClient
+from ayne_dagster.warehouse.database import Database
+from ayne_dagster.warehouse.state import due_counts
+
+
+class CollectionFailed(RuntimeError):
+    """A run failed; `str()` is the reason in one line. What had been fetched is kept."""
+
+    def __init__(self, reason: str, result: CollectionResult) -> None:
+        super().__init__(reason)
+        self.result = result
+
+
+@dataclass(frozen=True)
+class DiscoveryPlan:
+    """Which movies to look for."""
+
+    start_year: int = FIRST_YEAR
+    end_year: int = LAST_YEAR
+    max_pages: int | None = None
+    min_votes: int = 200
+
+
+@dataclass
+class CollectionResult:
+    """What a collection did: the numbers of `ayne collect --json`."""
+
+    discovered: int = 0
+    """Movies that were not known before."""
+    tmdb_updated: int = 0
+    """Movies whose details were fetched and stored or confirmed."""
+    omdb_updated: int = 0
+    box_office_updated: int = 0
+    frozen: int = 0
+    """Movies that froze in this collection."""
+    failed: int = 0
+    deferred: int = 0
+    due_remaining: int = 0
+    requests: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COLLECTED, 0))
+    seconds: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """The numbers by name."""
+        return asdict(self)
+
+
+class _Counting:
+    """Adds up what the steps of a collection report, and passes it on to who shows it."""
+
+    def __init__(self, result: CollectionResult, shown_by: Watcher | None) -> None:
+        self._result = result
+        self._shown_by = shown_by
+
+    def started(self, step: str, progress: Progress) -> None:
+        if self._shown_by is not None:
+            self._shown_by.started(step, progress)
+
+    def finished(self, step: str, counts: Mapping[str, int]) -> None:
+        result = self._result
+        result.failed += counts.get("failed", 0)
+        result.deferred += counts.get("deferred", 0)
+        if step == "discovered_movies":
+            result.discovered += counts["discovered"]
+            result.requests["tmdb"] += counts["requests"]
+        elif step == "tmdb_details":
+            result.tmdb_updated += counts["fetched"]
+            result.requests["tmdb"] += counts["requests"]
+        elif step == "omdb_ratings":
+            result.omdb_updated += counts["fetched"]
+            result.requests["omdb"] += counts["requests"]
+        elif step == "refresh_metadata":
+            result.frozen += counts["newly_frozen"]
+        if self._shown_by is not None:
+            self._shown_by.finished(step, counts)
+
+
+class DataCollectionOrchestrator:
+    """Runs collections.
+
+    Args:
+        db: the warehouse to collect into; `AYNE_DATABASE` when left out.
+        settings: everything else; the environment when left out.
+        watcher: follows the steps, to show progress.
+
+    Example:
+        >>> db = DuckDBClient()  # doctest: +SKIP
+        >>> await DataCollectionOrchestrator(db).run_full_collection(discover_start_year=2020)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        db: DuckDBClient | None = None,
+        *,
+        settings: Settings | None = None,
+        watcher: Watcher | None = None,
+    ) -> None:
+        settings = settings or load_settings()
+        self.settings = replace(settings, database=db.database.path) if db is not None else settings
+        self._watcher = watcher
+
+    async def run_full_collection(
+        self,
+        *,
+        discover_start_year: int | None = None,
+        discover_end_year: int | None = None,
+        refresh_limit: int | None = None,
+        max_pages: int | None = None,
+        min_votes: int = 200,
+    ) -> dict[str, Any]:
+        """Discover, then refresh what is due.
+
+        Returns:
+            The numbers of `ayne collect --json`.
+
+        Raises:
+            CollectionFailed: a run failed.
+            SettingsError: a key is missing.
+        """
+        plan = DiscoveryPlan(
+            discover_start_year or FIRST_YEAR, discover_end_year or LAST_YEAR, max_pages, min_votes
+        )
+        result = await asyncio.to_thread(self.collect, plan, refresh_limit=refresh_limit)
+        return result.as_dict()
+
+    def collect(self, discovery: DiscoveryPlan | None, *, refresh_limit: int | None = None) -> CollectionResult:
+        """Discover (unless the plan is None), then refresh what is due; blocking.
+
+        Raises:
+            CollectionFailed: a run failed.
+            SettingsError: a key is missing.
+            WarehouseError: the database cannot be used.
+        """
+        self.settings.require_keys()
+        started = time.monotonic()
+        limit = self.settings.refresh_limit if refresh_limit is None else refresh_limit
+        result = CollectionResult()
+        database = Database(self.settings.database)
+        with database.connect():
+            pass  # an unusable file should fail before anything is asked
+        try:
+            if discovery is not None:
+                self._discover(discovery, result)
+            batch = pick_batch(database, COLLECTED, self.now(), limit)
+            if batch.movies:
+                self._run("refresh_movies", batch.tags(), batch.run_config(limit), result)
+        finally:
+            with database.connect() as connection:
+                result.due_remaining = due_counts(connection, COLLECTED, self.now())["any_source"]
+            result.seconds = round(time.monotonic() - started, 3)
+        return result
+
+    def now(self) -> datetime:
+        """What time the platform's clock shows."""
+        return self.settings.now()
+
+    def _discover(self, plan: DiscoveryPlan, result: CollectionResult) -> None:
+        config = {"min_votes": plan.min_votes, "max_pages": plan.max_pages}
+        self._run(
+            "discover_movies",
+            range_tags(str(plan.start_year), str(plan.end_year)),
+            {"ops": {"discovered_movies": {"config": config}}},
+            result,
+        )
+
+    def _run(
+        self, job_name: str, tags: Mapping[str, str], run_config: Mapping[str, Any], result: CollectionResult
+    ) -> None:
+        """Execute a job in this process, recorded in the instance.
+
+        Raises:
+            CollectionFailed: it failed.
+        """
+        job = build_defs(self.settings).resolve_job_def(job_name)
+        quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+        with open_instance(self.settings) as instance, watched_by(_Counting(result, self._watcher)):
+            close_abandoned_runs(instance)
+            outcome = job.execute_in_process(
+                run_config={**run_config, **quiet},
+                instance=instance,
+                tags={**tags, **process_tag()},
+                raise_on_error=False,
+            )
+        if not outcome.success:
+            raise CollectionFailed(_reason(outcome), result)
+
+
+def _reason(outcome: dg.ExecuteInProcessResult) -> str:
+    """Why a run failed, in the words of the step that did."""
+    for event in outcome.all_events:
+        if event.is_step_failure:
+            data = event.step_failure_data
+            if data.user_failure_data and data.user_failure_data.description:
+                return data.user_failure_data.description
+            error = data.error
+            while error is not None and error.cause is not None:
+                error = error.cause
+            return f"{event.step_key} failed: {error.message.strip() if error else event.message}"
+    return "The run failed before its first step; its log in the Dagster UI says more."

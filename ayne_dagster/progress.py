@@ -1,0 +1,64 @@
+"""How a collection goes on, for whoever wants to show or count it. Shows nothing itself.
+
+A command watches the assets that it materializes in its own process: `with watched_by(watcher): …`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from ayne_dagster.warehouse.state import DueMovie
+
+
+@dataclass
+class Progress:
+    """How one collection goes on; written by the collection alone."""
+
+    total: int = 0
+    done: int = 0
+    deferred: list[DueMovie] = field(default_factory=list)
+    """Due movies not asked for: the quota ended, or the source went down."""
+    stopped_because: str | None = None
+    short_by: int = 0
+    """Movies that a listing promised and did not show."""
+
+
+class Watcher(Protocol):
+    """Somebody who follows the steps of a run."""
+
+    def started(self, step: str, progress: Progress) -> None:
+        """A step begins; `progress` changes while it goes on."""
+
+    def finished(self, step: str, counts: Mapping[str, int]) -> None:
+        """A step has ended, with these counts."""
+
+
+class _Nobody:
+    def started(self, step: str, progress: Progress) -> None:
+        pass
+
+    def finished(self, step: str, counts: Mapping[str, int]) -> None:
+        pass
+
+
+_watcher: ContextVar[Watcher] = ContextVar("watcher", default=_Nobody())  # noqa: B039 -- it has no state
+
+
+def watcher() -> Watcher:
+    """Who follows the present run."""
+    return _watcher.get()
+
+
+@contextmanager
+def watched_by(somebody: Watcher) -> Iterator[None]:
+    """Let somebody follow all steps that run within the block, in this thread."""
+    token = _watcher.set(somebody)
+    try:
+        yield
+    finally:
+        _watcher.reset(token)

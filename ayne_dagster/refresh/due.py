@@ -1,0 +1,120 @@
+"""The rules of `strategy.py` as SQL over `refresh_metadata`, generated from the same table. No connection, no I/O.
+
+Every expression takes the instant as the parameter `$now` (TIMESTAMP, UTC) and yields exactly what `decide` does;
+identifiers come from the code, never from data.
+"""
+
+from __future__ import annotations
+
+from ayne_dagster.refresh.strategy import (
+    AGE_TABLE,
+    BACKOFF_MAX_DAYS,
+    COLLECTED,
+    FREEZE_AFTER_CYCLES,
+    FREEZE_CATEGORY,
+    SOURCES,
+    Override,
+    Reason,
+)
+
+AGE = "coalesce(CAST($now AS DATE) - release_date, 0)"
+"""Days since release; 0 for an unknown date."""
+
+
+def _by_age(values: list[str]) -> str:
+    """A CASE over the age bands, with one SQL value a band."""
+    cases = [
+        f"WHEN {AGE} <= {band.up_to_days} THEN {value}"
+        for band, value in zip(AGE_TABLE, values, strict=True)
+        if band.up_to_days is not None
+    ]
+    return f"CASE {' '.join(cases)} ELSE {values[-1]} END"
+
+
+def category_sql() -> str:
+    """The age category: recent, established, mature or archived."""
+    return _by_age([f"'{band.category}'" for band in AGE_TABLE])
+
+
+def fully_refreshed_sql() -> str:
+    """Whether every collected source that applies has answered at least once."""
+    terms = [
+        f"({source}_checked_at IS NOT NULL{' OR imdb_id IS NULL' if SOURCES[source].needs_imdb_id else ''})"
+        for source in COLLECTED
+    ]
+    return "(" + " AND ".join(terms) + ")"
+
+
+def frozen_sql() -> str:
+    """Whether refreshes for freshness' sake have stopped."""
+    return (
+        f"(coalesce(override, '') = '{Override.FREEZE}' OR (unchanged_cycles >= {FREEZE_AFTER_CYCLES}"
+        f" AND {category_sql()} = '{FREEZE_CATEGORY}' AND {fully_refreshed_sql()}))"
+    )
+
+
+def reason_sql(source: str) -> str:
+    """The reason code of the decision for a source: the first rule that speaks, in the order of `decide`."""
+    interval = _by_age([f"INTERVAL {band.interval_days[source]} DAY" for band in AGE_TABLE])
+    ceiling = SOURCES[source].ceiling
+    attempted, checked, failures = (f"{source}_{name}" for name in ("attempted_at", "checked_at", "failures"))
+    rules = [
+        ("imdb_id IS NULL", Reason.NO_IMDB_ID) if SOURCES[source].needs_imdb_id else None,
+        (
+            f"coalesce(override, '') = '{Override.FORCE}'"
+            f" AND ({attempted} IS NULL OR override_at IS NULL OR {attempted} < override_at)",
+            Reason.MANUAL,
+        ),
+        (f"{source}_tombstoned_at IS NOT NULL", Reason.TOMBSTONE),
+        (
+            f"{failures} > 0 AND $now < {attempted} + INTERVAL 1 DAY * "
+            f"CAST(least({BACKOFF_MAX_DAYS}, pow(2, least({failures} - 1, 10))) AS INTEGER)",
+            Reason.BACKOFF,
+        ),
+        (f"$now >= {checked} + INTERVAL {ceiling.days} DAY", Reason.CEILING) if ceiling else None,
+        (frozen_sql(), Reason.FROZEN),
+        (f"{checked} IS NULL", Reason.NEVER_FETCHED),
+        (f"$now >= {checked} + {interval}", Reason.AGE_TABLE),
+    ]
+    cases = [f"WHEN {rule[0]} THEN '{rule[1]}'" for rule in rules if rule]
+    return "CASE " + "\n         ".join(cases) + f"\n         ELSE '{Reason.FRESH}' END"
+
+
+DUE_REASONS = (Reason.NEVER_FETCHED, Reason.AGE_TABLE, Reason.CEILING, Reason.MANUAL)
+ORDER = f"{fully_refreshed_sql()}, release_date DESC NULLS LAST, tmdb_id"
+"""Never fully refreshed first, then newest release first; the id makes it the same order every time."""
+
+
+def due_sql(source: str) -> str:
+    """Whether a movie is due for a source."""
+    reasons = ", ".join(f"'{reason}'" for reason in DUE_REASONS)
+    return f"({reason_sql(source)}) IN ({reasons})"
+
+
+def due_query(sources: tuple[str, ...], *, within: str | None = None) -> str:
+    """Movies due for any of the sources, in order.
+
+    Parameters of the query: `$now`, `$limit`; with `within`, also those that this condition names.
+
+    Returns:
+        SQL that yields tmdb_id, release_year, release_date, imdb_id and, for each source, `<source>_reason`.
+    """
+    reasons = ",\n       ".join(f"{reason_sql(source)} AS {source}_reason" for source in sources)
+    condition = " OR ".join(due_sql(source) for source in sources)
+    return f"""
+SELECT tmdb_id, release_year, release_date, imdb_id,
+       {reasons}
+FROM refresh_metadata
+WHERE ({condition}){f" AND {within}" if within else ""}
+ORDER BY {ORDER}
+LIMIT $limit"""
+
+
+def due_count_query(sources: tuple[str, ...], *, within: str | None = None) -> str:
+    """How many movies are due for each of the sources and for any of them. Parameter: `$now`."""
+    counts = ",\n       ".join(f"count(*) FILTER (WHERE {due_sql(source)}) AS {source}" for source in sources)
+    condition = " OR ".join(due_sql(source) for source in sources)
+    return f"""
+SELECT {counts},
+       count(*) FILTER (WHERE {condition}) AS any_source
+FROM refresh_metadata{f" WHERE {within}" if within else ""}"""

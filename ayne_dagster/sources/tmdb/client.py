@@ -1,0 +1,328 @@
+"""Asking TMDB: discover, details, changes. Which request, and which error an answer stands for; no rows, no storage.
+
+https://developer.themoviedb.org/reference
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from ayne_dagster.config import Settings, load_settings
+from ayne_dagster.sources.blocking import BlockingClient
+from ayne_dagster.sources.errors import (
+    InvalidCredentials,
+    MalformedAnswer,
+    NotFound,
+    RequestRejected,
+    SourceError,
+)
+from ayne_dagster.sources.json_body import validate_json
+from ayne_dagster.sources.ledger import RequestLedger
+from ayne_dagster.sources.tmdb.models import ChangesPage, DiscoverPage, ErrorBody, MovieDetails
+from ayne_dagster.sources.transport import Account, build_client
+
+APPENDED = "external_ids,keywords,release_dates,credits"
+PAGE_ROWS = 20
+LAST_PAGE = 500
+"""TMDB serves no page beyond it, whatever total_pages says."""
+MAX_WINDOW_ROWS = PAGE_ROWS * LAST_PAGE
+
+
+@dataclass(frozen=True, slots=True)
+class DateWindow:
+    """Release dates from `start` to `end`, both included."""
+
+    start: date
+    end: date
+
+    def halves(self) -> tuple[DateWindow, DateWindow]:
+        """The window in two; it must be longer than a day."""
+        middle = self.start + (self.end - self.start) // 2
+        return DateWindow(self.start, middle), DateWindow(middle + timedelta(days=1), self.end)
+
+    @property
+    def is_one_day(self) -> bool:
+        """Whether it cannot be split."""
+        return self.start >= self.end
+
+    def __str__(self) -> str:
+        return f"{self.start} to {self.end}"
+
+
+@dataclass(frozen=True, slots=True)
+class ListedPage:
+    """One discover page of a window, or why there is none."""
+
+    window: DateWindow
+    page: int
+    items: list[Any]
+    total_results: int = 0
+    total_pages: int = 1
+    error: SourceError | None = None
+
+
+class AsyncTMDBClient:
+    """TMDB, for asyncio. One pooled client for its life: close it, or use it in `async with`.
+
+    Args:
+        read_token: API Read Access Token (bearer; preferred, since it stays out of URLs).
+        api_key: v3 key, used where there is no token.
+        base_url: address of the API.
+        requests_per_second: sustained rate; 0: no pace.
+        burst: size of the token bucket.
+        max_concurrent: connections.
+        ledger: shares the pace with other processes.
+        now: the clock.
+        wire: the transport at the bottom, for tests.
+        settings: where everything that is left out comes from; the environment by default.
+
+    Example:
+        >>> async with AsyncTMDBClient(requests_per_second=5.0, max_concurrent=15) as tmdb:  # doctest: +SKIP
+        ...     movie = await tmdb.get_movie_details(550)
+    """
+
+    def __init__(
+        self,
+        read_token: str | None = None,
+        api_key: str | None = None,
+        *,
+        base_url: str | None = None,
+        requests_per_second: float | None = None,
+        burst: int | None = None,
+        max_concurrent: int | None = None,
+        ledger: RequestLedger | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        wire: httpx.AsyncBaseTransport | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        settings = settings or load_settings()
+        given = {
+            "base_url": base_url,
+            "requests_per_second": requests_per_second,
+            "burst": burst,
+            "max_concurrent": max_concurrent,
+        }
+        api = replace(settings.tmdb, **{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
+        if read_token is None and api_key is None:
+            read_token, api_key = settings.tmdb_read_token, settings.tmdb_api_key
+        if not (read_token or api_key):
+            raise InvalidCredentials("No TMDB key: set TMDB_READ_TOKEN (or TMDB_API_KEY).")
+        self.account = Account("tmdb", api, ledger, read_token or api_key, now)
+        self._base = api.base_url.rstrip("/")
+        self._http = build_client(
+            self.account,
+            headers={"authorization": f"Bearer {read_token}"} if read_token else None,
+            parameters={"api_key": api_key} if api_key and not read_token else None,
+            wire=wire,
+        )
+
+    async def get_movie_details(self, tmdb_id: int) -> MovieDetails:
+        """Details of a movie, with external ids, keywords, release dates and credits, in one request.
+
+        Raises:
+            NotFound: TMDB has no such movie (now).
+            MalformedAnswer: the body is unusable, or is that of another movie.
+            SourceError: any other of its kinds.
+        """
+        return (await self.fetch_details(tmdb_id))[0]
+
+    async def fetch_details(self, tmdb_id: int) -> tuple[MovieDetails, int]:
+        """As `get_movie_details`, with the number of requests spent."""
+        response = await self._get(f"/movie/{int(tmdb_id)}", {"append_to_response": APPENDED})
+        requests = response.extensions["requests"]
+        try:
+            movie = validate_json(MovieDetails, response.content)
+            if movie.id != tmdb_id:
+                raise MalformedAnswer(f"asked for movie {tmdb_id}, got {movie.id}", response.content)
+        except MalformedAnswer as error:
+            error.requests = requests
+            raise
+        return movie, requests
+
+    async def discover_movies(
+        self, start: date, end: date, *, min_votes: int = 0, max_pages: int | None = None
+    ) -> AsyncIterator[ListedPage]:
+        """All pages of movies released from `start` to `end`, as they come.
+
+        A window with more rows than TMDB serves is halved until each holds at most 10,000. Pages repeat and miss rows
+        (each is cached on its own), so the order is by release date, and a window that came out short is listed a
+        second time; the caller keeps each id once.
+
+        Args:
+            start: first release date.
+            end: last release date.
+            min_votes: leave out movies with fewer votes.
+            max_pages: at most this many pages of each release year.
+        """
+        windows = [DateWindow(start, end)] if max_pages is None else list(_years(start, end))
+        while windows:
+            window = windows.pop()  # the newest first
+            first = await self._listed_page(window, 1, min_votes)
+            if first.total_results > MAX_WINDOW_ROWS and not window.is_one_day and max_pages is None:
+                windows.extend(window.halves())
+                continue
+            async for page in self._window_pages(first, min_votes, max_pages):
+                yield page
+
+    async def _window_pages(
+        self, first: ListedPage, min_votes: int, max_pages: int | None
+    ) -> AsyncIterator[ListedPage]:
+        seen = set[int]()
+        expected = first.total_results
+        last = min(first.total_pages, LAST_PAGE, max_pages or LAST_PAGE)
+        yield first
+        seen |= _ids(first)
+        for numbers in (range(2, last + 1), range(1, last + 1)):
+            async for page in self._pages(first.window, numbers, min_votes):
+                yield page
+                seen |= _ids(page)
+                expected = min(expected, page.total_results) if page.error is None else expected
+            if max_pages is not None or len(seen) >= min(expected, MAX_WINDOW_ROWS):
+                return
+
+    async def _pages(self, window: DateWindow, numbers: range, min_votes: int) -> AsyncIterator[ListedPage]:
+        """Pages in order, a few asked for at a time."""
+        ahead = self.account.settings.max_concurrent
+        tasks: list[asyncio.Task[ListedPage]] = []
+        waiting = iter(numbers)
+        try:
+            while True:
+                for number in waiting:
+                    tasks.append(asyncio.create_task(self._listed_page(window, number, min_votes)))
+                    if len(tasks) >= ahead:
+                        break
+                if not tasks:
+                    return
+                yield await tasks.pop(0)
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _listed_page(self, window: DateWindow, page: int, min_votes: int) -> ListedPage:
+        """One page; a body or page that fails is an error beside the others, not instead of them."""
+        parameters = {
+            "primary_release_date.gte": window.start.isoformat(),
+            "primary_release_date.lte": window.end.isoformat(),
+            "sort_by": "primary_release_date.desc",
+            "include_adult": "false",
+            "include_video": "false",
+            "language": "en-US",
+            "page": str(page),
+            **({"vote_count.gte": str(min_votes)} if min_votes else {}),
+        }
+        try:
+            response = await self._get("/discover/movie", parameters)
+            body = validate_json(DiscoverPage, response.content)
+        except InvalidCredentials:
+            raise
+        except SourceError as error:
+            return ListedPage(window, page, [], error=error)
+        return ListedPage(window, page, list(body.results or []), body.total_results or 0, body.total_pages or 1)
+
+    async def get_changed_movie_ids(self, start: date, end: date) -> set[int]:
+        """Ids of the movies that changed from `start` to `end` (UTC days, both included, at most 14 days).
+
+        https://developer.themoviedb.org/reference/changes-movie-list
+        """
+        if not timedelta(0) <= end - start <= timedelta(days=14):
+            raise ValueError(f"The change list spans at most 14 days, not {start} to {end}.")
+        ids: set[int] = set()
+        page, last = 1, 1
+        while page <= min(last, LAST_PAGE):
+            response = await self._get(
+                "/movie/changes",
+                {"start_date": start.isoformat(), "end_date": end.isoformat(), "page": str(page)},
+            )
+            body = validate_json(ChangesPage, response.content)
+            ids |= {row.id for row in body.results or [] if row.id is not None}
+            last = body.total_pages or 1
+            page += 1
+        return ids
+
+    async def _get(self, path: str, parameters: dict[str, str]) -> httpx.Response:
+        """One answered request.
+
+        Raises:
+            SourceError: of the kind that the status stands for.
+        """
+        response = await self._http.get(self._base + path, params=parameters)
+        if response.status_code == 200:
+            return response
+        error = _error_of(response)
+        error.requests = response.extensions.get("requests", 1)
+        raise error
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+class TMDBClient(BlockingClient[AsyncTMDBClient]):
+    """TMDB, for code without asyncio: the same arguments as `AsyncTMDBClient`, answers when they are there.
+
+    Example:
+        >>> with TMDBClient() as tmdb:  # doctest: +SKIP
+        ...     tmdb.get_movie_details(550).title
+    """
+
+    _make = AsyncTMDBClient
+
+    def get_movie_details(self, tmdb_id: int) -> MovieDetails:
+        """See `AsyncTMDBClient.get_movie_details`."""
+        return self._call(self._client.get_movie_details, tmdb_id)
+
+    def discover_movies(
+        self, start: date, end: date, *, min_votes: int = 0, max_pages: int | None = None
+    ) -> list[ListedPage]:
+        """See `AsyncTMDBClient.discover_movies`; all pages at once."""
+
+        async def listed() -> list[ListedPage]:
+            pages = self._client.discover_movies(start, end, min_votes=min_votes, max_pages=max_pages)
+            return [page async for page in pages]
+
+        return self._call(listed)
+
+    def get_changed_movie_ids(self, start: date, end: date) -> set[int]:
+        """See `AsyncTMDBClient.get_changed_movie_ids`."""
+        return self._call(self._client.get_changed_movie_ids, start, end)
+
+
+def _years(start: date, end: date) -> Iterator[DateWindow]:
+    """The window cut at the turns of the years, oldest first."""
+    for year in range(start.year, end.year + 1):
+        yield DateWindow(max(start, date(year, 1, 1)), min(end, date(year, 12, 31)))
+
+
+def _ids(page: ListedPage) -> set[int]:
+    return {item["id"] for item in page.items if isinstance(item, dict) and isinstance(item.get("id"), int)}
+
+
+def _error_of(response: httpx.Response) -> SourceError:
+    """What a refusal means (https://developer.themoviedb.org/docs/errors)."""
+    try:
+        body = validate_json(ErrorBody, response.content)
+        message = body.status_message or "; ".join(body.errors or []) or "no reason given"
+        code = body.status_code
+    except MalformedAnswer:
+        message, code = "no reason given", None
+    said = f"TMDB answered {response.status_code}: {' '.join(message.split())[:200]}"
+    if response.status_code == 401 or code in (3, 7, 10, 45):
+        return InvalidCredentials(f"{said} Check TMDB_READ_TOKEN (or TMDB_API_KEY); nothing more was asked.")
+    if response.status_code == 404 or code in (6, 34):
+        return NotFound(said)
+    return RequestRejected(said)

@@ -1,0 +1,198 @@
+"""The shape of TMDB's answers, as received. What a value means (0 is unknown, …) is in `normalize.py`.
+
+Fields that nothing reads are not declared: TMDB adds keys at will (`softcore`, 2026) and all unknown ones are
+ignored. Everything but the id is optional, since each field has been missing, null or "" at some time.
+Reference: https://developer.themoviedb.org/reference/movie-details
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from ayne_dagster.sources.json_body import LenientModel
+
+# Strict: without it `true` and "550" would pass as ids, and an id is never guessed.
+TMDBId = Annotated[int, Field(strict=True, gt=0, lt=2**63)]
+
+
+class Named(LenientModel):
+    """A genre, company or keyword: only its name is kept."""
+
+    name: str | None = None
+
+
+class Collection(LenientModel):
+    """The series of films that a movie belongs to."""
+
+    id: int | None = None
+    name: str | None = None
+
+
+class Country(LenientModel):
+    """A production country."""
+
+    iso_3166_1: str | None = None
+
+
+class Language(LenientModel):
+    """A spoken language."""
+
+    iso_639_1: str | None = None
+
+
+class ExternalIds(LenientModel):
+    """Ids of the movie elsewhere: https://developer.themoviedb.org/reference/movie-external-ids ."""
+
+    imdb_id: str | None = None
+    wikidata_id: str | None = None
+
+
+class Keywords(LenientModel):
+    """The `keywords` sub-resource."""
+
+    keywords: list[Named] | None = None
+
+
+class Release(LenientModel):
+    """One release in one country. Types: 1 premiere, 2 limited, 3 theatrical, 4 digital, 5 physical, 6 TV."""
+
+    certification: str | None = None
+    release_date: str | None = None
+    """A timestamp such as 1993-07-08T00:00:00.000Z, unlike the movie's own date."""
+    type: int | None = None
+
+
+class CountryReleases(LenientModel):
+    """All releases in one country."""
+
+    iso_3166_1: str | None = None
+    release_dates: list[Release] | None = None
+
+
+class ReleaseDates(LenientModel):
+    """The `release_dates` sub-resource."""
+
+    results: list[CountryReleases] | None = None
+
+
+class CastMember(LenientModel):
+    """One actor; `order` is the billing order from 0."""
+
+    name: str | None = None
+    order: int | None = None
+
+
+class CrewMember(LenientModel):
+    """One person in one job."""
+
+    name: str | None = None
+    job: str | None = None
+    department: str | None = None
+
+
+class Credits(LenientModel):
+    """The `credits` sub-resource."""
+
+    cast: list[CastMember] | None = None
+    crew: list[CrewMember] | None = None
+
+
+class MovieDetails(LenientModel):
+    """`GET /movie/{id}?append_to_response=external_ids,release_dates,keywords,credits`.
+
+    A sub-resource can be missing from an otherwise good answer: on 2026-09-16 TMDB ignored
+    `append_to_response` for hours (https://github.com/Kometa-Team/Kometa/issues/3585).
+    """
+
+    id: TMDBId
+    imdb_id: str | None = None
+    title: str | None = None
+    original_title: str | None = None
+    original_language: str | None = None
+    origin_country: list[str] | None = None
+    overview: str | None = None
+    tagline: str | None = None
+    homepage: str | None = None
+    status: str | None = None
+    release_date: str | None = None
+    runtime: int | None = None
+    budget: int | None = None
+    revenue: int | None = None
+    popularity: float | None = None
+    vote_average: float | None = None
+    vote_count: int | None = None
+    belongs_to_collection: Collection | None = None
+    genres: list[Named] | None = None
+    production_companies: list[Named] | None = None
+    production_countries: list[Country] | None = None
+    spoken_languages: list[Language] | None = None
+    poster_path: str | None = None
+    backdrop_path: str | None = None
+    adult: bool | None = None
+    video: bool | None = None
+    external_ids: ExternalIds | None = None
+    keywords: Keywords | None = None
+    release_dates: ReleaseDates | None = None
+    credits: Credits | None = None
+
+
+class DiscoverItem(LenientModel):
+    """One row of a discover page."""
+
+    id: TMDBId
+    title: str | None = None
+    original_title: str | None = None
+    original_language: str | None = None
+    release_date: str | None = None
+    overview: str | None = None
+    genre_ids: list[int] | None = None
+    popularity: float | None = None
+    vote_average: float | None = None
+    vote_count: int | None = None
+    poster_path: str | None = None
+    backdrop_path: str | None = None
+    adult: bool | None = None
+    video: bool | None = None
+
+
+class DiscoverPage(LenientModel):
+    """`GET /discover/movie`: at most 20 rows, raw, so that each is validated (and quarantined) by itself.
+
+    Without `results` or `total_pages` the body is no page: read as an empty one it would cut the listing.
+    """
+
+    results: list[Any]
+    total_pages: Annotated[int, Field(ge=0)]
+    """Not capped at the 500 pages that can be asked for; 1 for an empty result."""
+    page: int | None = None
+    total_results: int | None = None
+
+
+class ChangedMovie(LenientModel):
+    """One row of the change feed. `adult` is null in some, probably of deleted or hidden movies."""
+
+    id: TMDBId | None = None
+    adult: bool | None = None
+
+
+class ChangesPage(LenientModel):
+    """`GET /movie/changes`: at most 100 rows; see `DiscoverPage` for what is required."""
+
+    results: list[ChangedMovie]
+    total_pages: Annotated[int, Field(ge=0)]
+    page: int | None = None
+    total_results: int | None = None
+
+
+class ErrorBody(LenientModel):
+    """An error; its `status_code` is TMDB's own number, not HTTP's.
+
+    The numbers: https://developer.themoviedb.org/docs/errors . Until about 2023 rejected parameters came as
+    `{"errors": ["…"]}`.
+    """
+
+    status_code: int | None = None
+    status_message: str | None = None
+    errors: list[str] | None = None

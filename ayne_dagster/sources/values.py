@@ -1,0 +1,219 @@
+"""What a single value of an API's answer means: numbers, dates, texts and ids as the warehouse stores them.
+
+Pure functions from any JSON value to a clean value or None, where None is "unknown". They never raise,
+whatever they are given. Which field holds what is in each source's `normalize.py`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from datetime import date, datetime
+from decimal import Decimal
+
+INTEGER_MAX = 2**31 - 1
+"""Largest value of a DuckDB INTEGER."""
+
+BIGINT_MAX = 2**63 - 1
+"""Largest value of a DuckDB BIGINT."""
+
+FIRST_YEAR = 1874
+"""Year of the oldest film in the APIs (Passage de Vénus), and the first partition."""
+
+LAST_YEAR = 2035
+"""Year of the last partition; announced films reach about 2031."""
+
+UNKNOWN_YEAR = "unknown"
+"""Partition of the movies without a usable release date."""
+
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+
+_CONTROL_CHARACTERS = {c: None for c in (*range(32), 127) if chr(c) not in "\t\n\r"}
+_SEPARATORS = {ord(c): None for c in ", \N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{THIN SPACE}"}
+_POWERS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}
+
+# Digits are spelt [0-9]: \d also takes those of other scripts.
+_NUMBER = re.compile(r"([0-9]{1,19})(?:\.[0-9]{0,30})?")
+_MONEY = re.compile(
+    r"(?:US)?\$?([0-9]{1,19}(?:\.[0-9]{0,30})?)(?:(k|m|b)|thousand|(m)illion|(b)illion)?", re.IGNORECASE
+)
+_OMDB_DATE = re.compile(r"([0-9]{1,2}) ([a-z]{3})[a-z]{0,6} ([0-9]{4})", re.IGNORECASE)
+_MINUTES = re.compile(
+    r"(?:([0-9]{1,4})h(?:(?:ou)?rs?)?)?(?:([0-9]{1,6})(?:m|mins?|minutes?)?\.?)?", re.IGNORECASE
+)
+_PERCENT = re.compile(r"([0-9]{1,3}) ?%")
+_SCORE = re.compile(r"([0-9]{1,3})(?: ?/ ?100)?")
+_OUT_OF_TEN = re.compile(r"([0-9]{1,2}(?:\.[0-9]{1,15})?)(?: ?/ ?10)?")
+_YEAR = re.compile(r"([0-9]{4})(?![0-9])")
+_IMDB_ID = re.compile(r"tt([0-9]{7,10})")
+_WIKIDATA_ID = re.compile(r"Q[1-9][0-9]{0,18}")
+
+
+def text(value: object) -> str | None:
+    """A text without the blanks around it; None for "", "N/A" (OMDb's unknown) and anything that is no text.
+
+    Control characters are dropped: databases choke on U+0000, and OMDb sends U+0008, U+001A and others
+    (https://github.com/omdbapi/OMDb-API/issues/322). Half of a surrogate pair becomes U+FFFD, a number its
+    digits.
+    """
+    if not isinstance(value, str):
+        return _digits(value)
+    if not value.isprintable():  # so are line breaks, which stay
+        value = (
+            value.translate(_CONTROL_CHARACTERS).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        )
+    value = value.strip()
+    return None if value in ("", "N/A", "n/a") else value
+
+
+def count(value: object, maximum: int = BIGINT_MAX) -> int | None:
+    """A whole number from 0 to `maximum`, also written "2,757,076"; a fraction is cut off."""
+    if isinstance(value, float):
+        value = int(value) if math.isfinite(value) else None
+    elif isinstance(value, str):
+        match = _NUMBER.fullmatch(value.translate(_SEPARATORS))
+        value = int(match[1]) if match else None
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if 0 <= value <= maximum else None
+
+
+def positive_int(value: object, maximum: int = BIGINT_MAX) -> int | None:
+    """A whole number from 1 to `maximum`, for the fields in which 0 means unknown."""
+    return count(value, maximum) or None
+
+
+def finite(value: object) -> float | None:
+    """A floating-point number; None for NaN, infinities and what is no number."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def money(value: object) -> int | None:
+    """Whole US dollars: "$389,804,217", "$292.6M" (OMDb until about 2016), "$1.2B", "$300K", a plain number.
+
+    None for "$0" (it means unknown), negative amounts and other currencies.
+    """
+    if not isinstance(value, str):
+        return positive_int(value)
+    match = _MONEY.fullmatch(value.translate(_SEPARATORS))
+    if match is None:
+        return None
+    unit = (match[2] or match[3] or match[4] or "").lower()
+    if value.lower().endswith("thousand"):
+        unit = "k"
+    return positive_int(int(Decimal(match[1]) * _POWERS[unit]))
+
+
+def iso_date(value: object) -> date | None:
+    """The day of "1999-10-15" or "1993-07-08T00:00:00.000Z"; None for "", "0000-00-00" and impossible days.
+
+    TMDB writes an unknown date as "" (https://github.com/lardbit/nefarious/issues/170) and the dates of the
+    `release_dates` resource as timestamps (https://github.com/ChrisKruegerDev/tmdb-kotlin/issues/137).
+    """
+    if isinstance(value, date):
+        return value.date() if isinstance(value, datetime) else value
+    if not isinstance(value, str):
+        return None
+    value = value.strip()
+    if value[4:5] != "-" or value[7:8] != "-" or value[10:11] not in ("", "T", " "):
+        return None
+    try:
+        return date.fromisoformat(value[:10])
+    except ValueError:
+        return None
+
+
+def omdb_date(value: object) -> date | None:
+    """The day of "02 Feb 1972". Months are English whatever the locale of the process, so no strptime."""
+    match = _OMDB_DATE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None or match[2].lower() not in MONTHS:
+        return None
+    try:
+        return date(int(match[3]), MONTHS.index(match[2].lower()) + 1, int(match[1]))
+    except ValueError:
+        return None
+
+
+def minutes(value: object) -> int | None:
+    """Minutes of "136 min", "1 h 36 min", "2h" or a plain number; None for 0, which means unknown."""
+    if not isinstance(value, str):
+        return positive_int(value, INTEGER_MAX)
+    match = _MINUTES.fullmatch(value.strip().translate(_SEPARATORS))
+    return int(match[1] or 0) * 60 + int(match[2] or 0) or None if match else None
+
+
+def percent(value: object) -> int | None:
+    """The number of "90%", 0 to 100; 0 is a real Tomatometer and stays 0."""
+    match = _PERCENT.fullmatch(value.strip()) if isinstance(value, str) else None
+    return count(match[1], 100) if match else None
+
+
+def score(value: object) -> int | None:
+    """Points out of 100: "80/100", "80" or 80."""
+    if not isinstance(value, str):
+        return count(value, 100)
+    match = _SCORE.fullmatch(value.strip())
+    return count(match[1], 100) if match else None
+
+
+def out_of_ten(value: object) -> float | None:
+    """A rating from 0 to 10: "8.3/10", "8.3" or 8.3."""
+    if isinstance(value, str):
+        match = _OUT_OF_TEN.fullmatch(value.strip())
+        value = match[1] if match else None
+    number = finite(value)
+    return number if number is not None and 0 <= number <= 10 else None
+
+
+def year(value: object) -> int | None:
+    """The first year of "1999", "2010–2014" or "2010–" (OMDb's series), from FIRST_YEAR to LAST_YEAR."""
+    match = _YEAR.match(text(value) or "")
+    return int(match[1]) if match and FIRST_YEAR <= int(match[1]) <= LAST_YEAR else None
+
+
+def names(values: Iterable[object]) -> list[str] | None:
+    """Clean texts in their order, each once; None when there are none, since an empty list says "unknown"."""
+    return list(dict.fromkeys(name for value in values if (name := text(value)))) or None
+
+
+def comma_separated(value: object) -> list[str] | None:
+    """The names in "Action, Drama"."""
+    return names((text(value) or "").split(","))
+
+
+def imdb_id(value: object) -> str | None:
+    """An IMDb title id: tt and 7 to 10 digits. None for anything else, such as a person's nm0000001.
+
+    Superfluous zeros are dropped, so that the same title always has the same id: tt00137523 is tt0137523.
+    """
+    match = _IMDB_ID.fullmatch(value.strip().lower()) if isinstance(value, str) else None
+    return f"tt{int(match[1]):07}" if match else None
+
+
+def wikidata_id(value: object) -> str | None:
+    """A Wikidata item id: Q and digits."""
+    if not isinstance(value, str):
+        return None
+    value = value.strip().upper()
+    return value if _WIKIDATA_ID.fullmatch(value) else None
+
+
+def release_year(released: date | None) -> str:
+    """The partition of a movie: its release year, "unknown" without one from FIRST_YEAR to LAST_YEAR."""
+    if released is None or not FIRST_YEAR <= released.year <= LAST_YEAR:
+        return UNKNOWN_YEAR
+    return str(released.year)
+
+
+def _digits(value: object) -> str | None:
+    """A number as a text, unless it is too long to be a name, a year or a rating."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return str(value) if abs(value) <= BIGINT_MAX else None

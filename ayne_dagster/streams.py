@@ -1,0 +1,134 @@
+"""Answers on their way from an event loop to a committing thread, in batches. Knows nothing of movies or Dagster.
+
+The loop runs in a thread of its own, so that fetching goes on while a batch commits, and so that an interruption of the
+committing thread still finds everything that has arrived (DESIGN, "How data flows").
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+Emit = Callable[[T], Awaitable[None]]
+
+MAX_BATCH = 500
+MAX_WAIT = 0.5
+"""Seconds that the first item of a batch waits for company: with a commit it stays well within a second."""
+CAPACITY = 4 * MAX_BATCH
+"""Items that may wait for a commit before the producer has to."""
+STOP_SECONDS = 10.0
+
+
+class Batches(Generic[T]):
+    """Runs an async producer in a background thread and hands its items over in batches.
+
+    Iterate over it once. An error of the producer is raised after the last batch, so that nothing that arrived before
+    it is lost.
+
+    Args:
+        produce: called with `emit`; awaits `emit(item)` for each item, which waits while too many are uncommitted.
+        max_batch: items a batch at most.
+        max_wait: seconds that an item waits for its batch to fill.
+
+    Example:
+        >>> async def three(emit):
+        ...     for number in range(3):
+        ...         await emit(number)
+        >>> list(Batches(three))
+        [[0, 1, 2]]
+    """
+
+    def __init__(
+        self,
+        produce: Callable[[Emit[T]], Awaitable[None]],
+        *,
+        max_batch: int = MAX_BATCH,
+        max_wait: float = MAX_WAIT,
+        capacity: int = CAPACITY,
+    ) -> None:
+        self._produce = produce
+        self._max_batch = max_batch
+        self._max_wait = max_wait
+        self._capacity = capacity
+        self._items: deque[T] = deque()
+        self._first_at = 0.0
+        self._changed = threading.Condition()
+        self._done = False
+        self._error: BaseException | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._room: asyncio.Event | None = None
+        self._thread = threading.Thread(target=self._run, name="ayne-fetch", daemon=True)
+
+    def __iter__(self) -> Iterator[list[T]]:
+        self._thread.start()
+        yield from self._batches()
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def stop(self) -> Iterator[list[T]]:
+        """End the producer; yields what has arrived and was not handed over."""
+        if self._loop is not None and self._task is not None and not self._done:
+            self._loop.call_soon_threadsafe(self._task.cancel)
+        if self._thread.is_alive():
+            self._thread.join(STOP_SECONDS)
+        with self._changed:
+            self._done = True
+        yield from self._batches()
+
+    def _batches(self) -> Iterator[list[T]]:
+        while batch := self._take():
+            yield batch
+
+    def _take(self) -> list[T]:
+        """The next batch; empty when the producer has ended."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._items or self._done)
+            deadline = self._first_at + self._max_wait
+            self._changed.wait_for(
+                lambda: len(self._items) >= self._max_batch or self._done, timeout=deadline - time.monotonic()
+            )
+            batch = [self._items.popleft() for _ in range(min(self._max_batch, len(self._items)))]
+            self._first_at = time.monotonic()
+        if self._loop is not None and self._room is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._room.set)
+        return batch
+
+    async def _emit(self, item: T) -> None:
+        with self._changed:
+            if not self._items:
+                self._first_at = time.monotonic()
+            self._items.append(item)
+            waiting = len(self._items)
+            if waiting in (1, self._max_batch):
+                self._changed.notify()
+        if waiting >= self._capacity and self._room is not None:
+            self._room.clear()
+            await self._room.wait()
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._main())
+        except asyncio.CancelledError:
+            pass
+        except BaseException as error:
+            self._error = error
+        finally:
+            with self._changed:
+                self._done = True
+                self._changed.notify()
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._room = asyncio.Event()
+        self._task = asyncio.ensure_future(self._as_coroutine())
+        await self._task
+
+    async def _as_coroutine(self) -> None:
+        await self._produce(self._emit)

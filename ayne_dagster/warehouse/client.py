@@ -1,0 +1,60 @@
+"""The warehouse for analysts: ask in SQL, get rows. Opens the file for each question and closes it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pyarrow as pa
+
+from ayne_dagster.config import load_settings
+from ayne_dagster.warehouse.database import Database
+from ayne_dagster.warehouse.statistics import collection_stats
+
+
+class DuckDBClient:
+    """Reads the warehouse. It never keeps the file open, so that it does not stand in a run's way.
+
+    Args:
+        database: the DuckDB file; `AYNE_DATABASE` when left out.
+
+    Example:
+        >>> with DuckDBClient() as db:  # doctest: +SKIP
+        ...     db.query("SELECT title, imdb_rating FROM movies ORDER BY imdb_rating DESC LIMIT 10")
+    """
+
+    def __init__(self, database: str | Path | None = None) -> None:
+        self.database = Database(Path(database) if database is not None else load_settings().database)
+
+    def query(self, sql: str, parameters: Sequence[Any] | dict[str, Any] | None = None) -> list[dict[str, Any]]:
+        """The rows of a query, each as a dictionary by column name.
+
+        Raises:
+            WarehouseError: there is no database, or it is in use.
+            duckdb.Error: the query is wrong.
+        """
+        return self.arrow(sql, parameters).to_pylist()
+
+    def arrow(self, sql: str, parameters: Sequence[Any] | dict[str, Any] | None = None) -> pa.Table:
+        """The rows of a query as an Arrow table (`.to_pandas()`, where pandas is installed)."""
+        with self.database.connect(read_only=True) as connection:
+            return connection.execute(sql, parameters).to_arrow_table()
+
+    def get_collection_stats(self, now: datetime | None = None) -> dict[str, int]:
+        """How much is collected: the numbers of `ayne stats`."""
+        with self.database.connect(read_only=True) as connection:
+            return collection_stats(connection, now or datetime.now(UTC))
+
+    def close(self) -> None:
+        """Nothing stays open between questions; here for symmetry with other clients."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,159 @@
+"""Opening the DuckDB file: for milliseconds, one process at a time, closed whatever happens. No queries of its own.
+
+One process may hold the file, and a reader elsewhere blocks the writer too (DESIGN, "How data flows"), so every use is
+open, work, close. Waiting for another process is short and bounded, and the error names the holder.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from ayne_dagster.warehouse.schema import SCHEMA_VERSION, TABLES, VIEWS
+
+CONNECTION_CONFIG: dict[str, str | bool | int | float | list[str]] = {
+    # A default file of DuckDB 2.0 cannot be read by 1.5: written so that both can.
+    "storage_compatibility_version": "v1.5.0",
+    # Merging is many small statements; more threads than this only wait for each other.
+    "threads": 2,
+    "memory_limit": "1GB",
+}
+"""Every connection of a process must ask for the same, or DuckDB refuses it."""
+
+
+class WarehouseError(Exception):
+    """Base of the warehouse's errors: `str()` says what is wrong and what to do, in one line."""
+
+
+class DatabaseBusy(WarehouseError):
+    """Another process holds the file, and still held it after the wait."""
+
+
+class DatabaseUnusable(WarehouseError):
+    """The file is no database of ours, is missing, or its folder cannot be written."""
+
+
+@dataclass(frozen=True)
+class Database:
+    """A DuckDB file and how long to wait for it.
+
+    Args:
+        path: the file; its folder is made when it does not exist.
+        wait_seconds: how long to wait while another process holds it.
+    """
+
+    path: Path
+    wait_seconds: float = 30.0
+
+    @contextmanager
+    def connect(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the file, with the schema in place, and close it in any case.
+
+        Raises:
+            DatabaseBusy: another process holds it.
+            DatabaseUnusable: no DuckDB file, a newer schema, a folder that cannot be written, or, when reading, no file.
+        """
+        if read_only and not self.path.exists():
+            raise DatabaseUnusable(f"There is no database at {self.path} yet: run `ayne collect` (or `ayne demo`) first.")
+        connection = self._open(read_only)
+        try:
+            if not read_only:
+                _ensure_schema(connection, self.path)
+            yield connection
+        finally:
+            connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the file for one transaction: committed at the end, rolled back on any exception."""
+        with self.connect() as connection:
+            connection.execute("BEGIN")
+            try:
+                yield connection
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+    def _open(self, read_only: bool) -> duckdb.DuckDBPyConnection:
+        deadline = time.monotonic() + self.wait_seconds
+        pause = 0.01
+        while True:
+            try:
+                if not read_only:
+                    self.path.parent.mkdir(parents=True, exist_ok=True)
+                    _remove_empty_file(self.path)
+                return duckdb.connect(str(self.path), read_only=read_only, config=CONNECTION_CONFIG)
+            except (duckdb.Error, OSError) as error:
+                if not _may_pass(error):
+                    raise _explained(error, self.path) from None
+                if time.monotonic() >= deadline:
+                    raise DatabaseBusy(_busy_message(error, self.path, self.wait_seconds)) from None
+            time.sleep(pause)
+            pause = min(pause * 1.5, 0.25)
+
+
+def _remove_empty_file(path: Path) -> None:
+    """Make way for a new database where `mktemp` or `touch` left a file of no bytes, which DuckDB refuses."""
+    if path.is_file() and path.stat().st_size == 0:
+        path.unlink()
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether waiting may help: the file is locked, or open in this process in another mode."""
+    text = str(error)
+    return "lock on file" in text or "different configuration" in text
+
+
+def _busy_message(error: Exception, path: Path, waited: float) -> str:
+    holder = re.search(r"Conflicting lock is held in (.*?)\(PID (\d+)\)", str(error))
+    who = f"process {holder[2]} ({holder[1].strip()})" if holder else "another connection"
+    return (
+        f"{path} is in use by {who} and was not released within {waited:.0f} s; nothing was written. "
+        "Close that program (a notebook? another run?) and try again."
+    )
+
+
+def _explained(error: Exception, path: Path) -> WarehouseError:
+    text = str(error).splitlines()[0]
+    if isinstance(error, PermissionError | FileExistsError | NotADirectoryError) or "Permission denied" in text:
+        return DatabaseUnusable(f"{path} cannot be written ({text}): choose another AYNE_DATABASE or fix the permissions.")
+    if "not a valid DuckDB" in text:
+        return DatabaseUnusable(f"{path} is not a DuckDB database: move it away or choose another AYNE_DATABASE.")
+    return DatabaseUnusable(f"{path} cannot be opened: {text}")
+
+
+def _ensure_schema(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Create what is missing in a new file; refuse a file that a newer version wrote."""
+    version = _schema_version(connection)
+    if version == SCHEMA_VERSION:
+        return
+    if version is not None and version > SCHEMA_VERSION:
+        raise DatabaseUnusable(
+            f"{path} has schema version {version}, this program knows {SCHEMA_VERSION}: install the newer ayne_dagster."
+        )
+    connection.execute("BEGIN")
+    for table in TABLES:
+        connection.execute(table.ddl())
+    for view in VIEWS:
+        connection.execute(view.ddl())
+    connection.execute("CREATE TABLE IF NOT EXISTS warehouse_schema (version INTEGER)")
+    connection.execute("DELETE FROM warehouse_schema")
+    connection.execute("INSERT INTO warehouse_schema VALUES (?)", [SCHEMA_VERSION])
+    connection.execute("COMMIT")
+
+
+def _schema_version(connection: duckdb.DuckDBPyConnection) -> int | None:
+    tables = connection.execute(
+        "SELECT table_name FROM duckdb_tables() WHERE table_name = 'warehouse_schema'"
+    ).fetchall()
+    if not tables:
+        return None
+    rows = connection.execute("SELECT max(version) FROM warehouse_schema").fetchall()
+    return None if rows[0][0] is None else int(rows[0][0])

@@ -1,0 +1,60 @@
+"""Tables as files for notebooks and spreadsheets, written beside their target and renamed, so that none is half there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+
+from ayne_dagster.warehouse.database import WarehouseError
+from ayne_dagster.warehouse.schema import ALL_TABLES, VIEWS
+
+EXPORTABLE: tuple[str, ...] = (*(view.name for view in VIEWS), *ALL_TABLES)
+DEFAULT_TABLES: tuple[str, ...] = ("movies", "refresh_metadata", "movie_history", "collection_status")
+FORMATS = {"parquet": "FORMAT parquet, COMPRESSION zstd", "csv": "FORMAT csv, HEADER true"}
+
+
+class ExportError(WarehouseError):
+    """A table or format does not exist, or the folder cannot be written."""
+
+
+def export_tables(
+    connection: duckdb.DuckDBPyConnection, folder: Path, tables: Sequence[str], file_format: str
+) -> dict[Path, int]:
+    """Write each table to a file of its name.
+
+    Args:
+        connection: an open connection.
+        folder: made when it does not exist.
+        tables: names out of `EXPORTABLE`.
+        file_format: parquet or csv.
+
+    Returns:
+        The files and their number of rows.
+
+    Raises:
+        ExportError: a table or format is unknown, or the folder cannot be written.
+    """
+    unknown = [name for name in tables if name not in EXPORTABLE]
+    if unknown:
+        raise ExportError(f"There is no table {', '.join(unknown)}; there are {', '.join(EXPORTABLE)}.")
+    if file_format not in FORMATS:
+        raise ExportError(f"{file_format!r} is no format; choose {' or '.join(FORMATS)}.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return dict(_export(connection, folder, name, file_format) for name in tables)
+    except (OSError, duckdb.IOException) as error:
+        raise ExportError(f"{folder} cannot be written: {str(error).splitlines()[0]}") from None
+
+
+def _export(
+    connection: duckdb.DuckDBPyConnection, folder: Path, name: str, file_format: str
+) -> tuple[Path, int]:
+    target = folder / f"{name}.{file_format}"
+    partial = folder / f".{name}.{file_format}.partial"
+    quoted = str(partial).replace("'", "''")  # COPY takes no parameter for its target
+    rows = connection.execute(f"COPY (FROM {name}) TO '{quoted}' ({FORMATS[file_format]})").fetchall()[0][0]
+    os.replace(partial, target)
+    return target, int(rows)

@@ -1,0 +1,52 @@
+"""One collection a source at a time on a database, across processes. Held by the operating system, so a crash frees it.
+
+Dagster's pools do the same within one Dagster instance; the lease also holds between instances, and for programs that
+use none. Two runs that ask for the same due movies would spend the quota twice.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+POLL_SECONDS = 0.2
+
+
+@contextmanager
+def lease(database: Path, source: str, on_wait: Callable[[str], None]) -> Iterator[None]:
+    """Hold the right to collect from a source into a database; waits while another process has it.
+
+    Args:
+        database: the DuckDB file; the lease is a file beside it.
+        source: tmdb, omdb …
+        on_wait: told once, in a sentence, when there is a wait.
+    """
+    path = database.with_suffix(f".{source}.lease")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        _acquire(descriptor, path, source, on_wait)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _acquire(descriptor: int, path: Path, source: str, on_wait: Callable[[str], None]) -> None:
+    told = False
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not told:
+                holder = path.read_text().strip() or "another process"
+                on_wait(f"{holder} is collecting from {source}; waiting for it to end.")
+                told = True
+        else:
+            os.truncate(descriptor, 0)
+            os.pwrite(descriptor, f"process {os.getpid()}".encode(), 0)
+            return
+        time.sleep(POLL_SECONDS)

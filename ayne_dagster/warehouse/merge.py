@@ -1,0 +1,411 @@
+"""Merging answers by key: rows, history, refresh state, log and quarantine of a batch in one transaction.
+
+The caller opens and commits the transaction (`Database.transaction`), so that a batch is on disk whole or not at all.
+What decides is elsewhere: states change by `refresh.outcome`, columns and their kinds stand in `schema`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from ayne_dagster.partitions import UNKNOWN_YEAR, release_year
+from ayne_dagster.refresh.outcome import Outcome, after
+from ayne_dagster.refresh.strategy import SOURCES, movie_state
+from ayne_dagster.warehouse.rows import (
+    Row,
+    arrow_schema,
+    as_json,
+    content_hash,
+    existing_ids,
+    insert_rows,
+    naive_utc,
+    read_rows,
+    registered,
+    replace_rows,
+    same_lists,
+    split_content,
+)
+from ayne_dagster.warehouse.schema import (
+    DISCOVERED_MOVIES,
+    FETCH_LOG,
+    MOVIE_HISTORY,
+    OMDB_RATINGS,
+    QUARANTINE,
+    REFRESH_METADATA,
+    TMDB_DETAILS,
+    Table,
+    content_hash_column,
+)
+from ayne_dagster.warehouse.state import new_state_row, state_columns
+
+MAX_QUARANTINED_CHARACTERS = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of one attempt to ask a source about one movie.
+
+    Args:
+        tmdb_id: the movie.
+        outcome: how it ended.
+        at: when (aware UTC).
+        row: the typed row, when it was fetched.
+        release_year: partition of the movie when it was asked for.
+        requests: requests spent, retries included.
+        reason: what went wrong, where something did.
+        body: the body to quarantine.
+    """
+
+    tmdb_id: int
+    outcome: Outcome
+    at: datetime
+    row: Mapping[str, Any] | None = None
+    release_year: str = UNKNOWN_YEAR
+    requests: int = 1
+    reason: str = ""
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedMovie:
+    """One row of a discover page, normalized."""
+
+    tmdb_id: int
+    at: datetime
+    row: Mapping[str, Any]
+    release_year: str = UNKNOWN_YEAR
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedBody:
+    """A body that belongs to no single movie (a listing page, a row of one) and could not be used."""
+
+    source: str
+    subject: str
+    at: datetime
+    reason: str
+    body: bytes = b""
+    release_year: str = UNKNOWN_YEAR
+
+
+@dataclass
+class MergeReport:
+    """What merging did, by the release year under which the movie was asked for: inserted, updated, unchanged, failed … and the requests spent."""
+
+    by_year: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+
+    def count(self, year: str, what: str, number: int = 1) -> None:
+        """Add to a count."""
+        self.by_year[year][what] += number
+
+    def total(self) -> Counter[str]:
+        """The counts over all years."""
+        return sum(self.by_year.values(), Counter())
+
+    def add(self, other: MergeReport) -> None:
+        """Take another report's counts in."""
+        for year, counts in other.by_year.items():
+            self.by_year[year].update(counts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What upserting one row did."""
+
+    kind: str
+    content_hash: int
+
+
+def merge_answers(
+    connection: duckdb.DuckDBPyConnection, table: Table, source: str, answers: Iterable[Answer], run_id: str
+) -> MergeReport:
+    """Merge a batch of answers about movies, with the refresh state that belongs to it.
+
+    Args:
+        connection: with an open transaction.
+        table: where the rows go (`tmdb_details`, `omdb_ratings`).
+        source: which source answered.
+        answers: the batch; of several for a movie the last counts.
+        run_id: the run that asked, for the log.
+    """
+    batch = {answer.tmdb_id: answer for answer in answers}
+    states = read_rows(connection, REFRESH_METADATA, batch)
+    for answer in batch.values():
+        states.setdefault(answer.tmdb_id, new_state_row(answer.tmdb_id, answer.at, answer.release_year))
+    fetched = {i: a for i, a in batch.items() if a.row is not None and a.outcome is Outcome.FETCHED}
+    changes = _upsert(connection, table, {i: dict(a.row or {}) for i, a in fetched.items()}, fetched, states, run_id)
+    report = MergeReport()
+    new_states = []
+    for answer in batch.values():
+        change = changes.get(answer.tmdb_id)
+        new_states.append(_state_after(states[answer.tmdb_id], table, source, answer, change))
+        report.count(answer.release_year, change.kind if change else str(answer.outcome))
+        report.count(answer.release_year, "requests", answer.requests)
+    if table is TMDB_DETAILS:
+        _move_years(connection, states, new_states)
+    replace_rows(connection, REFRESH_METADATA, new_states)
+    _log(connection, source, batch.values(), changes, run_id)
+    return report
+
+
+def merge_listing(
+    connection: duckdb.DuckDBPyConnection, listed: Iterable[ListedMovie], run_id: str
+) -> MergeReport:
+    """Merge discovered movies: new ones get a refresh state, known ones keep theirs and their first-seen time.
+
+    Once TMDB's details are known they say when a movie was released: a listing page may be hours older.
+    """
+    batch = {movie.tmdb_id: movie for movie in listed}
+    states = read_rows(connection, REFRESH_METADATA, batch)
+    rows: dict[int, Row] = {}
+    for movie in batch.values():
+        rows[movie.tmdb_id] = dict(movie.row)
+        state = states.setdefault(movie.tmdb_id, new_state_row(movie.tmdb_id, movie.at, movie.release_year))
+        if state["tmdb_checked_at"] is None:
+            state["release_date"] = movie.row.get("release_date") or state["release_date"]
+            state["release_year"] = release_year(state["release_date"])
+        rows[movie.tmdb_id] |= {"release_date": state["release_date"], "release_year": state["release_year"]}
+        state["last_seen_at"] = naive_utc(movie.at)
+    changes = _upsert(connection, DISCOVERED_MOVIES, rows, batch, states, run_id)
+    report = MergeReport()
+    for tmdb_id, change in changes.items():
+        states[tmdb_id][content_hash_column(DISCOVERED_MOVIES)] = change.content_hash
+        report.count(states[tmdb_id]["release_year"], change.kind)
+    replace_rows(connection, REFRESH_METADATA, list(states.values()))
+    return report
+
+
+def quarantine(connection: duckdb.DuckDBPyConnection, bodies: Iterable[QuarantinedBody], run_id: str) -> MergeReport:
+    """Keep bodies that could not be used, with the reason."""
+    report = MergeReport()
+    rows = []
+    for item in bodies:
+        report.count(item.release_year, "quarantined")
+        rows.append(_quarantine_row(item.source, item.subject, item.at, item.reason, item.body, run_id))
+    insert_rows(connection, QUARANTINE, rows)
+    return report
+
+
+def _upsert(
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    rows: dict[int, Row],
+    seen: Mapping[int, Answer] | Mapping[int, ListedMovie],
+    states: Mapping[int, Row],
+    run_id: str,
+) -> dict[int, _Change]:
+    """Insert, update or leave each row: told apart by content hash; unknown never overwrites known.
+
+    A row whose significant content is the same only has its drifting counters updated, in place.
+    """
+    known = {i: states[i][content_hash_column(table)] for i in rows}
+    incoming = {i: content_hash(table, row) for i, row in rows.items()}
+    suspects = [i for i in rows if known[i] != incoming[i]]
+    stored = _read_stored(connection, table, suspects, rows, known, incoming)
+    changes: dict[int, _Change] = {}
+    written: list[Row] = []
+    history: list[Row] = []
+    for i in suspects:
+        row, old = rows[i], stored.get(i)
+        if old is not None:
+            _keep_known(table, row, old)
+            incoming[i] = content_hash(table, row)
+        if old is None or incoming[i] != content_hash(table, old):
+            written.append(row | {"updated_at": naive_utc(seen[i].at)})
+            history += _differences(table, table.significant, old, row, seen[i].at, run_id)
+            changes[i] = _Change("inserted" if old is None else "updated", incoming[i])
+    unchanged = [i for i in rows if i not in changes]
+    changes |= {i: _Change("unchanged", incoming[i]) for i in unchanged}
+    history += _drift(connection, table, rows, changes, seen, run_id)
+    replace_rows(connection, table, written)
+    insert_rows(connection, MOVIE_HISTORY, history)
+    return changes
+
+
+def _read_stored(
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    ids: Collection[int],
+    rows: Mapping[int, Row],
+    known: Mapping[int, int | None],
+    incoming: Mapping[int, int],
+) -> dict[int, Row]:
+    """The stored rows of these movies; lists are read only where the hashes say that they differ."""
+    present = existing_ids(connection, table, ids)
+    single, lists = split_content(table)
+    stored = read_rows(connection, table, present, (*single, *table.drifting))
+    differ = [i for i in present if (before := known[i]) is None or not same_lists(before, incoming[i])]
+    with_lists = read_rows(connection, table, differ, lists)
+    for i, old in stored.items():
+        old |= with_lists.get(i) or {name: rows[i].get(name) for name in lists}
+    return stored
+
+
+def _keep_known(table: Table, row: Row, old: Row) -> None:
+    """Fill what the answer leaves unknown with what is stored, unless the ratings are those of another film."""
+    if table is OMDB_RATINGS and row.get("imdb_id") != old.get("imdb_id"):
+        return
+    for name in table.content:
+        if row.get(name) is None:
+            row[name] = old.get(name)
+    if "release_date" in table.types:
+        row["release_year"] = release_year(row["release_date"])
+
+
+def _drift(
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    rows: Mapping[int, Row],
+    changes: Mapping[int, _Change],
+    seen: Mapping[int, Answer] | Mapping[int, ListedMovie],
+    run_id: str,
+) -> list[Row]:
+    """Update the drifting counters of rows that are otherwise unchanged; returns their history.
+
+    An update in place of three numeric columns leaves the wide text alone.
+    """
+    names = table.drifting
+    ids = [i for i, change in changes.items() if change.kind != "inserted"]
+    stored = read_rows(connection, table, ids, names)
+    history: list[Row] = []
+    moved = []
+    for i, old in stored.items():
+        new = {name: old[name] if rows[i].get(name) is None else rows[i][name] for name in names}
+        rows[i].update(new)
+        if new != {name: old[name] for name in names}:
+            if changes[i].kind == "unchanged":
+                moved.append({"tmdb_id": i, **new})
+            if table.history:
+                history += _differences(table, names, old, rows[i], seen[i].at, run_id)
+    if moved:
+        schema = arrow_schema(table, ("tmdb_id", *names))
+        with registered(connection, "incoming_drift", pa.Table.from_pylist(moved, schema=schema)):
+            assignments = ", ".join(f"{name} = incoming_drift.{name}" for name in names)
+            connection.execute(
+                f"UPDATE {table.name} SET {assignments} FROM incoming_drift"
+                f" WHERE {table.name}.tmdb_id = incoming_drift.tmdb_id"
+            )
+    return history
+
+
+def _differences(
+    table: Table, names: Iterable[str], old: Row | None, new: Row, at: datetime, run_id: str
+) -> list[Row]:
+    """History rows of what changed between two versions of a row; none for its first version."""
+    if old is None:
+        return []
+    return [
+        {
+            "tmdb_id": new["tmdb_id"],
+            "source": table.name,
+            "field": name,
+            "old_value": as_json(old.get(name)),
+            "new_value": as_json(new.get(name)),
+            "changed_at": naive_utc(at),
+            "run_id": run_id,
+        }
+        for name in names
+        if old.get(name) != new.get(name)
+    ]
+
+
+def _state_after(before: Row, table: Table, source: str, answer: Answer, change: _Change | None) -> Row:
+    """The movie's row in refresh_metadata after an answer."""
+    changed = change is not None and change.kind != "unchanged"
+    state = after(movie_state(before), source, answer.outcome, answer.at, changed=changed)
+    row = before | state_columns(state, source)
+    if change is not None:
+        row[content_hash_column(table)] = change.content_hash
+    if table is TMDB_DETAILS and answer.row is not None:
+        row["release_date"] = answer.row.get("release_date") or before["release_date"]
+        row["release_year"] = release_year(row["release_date"])
+        _take_imdb_id(row, answer.row.get("imdb_id"))
+    return row
+
+
+def _take_imdb_id(row: Row, imdb_id: str | None) -> None:
+    """Note the IMDb id; another one than before makes what is known at it void: that was another film."""
+    if imdb_id is None or imdb_id == row["imdb_id"]:
+        return
+    if row["imdb_id"] is not None:
+        for name in SOURCES:
+            if SOURCES[name].needs_imdb_id:
+                row |= {f"{name}_{column}": None for column in ("checked_at", "missing_since", "tombstoned_at")}
+                row[f"{name}_failures"] = 0
+    row["imdb_id"] = imdb_id
+
+
+def _move_years(connection: duckdb.DuckDBPyConnection, before: Mapping[int, Row], states: Iterable[Row]) -> None:
+    """Move a movie whose year changed to its new partition in the other tables too, so that it exists once."""
+    moved = [
+        {name: row[name] for name in ("tmdb_id", "release_date", "release_year")}
+        for row in states
+        if row["release_date"] != before[row["tmdb_id"]]["release_date"]
+    ]
+    if not moved:
+        return
+    schema = arrow_schema(REFRESH_METADATA, ("tmdb_id", "release_year", "release_date"))
+    with registered(connection, "incoming_years", pa.Table.from_pylist(moved, schema=schema)):
+        connection.execute(
+            "UPDATE discovered_movies SET release_year = y.release_year, release_date = y.release_date"
+            " FROM incoming_years AS y WHERE discovered_movies.tmdb_id = y.tmdb_id"
+        )
+        connection.execute(
+            "UPDATE omdb_ratings SET release_year = y.release_year"
+            " FROM incoming_years AS y WHERE omdb_ratings.tmdb_id = y.tmdb_id"
+        )
+
+
+def _log(
+    connection: duckdb.DuckDBPyConnection,
+    source: str,
+    answers: Collection[Answer],
+    changes: Mapping[int, _Change],
+    run_id: str,
+) -> None:
+    """Append to the fetch log, and to the quarantine what could not be used."""
+    insert_rows(
+        connection,
+        FETCH_LOG,
+        [
+            {
+                "tmdb_id": answer.tmdb_id,
+                "source": source,
+                "fetched_at": naive_utc(answer.at),
+                "outcome": str(answer.outcome),
+                "changed": answer.tmdb_id in changes and changes[answer.tmdb_id].kind != "unchanged",
+                "requests": answer.requests,
+                "reason": answer.reason or None,
+                "run_id": run_id,
+            }
+            for answer in answers
+        ],
+    )
+    insert_rows(
+        connection,
+        QUARANTINE,
+        [
+            {"tmdb_id": a.tmdb_id} | _quarantine_row(source, f"movie {a.tmdb_id}", a.at, a.reason, a.body, run_id)
+            for a in answers
+            if a.outcome is Outcome.QUARANTINED
+        ],
+    )
+
+
+def _quarantine_row(source: str, subject: str, at: datetime, reason: str, body: bytes, run_id: str) -> Row:
+    text = body[:MAX_QUARANTINED_CHARACTERS].decode("utf-8", "backslashreplace").replace("\x00", "\\x00")
+    return {
+        "source": source,
+        "subject": subject,
+        "quarantined_at": naive_utc(at),
+        "reason": reason,
+        "body": text,
+        "run_id": run_id,
+    }

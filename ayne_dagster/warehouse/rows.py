@@ -1,0 +1,136 @@
+"""Rows between Python and DuckDB: Arrow in, dictionaries out, and content hashes. Knows types, not meanings."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from ayne_dagster.warehouse.schema import Table
+
+Row = dict[str, Any]
+
+_ARROW_TYPES = {
+    "BIGINT": pa.int64(),
+    "INTEGER": pa.int32(),
+    "SMALLINT": pa.int16(),
+    "DOUBLE": pa.float64(),
+    "BOOLEAN": pa.bool_(),
+    "VARCHAR": pa.string(),
+    "DATE": pa.date32(),
+    "TIMESTAMP": pa.timestamp("us"),
+    "VARCHAR[]": pa.list_(pa.string()),
+    "INTEGER[]": pa.list_(pa.int32()),
+}
+
+
+def arrow_schema(table: Table, columns: Collection[str] | None = None) -> pa.Schema:
+    """The Arrow schema of a table, or of some of its columns."""
+    return pa.schema([(c.name, _ARROW_TYPES[c.type]) for c in table.columns if columns is None or c.name in columns])
+
+
+def naive_utc(instant: datetime) -> datetime:
+    """An aware instant as the warehouse stores it: UTC, without a zone."""
+    return instant.astimezone(UTC).replace(tzinfo=None)
+
+
+@contextmanager
+def registered(connection: duckdb.DuckDBPyConnection, name: str, data: pa.Table) -> Iterator[None]:
+    """Make an Arrow table visible to SQL under a name, for the length of the block."""
+    connection.register(name, data)
+    try:
+        yield
+    finally:
+        connection.unregister(name)
+
+
+def insert_rows(connection: duckdb.DuckDBPyConnection, table: Table, rows: Collection[Mapping[str, Any]]) -> None:
+    """Append rows; columns that a row does not have are NULL."""
+    if not rows:
+        return
+    with registered(connection, "incoming_rows", pa.Table.from_pylist(list(rows), schema=arrow_schema(table))):
+        connection.execute(f"INSERT INTO {table.name} BY NAME SELECT * FROM incoming_rows")
+
+
+def delete_rows(connection: duckdb.DuckDBPyConnection, table: Table, ids: Collection[int]) -> None:
+    """Delete the rows of these movies."""
+    if not ids:
+        return
+    with registered(connection, "incoming_ids", id_table(ids)):
+        connection.execute(f"DELETE FROM {table.name} WHERE tmdb_id IN (SELECT tmdb_id FROM incoming_ids)")
+
+
+def replace_rows(connection: duckdb.DuckDBPyConnection, table: Table, rows: Collection[Mapping[str, Any]]) -> None:
+    """Put rows in place of those with the same key: delete and insert, to be called within a transaction.
+
+    On a table of 1,000,000 rows this takes tens of milliseconds, MERGE and ON CONFLICT seconds.
+    """
+    delete_rows(connection, table, [row["tmdb_id"] for row in rows])
+    insert_rows(connection, table, rows)
+
+
+def existing_ids(connection: duckdb.DuckDBPyConnection, table: Table, ids: Collection[int]) -> set[int]:
+    """Which of these movies have a row."""
+    if not ids:
+        return set()
+    with registered(connection, "incoming_ids", id_table(ids)):
+        found = connection.execute(f"SELECT tmdb_id FROM {table.name} SEMI JOIN incoming_ids USING (tmdb_id)").fetchall()
+    return {row[0] for row in found}
+
+
+def read_rows(
+    connection: duckdb.DuckDBPyConnection, table: Table, ids: Collection[int], columns: Iterable[str] | None = None
+) -> dict[int, Row]:
+    """Rows of these movies by id, with all columns or some (tmdb_id is always among them)."""
+    if not ids:
+        return {}
+    names = ["tmdb_id", *(c for c in (columns or table.column_names) if c != "tmdb_id")]
+    selected = ", ".join(f"t.{name}" for name in names)
+    with registered(connection, "incoming_ids", id_table(ids)):
+        found = connection.execute(
+            f"SELECT {selected} FROM {table.name} AS t SEMI JOIN incoming_ids USING (tmdb_id)"
+        ).fetchall()
+    return {row[0]: dict(zip(names, row, strict=True)) for row in found}
+
+
+def id_table(ids: Iterable[int]) -> pa.Table:
+    """The ids as an Arrow table with the one column `tmdb_id`."""
+    return pa.table({"tmdb_id": pa.array(list(ids), pa.int64())})
+
+
+def split_content(table: Table) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The significant columns that hold single values, and those that hold lists."""
+    lists = tuple(name for name in table.significant if table.types[name].endswith("[]"))
+    return tuple(name for name in table.significant if name not in lists), lists
+
+
+def content_hash(table: Table, row: Mapping[str, Any]) -> int:
+    """A 64-bit hash of a row's significant content: the lists in its upper half, the single values in its lower.
+
+    Two halves, since reading stored lists back is what costs in a wide table: 300 of 370 ms for 1,000 random rows of
+    1,000,000. Where the upper half is the same they need not be read.
+    """
+    single, lists = split_content(table)
+    return _half(row, lists) << 32 | _half(row, single) + 2**31
+
+
+def same_lists(one: int, other: int) -> bool:
+    """Whether two content hashes agree on the lists."""
+    return one >> 32 == other >> 32
+
+
+def _half(row: Mapping[str, Any], columns: tuple[str, ...]) -> int:
+    """A signed 32-bit hash of some values of a row."""
+    text = repr([row.get(name) for name in columns])
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=4).digest(), "big", signed=True)
+
+
+def as_json(value: object) -> str | None:
+    """A value as the history stores it; NULL for unknown."""
+    return None if value is None else json.dumps(value, ensure_ascii=False, default=str)

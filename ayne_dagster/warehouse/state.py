@@ -1,0 +1,179 @@
+"""Refresh state in the warehouse: due movies, overrides, derived columns. The rules themselves are in `refresh`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import duckdb
+
+from ayne_dagster.refresh.due import (
+    category_sql,
+    due_count_query,
+    due_query,
+    due_sql,
+    frozen_sql,
+    fully_refreshed_sql,
+)
+from ayne_dagster.refresh.strategy import SOURCES, MovieState, Override, Reason, movie_state
+from ayne_dagster.warehouse.rows import Row, id_table, naive_utc, registered
+from ayne_dagster.warehouse.schema import REFRESH_METADATA
+
+
+@dataclass(frozen=True, slots=True)
+class DueMovie:
+    """A movie that is due, and why, by source."""
+
+    tmdb_id: int
+    release_year: str
+    release_date: date | None
+    imdb_id: str | None
+    reasons: Mapping[str, Reason]
+
+
+def new_state_row(tmdb_id: int, at: datetime, release_year: str) -> Row:
+    """The row of refresh_metadata of a movie never heard of before."""
+    row: Row = dict.fromkeys(REFRESH_METADATA.column_names)
+    zero = {"unchanged_cycles": 0, **{f"{source}_failures": 0 for source in SOURCES}}
+    return row | zero | {"tmdb_id": tmdb_id, "release_year": release_year, "first_seen_at": naive_utc(at)}
+
+
+def state_columns(state: MovieState, source: str) -> Row:
+    """The columns of refresh_metadata that an answer from a source can change."""
+    at_source = state.at(source)
+    times = {
+        "attempted_at": at_source.attempted_at,
+        "checked_at": at_source.checked_at,
+        "changed_at": at_source.changed_at,
+        "missing_since": at_source.missing_since,
+        "tombstoned_at": at_source.tombstoned_at,
+    }
+    columns: Row = {f"{source}_{name}": naive_utc(at) if at else None for name, at in times.items()}
+    return columns | {f"{source}_failures": at_source.failures, "unchanged_cycles": state.unchanged_cycles}
+
+
+def due_movies(
+    connection: duckdb.DuckDBPyConnection,
+    sources: Sequence[str],
+    now: datetime,
+    limit: int,
+    *,
+    years: Collection[str] | None = None,
+    ids: Collection[int] | None = None,
+) -> list[DueMovie]:
+    """The movies due for any of the sources at `now`, in the order in which to ask for them.
+
+    Args:
+        connection: an open connection.
+        sources: which sources to look at.
+        now: the instant (aware UTC).
+        limit: how many movies at most.
+        years: only movies of these partitions.
+        ids: only these movies.
+    """
+    within, parameters = _within(years, ids)
+    rows = connection.execute(
+        due_query(tuple(sources), within=within), {"now": naive_utc(now), "limit": limit, **parameters}
+    ).fetchall()
+    return [
+        DueMovie(row[0], row[1], row[2], row[3], dict(zip(sources, map(Reason, row[4:]), strict=True))) for row in rows
+    ]
+
+
+def due_counts(
+    connection: duckdb.DuckDBPyConnection,
+    sources: Sequence[str],
+    now: datetime,
+    *,
+    years: Collection[str] | None = None,
+) -> dict[str, int]:
+    """How many movies are due, by source, and as `any_source` for any of them."""
+    within, parameters = _within(years, None)
+    row = connection.execute(
+        due_count_query(tuple(sources), within=within), {"now": naive_utc(now), **parameters}
+    ).fetchall()[0]
+    return dict(zip((*sources, "any_source"), row, strict=True))
+
+
+def due_by_year(connection: duckdb.DuckDBPyConnection, source: str, now: datetime) -> dict[str, int]:
+    """How many movies are due for a source, by release year."""
+    rows = connection.execute(
+        f"SELECT release_year, count(*) FROM refresh_metadata WHERE {due_sql(source)} GROUP BY release_year",
+        {"now": naive_utc(now)},
+    ).fetchall()
+    return dict(rows)
+
+
+def _within(years: Collection[str] | None, ids: Collection[int] | None) -> tuple[str | None, dict[str, Any]]:
+    conditions: list[str] = []
+    parameters: dict[str, Any] = {}
+    if years is not None:
+        conditions.append("release_year IN (SELECT unnest($years))")
+        parameters["years"] = list(years)
+    if ids is not None:
+        conditions.append("tmdb_id IN (SELECT unnest($ids))")
+        parameters["ids"] = list(ids)
+    return " AND ".join(conditions) or None, parameters
+
+
+def movie_states(connection: duckdb.DuckDBPyConnection, ids: Collection[int]) -> list[MovieState]:
+    """The refresh states of these movies, as far as they are known."""
+    columns = ", ".join(REFRESH_METADATA.column_names)
+    with registered(connection, "incoming_ids", id_table(ids)):
+        rows = connection.execute(
+            f"SELECT {columns} FROM refresh_metadata SEMI JOIN incoming_ids USING (tmdb_id) ORDER BY tmdb_id"
+        ).fetchall()
+    return [movie_state(dict(zip(REFRESH_METADATA.column_names, row, strict=True))) for row in rows]
+
+
+def set_override(
+    connection: duckdb.DuckDBPyConnection, ids: Collection[int], override: Override, now: datetime
+) -> set[int]:
+    """Freeze, thaw or force movies by hand; returns the ids that are known.
+
+    A thaw starts the count of unchanged cycles anew: the movie is refreshed again until it proves stable again.
+    """
+    known = {state.tmdb_id for state in movie_states(connection, ids)}
+    cycles = ", unchanged_cycles = 0" if override is Override.THAW else ""
+    with registered(connection, "incoming_ids", id_table(known)):
+        connection.execute(
+            f"UPDATE refresh_metadata SET override = $override, override_at = $now{cycles}"
+            " WHERE tmdb_id IN (SELECT tmdb_id FROM incoming_ids)",
+            {"override": str(override), "now": naive_utc(now)},
+        )
+    return known
+
+
+def derive_columns(
+    connection: duckdb.DuckDBPyConnection, now: datetime, *, years: Collection[str] | None = None
+) -> dict[str, dict[str, int]]:
+    """Work out category, fully_refreshed and frozen anew where they changed.
+
+    Returns:
+        By release year: how many movies it has, how many rows changed, and how many froze just now.
+    """
+    within, parameters = _within(years, None)
+    where = f"WHERE {within}" if within else ""
+    bound = {"now": naive_utc(now), **parameters}
+    derived = f"""
+    SELECT tmdb_id, release_year, frozen AS was_frozen,
+           {category_sql()} AS category, {fully_refreshed_sql()} AS fully_refreshed, {frozen_sql()} AS frozen,
+           (refresh_metadata.category, refresh_metadata.fully_refreshed, refresh_metadata.frozen) IS DISTINCT FROM
+           ({category_sql()}, {fully_refreshed_sql()}, {frozen_sql()}) AS differs
+    FROM refresh_metadata {where}"""
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE derived AS {derived}", bound)
+    connection.execute(
+        "UPDATE refresh_metadata SET category = d.category, fully_refreshed = d.fully_refreshed, frozen = d.frozen,"
+        " decided_at = $now FROM derived AS d WHERE d.differs AND refresh_metadata.tmdb_id = d.tmdb_id",
+        {"now": naive_utc(now)},
+    )
+    rows = connection.execute(
+        "SELECT release_year, count(*), count(*) FILTER (WHERE differs),"
+        " count(*) FILTER (WHERE frozen AND NOT coalesce(was_frozen, FALSE)), count(*) FILTER (WHERE frozen)"
+        " FROM derived GROUP BY release_year"
+    ).fetchall()
+    connection.execute("DROP TABLE derived")
+    names = ("movies", "updated", "newly_frozen", "frozen")
+    return {row[0]: dict(zip(names, row[1:], strict=True)) for row in rows}

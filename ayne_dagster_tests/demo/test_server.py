@@ -1,0 +1,519 @@
+"""The stand-in over real HTTP: it answers, refuses and fails as the APIs do. No data: see test_catalogue."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from ayne_dagster.demo.answers import TokenBucket
+from ayne_dagster.demo.catalogue import dump
+from ayne_dagster.demo.faults import Fault, FaultPlan
+from ayne_dagster.demo.server import Clock
+from ayne_dagster.demo.standin import StandIn, StandInError
+
+EPOCH = date(2026, 3, 1)
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+TOKEN = {"Authorization": "Bearer demo-token"}
+INVALID_PAGE = "Invalid page: Pages start at 1 and max at 500. They are expected to be an integer."
+APPEND = "external_ids,release_dates,keywords,credits"
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[StandIn]:
+    with StandIn(600, epoch=EPOCH) as standin:
+        yield standin
+
+
+@pytest.fixture
+def standin(running: StandIn) -> StandIn:
+    running.clear_faults()
+    running.clear_log()
+    running.set_now(NOON)
+    return running
+
+
+@pytest.fixture(scope="module")
+def http() -> Iterator[httpx.Client]:
+    with httpx.Client(headers=TOKEN, timeout=10, trust_env=False) as client:
+        yield client
+
+
+def some_movie(standin: StandIn) -> dict[str, Any]:
+    """A movie that has an IMDb id which OMDb holds, and no oddities."""
+    for tmdb_id in standin.catalogue.ids(standin.now()):
+        body = standin.catalogue.details(tmdb_id, standin.now())
+        if body and body["imdb_id"] and standin.catalogue.oddity(tmdb_id) is None:
+            return body
+    raise AssertionError("no such movie")
+
+
+# TMDB
+
+
+def test_details_are_the_catalogues(standin: StandIn, http: httpx.Client) -> None:
+    movie = some_movie(standin)
+    answer = http.get(f"{standin.tmdb_url}/movie/{movie['id']}")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("application/json")
+    assert answer.json() == movie
+
+
+def test_sub_resources_are_appended_without_their_id(standin: StandIn, http: httpx.Client) -> None:
+    movie = some_movie(standin)
+    url = f"{standin.tmdb_url}/movie/{movie['id']}"
+    body = http.get(url, params={"append_to_response": APPEND}).json()
+    assert set(body) == set(movie) | set(APPEND.split(","))
+    alone = http.get(f"{url}/keywords").json()
+    assert alone == {"id": movie["id"], **body["keywords"]}
+
+
+def test_a_movie_is_found_by_its_imdb_id_too(standin: StandIn, http: httpx.Client) -> None:
+    movie = some_movie(standin)
+    assert http.get(f"{standin.tmdb_url}/movie/{movie['imdb_id']}").json() == movie
+
+
+def test_an_unknown_movie_is_not_found_as_at_tmdb(standin: StandIn, http: httpx.Client) -> None:
+    for name in ("999999999", "tt0000000", "nonsense"):
+        answer = http.get(f"{standin.tmdb_url}/movie/{name}")
+        assert answer.status_code == 404
+        assert answer.json() == {
+            "success": False,
+            "status_code": 34,
+            "status_message": "The resource you requested could not be found.",
+        }
+
+
+def test_twenty_one_appended_objects_are_refused_as_tmdb_does(standin: StandIn, http: httpx.Client) -> None:
+    url = f"{standin.tmdb_url}/movie/{some_movie(standin)['id']}"
+    names = ["credits", *(f"other_{n}" for n in range(20))]
+    answer = http.get(url, params={"append_to_response": ",".join(names)})
+    assert (answer.status_code, answer.json()["status_code"]) == (400, 27)
+    assert http.get(url, params={"append_to_response": ",".join(names[:20])}).status_code == 200
+
+
+def test_discover_filters_by_date_year_and_votes(standin: StandIn, http: httpx.Client) -> None:
+    url = f"{standin.tmdb_url}/discover/movie"
+    bounds = {"primary_release_date.gte": "2015-01-01", "primary_release_date.lte": "2015-12-31"}
+    found = http.get(
+        url, params={**bounds, "vote_count.gte": 200, "sort_by": "primary_release_date.asc"}
+    ).json()
+    expected = standin.catalogue.discover(
+        NOON,
+        start=date(2015, 1, 1),
+        end=date(2015, 12, 31),
+        min_votes=200,
+        sort_by="primary_release_date.asc",
+    )
+    assert found == expected
+    assert found["total_results"] > 0
+    assert http.get(url, params={"primary_release_year": 2015}).json() == http.get(url, params=bounds).json()
+
+
+def test_unknown_parameters_are_ignored(standin: StandIn, http: httpx.Client) -> None:
+    url = f"{standin.tmdb_url}/discover/movie"
+    assert http.get(url, params={"query": "Lion", "colour": "red"}).json() == http.get(url).json()
+
+
+@pytest.mark.parametrize("page", ["501", "0", "-1", "x", ""])
+@pytest.mark.parametrize("path", ["discover/movie", "movie/changes"])
+def test_a_page_outside_1_to_500_is_refused_as_tmdb_does(
+    standin: StandIn, http: httpx.Client, page: str, path: str
+) -> None:
+    answer = http.get(f"{standin.tmdb_url}/{path}", params={"page": page})
+    assert answer.status_code == 400
+    assert answer.json() == {
+        "success": False,
+        "status_code": 22,
+        "status_message": INVALID_PAGE,
+    }
+
+
+def test_page_500_is_served(standin: StandIn, http: httpx.Client) -> None:
+    answer = http.get(f"{standin.tmdb_url}/discover/movie", params={"page": 500})
+    assert (answer.status_code, answer.json()["results"]) == (200, [])
+
+
+def test_the_change_feed_pages_through_the_changed_ids(standin: StandIn, http: httpx.Client) -> None:
+    standin.set_now(NOON + timedelta(days=20))
+    url = f"{standin.tmdb_url}/movie/changes"
+    window = {"start_date": "2026-03-05", "end_date": "2026-03-19"}
+    first = http.get(url, params=window).json()
+    rows = [
+        row
+        for page in range(1, first["total_pages"] + 1)
+        for row in http.get(url, params={**window, "page": page}).json()["results"]
+    ]
+    assert rows
+    expected = standin.catalogue.changed_ids(date(2026, 3, 5), date(2026, 3, 19), standin.now())
+    assert [row["id"] for row in rows] == expected
+    assert first["total_results"] == len(expected)
+    assert all(row["adult"] in (False, None) for row in rows)
+
+
+def test_the_change_feed_tells_of_the_last_day_by_default(standin: StandIn, http: httpx.Client) -> None:
+    url = f"{standin.tmdb_url}/movie/changes"
+    window = {"start_date": "2026-02-28", "end_date": "2026-03-01"}
+    assert http.get(url).json() == http.get(url, params=window).json()
+
+
+def test_a_change_window_of_more_than_14_days_is_refused_as_tmdb_does(
+    standin: StandIn, http: httpx.Client
+) -> None:
+    url = f"{standin.tmdb_url}/movie/changes"
+    answer = http.get(url, params={"start_date": "2026-02-01", "end_date": "2026-02-16"})
+    assert (answer.status_code, answer.json()["status_code"]) == (422, 20)
+    assert http.get(url, params={"start_date": "2026-02-01", "end_date": "2026-02-15"}).status_code == 200
+
+
+def test_a_date_that_is_none_is_refused(standin: StandIn, http: httpx.Client) -> None:
+    for path, name in (("movie/changes", "start_date"), ("discover/movie", "primary_release_date.gte")):
+        answer = http.get(f"{standin.tmdb_url}/{path}", params={name: "soon"})
+        assert (answer.status_code, answer.json()["status_code"]) == (400, 23)
+
+
+def test_configuration_and_latest_are_served(standin: StandIn, http: httpx.Client) -> None:
+    assert "images" in http.get(f"{standin.tmdb_url}/configuration").json()
+    latest = http.get(f"{standin.tmdb_url}/movie/latest").json()["id"]
+    assert latest == max(standin.catalogue.ids(NOON))
+
+
+@pytest.mark.parametrize("value", [None, "Bearer invalid-1", "Bearer", "Basic x"])
+def test_a_missing_or_invalid_token_is_refused_as_tmdb_does(standin: StandIn, value: str | None) -> None:
+    headers = {} if value is None else {"Authorization": value}
+    answer = httpx.get(f"{standin.tmdb_url}/configuration", headers=headers, trust_env=False)
+    assert (answer.status_code, answer.json()["status_code"]) == (401, 7)
+
+
+def test_an_api_key_in_the_query_is_accepted(standin: StandIn) -> None:
+    url = f"{standin.tmdb_url}/configuration"
+    assert httpx.get(url, params={"api_key": "demo"}, trust_env=False).status_code == 200
+    assert httpx.get(url, params={"api_key": "invalid"}, trust_env=False).status_code == 401
+
+
+def test_too_many_requests_a_second_get_429_with_retry_after(http: httpx.Client) -> None:
+    with StandIn(10, epoch=EPOCH, tmdb_requests_per_second=0.5, tmdb_burst=3) as slow:
+        answers = [http.get(f"{slow.tmdb_url}/configuration") for _ in range(5)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
+    assert answers[-1].json()["status_code"] == 25
+    assert 1 <= int(answers[-1].headers["retry-after"]) <= 4
+
+
+def test_a_token_bucket_refills_with_time() -> None:
+    bucket = TokenBucket(2.0, 2)
+    assert [bucket.take(100.0) for _ in range(3)] == [0, 0, 0.5]
+    assert bucket.take(100.5) == 0
+    assert bucket.take(100.5) == 0.5
+    assert [bucket.take(900.0) for _ in range(3)] == [0, 0, 0.5]
+    unlimited = TokenBucket(0.0, 1)
+    assert [unlimited.take(0.0) for _ in range(9)] == [0] * 9
+
+
+# OMDb
+
+
+def test_omdb_answers_for_an_imdb_id(standin: StandIn, http: httpx.Client) -> None:
+    imdb_id = some_movie(standin)["imdb_id"]
+    for url in (standin.omdb_url, standin.omdb_url.rstrip("/")):
+        answer = http.get(url, params={"i": imdb_id, "apikey": "demo", "plot": "short"})
+        assert answer.status_code == 200
+        assert answer.json() == standin.catalogue.omdb(imdb_id, NOON)
+
+
+@pytest.mark.parametrize(
+    ("params", "status", "error"),
+    [
+        ({"i": "tt0137523"}, 401, "No API key provided."),
+        ({"i": "tt0137523", "apikey": "invalid"}, 401, "Invalid API key!"),
+        ({"apikey": "demo"}, 200, "Incorrect IMDb ID."),
+        ({"apikey": "demo", "i": "137523"}, 200, "Incorrect IMDb ID."),
+        ({"apikey": "demo", "i": "tt0000001"}, 200, "Error getting data."),
+        ({"apikey": "demo", "s": "anchor"}, 200, "Movie not found!"),
+    ],
+)
+def test_omdb_refuses_in_its_own_words(
+    standin: StandIn, params: dict[str, str], status: int, error: str
+) -> None:
+    answer = httpx.get(standin.omdb_url, params=params, trust_env=False)
+    assert answer.status_code == status
+    assert answer.json() == {"Response": "False", "Error": error}
+
+
+def test_omdbs_quota_ends_for_the_day_and_key_and_returns_the_next_day(http: httpx.Client) -> None:
+    with StandIn(50, epoch=EPOCH, omdb_daily_quota=2) as limited:
+        limited.set_now(NOON)
+        ask = {"i": some_movie(limited)["imdb_id"], "apikey": "demo"}
+        answers = [http.get(limited.omdb_url, params=ask) for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [200, 200, 401]
+        assert answers[2].json() == {"Response": "False", "Error": "Request limit reached!"}
+        assert http.get(limited.omdb_url, params={**ask, "apikey": "another"}).status_code == 200
+        limited.set_now(NOON + timedelta(days=1))
+        assert http.get(limited.omdb_url, params=ask).status_code == 200
+
+
+# Faults
+
+
+def test_a_fault_befalls_as_many_requests_as_it_is_told_to(standin: StandIn, http: httpx.Client) -> None:
+    standin.inject(Fault("status", "tmdb", status=503, times=2, retry_after=1.5))
+    url = f"{standin.tmdb_url}/configuration"
+    answers = [http.get(url) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [503, 503, 200]
+    assert answers[0].json()["status_code"] == 9
+    assert answers[0].headers["retry-after"] == "1.5"
+
+
+def test_a_fault_befalls_only_what_it_matches(standin: StandIn, http: httpx.Client) -> None:
+    movie = some_movie(standin)
+    standin.inject(
+        Fault("html", "tmdb", match=str(movie["id"]), status=502), Fault("not_json", match="/latest")
+    )
+    broken = http.get(f"{standin.tmdb_url}/movie/{movie['id']}")
+    assert (broken.status_code, broken.headers["content-type"]) == (502, "text/html; charset=UTF-8")
+    assert http.get(f"{standin.tmdb_url}/movie/{movie['imdb_id']}").status_code == 200
+    latest = http.get(f"{standin.tmdb_url}/movie/latest")
+    assert latest.status_code == 200
+    with pytest.raises(json.JSONDecodeError):
+        latest.json()
+    standin.clear_faults()
+    assert http.get(f"{standin.tmdb_url}/movie/{movie['id']}").json() == movie
+
+
+def test_omdb_faults_have_omdbs_words(standin: StandIn, http: httpx.Client) -> None:
+    standin.inject(Fault("status", "omdb", status=200, times=1))
+    standin.inject(Fault("status", "omdb", status=200, times=1, message="Error getting data."))
+    ask = {"i": some_movie(standin)["imdb_id"], "apikey": "demo"}
+    errors = [http.get(standin.omdb_url, params=ask).json()["Error"] for _ in range(2)]
+    assert errors == ["Something went wrong.", "Error getting data."]
+
+
+@pytest.mark.parametrize("kind", ["reset", "truncated"])
+def test_a_broken_connection_breaks_only_itself(standin: StandIn, http: httpx.Client, kind: Any) -> None:
+    url = f"{standin.tmdb_url}/movie/{some_movie(standin)['id']}"
+    standin.inject(Fault(kind, times=1))
+    with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
+        http.get(url)
+    assert http.get(url).status_code == 200
+
+
+def test_spoilt_bodies_are_spoilt_as_told(standin: StandIn, http: httpx.Client) -> None:
+    movie = some_movie(standin)
+    url = f"{standin.tmdb_url}/movie/{movie['id']}"
+    standin.inject(
+        *(Fault(kind, times=1) for kind in ("gzip_without_header", "truncated_json", "wrong_movie"))
+    )
+    packed = http.get(url)
+    assert "content-encoding" not in packed.headers
+    assert json.loads(gzip.decompress(packed.content)) == movie
+    assert dump(movie).startswith(half := http.get(url).content)
+    assert 0 < len(half) < len(dump(movie))
+    assert http.get(url).json()["id"] != movie["id"]
+    standin.inject(Fault("wrong_movie", "omdb", times=1))
+    other = http.get(standin.omdb_url, params={"i": movie["imdb_id"], "apikey": "demo"}).json()
+    assert other["imdbID"] != movie["imdb_id"]
+
+
+def test_sub_resources_and_rows_can_go_missing(standin: StandIn, http: httpx.Client) -> None:
+    movie = some_movie(standin)
+    standin.inject(Fault("missing_subresources", times=1), Fault("empty_page", match="discover", times=1))
+    url = f"{standin.tmdb_url}/movie/{movie['id']}"
+    assert http.get(url, params={"append_to_response": APPEND}).json() == movie
+    assert http.get(f"{standin.tmdb_url}/discover/movie").json()["results"] == []
+
+
+def test_slow_answers_arrive_whole(standin: StandIn, http: httpx.Client) -> None:
+    movie = some_movie(standin)
+    standin.inject(Fault("drip", times=1, delay_seconds=0.05), Fault("hang", times=1, delay_seconds=0.05))
+    for _ in range(2):
+        begun = time.monotonic()
+        assert http.get(f"{standin.tmdb_url}/movie/{movie['id']}").json() == movie
+        assert time.monotonic() - begun >= 0.045
+
+
+def test_a_hanging_request_ends_with_its_client_and_does_not_stop_the_others(
+    standin: StandIn, http: httpx.Client
+) -> None:
+    standin.inject(Fault("hang", match="configuration", times=1, delay_seconds=60))
+    with pytest.raises(httpx.ReadTimeout):
+        http.get(f"{standin.tmdb_url}/configuration", timeout=0.1)
+    assert http.get(f"{standin.tmdb_url}/configuration").status_code == 200
+
+
+def test_the_stand_in_stops_while_a_request_hangs() -> None:
+    with StandIn(5, epoch=EPOCH) as standin:
+        standin.inject(Fault("hang", delay_seconds=60))
+        asking = threading.Thread(
+            target=_ask_in_vain, args=(f"{standin.tmdb_url}/configuration",), daemon=True
+        )
+        asking.start()
+        deadline = time.monotonic() + 10
+        while standin.max_in_flight()["tmdb"] == 0:
+            assert time.monotonic() < deadline
+        begun = time.monotonic()
+    assert time.monotonic() - begun < 8
+    asking.join(10)
+    assert not asking.is_alive()
+
+
+def _ask_in_vain(url: str) -> None:
+    with contextlib.suppress(httpx.HTTPError):
+        httpx.get(url, headers=TOKEN, timeout=30, trust_env=False)
+
+
+def test_random_faults_repeat_with_their_seed() -> None:
+    def decisions(seed: int) -> list[bool]:
+        plan = FaultPlan([Fault("reset", ratio=0.3)], seed=seed)
+        return [plan.decide("tmdb", "/3/x", None) is not None for _ in range(400)]
+
+    assert decisions(1) == decisions(1) != decisions(2)
+    assert 80 <= sum(decisions(1)) <= 160
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"kind": "fire"},
+        {"kind": "reset", "source": "imdb"},
+        {"kind": "reset", "ratio": 2},
+        {"kind": "status", "status": 99},
+        {"kind": "reset", "colour": "red"},
+        {"source": "tmdb"},
+        {"kind": "hang", "delay_seconds": -1},
+    ],
+)
+def test_a_fault_that_makes_no_sense_is_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        Fault.from_json(fields)
+
+
+# Clock, log, control
+
+
+def test_the_clock_stands_when_set_and_runs_on_when_told() -> None:
+    real = [NOON]
+    clock = Clock(lambda: real[0])
+    assert (clock.now(), clock.running) == (NOON, True)
+    clock.set(datetime(2030, 1, 1))  # noqa: DTZ001 - without a time zone it is UTC
+    real[0] += timedelta(hours=5)
+    assert (clock.now(), clock.running) == (datetime(2030, 1, 1, tzinfo=UTC), False)
+    clock.run()
+    real[0] += timedelta(hours=1)
+    assert (clock.now(), clock.running) == (datetime(2030, 1, 1, 1, tzinfo=UTC), True)
+
+
+def test_the_answers_follow_the_clock(standin: StandIn, http: httpx.Client) -> None:
+    later = NOON + timedelta(days=400)
+    gone = sorted(set(standin.catalogue.ids(NOON)) - set(standin.catalogue.ids(later)))[0]
+    assert http.get(f"{standin.tmdb_url}/movie/{gone}").status_code == 200
+    standin.set_now(later)
+    assert http.get(f"{standin.tmdb_url}/movie/{gone}").status_code == 404
+
+
+def test_control_over_http_sets_clock_and_faults_and_tells_the_state(
+    standin: StandIn, http: httpx.Client
+) -> None:
+    control = standin.control_url
+    assert http.post(f"{control}/clock", json={"now": "2027-01-01T00:00:00Z"}).json()["running"] is False
+    assert standin.now() == datetime(2027, 1, 1, tzinfo=UTC)
+    planned = http.post(f"{control}/faults", json=[{"kind": "status", "status": 500, "times": 1}]).json()
+    assert planned["faults"][0]["kind"] == "status"
+    assert http.get(f"{standin.tmdb_url}/configuration").status_code == 500
+    assert http.delete(f"{control}/faults").json() == {"faults": []}
+    state = http.get(f"{control}/state").json()
+    assert state["counts"] == {"tmdb": {"500": 1}, "omdb": {}}
+    assert (state["movies"], state["max_in_flight"]) == (600, {"tmdb": 1, "omdb": 0})
+    assert len(http.get(f"{control}/log").json()) == 1
+    http.delete(f"{control}/log")
+    assert standin.log() == []
+    assert http.post(f"{control}/clock", json={"running": True}).json()["running"] is True
+    for path, body in (("clock", {"now": "later"}), ("faults", [{"kind": "fire"}]), ("faults", 5)):
+        assert http.post(f"{control}/{path}", json=body).status_code == 400
+    assert http.get(f"{control}/nothing").status_code == 404
+
+
+def test_the_log_tells_keys_apart_without_giving_them_away(standin: StandIn, http: httpx.Client) -> None:
+    movie = some_movie(standin)
+    http.get(f"{standin.tmdb_url}/movie/{movie['id']}")
+    http.get(standin.omdb_url, params={"i": movie["imdb_id"], "apikey": "secret-key"})
+    http.get(standin.omdb_url, params={"i": movie["imdb_id"], "apikey": "other-key"})
+    log = standin.log()
+    assert [(entry["source"], entry["endpoint"], entry["id"], entry["status"]) for entry in log] == [
+        ("tmdb", "details", str(movie["id"]), 200),
+        ("omdb", "omdb", movie["imdb_id"], 200),
+        ("omdb", "omdb", movie["imdb_id"], 200),
+    ]
+    assert len({entry["key_sha"] for entry in log}) == 3
+    assert all(len(entry["key_sha"]) == 8 for entry in log)
+    assert abs(log[0]["at"] - time.time()) < 60
+    assert "secret-key" not in json.dumps(log)
+    assert standin.requests() == {"tmdb": 1, "omdb": 2}
+
+
+def test_the_most_requests_in_flight_are_counted() -> None:
+    async def ask(url: str) -> None:
+        async with httpx.AsyncClient(headers=TOKEN, trust_env=False) as client:
+            await asyncio.gather(*(client.get(url) for _ in range(7)))
+
+    with StandIn(5, epoch=EPOCH, latency_seconds=0.3) as standin:
+        asyncio.run(ask(f"{standin.tmdb_url}/configuration"))
+        assert standin.max_in_flight() == {"tmdb": 7, "omdb": 0}
+
+
+# Running it
+
+
+def test_it_listens_on_the_loopback_address_only(standin: StandIn) -> None:
+    assert standin.tmdb_url.startswith("http://127.0.0.1:")
+    port = int(standin.tmdb_url.split(":")[2].split("/")[0])
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        assert probe.connect_ex(("127.0.0.2", port)) != 0
+
+
+def test_a_port_in_use_is_a_clear_error(standin: StandIn) -> None:
+    port = int(standin.tmdb_url.split(":")[2].split("/")[0])
+    second = StandIn(5, epoch=EPOCH, port=port)
+    with pytest.raises(StandInError, match=rf"^port {port} is in use: .*$"):
+        second.__enter__()
+
+
+def test_a_stand_in_can_be_started_again_on_the_same_port(http: httpx.Client) -> None:
+    with StandIn(5, epoch=EPOCH) as first:
+        port = int(first.tmdb_url.split(":")[2].split("/")[0])
+        http.get(f"{first.tmdb_url}/configuration")
+    with StandIn(5, epoch=EPOCH, port=port) as second:
+        assert http.get(f"{second.tmdb_url}/configuration").status_code == 200
+    with pytest.raises(httpx.ConnectError):
+        http.get(f"{second.tmdb_url}/configuration")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_in_the_foreground_it_tells_the_settings_and_ends_on_a_signal(number: int) -> None:
+    script = "from ayne_dagster.demo.standin import serve; serve(0, 20)"
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            lines = [process.stdout.readline().strip() for _ in range(4)]
+            exports = dict(word.split("=", 1) for line in lines[1:] for word in line.split()[1:])
+            assert exports["TMDB_READ_TOKEN"] == exports["OMDB_API_KEY"] == "demo"
+            url = exports["AYNE_TMDB_BASE_URL"]
+            assert httpx.get(f"{url}/configuration", headers=TOKEN, trust_env=False).status_code == 200
+            assert exports["AYNE_OMDB_BASE_URL"].endswith("/omdb/")
+            os.kill(process.pid, number)
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
