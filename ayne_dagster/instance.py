@@ -1,4 +1,4 @@
-"""Which Dagster instance runs are recorded in: `$DAGSTER_HOME`, else a folder beside the database."""
+"""Which Dagster instance runs are recorded in: `$DAGSTER_HOME`, else a folder beside the database, named after it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def dagster_home(settings: Settings) -> Path:
         SettingsError: the folder cannot be written.
     """
     given = os.environ.get("DAGSTER_HOME")
-    home = Path(given) if given else settings.database.parent / "dagster_home"
+    home = Path(given) if given else settings.database.with_suffix(".dagster_home")
     try:
         home.mkdir(parents=True, exist_ok=True)
         if not (home / "dagster.yaml").exists():

@@ -52,7 +52,10 @@ class CollectionResult:
     """Movies that were not known before."""
     tmdb_updated: int = 0
     """Movies whose details were fetched and stored or confirmed."""
+    tmdb_changed: int = 0
+    """Of these, movies that were new or had changed."""
     omdb_updated: int = 0
+    omdb_changed: int = 0
     box_office_updated: int = 0
     frozen: int = 0
     """Movies that froze in this collection."""
@@ -87,9 +90,11 @@ class _Counting:
             result.requests["tmdb"] += counts["requests"]
         elif step == "tmdb_details":
             result.tmdb_updated += counts["fetched"]
+            result.tmdb_changed += counts["changed"]
             result.requests["tmdb"] += counts["requests"]
         elif step == "omdb_ratings":
             result.omdb_updated += counts["fetched"]
+            result.omdb_changed += counts["changed"]
             result.requests["omdb"] += counts["requests"]
         elif step == "refresh_metadata":
             result.frozen += counts["newly_frozen"]
@@ -139,9 +144,7 @@ class DataCollectionOrchestrator:
             CollectionFailed: a run failed.
             SettingsError: a key is missing.
         """
-        plan = DiscoveryPlan(
-            discover_start_year or FIRST_YEAR, discover_end_year or LAST_YEAR, max_pages, min_votes
-        )
+        plan = DiscoveryPlan(discover_start_year or FIRST_YEAR, discover_end_year or LAST_YEAR, max_pages, min_votes)
         result = await asyncio.to_thread(self.collect, plan, refresh_limit=refresh_limit)
         return result.as_dict()
 

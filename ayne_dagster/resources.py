@@ -65,9 +65,7 @@ class _ApiResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     @property
     def api(self) -> ApiSettings:
         """The limits as the sources take them."""
-        return ApiSettings(
-            self.base_url, self.requests_per_second, self.burst, self.max_concurrent, self.daily_quota
-        )
+        return ApiSettings(self.base_url, self.requests_per_second, self.burst, self.max_concurrent, self.daily_quota)
 
     @property
     def request_ledger(self) -> RequestLedger:

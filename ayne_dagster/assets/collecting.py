@@ -106,9 +106,7 @@ def _pick_due(
 ) -> list[DueMovie]:
     limit = load_settings().refresh_limit if config.limit is None else config.limit
     with database.file.connect() as connection:
-        return due_movies(
-            connection, (source,), now, limit, years=partitions_of(context), ids=config.tmdb_ids or None
-        )
+        return due_movies(connection, (source,), now, limit, years=partitions_of(context), ids=config.tmdb_ids or None)
 
 
 def failing_clearly(

@@ -84,5 +84,3 @@ def _metadata(counts: dict[str, int] | Any) -> dict[str, Any]:
     metadata["listed"] = metadata.pop("fetched")
     metadata.pop("requests")
     return metadata
-
-

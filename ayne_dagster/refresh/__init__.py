@@ -1,0 +1,1 @@
+"""What is due and why: pure decisions, without I/O, Dagster or a clock."""

@@ -26,9 +26,7 @@ class Outcome(StrEnum):
     """The body could not be used; it is kept with its reason."""
 
 
-def after(
-    movie: MovieState, source: str, outcome: Outcome, at: datetime, *, changed: bool = False
-) -> MovieState:
+def after(movie: MovieState, source: str, outcome: Outcome, at: datetime, *, changed: bool = False) -> MovieState:
     """The movie's state after an attempt.
 
     Args:
@@ -51,9 +49,7 @@ def after(
 
 
 def _checked(before: SourceState, at: datetime, changed: bool) -> SourceState:
-    return SourceState(
-        attempted_at=at, checked_at=at, changed_at=at if changed else before.changed_at, failures=0
-    )
+    return SourceState(attempted_at=at, checked_at=at, changed_at=at if changed else before.changed_at, failures=0)
 
 
 def _failed(before: SourceState, at: datetime, *, missing: bool) -> SourceState:

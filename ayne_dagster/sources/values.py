@@ -12,20 +12,13 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from decimal import Decimal
 
+from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR
+
 INTEGER_MAX = 2**31 - 1
 """Largest value of a DuckDB INTEGER."""
 
 BIGINT_MAX = 2**63 - 1
 """Largest value of a DuckDB BIGINT."""
-
-FIRST_YEAR = 1874
-"""Year of the oldest film in the APIs (Passage de Vénus), and the first partition."""
-
-LAST_YEAR = 2035
-"""Year of the last partition; announced films reach about 2031."""
-
-UNKNOWN_YEAR = "unknown"
-"""Partition of the movies without a usable release date."""
 
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
@@ -39,9 +32,7 @@ _MONEY = re.compile(
     r"(?:US)?\$?([0-9]{1,19}(?:\.[0-9]{0,30})?)(?:(k|m|b)|thousand|(m)illion|(b)illion)?", re.IGNORECASE
 )
 _OMDB_DATE = re.compile(r"([0-9]{1,2}) ([a-z]{3})[a-z]{0,6} ([0-9]{4})", re.IGNORECASE)
-_MINUTES = re.compile(
-    r"(?:([0-9]{1,4})h(?:(?:ou)?rs?)?)?(?:([0-9]{1,6})(?:m|mins?|minutes?)?\.?)?", re.IGNORECASE
-)
+_MINUTES = re.compile(r"(?:([0-9]{1,4})h(?:(?:ou)?rs?)?)?(?:([0-9]{1,6})(?:m|mins?|minutes?)?\.?)?", re.IGNORECASE)
 _PERCENT = re.compile(r"([0-9]{1,3}) ?%")
 _SCORE = re.compile(r"([0-9]{1,3})(?: ?/ ?100)?")
 _OUT_OF_TEN = re.compile(r"([0-9]{1,2}(?:\.[0-9]{1,15})?)(?: ?/ ?10)?")
@@ -60,9 +51,7 @@ def text(value: object) -> str | None:
     if not isinstance(value, str):
         return _digits(value)
     if not value.isprintable():  # so are line breaks, which stay
-        value = (
-            value.translate(_CONTROL_CHARACTERS).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        )
+        value = value.translate(_CONTROL_CHARACTERS).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     value = value.strip()
     return None if value in ("", "N/A", "n/a") else value
 
@@ -203,13 +192,6 @@ def wikidata_id(value: object) -> str | None:
         return None
     value = value.strip().upper()
     return value if _WIKIDATA_ID.fullmatch(value) else None
-
-
-def release_year(released: date | None) -> str:
-    """The partition of a movie: its release year, "unknown" without one from FIRST_YEAR to LAST_YEAR."""
-    if released is None or not FIRST_YEAR <= released.year <= LAST_YEAR:
-        return UNKNOWN_YEAR
-    return str(released.year)
 
 
 def _digits(value: object) -> str | None:

@@ -1,0 +1,1 @@
+"""DuckDB: schema, merge, refresh state, statistics, export. Imports no Dagster."""

@@ -60,7 +60,9 @@ class Database:
             DatabaseUnusable: no DuckDB file, a newer schema, a folder that cannot be written, or, when reading, no file.
         """
         if read_only and not self.path.exists():
-            raise DatabaseUnusable(f"There is no database at {self.path} yet: run `ayne collect` (or `ayne demo`) first.")
+            raise DatabaseUnusable(
+                f"There is no database at {self.path} yet: run `ayne collect` (or `ayne demo`) first."
+            )
         connection = self._open(read_only)
         try:
             if not read_only:
@@ -123,7 +125,9 @@ def _busy_message(error: Exception, path: Path, waited: float) -> str:
 def _explained(error: Exception, path: Path) -> WarehouseError:
     text = str(error).splitlines()[0]
     if isinstance(error, PermissionError | FileExistsError | NotADirectoryError) or "Permission denied" in text:
-        return DatabaseUnusable(f"{path} cannot be written ({text}): choose another AYNE_DATABASE or fix the permissions.")
+        return DatabaseUnusable(
+            f"{path} cannot be written ({text}): choose another AYNE_DATABASE or fix the permissions."
+        )
     if "not a valid DuckDB" in text:
         return DatabaseUnusable(f"{path} is not a DuckDB database: move it away or choose another AYNE_DATABASE.")
     return DatabaseUnusable(f"{path} cannot be opened: {text}")

@@ -49,9 +49,7 @@ def export_tables(
         raise ExportError(f"{folder} cannot be written: {str(error).splitlines()[0]}") from None
 
 
-def _export(
-    connection: duckdb.DuckDBPyConnection, folder: Path, name: str, file_format: str
-) -> tuple[Path, int]:
+def _export(connection: duckdb.DuckDBPyConnection, folder: Path, name: str, file_format: str) -> tuple[Path, int]:
     target = folder / f"{name}.{file_format}"
     partial = folder / f".{name}.{file_format}.partial"
     quoted = str(partial).replace("'", "''")  # COPY takes no parameter for its target

@@ -155,9 +155,7 @@ def merge_answers(
     return report
 
 
-def merge_listing(
-    connection: duckdb.DuckDBPyConnection, listed: Iterable[ListedMovie], run_id: str
-) -> MergeReport:
+def merge_listing(connection: duckdb.DuckDBPyConnection, listed: Iterable[ListedMovie], run_id: str) -> MergeReport:
     """Merge discovered movies: new ones get a refresh state, known ones keep theirs and their first-seen time.
 
     Once TMDB's details are known they say when a movie was released: a listing page may be hours older.
@@ -295,9 +293,7 @@ def _drift(
     return history
 
 
-def _differences(
-    table: Table, names: Iterable[str], old: Row | None, new: Row, at: datetime, run_id: str
-) -> list[Row]:
+def _differences(table: Table, names: Iterable[str], old: Row | None, new: Row, at: datetime, run_id: str) -> list[Row]:
     """History rows of what changed between two versions of a row; none for its first version."""
     if old is None:
         return []

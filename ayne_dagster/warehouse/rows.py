@@ -80,7 +80,9 @@ def existing_ids(connection: duckdb.DuckDBPyConnection, table: Table, ids: Colle
     if not ids:
         return set()
     with registered(connection, "incoming_ids", id_table(ids)):
-        found = connection.execute(f"SELECT tmdb_id FROM {table.name} SEMI JOIN incoming_ids USING (tmdb_id)").fetchall()
+        found = connection.execute(
+            f"SELECT tmdb_id FROM {table.name} SEMI JOIN incoming_ids USING (tmdb_id)"
+        ).fetchall()
     return {row[0] for row in found}
 
 

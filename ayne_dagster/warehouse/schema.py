@@ -313,7 +313,15 @@ def _movies_view() -> View:
     ]
     ratings = [
         OMDB_RATINGS.columns[OMDB_RATINGS.column_names.index(name)]
-        for name in ("imdb_rating", "imdb_votes", "metascore", "rotten_tomatoes_rating", "box_office", "rated", "awards")
+        for name in (
+            "imdb_rating",
+            "imdb_votes",
+            "metascore",
+            "rotten_tomatoes_rating",
+            "box_office",
+            "rated",
+            "awards",
+        )
     ]
     state_names = ("first_seen_at", "tmdb_checked_at", "tmdb_changed_at", "tmdb_tombstoned_at", "omdb_checked_at",
                    "omdb_changed_at", "category", "frozen")  # fmt: skip

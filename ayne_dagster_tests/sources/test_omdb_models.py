@@ -132,9 +132,7 @@ def test_the_first_year_of_a_series_counts(year: str) -> None:
 
 
 def test_numbers_where_omdb_promises_texts_are_read_too() -> None:
-    row = row_of(
-        MOVIE | {"Year": 1999, "imdbRating": 8.4, "imdbVotes": 2757076, "Metascore": 81, "Title": 1917}
-    )
+    row = row_of(MOVIE | {"Year": 1999, "imdbRating": 8.4, "imdbVotes": 2757076, "Metascore": 81, "Title": 1917})
     assert row == row_of(MOVIE) | {"title": "1917"}
 
 
@@ -190,9 +188,7 @@ def test_the_id_that_omdb_could_not_convert_is_not_found_although_its_json_is_in
         (522, SourceUnavailable),
     ],
 )
-@pytest.mark.parametrize(
-    "body", [b"<!DOCTYPE html><html>error</html>", b"", b"error code: 1020", b"[]", b"{}"]
-)
+@pytest.mark.parametrize("body", [b"<!DOCTYPE html><html>error</html>", b"", b"error code: 1020", b"[]", b"{}"])
 def test_without_omdbs_own_words_the_status_says_what_to_do(
     status: int, raised: type[SourceError], body: bytes
 ) -> None:
@@ -210,9 +206,7 @@ def test_a_body_of_another_shape_is_malformed(body: bytes) -> None:
     assert caught.value.body == body
 
 
-@pytest.mark.parametrize(
-    "template", ["Bad request apikey={}", "{} went wrong", 'Conversion from string "{}" to']
-)
+@pytest.mark.parametrize("template", ["Bad request apikey={}", "{} went wrong", 'Conversion from string "{}" to'])
 def test_no_message_holds_the_key(template: str) -> None:
     for key in ("0123abcd", "DEADBEEF", "12345678"):
         for status in (200, 401, 503):
@@ -246,9 +240,7 @@ def test_zero_padding_makes_no_other_imdb_id(asked: str, answered: str | None, s
     st.fixed_dictionaries({}, optional=dict.fromkeys((*MOVIE, "Error"), ODD_VALUES)),
     st.sampled_from([200, 200, 200, 401, 404, 503]),
 )
-def test_any_value_in_any_field_gives_a_storable_row_or_a_source_error(
-    body: dict[str, Any], status: int
-) -> None:
+def test_any_value_in_any_field_gives_a_storable_row_or_a_source_error(body: dict[str, Any], status: int) -> None:
     for content in (body, body | {"imdbID": "tt0200001", "Response": "True"}, MOVIE | body):
         try:
             movie = read_answer(status, encoded(content))

@@ -197,9 +197,7 @@ def test_a_vote_average_without_votes_is_unknown_and_the_count_stays_0() -> None
 
 
 def test_sub_resources_that_tmdb_left_out_are_unknown_and_the_rest_stays() -> None:
-    body = {
-        k: v for k, v in DETAILS.items() if k not in ("external_ids", "keywords", "release_dates", "credits")
-    }
+    body = {k: v for k, v in DETAILS.items() if k not in ("external_ids", "keywords", "release_dates", "credits")}
     row = row_of(body)
     assert row["title"] == "The Lamp"
     unknown = "wikidata_id keywords directors writers actors certification us_release_date"
@@ -219,9 +217,7 @@ def test_sub_resources_that_tmdb_left_out_are_unknown_and_the_rest_stays() -> No
 def test_the_imdb_id_comes_from_the_body_or_else_from_the_external_ids(
     body_id: str | None, external_id: str, stored: str | None
 ) -> None:
-    assert (
-        row_of({"id": 5, "imdb_id": body_id, "external_ids": {"imdb_id": external_id}})["imdb_id"] == stored
-    )
+    assert row_of({"id": 5, "imdb_id": body_id, "external_ids": {"imdb_id": external_id}})["imdb_id"] == stored
 
 
 def test_only_the_first_15_actors_in_billing_order_are_kept() -> None:

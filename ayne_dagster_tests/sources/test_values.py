@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ayne_dagster.sources import values
-from ayne_dagster.sources.values import BIGINT_MAX, FIRST_YEAR, INTEGER_MAX, LAST_YEAR
+from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR, release_year
+from ayne_dagster.sources.values import BIGINT_MAX, INTEGER_MAX
 
 from .test_json_body import JSON_VALUES
 
@@ -349,7 +350,7 @@ def test_a_float_is_finite_or_unknown(written: object, stored: float | None) -> 
     ],
 )
 def test_the_release_year_is_a_partition(released: date | None, year: str) -> None:
-    assert values.release_year(released) == year
+    assert release_year(released) == year
 
 
 PARSERS = [

@@ -1,0 +1,1 @@
+"""OMDb: client, the shape of its answers, and the rows that they become."""

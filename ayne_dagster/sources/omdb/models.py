@@ -114,9 +114,7 @@ def _error_of_text(error: str) -> SourceError | None:
     if "limit reached" in words:
         return QuotaExhausted("OMDb's daily requests for this key are used up")
     if "api key" in words:
-        return InvalidCredentials(
-            "OMDb does not accept the API key: set OMDB_API_KEY to one activated by OMDb's mail"
-        )
+        return InvalidCredentials("OMDb does not accept the API key: set OMDB_API_KEY to one activated by OMDb's mail")
     if words.startswith("something went wrong"):
         return SourceUnavailable("OMDb says that something went wrong")
     return None

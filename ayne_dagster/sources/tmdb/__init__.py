@@ -1,0 +1,1 @@
+"""TMDB: client, the shape of its answers, and the rows that they become."""

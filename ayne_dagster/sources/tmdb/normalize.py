@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable
 from datetime import date
 
+from ayne_dagster.partitions import release_year
 from ayne_dagster.sources.tmdb.models import (
     CastMember,
     CountryReleases,
@@ -27,7 +28,6 @@ from ayne_dagster.sources.values import (
     names,
     out_of_ten,
     positive_int,
-    release_year,
     text,
     wikidata_id,
 )
@@ -163,10 +163,7 @@ def _billing_order(actor: CastMember) -> float:
 def _releases(countries: Iterable[CountryReleases]) -> list[Release]:
     """All releases in COUNTRY."""
     return [
-        release
-        for country in countries
-        if country.iso_3166_1 == COUNTRY
-        for release in country.release_dates or ()
+        release for country in countries if country.iso_3166_1 == COUNTRY for release in country.release_dates or ()
     ]
 
 
