@@ -1,5 +1,6 @@
-"""The DuckDB IO manager: the only writer of asset tables. It merges by key, batch by batch. What a merge does to a row is
-in `warehouse.merge`; what an asset collects, in `collection`.
+"""The DuckDB IO manager: the only writer of asset tables, which merges by key, batch by batch. No rules of its own.
+
+What a merge does to a row is in `warehouse.merge`; what an asset collects, in `collection`.
 
 An asset returns either a `MergeStream` (answers as they arrive) or a `TableWrite` (one statement's worth of work). The
 stock dagster-duckdb manager deletes the whole partition before it inserts, without a transaction: with a partial

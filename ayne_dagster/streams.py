@@ -117,7 +117,7 @@ class Batches(Generic[T]):
             asyncio.run(self._main())
         except asyncio.CancelledError:
             pass
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 -- raised again in the thread that iterates
             self._error = error
         finally:
             with self._changed:

@@ -1,4 +1,4 @@
-"""Movies found on TMDB's discover pages. How they are listed is in `sources.tmdb`, how they are stored in `warehouse`."""
+"""Movies found on TMDB's discover pages. Listing is in `sources.tmdb`, storing in `warehouse`."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import dagster as dg
 import duckdb
 from pydantic import Field
 
-from ayne_dagster.assets.collecting import Steps, failing_clearly, partition_metadata
+from ayne_dagster.assets.collecting import Steps, failing_clearly
 from ayne_dagster.assets.definition import TMDB_POOL, partitioned_options
 from ayne_dagster.checks import check_results, check_specs
 from ayne_dagster.collection import Listed, date_span, discover
@@ -80,7 +80,11 @@ def discovered_movies(
 
 
 def _metadata(counts: dict[str, int] | Any) -> dict[str, Any]:
-    metadata = partition_metadata(counts) | {"discovered": counts.get("inserted", 0)}
-    metadata["listed"] = metadata.pop("fetched")
-    metadata.pop("requests")
-    return metadata
+    inserted, updated, unchanged = (counts.get(kind, 0) for kind in ("inserted", "updated", "unchanged"))
+    return {
+        "listed": inserted + updated + unchanged,
+        "discovered": inserted,
+        "changed": updated,
+        "unchanged": unchanged,
+        "quarantined": counts.get("quarantined", 0),
+    }

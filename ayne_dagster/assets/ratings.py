@@ -1,4 +1,4 @@
-"""OMDb's ratings of the movies that are due and have an IMDb id. Asking is in `sources.omdb`, merging in `warehouse`."""
+"""OMDb's ratings of due movies that have an IMDb id. Asking is in `sources.omdb`, merging in `warehouse`."""
 
 import dagster as dg
 

@@ -1,4 +1,4 @@
-"""The refresh state of every movie: what the sensor reads. The rules are in `refresh`, the state's storage in `warehouse`."""
+"""The refresh state of every movie, which the sensor reads. Rules are in `refresh`, storage in `warehouse`."""
 
 from functools import partial
 

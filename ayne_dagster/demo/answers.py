@@ -69,7 +69,7 @@ _CONFIGURATION = {
         "still_sizes": ["w92", "w185", "w300", "original"],
     },
 }
-_MOVIE = re.compile(r"/3/movie/(?:(tt\d+)|(\d+)[^/]*)(?:/([a-z_]+))?/?")
+_MOVIE = re.compile(r"/3/movie/(?:(tt\d{1,12})|(\d{1,18})(?!\d)[^/]*)(?:/([a-z_]+))?/?")
 _ENDPOINTS = {
     "/3/discover/movie": "discover",
     "/3/movie/changes": "changes",
@@ -215,9 +215,7 @@ class Answers:
             return _found(None if latest is None else self._catalogue.details(latest, now))
         if request.endpoint in SUB_RESOURCES and request.movie is not None:
             tmdb_id = self._tmdb_id(request.movie, now)
-            return _found(
-                None if tmdb_id is None else self._catalogue.sub_resource(tmdb_id, now, request.endpoint)
-            )
+            return _found(None if tmdb_id is None else self._catalogue.sub_resource(tmdb_id, now, request.endpoint))
         return errors.NOT_FOUND
 
     def _tmdb_id(self, movie: str, now: datetime) -> int | None:

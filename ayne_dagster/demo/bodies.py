@@ -86,9 +86,7 @@ class BodyWriter:
         """The movie as a row of a discover page."""
         revisions = self._revisions(i, "tmdb", day)
         row = self._common(i, day, revisions)
-        row["genre_ids"] = (
-            [] if self._movies.oddity(i) == "genres_empty" else [g for g, _ in self.facts(i).genres]
-        )
+        row["genre_ids"] = [] if self._movies.oddity(i) == "genres_empty" else [g for g, _ in self.facts(i).genres]
         return row
 
     def details(self, i: int, day: int, append: frozenset[str]) -> Body:
@@ -100,18 +98,14 @@ class BodyWriter:
         body = self._common(i, day, revisions)
         body["belongs_to_collection"] = _collection(facts)
         body["budget"] = facts.budget + 250_000 * count("budget", 0)
-        body["genres"] = (
-            [] if oddity == "genres_empty" else [{"id": g, "name": name} for g, name in facts.genres]
-        )
+        body["genres"] = [] if oddity == "genres_empty" else [{"id": g, "name": name} for g, name in facts.genres]
         slug = "".join(c if c.isalnum() else "-" for c in facts.title.lower())
         site = count("homepage", 0)
         body["homepage"] = f"https://{slug}.example/{site}" if facts.has_homepage or site else ""
         body["imdb_id"] = self._imdb_on(i, day, oddity)
         body["origin_country"] = [facts.language.country_code]
         body["production_companies"] = [_company(c, facts) for c in facts.companies]
-        body["production_countries"] = [
-            {"iso_3166_1": facts.language.country_code, "name": facts.language.country}
-        ]
+        body["production_countries"] = [{"iso_3166_1": facts.language.country_code, "name": facts.language.country}]
         out = status == "Released"
         body["revenue"] = _raised(facts.revenue, count("revenue", 0)) if out else 0
         body["runtime"] = self._runtime(facts, status, count("runtime", 0), oddity)
@@ -163,9 +157,7 @@ class BodyWriter:
         bare = oddity == "omdb_not_available"
         ratings = _ratings(facts, revisions, bare) if out else (None, None, None)
         body["Ratings"] = _rating_list(*ratings)
-        votes = (
-            movies.votes_on(i, day) * 9 // 4 + day % 3 + (1_200_000 if oddity == "omdb_huge_numbers" else 0)
-        )
+        votes = movies.votes_on(i, day) * 9 // 4 + day % 3 + (1_200_000 if oddity == "omdb_huge_numbers" else 0)
         body["Metascore"] = "N/A" if ratings[2] is None else str(ratings[2])
         body["imdbRating"] = "N/A" if ratings[0] is None else f"{ratings[0] / 10:.1f}"
         body["imdbVotes"] = "N/A" if ratings[0] is None else f"{votes:,}"
@@ -209,9 +201,7 @@ class BodyWriter:
             domestic_share=0.2 + 0.6 * uniform(),
             companies=tuple(number(16) % 168 for _ in range(number(8) % 4)),
             cast=tuple(dict.fromkeys(_person(uniform(), people) for _ in range(5 + number(8) % 8))),
-            directors=tuple(
-                dict.fromkeys(_person(uniform(), people) for _ in range(2 if number(3) == 0 else 1))
-            ),
+            directors=tuple(dict.fromkeys(_person(uniform(), people) for _ in range(2 if number(3) == 0 else 1))),
             writers=tuple(dict.fromkeys(_person(uniform(), people) for _ in range(1 + number(8) % 3))),
             producers=(_person(uniform(), people),),
             collection=number(20) if uniform() < 0.18 else None,
@@ -275,9 +265,7 @@ class BodyWriter:
         if oddity == "no_origin_country":
             del body["origin_country"]
         elif oddity == "missing_keys":
-            _drop(
-                body, {"tagline": "tagline", "homepage": "homepage", "belongs_to_collection": ""}, revisions
-            )
+            _drop(body, {"tagline": "tagline", "homepage": "homepage", "belongs_to_collection": ""}, revisions)
 
     def _release_dates(self, facts: Facts, release: int) -> list[Body]:
         if release == NO_DATE:

@@ -105,9 +105,7 @@ class Catalogue:
         i = self._existing(tmdb_id, now)
         return None if i is None else self._bodies.details(i, self._day(now), append)
 
-    def details_by_imdb_id(
-        self, imdb_id: str, now: datetime, append: frozenset[str] = frozenset()
-    ) -> Body | None:
+    def details_by_imdb_id(self, imdb_id: str, now: datetime, append: frozenset[str] = frozenset()) -> Body | None:
         """The same for an IMDb id; None also when TMDB does not know the id (yet)."""
         tmdb_id = self.tmdb_id_of(imdb_id, now)
         return None if tmdb_id is None else self.details(tmdb_id, now, append)
@@ -213,9 +211,7 @@ class Catalogue:
         i = self._movies.index(tmdb_id)
         return i if i is not None and self._movies.exists(i, self._day(now)) else None
 
-    def _listing(
-        self, day: int, start: date | None, end: date | None, min_votes: int, sort_by: str
-    ) -> array[int]:
+    def _listing(self, day: int, start: date | None, end: date | None, min_votes: int, sort_by: str) -> array[int]:
         """Numbers of all movies in the listing, in order; kept, since a reader asks for page after page."""
         first = None if start is None else start.toordinal() - self._epoch
         last = None if end is None else end.toordinal() - self._epoch

@@ -39,9 +39,7 @@ _OMDB_BY_STATUS = {
 
 def tmdb_error(status: int, code: int | None = None, message: str | None = None) -> Answer:
     """TMDB's error with an HTTP status; code and text default to what belongs to the status."""
-    usual_code, usual_message = _TMDB_BY_STATUS.get(
-        status, (11, "Internal error: Something went wrong, contact TMDb.")
-    )
+    usual_code, usual_message = _TMDB_BY_STATUS.get(status, (11, "Internal error: Something went wrong, contact TMDb."))
     body = {
         "success": False,
         "status_code": usual_code if code is None else code,
@@ -68,9 +66,7 @@ def html_page(status: int) -> Answer:
     return Answer(status, text.encode(), "text/html; charset=UTF-8")
 
 
-INVALID_PAGE = tmdb_error(
-    400, 22, "Invalid page: Pages start at 1 and max at 500. They are expected to be an integer."
-)
+INVALID_PAGE = tmdb_error(400, 22, "Invalid page: Pages start at 1 and max at 500. They are expected to be an integer.")
 INVALID_DATE = tmdb_error(400, 23, "Invalid date: Needs to be in the format YYYY-MM-DD.")
 SPAN_TOO_LONG = tmdb_error(422, 20, "Invalid date range: Should be a range no longer than 14 days.")
 TOO_MANY_APPENDED = tmdb_error(

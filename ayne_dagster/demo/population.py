@@ -171,10 +171,11 @@ class Population:
             self.release[i] = NO_DATE
         for k, i in enumerate(rng.sample(range(settled), round(0.003 * size))):
             self.deleted[i] = rng.randint(30, 380) if k == 0 else rng.randint(1, 700)
-        movers = rng.sample(range(settled), max(int(size >= 200), round(0.005 * size)))
-        for i in movers:
-            if i not in undated and i not in self.deleted:
-                self.moves[i] = _move(rng, self.release[i])
+        moving = max(2 * int(size >= 200), round(0.005 * size))
+        drawn = rng.sample(range(settled), min(settled, moving + 5))
+        movers = [i for i in drawn if i not in undated and i not in self.deleted][:moving]
+        for k, i in enumerate(movers):
+            self.moves[i] = _move(rng, self.release[i], far=k % 2 == 0)
         for i in rng.sample(range(settled), round(0.005 * size)):
             if i not in self.deleted:
                 self.late_imdb[i] = rng.randint(5, 395)
@@ -429,9 +430,9 @@ def _release_day(uniform: Callable[[], float]) -> int:
     return -9_130 - int((_OLDEST_AGE - 9_130) * u**1.6)
 
 
-def _move(rng: random.Random, release: int) -> tuple[int, int]:
-    """The day on which a release date moves, and the new date: every other one lies in another year."""
-    day, far = rng.randint(5, 395), rng.random() < 0.5
+def _move(rng: random.Random, release: int, *, far: bool) -> tuple[int, int]:
+    """The day on which a release date moves, and the new date: in another year when it moves far."""
+    day = rng.randint(5, 395)
     step = 366 if far else rng.randint(7, 60)
     # What is out stays out: its date is corrected to an earlier one. What is to come is put off.
     return day, (release - step if release <= day else release + step)

@@ -268,9 +268,7 @@ async def _drip(send: Send, answer: Answer, seconds: float) -> None:
 async def _truncate(receive: Receive, send: Send, answer: Answer) -> None:
     """Send half of the body that Content-Length announces, and close."""
     await send(_start(answer, len(answer.body)))
-    await send(
-        {"type": "http.response.body", "body": answer.body[: len(answer.body) // 2], "more_body": True}
-    )
+    await send({"type": "http.response.body", "body": answer.body[: len(answer.body) // 2], "more_body": True})
     _transport(send).close()
     await _gone(receive)
 
@@ -284,9 +282,7 @@ def _transport(send: Send) -> Any:
     """The connection behind `send`: ASGI has no way to break it, so this looks behind uvicorn's method."""
     transport = getattr(getattr(send, "__self__", None), "transport", None)
     if transport is None:
-        raise RuntimeError(
-            "this fault needs uvicorn: its send is the method of an object that has a transport"
-        )
+        raise RuntimeError("this fault needs uvicorn: its send is the method of an object that has a transport")
     return transport
 
 

@@ -130,9 +130,7 @@ LANGUAGES = (
         "France",
         ("vé", "lan", "çois", "mer", "dou", "rêve", "bril", "aine"),
     ),
-    Language(
-        "es", "Spanish", "Español", "ES", "Spain", ("ca", "ñora", "lum", "bre", "sol", "mar", "güe", "día")
-    ),
+    Language("es", "Spanish", "Español", "ES", "Spain", ("ca", "ñora", "lum", "bre", "sol", "mar", "güe", "día")),
     Language(
         "de",
         "German",
@@ -168,12 +166,8 @@ LANGUAGES = (
     ),
     Language("hi", "Hindi", "हिन्दी", "IN", "India", ("रात", "सागर", "गीत", "दीप", "राह", "मन")),
     Language("ru", "Russian", "Pусский", "RU", "Russia", ("зима", "свет", "река", "дом", "тень", "мост")),
-    Language(
-        "pt", "Portuguese", "Português", "BR", "Brazil", ("são", "rio", "luz", "coração", "vila", "chu", "va")
-    ),
-    Language(
-        "sv", "Swedish", "svenska", "SE", "Sweden", ("sjö", "natt", "vår", "älv", "hus", "ljus", "å", "ker")
-    ),
+    Language("pt", "Portuguese", "Português", "BR", "Brazil", ("são", "rio", "luz", "coração", "vila", "chu", "va")),
+    Language("sv", "Swedish", "svenska", "SE", "Sweden", ("sjö", "natt", "vår", "älv", "hus", "ljus", "å", "ker")),
     Language("xx", "No Language", "No Language", "US", "United States of America", ()),
 )
 

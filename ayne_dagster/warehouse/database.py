@@ -51,13 +51,22 @@ class Database:
     path: Path
     wait_seconds: float = 30.0
 
+    def require_file(self) -> None:
+        """Check that there is a database.
+
+        Raises:
+            DatabaseUnusable: there is none.
+        """
+        if not self.path.exists():
+            raise DatabaseUnusable(f"There is no database at {self.path}: run `ayne collect` (or `ayne demo`) first.")
+
     @contextmanager
     def connect(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open the file, with the schema in place, and close it in any case.
 
         Raises:
             DatabaseBusy: another process holds it.
-            DatabaseUnusable: no DuckDB file, a newer schema, a folder that cannot be written, or, when reading, no file.
+            DatabaseUnusable: no DuckDB file, a newer schema, a folder that cannot be written; when reading, no file.
         """
         if read_only and not self.path.exists():
             raise DatabaseUnusable(

@@ -1,8 +1,7 @@
-"""Tables as files for notebooks and spreadsheets, written beside their target and renamed, so that none is half there."""
+"""Tables as files for notebooks and spreadsheets: written under another name, then renamed. No queries of its own."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -54,5 +53,5 @@ def _export(connection: duckdb.DuckDBPyConnection, folder: Path, name: str, file
     partial = folder / f".{name}.{file_format}.partial"
     quoted = str(partial).replace("'", "''")  # COPY takes no parameter for its target
     rows = connection.execute(f"COPY (FROM {name}) TO '{quoted}' ({FORMATS[file_format]})").fetchall()[0][0]
-    os.replace(partial, target)
+    partial.replace(target)
     return target, int(rows)

@@ -103,9 +103,7 @@ def test_another_process_sees_the_same_data(catalogue: Catalogue) -> None:
         f"c = Catalogue(3000, epoch=date{EPOCH.timetuple()[:3]})\n"
         f"print(json.dumps(c.discover(datetime.fromisoformat('{at(50).isoformat()}'), start=None, end=None)))"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
-    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert json.loads(run.stdout) == catalogue.discover(at(50), start=None, end=None)
 
 
@@ -160,9 +158,7 @@ def test_the_pages_of_a_listing_partition_its_total_in_order(
     ids = [row["id"] for row in rows]
     assert len(set(ids)) == len(ids)
     assert all(row["vote_count"] >= min_votes for row in rows)
-    assert all(
-        bounds["start"].isoformat() <= row["release_date"] <= bounds["end"].isoformat() for row in rows
-    )
+    assert all(bounds["start"].isoformat() <= row["release_date"] <= bounds["end"].isoformat() for row in rows)
     field, direction = sort_by.removeprefix("primary_").split(".")
     values = [row[field] for row in rows]
     assert values == sorted(values, reverse=direction == "desc")
@@ -170,9 +166,7 @@ def test_the_pages_of_a_listing_partition_its_total_in_order(
 
 @settings(max_examples=20, deadline=None)
 @given(day=st.integers(-10, 500), cuts=st.lists(st.integers(-39_000, 1_200), max_size=5))
-def test_date_slices_list_every_dated_movie_exactly_once(
-    catalogue: Catalogue, day: int, cuts: list[int]
-) -> None:
+def test_date_slices_list_every_dated_movie_exactly_once(catalogue: Catalogue, day: int, cuts: list[int]) -> None:
     edges = [-40_000, *sorted(cuts), 1_500]
     found: list[int] = []
     for low, high in pairwise(edges):
@@ -206,17 +200,13 @@ def test_a_row_says_what_the_details_say(catalogue: Catalogue) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(start=st.integers(-30, 900), length=st.integers(0, 14), ahead=st.integers(-3, 60))
-def test_changed_ids_are_those_whose_version_differs(
-    catalogue: Catalogue, start: int, length: int, ahead: int
-) -> None:
+def test_changed_ids_are_those_whose_version_differs(catalogue: Catalogue, start: int, length: int, ahead: int) -> None:
     now = start + length + ahead
     changed = catalogue.changed_ids(on(start), on(start + length), at(now))
     last = min(start + length, now)
     known = {*catalogue.ids(at(0)), *catalogue.ids(at(800))}
     expected = [
-        n
-        for n in sorted(known)
-        if catalogue.version(n, "tmdb", at(last)) > catalogue.version(n, "tmdb", at(start - 1))
+        n for n in sorted(known) if catalogue.version(n, "tmdb", at(last)) > catalogue.version(n, "tmdb", at(start - 1))
     ]
     assert changed == (expected if last >= start else [])
 
@@ -281,9 +271,7 @@ def test_some_movies_disappear_from_details_and_listings() -> None:
     for tmdb_id in gone:
         day = small.deleted_on(tmdb_id)
         assert day is not None
-        eve, noon = (
-            datetime(day.year, day.month, day.day, 12, tzinfo=UTC) - timedelta(days=k) for k in (1, 0)
-        )
+        eve, noon = (datetime(day.year, day.month, day.day, 12, tzinfo=UTC) - timedelta(days=k) for k in (1, 0))
         assert small.details(tmdb_id, eve) is not None
         assert small.details(tmdb_id, noon) is None
         assert tmdb_id not in {row["id"] for row in listed(small, noon, start=None, end=None)}
@@ -291,8 +279,7 @@ def test_some_movies_disappear_from_details_and_listings() -> None:
 
 def test_some_release_dates_move_and_some_to_another_year(catalogue: Catalogue) -> None:
     before, after = (
-        {row["id"]: row["release_date"] for row in listed(catalogue, at(day), start=None, end=None)}
-        for day in (0, 400)
+        {row["id"]: row["release_date"] for row in listed(catalogue, at(day), start=None, end=None)} for day in (0, 400)
     )
     moved = [n for n in before.keys() & after.keys() if before[n] != after[n]]
     assert 5 <= len(moved) <= 20
@@ -334,10 +321,7 @@ def test_the_shares_are_those_of_a_plausible_catalogue(catalogue: Catalogue) -> 
 def test_two_thirds_of_the_archived_movies_stay_the_same_for_400_days(catalogue: Catalogue) -> None:
     archived = [row["id"] for row in listed(catalogue, at(0), start=on(-40_000), end=on(-366))]
     quiet = sum(
-        all(
-            catalogue.version(n, source, at(0)) == catalogue.version(n, source, at(400))
-            for source in ("tmdb", "omdb")
-        )
+        all(catalogue.version(n, source, at(0)) == catalogue.version(n, source, at(400)) for source in ("tmdb", "omdb"))
         for n in archived
     )
     assert quiet / len(archived) >= 2 / 3

@@ -88,7 +88,7 @@ def test_a_movie_is_found_by_its_imdb_id_too(standin: StandIn, http: httpx.Clien
 
 
 def test_an_unknown_movie_is_not_found_as_at_tmdb(standin: StandIn, http: httpx.Client) -> None:
-    for name in ("999999999", "tt0000000", "nonsense"):
+    for name in ("999999999", "9" * 5_000, "tt0000000", "nonsense"):
         answer = http.get(f"{standin.tmdb_url}/movie/{name}")
         assert answer.status_code == 404
         assert answer.json() == {
@@ -109,9 +109,7 @@ def test_twenty_one_appended_objects_are_refused_as_tmdb_does(standin: StandIn, 
 def test_discover_filters_by_date_year_and_votes(standin: StandIn, http: httpx.Client) -> None:
     url = f"{standin.tmdb_url}/discover/movie"
     bounds = {"primary_release_date.gte": "2015-01-01", "primary_release_date.lte": "2015-12-31"}
-    found = http.get(
-        url, params={**bounds, "vote_count.gte": 200, "sort_by": "primary_release_date.asc"}
-    ).json()
+    found = http.get(url, params={**bounds, "vote_count.gte": 200, "sort_by": "primary_release_date.asc"}).json()
     expected = standin.catalogue.discover(
         NOON,
         start=date(2015, 1, 1),
@@ -171,9 +169,7 @@ def test_the_change_feed_tells_of_the_last_day_by_default(standin: StandIn, http
     assert http.get(url).json() == http.get(url, params=window).json()
 
 
-def test_a_change_window_of_more_than_14_days_is_refused_as_tmdb_does(
-    standin: StandIn, http: httpx.Client
-) -> None:
+def test_a_change_window_of_more_than_14_days_is_refused_as_tmdb_does(standin: StandIn, http: httpx.Client) -> None:
     url = f"{standin.tmdb_url}/movie/changes"
     answer = http.get(url, params={"start_date": "2026-02-01", "end_date": "2026-02-16"})
     assert (answer.status_code, answer.json()["status_code"]) == (422, 20)
@@ -245,9 +241,7 @@ def test_omdb_answers_for_an_imdb_id(standin: StandIn, http: httpx.Client) -> No
         ({"apikey": "demo", "s": "anchor"}, 200, "Movie not found!"),
     ],
 )
-def test_omdb_refuses_in_its_own_words(
-    standin: StandIn, params: dict[str, str], status: int, error: str
-) -> None:
+def test_omdb_refuses_in_its_own_words(standin: StandIn, params: dict[str, str], status: int, error: str) -> None:
     answer = httpx.get(standin.omdb_url, params=params, trust_env=False)
     assert answer.status_code == status
     assert answer.json() == {"Response": "False", "Error": error}
@@ -279,9 +273,7 @@ def test_a_fault_befalls_as_many_requests_as_it_is_told_to(standin: StandIn, htt
 
 def test_a_fault_befalls_only_what_it_matches(standin: StandIn, http: httpx.Client) -> None:
     movie = some_movie(standin)
-    standin.inject(
-        Fault("html", "tmdb", match=str(movie["id"]), status=502), Fault("not_json", match="/latest")
-    )
+    standin.inject(Fault("html", "tmdb", match=str(movie["id"]), status=502), Fault("not_json", match="/latest"))
     broken = http.get(f"{standin.tmdb_url}/movie/{movie['id']}")
     assert (broken.status_code, broken.headers["content-type"]) == (502, "text/html; charset=UTF-8")
     assert http.get(f"{standin.tmdb_url}/movie/{movie['imdb_id']}").status_code == 200
@@ -313,9 +305,7 @@ def test_a_broken_connection_breaks_only_itself(standin: StandIn, http: httpx.Cl
 def test_spoilt_bodies_are_spoilt_as_told(standin: StandIn, http: httpx.Client) -> None:
     movie = some_movie(standin)
     url = f"{standin.tmdb_url}/movie/{movie['id']}"
-    standin.inject(
-        *(Fault(kind, times=1) for kind in ("gzip_without_header", "truncated_json", "wrong_movie"))
-    )
+    standin.inject(*(Fault(kind, times=1) for kind in ("gzip_without_header", "truncated_json", "wrong_movie")))
     packed = http.get(url)
     assert "content-encoding" not in packed.headers
     assert json.loads(gzip.decompress(packed.content)) == movie
@@ -356,9 +346,7 @@ def test_a_hanging_request_ends_with_its_client_and_does_not_stop_the_others(
 def test_the_stand_in_stops_while_a_request_hangs() -> None:
     with StandIn(5, epoch=EPOCH) as standin:
         standin.inject(Fault("hang", delay_seconds=60))
-        asking = threading.Thread(
-            target=_ask_in_vain, args=(f"{standin.tmdb_url}/configuration",), daemon=True
-        )
+        asking = threading.Thread(target=_ask_in_vain, args=(f"{standin.tmdb_url}/configuration",), daemon=True)
         asking.start()
         deadline = time.monotonic() + 10
         while standin.max_in_flight()["tmdb"] == 0:
@@ -423,9 +411,7 @@ def test_the_answers_follow_the_clock(standin: StandIn, http: httpx.Client) -> N
     assert http.get(f"{standin.tmdb_url}/movie/{gone}").status_code == 404
 
 
-def test_control_over_http_sets_clock_and_faults_and_tells_the_state(
-    standin: StandIn, http: httpx.Client
-) -> None:
+def test_control_over_http_sets_clock_and_faults_and_tells_the_state(standin: StandIn, http: httpx.Client) -> None:
     control = standin.control_url
     assert http.post(f"{control}/clock", json={"now": "2027-01-01T00:00:00Z"}).json()["running"] is False
     assert standin.now() == datetime(2027, 1, 1, tzinfo=UTC)
