@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -26,7 +26,7 @@ DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 
 
-class _Instant(click.ParamType):
+class _Instant(click.ParamType):  # type: ignore[type-arg]
     name = "date"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
@@ -213,7 +213,7 @@ def dev(port: int) -> None:
     workspace = str(files("ayne_dagster") / "workspace.yaml")
     arguments = [sys.executable, "-m", "dagster", "dev", "-w", workspace, "-h", "127.0.0.1", "-p", str(port)]
     click.echo(f"Dagster on http://127.0.0.1:{port}, its home in {home}", err=True)
-    os.execve(sys.executable, arguments, {**os.environ, "DAGSTER_HOME": str(home)})
+    os.execve(sys.executable, arguments, {**os.environ, "DAGSTER_HOME": str(home)})  # noqa: S606 -- no shell is meant
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -254,7 +254,7 @@ class _Failed(Exception):
     """The command could not do what it was asked; the text is for the person."""
 
 
-def _fail(message: str) -> Any:
+def _fail(message: str) -> NoReturn:
     raise _Failed(message)
 
 
@@ -310,7 +310,8 @@ def _describe_collection(result: dict[str, Any]) -> str:
             f"TMDB details  {result['tmdb_updated']:,} fetched, {result['tmdb_changed']:,} of them new or changed",
             f"OMDb ratings  {result['omdb_updated']:,} fetched, {result['omdb_changed']:,} of them new or changed",
             f"Frozen        {result['frozen']:,} movies found stable",
-            f"Failed        {result['failed']:,}, deferred {result['deferred']:,}, still due {result['due_remaining']:,}",
+            f"Failed        {result['failed']:,}",
+            f"Still due     {result['due_remaining']:,}, {result['deferred']:,} of them deferred by this run",
             f"Requests      {requests}, in {timedelta(seconds=round(result['seconds']))}",
         ]
     )

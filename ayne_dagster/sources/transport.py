@@ -241,15 +241,16 @@ class CredentialsTransport(httpx.AsyncBaseTransport):
         parameters: Mapping[str, str] | None = None,
     ) -> None:
         self._inner = inner
-        self._headers = dict(headers or {})
+        self._raw_headers = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
         self._parameters = dict(parameters or {})
+        self._secrets = [*(headers or {}).values(), *self._parameters.values()]
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a copy of the request that has the key; the answer belongs to the one without."""
         signed = httpx.Request(
             request.method,
             request.url.copy_merge_params(self._parameters) if self._parameters else request.url,
-            headers={**request.headers, **self._headers},
+            headers=[*request.headers.raw, *self._raw_headers],
             extensions=request.extensions,
         )
         try:
@@ -261,13 +262,17 @@ class CredentialsTransport(httpx.AsyncBaseTransport):
         return response
 
     def _redacted(self, text: str) -> str:
-        for secret in (*self._headers.values(), *self._parameters.values()):
+        for secret in self._secrets:
             text = text.replace(secret, "…")
         return text
 
     async def aclose(self) -> None:
         """Close the layers below."""
         await self._inner.aclose()
+
+
+_KEPT_HEADERS = (b"content-type", b"retry-after", b"location")
+"""What is read above: httpx parses every header that it is given, and TMDB sends dozens."""
 
 
 class WholeBodyTransport(httpx.AsyncBaseTransport):
@@ -292,7 +297,7 @@ class WholeBodyTransport(httpx.AsyncBaseTransport):
                     raise MalformedAnswer(f"the body is larger than {MAX_BODY_BYTES:,} bytes", chunks[0])
         finally:
             await response.aclose()
-        headers = [(k, v) for k, v in response.headers.multi_items() if k not in ("content-encoding", "content-length")]
+        headers = [(name, value) for name, value in response.headers.raw if name.lower() in _KEPT_HEADERS]
         return httpx.Response(response.status_code, headers=headers, content=b"".join(chunks), request=request)
 
     async def aclose(self) -> None:

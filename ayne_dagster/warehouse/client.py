@@ -36,7 +36,8 @@ class DuckDBClient:
             WarehouseError: there is no database, or it is in use.
             duckdb.Error: the query is wrong.
         """
-        return self.arrow(sql, parameters).to_pylist()
+        rows: list[dict[str, Any]] = self.arrow(sql, parameters).to_pylist()
+        return rows
 
     def arrow(self, sql: str, parameters: Sequence[Any] | dict[str, Any] | None = None) -> pa.Table:
         """The rows of a query as an Arrow table (`.to_pandas()`, where pandas is installed)."""

@@ -30,7 +30,6 @@ from ayne_dagster.warehouse.rows import (
     registered,
     replace_rows,
     same_lists,
-    split_content,
 )
 from ayne_dagster.warehouse.schema import (
     DISCOVERED_MOVIES,
@@ -97,7 +96,7 @@ class QuarantinedBody:
 
 @dataclass
 class MergeReport:
-    """What merging did, by the release year under which the movie was asked for: inserted, updated, unchanged, failed … and the requests spent."""
+    """What merging did: inserted, updated, unchanged, failed …, by the release year a movie was asked for under."""
 
     by_year: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
@@ -237,8 +236,8 @@ def _read_stored(
 ) -> dict[int, Row]:
     """The stored rows of these movies; lists are read only where the hashes say that they differ."""
     present = existing_ids(connection, table, ids)
-    single, lists = split_content(table)
-    stored = read_rows(connection, table, present, (*single, *table.drifting))
+    lists = table.significant_lists
+    stored = read_rows(connection, table, present, (*table.significant_values, *table.drifting))
     differ = [i for i in present if (before := known[i]) is None or not same_lists(before, incoming[i])]
     with_lists = read_rows(connection, table, differ, lists)
     for i, old in stored.items():

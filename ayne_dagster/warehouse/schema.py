@@ -63,6 +63,16 @@ class Table:
         """Content columns whose change counts as a change of the movie."""
         return tuple(name for name in self.content if name not in self.drifting)
 
+    @cached_property
+    def significant_lists(self) -> tuple[str, ...]:
+        """The significant columns that hold lists."""
+        return tuple(name for name in self.significant if self.types[name].endswith("[]"))
+
+    @cached_property
+    def significant_values(self) -> tuple[str, ...]:
+        """The significant columns that hold single values."""
+        return tuple(name for name in self.significant if name not in self.significant_lists)
+
     def ddl(self) -> str:
         """The CREATE TABLE statement."""
         lines = [f"{c.name} {c.type}" for c in self.columns]

@@ -1,0 +1,64 @@
+# Two commands do everything: `make demo` and `make test`. Each sets up first what it needs, with uv where it is
+# installed, with venv and pip where it is not. Versions are pinned in constraints.txt.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+CONSTRAINTS ?= constraints.txt
+# Shell commands that make an environment in $(1) with the package and its extras $(2), under the constraints $(3).
+define environment
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "ayne_dagster needs Python 3.11 to 3.13, this is " + sys.version.split()[0] + ": try make PYTHON=python3.12")'
+	@if command -v uv >/dev/null 2>&1; then \
+		{ test -x $(1)/bin/python || uv venv --quiet --python $(PYTHON) $(1); } && \
+		uv pip install --quiet --python $(1)/bin/python -c $(3) -e '.$(2)'; \
+	else \
+		{ test -x $(1)/bin/python || $(PYTHON) -m venv $(1); } && \
+		$(1)/bin/python -m pip install --quiet --disable-pip-version-check -c $(3) -e '.$(2)'; \
+	fi
+endef
+
+.PHONY: demo dev test lint test-duckdb2 format bench clean
+
+demo: $(VENV)/.ready ## Collect invented movies from a stand-in; needs no keys
+	@$(BIN)/ayne demo
+
+dev: $(VENV)/.ready ## Dagster's UI and daemon on 127.0.0.1:3000
+	@$(BIN)/ayne dev
+
+test: $(VENV)/.ready-dev ## The whole suite
+	@$(BIN)/python -m pytest -n auto
+
+lint: $(VENV)/.ready-dev ## Style, format and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+test-duckdb2: $(VENV)-duckdb2/.ready-dev ## The whole suite on DuckDB 2
+	@$(VENV)-duckdb2/bin/python -m pytest -n auto
+
+format: $(VENV)/.ready-dev
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(VENV)/.ready-dev ## The figures of benchmarks/
+	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf $(VENV) $(VENV)-duckdb2
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@echo "Setting up $(VENV) (once, about a minute) …"
+	$(call environment,$(VENV),,$(CONSTRAINTS))
+	@touch $@
+
+$(VENV)/.ready-dev: pyproject.toml constraints.txt
+	@echo "Setting up $(VENV) for tests (once, about a minute) …"
+	$(call environment,$(VENV),[dev],$(CONSTRAINTS))
+	@touch $@ $(VENV)/.ready
+
+$(VENV)-duckdb2/.ready-dev: pyproject.toml constraints.txt
+	@echo "Setting up $(VENV)-duckdb2 …"
+	@mkdir -p $(VENV)-duckdb2
+	@sed 's/^duckdb==.*/duckdb>=2,<3/' constraints.txt > $(VENV)-duckdb2/constraints.txt
+	$(call environment,$(VENV)-duckdb2,[dev],$(VENV)-duckdb2/constraints.txt)
+	@touch $@
