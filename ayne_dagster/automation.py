@@ -40,6 +40,8 @@ MAX_IDS_IN_CONFIG = 2000
 """Above this the run picks its due movies itself: longer lists make run configs that storages choke on."""
 SENSOR_WAIT_SECONDS = 5.0
 """A tick has 60 s for everything; it would rather come again than wait for the file."""
+RETRY_WAIT = timedelta(minutes=2)
+"""How long a failed refresh is left alone; each further failure doubles it."""
 LONGEST_RETRY_WAIT = timedelta(hours=6)
 
 UNFINISHED = [
@@ -176,7 +178,7 @@ def _request(instance: dg.DagsterInstance, batch: RefreshBatch, limit: int) -> d
     earlier = instance.get_run_records(dg.RunsFilter(job_name="refresh_movies", tags={BATCH_TAG: fingerprint}))
     failures = _failures_in_a_row(instance)
     if failures:
-        wait = min(timedelta(minutes=2 ** len(failures)), LONGEST_RETRY_WAIT)
+        wait = min(RETRY_WAIT * 2 ** (len(failures) - 1), LONGEST_RETRY_WAIT)
         ended = failures[0].end_time or failures[0].update_timestamp.timestamp()
         left = ended + wait.total_seconds() - datetime.now().astimezone().timestamp()
         if left > 0:

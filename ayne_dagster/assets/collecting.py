@@ -85,7 +85,7 @@ def fetch_due(
             requests = sum(account.requests_sent for account in sent)
             watcher().finished(table.name, _totals(report, progress, left) | {"requests": requests})
 
-        merge = partial(merge_batch, table=table, source=source, run_id=context.run_id)
+        merge = partial(merge_batch, table=table, source=source, run_id=context.run.run_id)
         yield dg.Output(MergeStream(Batches(failing_clearly(produce)), merge, done))
     yield from check_results(table, database.file, clock.now())
 

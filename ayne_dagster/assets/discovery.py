@@ -61,8 +61,8 @@ def discovered_movies(
             )
 
     def merge(connection: duckdb.DuckDBPyConnection, batch: list[Listed]) -> MergeReport:
-        report = merge_listing(connection, (i for i in batch if isinstance(i, ListedMovie)), context.run_id)
-        report.add(quarantine(connection, (i for i in batch if isinstance(i, QuarantinedBody)), context.run_id))
+        report = merge_listing(connection, (i for i in batch if isinstance(i, ListedMovie)), context.run.run_id)
+        report.add(quarantine(connection, (i for i in batch if isinstance(i, QuarantinedBody)), context.run.run_id))
         return report
 
     def done(report: MergeReport, seconds: float) -> None:

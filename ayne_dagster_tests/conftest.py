@@ -1,0 +1,91 @@
+"""What all tests share: no address but loopback, no settings from outside, a stand-in, and a platform set up for it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+
+from ayne_dagster.config import ApiSettings, Settings
+from ayne_dagster.demo.standin import StandIn
+
+hypothesis_settings.register_profile(
+    # Machines that run tests are shared: a slow example is no finding.
+    "ayne",
+    deadline=None,
+    derandomize=bool(os.environ.get("CI")),
+    suppress_health_check=[HealthCheck.too_slow],
+)
+hypothesis_settings.load_profile("ayne")
+
+EPOCH = date(2026, 1, 1)
+START = datetime(2026, 1, 1, 12, tzinfo=UTC)
+"""When the platform and the stand-in of a test begin, wherever the calendar is."""
+
+
+@pytest.fixture(autouse=True)
+def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse any connection that would leave the machine."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in ("127.0.0.1", "::1", "localhost"):
+            raise AssertionError(f"a test tried to reach {address}")
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No setting of the person who runs the tests, and a working directory without a `.env`."""
+    for name in os.environ:
+        if name.startswith(("AYNE_", "TMDB_", "OMDB_", "DAGSTER_HOME")):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def standin() -> Iterator[StandIn]:
+    """A stand-in with 300 movies, its clock standing at START."""
+    with StandIn(300, epoch=EPOCH) as running:
+        running.set_now(START)
+        yield running
+
+
+@pytest.fixture
+def make_settings(standin: StandIn, tmp_path: Path) -> Callable[..., Settings]:
+    """Settings for the stand-in, unpaced, with the platform's clock at an instant (START by default)."""
+
+    def make(now: datetime = START, *, omdb_quota: int = 0, **options: Any) -> Settings:
+        return Settings(
+            database=tmp_path / "ayne.duckdb",
+            tmdb=ApiSettings(standin.tmdb_url, 0, 40, 10),
+            omdb=ApiSettings(standin.omdb_url, 0, 40, 5, daily_quota=omdb_quota),
+            tmdb_read_token=options.pop("tmdb_read_token", "demo"),
+            omdb_api_key=options.pop("omdb_api_key", "demo"),
+            clock_offset=now - datetime.now(UTC),
+            **options,
+        )
+
+    return make
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    """A real Dagster instance that ends with the test."""
+    with dg.DagsterInstance.ephemeral() as ephemeral:
+        yield ephemeral
+
+
+def later(days: float) -> datetime:
+    """An instant some days after START."""
+    return START + timedelta(days=days)

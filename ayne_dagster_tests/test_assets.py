@@ -1,0 +1,320 @@
+"""The assets on a real Dagster instance, against the stand-in over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from ayne_dagster.automation import range_tags
+from ayne_dagster.config import Settings
+from ayne_dagster.definitions import build_defs
+from ayne_dagster.demo.faults import Fault
+from ayne_dagster.demo.standin import StandIn
+from ayne_dagster.io_manager import MergeStream, MergingDuckDBIOManager
+from ayne_dagster.resources import DuckDBDatabase
+from ayne_dagster.streams import Batches
+from ayne_dagster.warehouse.client import DuckDBClient
+from ayne_dagster.warehouse.database import Database
+from ayne_dagster.warehouse.merge import ListedMovie, MergeReport, merge_listing
+from ayne_dagster.warehouse.rows import read_rows
+from ayne_dagster.warehouse.schema import REFRESH_METADATA
+from ayne_dagster_tests.conftest import START, later
+
+MakeSettings = Callable[..., Settings]
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+class Platform:
+    """A code location with an instance: runs jobs at an instant, on a range of years."""
+
+    def __init__(self, make_settings: MakeSettings, standin: StandIn, instance: dg.DagsterInstance) -> None:
+        self.make_settings = make_settings
+        self.standin = standin
+        self.instance = instance
+        self.settings = make_settings()
+
+    def run(
+        self,
+        job: str,
+        now: datetime = START,
+        *,
+        years: tuple[str, str] = ("2019", "2022"),
+        config: dict[str, Any] | None = None,
+        **settings: Any,
+    ) -> dg.ExecuteInProcessResult:
+        self.standin.set_now(now)
+        self.settings = self.make_settings(now, **settings)
+        definition = build_defs(self.settings).resolve_job_def(job)
+        return definition.execute_in_process(
+            instance=self.instance,
+            tags=range_tags(*years),
+            run_config={"ops": config or {}, **QUIET},
+            raise_on_error=False,
+        )
+
+    def discover(self, now: datetime = START, **options: Any) -> dg.ExecuteInProcessResult:
+        return self.run("discover_movies", now, **options)
+
+    def refresh(self, now: datetime = START, limit: int = 1000, **options: Any) -> dg.ExecuteInProcessResult:
+        config = {"config": {"limit": limit}}
+        return self.run("refresh_movies", now, config={"tmdb_details": config, "omdb_ratings": config}, **options)
+
+    def query(self, sql: str, *parameters: Any) -> list[dict[str, Any]]:
+        return DuckDBClient(self.settings.database).query(sql, list(parameters) or None)
+
+    def value(self, sql: str) -> Any:
+        return next(iter(self.query(sql)[0].values()))
+
+    def details_asked(self) -> list[int]:
+        return [int(entry["id"]) for entry in self.standin.log() if entry["endpoint"] == "details"]
+
+
+@pytest.fixture
+def platform(make_settings: MakeSettings, standin: StandIn, instance: dg.DagsterInstance) -> Platform:
+    return Platform(make_settings, standin, instance)
+
+
+def test_a_collection_fills_every_table(platform: Platform) -> None:
+    assert platform.discover().success
+    assert platform.refresh().success
+    movies = platform.value("SELECT count(*) FROM discovered_movies")
+    assert movies > 20
+    assert platform.value("SELECT count(*) FROM tmdb_details") == movies
+    assert platform.value("SELECT count(*) FROM movies") == movies
+    assert platform.value("SELECT count(*) FROM movies WHERE imdb_rating IS NOT NULL") > movies / 2
+    assert platform.value("SELECT total_movies FROM collection_status ORDER BY observed_at DESC LIMIT 1") == movies
+
+
+def test_an_omdb_answer_stamps_its_movie_though_the_imdb_id_came_only_from_tmdb(platform: Platform) -> None:
+    platform.discover()
+    assert platform.value("SELECT count(imdb_id) FROM refresh_metadata") == 0
+    platform.refresh()
+    rated = platform.query("SELECT tmdb_id FROM omdb_ratings")
+    stamped = platform.query("SELECT tmdb_id FROM refresh_metadata WHERE omdb_changed_at IS NOT NULL")
+    assert sorted(r["tmdb_id"] for r in rated) == sorted(r["tmdb_id"] for r in stamped)
+    assert rated
+
+
+def test_rediscovery_keeps_the_refresh_state(platform: Platform) -> None:
+    platform.discover()
+    platform.refresh()
+    columns = "tmdb_id, first_seen_at, tmdb_checked_at, omdb_checked_at, unchanged_cycles, imdb_id"
+    before = platform.query(f"SELECT {columns} FROM refresh_metadata ORDER BY ALL")
+    assert platform.discover(later(1)).success
+    known = {row["tmdb_id"] for row in before}
+    after = platform.query(f"SELECT {columns} FROM refresh_metadata ORDER BY ALL")
+    assert [row for row in after if row["tmdb_id"] in known] == before
+
+
+def test_a_second_refresh_with_nothing_due_asks_nothing(platform: Platform) -> None:
+    platform.discover()
+    platform.refresh()
+    platform.standin.clear_log()
+    assert platform.refresh().success
+    assert platform.standin.log() == []
+
+
+def test_a_run_without_config_picks_the_due_movies_of_its_partitions(platform: Platform) -> None:
+    platform.discover()
+    platform.run("refresh_movies", years=("2020", "2021"))
+    assert {row["release_year"] for row in platform.query("SELECT release_year FROM tmdb_details")} == {"2020", "2021"}
+
+
+def test_the_chosen_ids_alone_are_fetched(platform: Platform) -> None:
+    platform.discover()
+    chosen = [row["tmdb_id"] for row in platform.query("SELECT tmdb_id FROM refresh_metadata ORDER BY 1 LIMIT 3")]
+    config = {"config": {"tmdb_ids": chosen}}
+    platform.run("refresh_movies", config={"tmdb_details": config, "omdb_ratings": config})
+    assert sorted(platform.details_asked()) == chosen
+
+
+def test_no_movie_freezes_before_three_counted_unchanged_cycles(platform: Platform) -> None:
+    platform.discover()
+    platform.refresh()
+    frozen = []
+    for number in range(1, 4):
+        platform.refresh(later(number * 91))
+        frozen.append(platform.value("SELECT count(*) FROM refresh_metadata WHERE frozen"))
+        cycles = platform.value("SELECT max(unchanged_cycles) FROM refresh_metadata")
+        assert cycles == number
+    assert frozen[:2] == [0, 0]
+    assert frozen[2] > 10
+    unstable = "SELECT count(*) FROM refresh_metadata WHERE frozen AND unchanged_cycles < 3"
+    assert platform.value(unstable) == 0
+    changed_after_the_first_fetch = """
+        SELECT count(*) FROM refresh_metadata AS m JOIN fetch_log AS f USING (tmdb_id)
+        WHERE frozen AND changed AND fetched_at > first_seen_at + INTERVAL 1 DAY"""
+    assert platform.value(changed_after_the_first_fetch) == 0
+
+
+def test_a_frozen_movie_is_asked_again_before_the_terms_of_use_forbid_to_keep_it(platform: Platform) -> None:
+    platform.discover()
+    for number in range(4):
+        platform.refresh(later(number * 91))
+    frozen = {row["tmdb_id"] for row in platform.query("SELECT tmdb_id FROM refresh_metadata WHERE frozen")}
+    platform.standin.clear_log()
+    platform.refresh(later(3 * 91 + 169))
+    assert not frozen & set(platform.details_asked())
+    platform.refresh(later(3 * 91 + 171))
+    assert frozen <= set(platform.details_asked())
+
+
+def test_the_end_of_the_quota_ends_the_run_well(platform: Platform) -> None:
+    platform.discover()
+    assert platform.refresh(omdb_quota=10).success
+    assert platform.value("SELECT count(*) FROM fetch_log WHERE source = 'omdb'") == 10
+    asked = [entry for entry in platform.standin.log() if entry["source"] == "omdb"]
+    assert len(asked) == 10
+    assert platform.refresh(omdb_quota=10).success
+    assert len([entry for entry in platform.standin.log() if entry["source"] == "omdb"]) == 10
+    assert platform.refresh(later(1), omdb_quota=10).success
+    assert len([entry for entry in platform.standin.log() if entry["source"] == "omdb"]) == 20
+
+
+def test_a_failing_movie_is_not_first_in_the_queue_for_ever(platform: Platform) -> None:
+    platform.discover()
+    due = platform.query("SELECT tmdb_id FROM refresh_metadata ORDER BY release_date DESC NULLS LAST, tmdb_id LIMIT 4")
+    failing = due[0]["tmdb_id"]
+    platform.standin.inject(Fault("status", "tmdb", match=str(failing), status=400))
+    for hour in range(2):
+        platform.refresh(later(hour / 24), limit=2)
+    asked = platform.details_asked()
+    assert asked.count(failing) == 1
+    assert {row["tmdb_id"] for row in due} == set(asked)
+    platform.refresh(later(1.1), limit=1000)
+    assert platform.details_asked().count(failing) == 2
+
+
+def test_a_movie_whose_year_changes_is_in_one_partition(platform: Platform) -> None:
+    platform.discover()
+    platform.refresh()
+    moved = platform.query("SELECT tmdb_id FROM omdb_ratings WHERE release_year = '2020' LIMIT 1")[0]["tmdb_id"]
+    with Database(platform.settings.database).transaction() as connection:
+        for table in ("discovered_movies", "tmdb_details", "refresh_metadata"):
+            columns = "release_year = '2019', release_date = DATE '2019-12-31'"
+            connection.execute(f"UPDATE {table} SET {columns} WHERE tmdb_id = ?", [moved])
+        connection.execute("UPDATE omdb_ratings SET release_year = '2019' WHERE tmdb_id = ?", [moved])
+        connection.execute("UPDATE refresh_metadata SET tmdb_details_hash = NULL WHERE tmdb_id = ?", [moved])
+    platform.refresh(later(91))
+    for table in ("discovered_movies", "tmdb_details", "omdb_ratings", "refresh_metadata"):
+        years = platform.query(f"SELECT release_year FROM {table} WHERE tmdb_id = {moved}")
+        assert [row["release_year"] for row in years] == ["2020"], table
+
+
+def test_one_bad_body_is_quarantined_and_the_others_are_stored(platform: Platform) -> None:
+    platform.discover()
+    bad = platform.query("SELECT tmdb_id FROM refresh_metadata ORDER BY 1 LIMIT 1")[0]["tmdb_id"]
+    platform.standin.inject(Fault("wrong_movie", "tmdb", match=str(bad)))
+    assert platform.refresh().success
+    quarantined = platform.query("SELECT tmdb_id, source, reason, body FROM quarantine")
+    assert [row["tmdb_id"] for row in quarantined] == [bad]
+    assert str(bad) in quarantined[0]["reason"]
+    assert quarantined[0]["body"]
+    assert platform.value("SELECT count(*) FROM tmdb_details") == platform.value("SELECT count(*) FROM movies") - 1
+
+
+def test_a_source_that_is_down_fails_the_run_and_blames_no_movie(platform: Platform) -> None:
+    platform.discover()
+    platform.standin.inject(Fault("status", "tmdb", status=401))
+    result = platform.refresh()
+    assert not result.success
+    failures = platform.value("SELECT sum(tmdb_failures) FROM refresh_metadata")
+    assert failures == 0
+
+
+def test_an_invalid_key_stops_at_once_with_what_to_do(platform: Platform) -> None:
+    result = platform.discover(tmdb_read_token="invalid")
+    failure = next(event for event in result.all_events if event.is_step_failure)
+    assert "TMDB_READ_TOKEN" in str(failure.step_failure_data.user_failure_data.description)
+    assert len(platform.standin.log()) == 1
+
+
+def test_metadata_is_reported_by_partition(platform: Platform) -> None:
+    platform.discover()
+    result = platform.refresh(limit=10)
+    events = result.asset_materializations_for_node("tmdb_details")
+    by_year = {event.partition: {k: v.value for k, v in event.metadata.items()} for event in events}
+    stored = platform.query("SELECT release_year, count(*) AS n FROM tmdb_details GROUP BY 1")
+    for row in stored:
+        metadata = by_year[row["release_year"]]
+        assert metadata["fetched"] == metadata["changed"] == metadata["requests"] == row["n"]
+        assert {"unchanged", "failed", "deferred", "due_left", "seconds"} <= metadata.keys()
+    assert sum(m.get("due_left", 0) for m in by_year.values()) == platform.value("SELECT count(*) FROM movies") - 10
+
+
+def test_the_checks_pass_on_a_sound_warehouse_and_tell_what_is_overdue(platform: Platform) -> None:
+    platform.discover()
+    result = platform.refresh(limit=10)
+    checks = {(e.asset_key.path[-1], e.check_name): e for e in result.get_asset_check_evaluations()}
+    assert len(checks) == 3 + 3 + 3 - 3 + 3  # details, ratings, refresh state with the overdue one
+    overdue = checks.pop(("refresh_metadata", "no_overdue_movies"))
+    assert all(check.passed for check in checks.values())
+    assert not overdue.passed
+    assert overdue.severity is dg.AssetCheckSeverity.WARN
+    assert overdue.metadata["overdue"].value == platform.value("SELECT count(*) FROM movies") - 10
+
+
+def test_a_check_fails_when_a_row_is_in_the_wrong_partition(platform: Platform) -> None:
+    platform.discover()
+    platform.refresh()
+    with Database(platform.settings.database).transaction() as connection:
+        connection.execute(
+            "UPDATE tmdb_details SET release_year = '1999' WHERE tmdb_id = (SELECT min(tmdb_id) FROM tmdb_details)"
+        )
+    result = platform.refresh()
+    checks = {(e.asset_key.path[-1], e.check_name): e.passed for e in result.get_asset_check_evaluations()}
+    assert checks["tmdb_details", "years_match_partitions"] is False
+    assert checks["omdb_ratings", "years_match_partitions"] is True
+
+
+def test_assets_can_be_loaded_downstream_by_partition(platform: Platform, instance: dg.DagsterInstance) -> None:
+    platform.discover()
+    platform.refresh()
+    settings = platform.settings
+    defs = build_defs(settings)
+
+    @dg.asset
+    def budget_total(movies: Any) -> None:
+        assert movies.num_rows == platform.value("SELECT count(*) FROM movies")
+
+    result = dg.materialize(
+        [budget_total, *defs.assets], selection=[budget_total], resources=dict(defs.resources), instance=instance
+    )  # type: ignore[arg-type, misc, list-item]
+    assert result.success
+
+
+def test_an_interruption_keeps_what_has_arrived(platform: Platform) -> None:
+    """Dagster's interruption is a BaseException in the step's thread."""
+
+    class Interruption(BaseException):
+        pass
+
+    async def produce(emit: Any) -> None:
+        for number in range(1, 8):
+            row = {"tmdb_id": number, "release_year": "unknown", "title": str(number)}
+            await emit(ListedMovie(number, START, row))
+        await asyncio.Event().wait()
+
+    calls = []
+
+    def merge(connection: Any, batch: list[ListedMovie]) -> MergeReport:
+        calls.append(len(batch))
+        report = merge_listing(connection, batch, "run")
+        if len(calls) == 2:
+            raise Interruption
+        return report
+
+    database = DuckDBDatabase(database=str(platform.settings.database))
+    manager = MergingDuckDBIOManager(database=database)
+    stream = MergeStream(Batches(produce, max_batch=2, max_wait=0.05), merge, lambda *_: None)
+    context = dg.build_output_context()
+    with pytest.raises(Interruption):
+        manager.handle_output(context, stream)
+    with Database(Path(platform.settings.database)).connect() as connection:
+        assert sorted(read_rows(connection, REFRESH_METADATA, range(1, 8))) == list(range(1, 8))

@@ -1,0 +1,237 @@
+"""The due-movies sensor and the schedule, on a real ephemeral Dagster instance."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from ayne_dagster.automation import (
+    ATTEMPT_TAG,
+    BATCH_TAG,
+    PROCESS_TAG,
+    RANGE_END_TAG,
+    RANGE_START_TAG,
+    REASONS_TAG,
+    close_abandoned_runs,
+    discovery_schedule,
+    due_movies_sensor,
+    process_tag,
+)
+from ayne_dagster.config import Settings
+from ayne_dagster.definitions import build_defs
+from ayne_dagster.partitions import PARTITION_KEYS
+from ayne_dagster.refresh.outcome import Outcome
+from ayne_dagster.resources import build_resources
+from ayne_dagster.sources.ledger import RequestLedger, account_name
+from ayne_dagster.warehouse.database import Database
+from ayne_dagster.warehouse.merge import Answer, ListedMovie, merge_answers, merge_listing
+from ayne_dagster.warehouse.schema import TMDB_DETAILS
+from ayne_dagster_tests.conftest import START, later
+
+MakeSettings = Callable[..., Settings]
+
+
+@pytest.fixture
+def settings(make_settings: MakeSettings) -> Settings:
+    """Three discovered movies, none of them fetched."""
+    settings = make_settings()
+    listed = [
+        ListedMovie(number, START, {"tmdb_id": number, "release_date": date(year, 5, 1), "title": f"{year}"})
+        for number, year in ((1, 1999), (2, 2021), (3, 2010))
+    ]
+    with Database(settings.database).transaction() as connection:
+        merge_listing(connection, listed, "earlier")
+    return settings
+
+
+def evaluate(settings: Settings, instance: dg.DagsterInstance) -> dg.RunRequest | dg.SkipReason:
+    context = dg.build_sensor_context(instance=instance, resources=build_resources(settings))
+    result = due_movies_sensor(context)
+    assert isinstance(result, dg.RunRequest | dg.SkipReason)
+    return result
+
+
+def request(settings: Settings, instance: dg.DagsterInstance) -> dg.RunRequest:
+    result = evaluate(settings, instance)
+    assert isinstance(result, dg.RunRequest), result
+    return result
+
+
+def skipped(settings: Settings, instance: dg.DagsterInstance) -> str:
+    result = evaluate(settings, instance)
+    assert isinstance(result, dg.SkipReason), result
+    return str(result.skip_message)
+
+
+def launched(
+    settings: Settings, instance: dg.DagsterInstance, run: dg.RunRequest, status: dg.DagsterRunStatus
+) -> dg.DagsterRun:
+    job = build_defs(settings).resolve_job_def("refresh_movies")
+    return instance.create_run_for_job(job, run_config=run.run_config, tags=run.tags, status=status)
+
+
+def test_one_run_is_requested_for_the_range_of_years_the_due_movies_lie_in(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    run = request(settings, instance)
+    assert (run.tags[RANGE_START_TAG], run.tags[RANGE_END_TAG]) == ("1999", "2021")
+
+
+def test_the_chosen_ids_are_in_the_run_config_newest_first_and_the_reason_in_the_tags(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    run = request(settings, instance)
+    for asset in ("tmdb_details", "omdb_ratings"):
+        assert run.run_config["ops"][asset]["config"]["tmdb_ids"] == [2, 3, 1]
+    assert run.tags[REASONS_TAG] == "tmdb: 3 never_fetched; omdb: none due"
+
+
+def test_the_run_request_is_valid_for_the_job(settings: Settings, instance: dg.DagsterInstance) -> None:
+    run = request(settings, instance)
+    job = build_defs(settings).resolve_job_def("refresh_movies")
+    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    result = job.execute_in_process(
+        instance=instance, tags=run.tags, run_config={**run.run_config, **quiet}, raise_on_error=False
+    )
+    materialized = {event.partition for event in result.asset_materializations_for_node("tmdb_details")}
+    assert materialized == {str(year) for year in range(1999, 2022)}
+
+
+def test_what_is_in_flight_is_not_requested_again(settings: Settings, instance: dg.DagsterInstance) -> None:
+    run = launched(settings, instance, request(settings, instance), dg.DagsterRunStatus.STARTED)
+    assert run.run_id in skipped(settings, instance)
+
+
+@pytest.mark.parametrize(
+    "status", [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING]
+)
+def test_a_refresh_under_way_in_any_status_is_waited_for(
+    settings: Settings, instance: dg.DagsterInstance, status: dg.DagsterRunStatus
+) -> None:
+    launched(settings, instance, request(settings, instance), status)
+    assert "running already" in skipped(settings, instance)
+
+
+def test_a_failed_run_is_retried_with_a_fresh_run_key(
+    settings: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = request(settings, instance)
+    launched(settings, instance, first, dg.DagsterRunStatus.FAILURE)
+    assert "trying again in" in skipped(settings, instance)
+    monkeypatch.setattr("ayne_dagster.automation.RETRY_WAIT", later(0) - later(0))
+    second = request(settings, instance)
+    assert second.run_key != first.run_key
+    assert second.tags[BATCH_TAG] == first.tags[BATCH_TAG]
+    assert (first.tags[ATTEMPT_TAG], second.tags[ATTEMPT_TAG]) == ("1", "2")
+
+
+def test_the_same_situation_gives_the_same_run_key(settings: Settings, instance: dg.DagsterInstance) -> None:
+    assert request(settings, instance).run_key == request(settings, instance).run_key
+
+
+def test_nothing_due_is_a_reason_to_skip(settings: Settings, instance: dg.DagsterInstance) -> None:
+    answers = [Answer(number, Outcome.FETCHED, START, {"tmdb_id": number}) for number in (1, 2, 3)]
+    with Database(settings.database).transaction() as connection:
+        merge_answers(connection, TMDB_DETAILS, "tmdb", answers, "earlier")
+    assert skipped(settings, instance) == "Nothing is due."
+
+
+def test_no_database_yet_is_a_reason_to_skip(make_settings: MakeSettings, instance: dg.DagsterInstance) -> None:
+    assert "discover_movies" in skipped(make_settings(), instance)
+
+
+def test_a_busy_file_is_a_reason_to_skip(
+    settings: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ayne_dagster.automation.SENSOR_WAIT_SECONDS", 0.1)
+    opened = f"import duckdb, sys; c = duckdb.connect({str(settings.database)!r})"
+    script = f"{opened}; print('open', flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"open\n"
+        assert f"process {holder.pid}" in skipped(settings, instance)
+        holder.communicate(b"")
+    assert isinstance(evaluate(settings, instance), dg.RunRequest)
+
+
+def test_a_source_without_quota_is_not_waited_for(make_settings: MakeSettings, instance: dg.DagsterInstance) -> None:
+    settings = make_settings(omdb_quota=5)
+    row = {"tmdb_id": 1, "imdb_id": "tt0000001", "release_date": START.date()}
+    with Database(settings.database).transaction() as connection:
+        merge_answers(connection, TMDB_DETAILS, "tmdb", [Answer(1, Outcome.FETCHED, START, row)], "earlier")
+    assert "omdb: 1 never_fetched" in request(settings, instance).tags[REASONS_TAG]
+    account = account_name("omdb", settings.omdb.base_url, settings.omdb_api_key)
+    RequestLedger(settings.ledger).fill(account, START.date(), 5)
+    assert "used up" in skipped(settings, instance)
+
+
+def test_the_limit_holds_for_each_source(
+    settings: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AYNE_REFRESH_LIMIT", "2")
+    assert request(settings, instance).run_config["ops"]["tmdb_details"]["config"]["tmdb_ids"] == [2, 3]
+
+
+def test_a_run_whose_command_was_killed_is_closed(settings: Settings, instance: dg.DagsterInstance) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    host = process_tag()[PROCESS_TAG].rpartition(":")[0]
+    tags = {PROCESS_TAG: f"{host}:{ended.pid}"}
+    job = build_defs(settings).resolve_job_def("refresh_movies")
+    record = instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
+    assert close_abandoned_runs(instance) == [record.run_id]
+    closed = instance.get_run_by_id(record.run_id)
+    assert closed is not None
+    assert closed.status is dg.DagsterRunStatus.FAILURE
+
+
+def test_a_run_of_another_machine_is_left_alone(settings: Settings, instance: dg.DagsterInstance) -> None:
+    job = build_defs(settings).resolve_job_def("refresh_movies")
+    instance.create_run_for_job(job, tags={PROCESS_TAG: "elsewhere:1"}, status=dg.DagsterRunStatus.STARTED)
+    assert close_abandoned_runs(instance) == []
+
+
+def test_discovery_is_scheduled_daily_for_all_release_years() -> None:
+    run = discovery_schedule(dg.build_schedule_context(scheduled_execution_time=START))
+    assert isinstance(run, dg.RunRequest)
+    assert run.tags[RANGE_START_TAG] == PARTITION_KEYS[1]
+    assert run.tags[RANGE_END_TAG] == PARTITION_KEYS[-1]
+    assert discovery_schedule.cron_schedule == "0 5 * * *"
+
+
+def test_the_code_location_holds_what_other_programs_rely_on(make_settings: MakeSettings) -> None:
+    repository = build_defs(make_settings()).get_repository_def()
+    assert {key.path[-1] for key in repository.assets_defs_by_key} == {
+        "discovered_movies", "tmdb_details", "omdb_ratings", "refresh_metadata", "movies", "collection_status",
+    }  # fmt: skip
+    assert {"discover_movies", "refresh_movies"} <= set(repository.job_names)
+    assert repository.has_sensor_def("due_movies_sensor")
+    assert repository.has_schedule_def("discovery_schedule")
+
+
+def test_every_asset_is_described_owned_and_has_a_freshness_policy_and_columns(make_settings: MakeSettings) -> None:
+    for spec in build_defs(make_settings()).resolve_all_asset_specs():
+        assert spec.description, spec.key
+        assert spec.owners, spec.key
+        assert "dagster/kind/duckdb" in spec.tags, spec.key
+        assert spec.freshness_policy is not None, spec.key
+        schema = spec.metadata["dagster/column_schema"]
+        assert all(column.description for column in schema.columns), spec.key
+
+
+def test_no_configuration_holds_a_key(
+    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TMDB_READ_TOKEN", "secret-token-1")
+    monkeypatch.setenv("OMDB_API_KEY", "secret-key-2")
+    settings = make_settings(tmdb_read_token="secret-token-1", omdb_api_key="secret-key-2")
+    resources = build_resources(settings)
+    shown = repr([resources[name]._config_schema.default_value for name in ("tmdb", "omdb")])
+    assert "secret" not in shown
+    assert "TMDB_READ_TOKEN" in shown
