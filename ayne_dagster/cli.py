@@ -39,6 +39,16 @@ class _Instant(click.ParamType):  # type: ignore[type-arg]
         return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
 
 
+class _Year(click.ParamType):  # type: ignore[type-arg]
+    name = "year"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        text = str(value)
+        if not (text.isascii() and text.isdigit() and FIRST_YEAR <= int(text) <= LAST_YEAR):
+            self.fail(f"{text!r} is no year from {FIRST_YEAR} to {LAST_YEAR}.", param, ctx)
+        return int(text)
+
+
 as_of_option = click.option("--as-of", type=_Instant(), help="Decide for this day (UTC) instead of now.")
 
 
@@ -60,8 +70,8 @@ def demo(movies: int, days: int, database: Path | None) -> None:
 
 
 @ayne.command()
-@click.option("--start-year", type=click.IntRange(FIRST_YEAR, LAST_YEAR), help="Discover movies released from here on.")
-@click.option("--end-year", type=click.IntRange(FIRST_YEAR, LAST_YEAR), help="Discover movies released up to here.")
+@click.option("--start-year", type=_Year(), help="Discover movies released from this year on.")
+@click.option("--end-year", type=_Year(), help="Discover movies released up to this year.")
 @click.option("--max-pages", type=click.IntRange(1, 500), help="Pages of 20 movies to discover a release year.")
 @click.option("--min-votes", type=click.IntRange(0), default=200, show_default=True, help="Discover none with fewer.")
 @click.option("--refresh-limit", type=click.IntRange(0), help="Movies a source. Default: AYNE_REFRESH_LIMIT, or 100.")
@@ -188,6 +198,22 @@ def export(folder: Path, file_format: str, tables: tuple[str, ...], as_json: boo
         written = export_tables(connection, folder, tables or DEFAULT_TABLES, file_format)
     result = {"files": {str(path): rows for path, rows in written.items()}}
     _print_result(result, as_json, lambda r: "\n".join(f"{path}  {rows:,} rows" for path, rows in r["files"].items()))
+
+
+@ayne.command()
+@json_option
+def purge(as_json: bool) -> None:
+    """Drop what TMDB's terms forbid to keep: what was not fetched again for 180 days."""
+    from ayne_dagster.warehouse.purge import purge as drop_expired
+
+    settings = load_settings()
+    database = _database(settings)
+    database.require_file()
+    with database.transaction() as connection:
+        dropped = drop_expired(connection, settings.now())
+    _print_result(
+        {"dropped": dropped}, as_json, lambda r: "\n".join(f"{n:>8,}  {table}" for table, n in r["dropped"].items())
+    )
 
 
 @ayne.command()

@@ -30,7 +30,7 @@ def explain(movie: MovieState, decision: Decision, now: datetime) -> str:
     """
     state = movie.at(decision.source)
     title = SOURCES[decision.source].title
-    ago = f"{_days(now - state.checked_at)} ago" if state.checked_at else "never"
+    ago = _ago(now - state.checked_at) if state.checked_at else "never"
     match decision.reason:
         case Reason.NEVER_FETCHED:
             return f"due: {title} has never answered for it"
@@ -59,8 +59,7 @@ def describe_age(movie: MovieState, now: datetime) -> str:
     age = age_in_days(movie.release_date, now)
     if movie.release_date is None:
         return f"{category}: no release date is known"
-    when = f"{_plural(age)} ago" if age >= 0 else f"in {_plural(-age)}"
-    return f"{category}: release {when}" if age < 0 else f"{category}: released {when}"
+    return f"{category}: released {_plural(age)} ago" if age >= 0 else f"{category}: release in {_plural(-age)}"
 
 
 def _rule(movie: MovieState, source: str, now: datetime) -> str:
@@ -82,6 +81,10 @@ def _until(decision: Decision) -> str:
 
 def _day(instant: datetime | None) -> str:
     return f"{instant:%Y-%m-%d %H:%M} UTC" if instant else "an unknown day"
+
+
+def _ago(span: timedelta) -> str:
+    return f"{_days(span)} ago" if span >= timedelta(hours=1) else "less than an hour ago"
 
 
 def _days(span: timedelta) -> str:

@@ -1,0 +1,48 @@
+"""Dropping what TMDB's terms of use forbid to keep: anything not fetched again for six months. Decides by age alone.
+
+https://www.themoviedb.org/api-terms-of-use, 1.C. The refresh rules ask again after 170 days, so on a warehouse that is
+collected into regularly nothing is left to drop but movies that are gone, and old history.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import duckdb
+
+from ayne_dagster.warehouse.rows import naive_utc
+
+KEEP = timedelta(days=180)
+
+_EXPIRED_DETAILS = "SELECT tmdb_id FROM refresh_metadata WHERE tmdb_checked_at < $cutoff"
+_EXPIRED_MOVIES = """
+SELECT tmdb_id FROM refresh_metadata
+WHERE tmdb_checked_at IS NULL AND coalesce(last_seen_at, first_seen_at) < $cutoff"""
+_FROM_TMDB = "source IN ('tmdb_details', 'discovered_movies')"
+
+
+def purge(connection: duckdb.DuckDBPyConnection, now: datetime) -> dict[str, int]:
+    """Drop what is older than 180 days, within an open transaction.
+
+    Details go with the IMDb id that came with them; the movie is then due as if never fetched. A movie that no listing
+    has shown for that long either goes altogether.
+
+    Returns:
+        How many rows went, by table.
+    """
+    cutoff = {"cutoff": naive_utc(now - KEEP)}
+    dropped = {"tmdb_details": _delete(connection, f"tmdb_details WHERE tmdb_id IN ({_EXPIRED_DETAILS})", cutoff)}
+    connection.execute(
+        "UPDATE refresh_metadata SET tmdb_checked_at = NULL, tmdb_details_hash = NULL, imdb_id = NULL"
+        " WHERE tmdb_checked_at < $cutoff",
+        cutoff,
+    )
+    for table in ("discovered_movies", "omdb_ratings", "refresh_metadata"):
+        dropped[table] = _delete(connection, f"{table} WHERE tmdb_id IN ({_EXPIRED_MOVIES})", cutoff)
+    dropped["movie_history"] = _delete(connection, f"movie_history WHERE changed_at < $cutoff AND {_FROM_TMDB}", cutoff)
+    dropped["quarantine"] = _delete(connection, "quarantine WHERE quarantined_at < $cutoff AND source = 'tmdb'", cutoff)
+    return dropped
+
+
+def _delete(connection: duckdb.DuckDBPyConnection, what: str, parameters: dict[str, datetime]) -> int:
+    return int(connection.execute(f"DELETE FROM {what}", parameters).fetchall()[0][0])
