@@ -59,7 +59,7 @@ def ayne() -> None:
 
 
 @ayne.command()
-@click.option("--movies", type=click.IntRange(1, 1_000_000), default=400, show_default=True, help="Catalogue size.")
+@click.option("--movies", type=click.IntRange(1, 1_000_000), default=500, show_default=True, help="Catalogue size.")
 @click.option("--days", type=click.IntRange(0, 3650), default=365, show_default=True, help="Days that pass.")
 @click.option("--database", type=click.Path(path_type=Path), help="A new DuckDB file. Default: data/demo.duckdb.")
 def demo(movies: int, days: int, database: Path | None) -> None:

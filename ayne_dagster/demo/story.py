@@ -23,9 +23,9 @@ from ayne_dagster.progress import Progress
 from ayne_dagster.warehouse.client import DuckDBClient
 
 DEFAULT_DATABASE = Path("data/demo.duckdb")
-YEARS_BACK = 25
+YEARS_BACK = 15
 """Release years that the demonstration discovers; each partition of a run costs Dagster some milliseconds."""
-MILESTONES = (5, 30, 90, 180, 270)
+MILESTONES = (30, 90, 180, 270)
 
 
 @dataclass(frozen=True)
@@ -124,11 +124,10 @@ class _Lines:
 
 
 def _summarize(rounds: list[Round], stats: dict[str, int], file: Path, out: Console) -> None:
-    table = Table(
-        box=box.SIMPLE_HEAD, pad_edge=False, title="What the platform did as days passed", title_justify="left"
-    )
-    for heading in ("day", "date", "discovered", "details", "changed", "rated", "changed", "froze", "requests"):
-        table.add_column(heading, justify="left" if heading == "date" else "right")
+    out.print("\nWhat the platform did as days passed:")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("day", "date", "found", "details", "changed", "rated", "changed", "froze", "requests"):
+        table.add_column(heading, justify="left" if heading == "date" else "right", no_wrap=True)
     for r in rounds:
         numbers = (
             r.result.discovered,

@@ -1,0 +1,79 @@
+"""The documentation says what the code does: commands, settings, lineage, tables, queries, rules."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import duckdb
+import pytest
+
+from ayne_dagster.cli import ayne
+from ayne_dagster.config import Settings, load_settings
+from ayne_dagster.definitions import build_defs
+from ayne_dagster.refresh.strategy import AGE_TABLE, SOURCES, calculate_refresh_plan
+from ayne_dagster.warehouse.database import Database
+from ayne_dagster.warehouse.schema import ALL_TABLES, VIEWS
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_readme_lists_every_command_with_every_option() -> None:
+    listed = dict(re.findall(r"^\| `ayne (\w+)(.*?)` \|", README, re.MULTILINE))
+    assert set(listed) == set(ayne.commands)
+    for name, command in ayne.commands.items():
+        options = {p.opts[0] for p in command.params if isinstance(p, click.Option)}
+        assert set(re.findall(r"--[a-z-]+", listed[name])) == options, name
+
+
+def test_the_lineage_in_the_readme_is_that_of_the_assets(make_settings: Callable[..., Settings]) -> None:
+    drawn = set(re.findall(r"^  (\w+) --> (\w+)$", blocks("mermaid")[0], re.MULTILINE))
+    specs = build_defs(make_settings()).resolve_all_asset_specs()
+    assert drawn == {(dep.asset_key.path[-1], spec.key.path[-1]) for spec in specs for dep in spec.deps}
+
+
+def test_the_age_table_in_the_readme_is_the_one_that_decides() -> None:
+    for band in AGE_TABLE:
+        intervals = " | ".join(str(band.interval_days[source]) for source in SOURCES)
+        assert re.search(rf"^\| {band.category} \| [^|]+ \| {re.escape(intervals)} \|$", README, re.MULTILINE)
+
+
+def test_the_readme_lists_every_table() -> None:
+    listed = set(re.findall(r"^\| `(\w+)` \|", README, re.MULTILINE))
+    assert listed == {*ALL_TABLES, *(view.name for view in VIEWS)}
+
+
+@pytest.mark.parametrize("sql", blocks("sql"), ids=lambda sql: sql.splitlines()[0][3:40])
+def test_every_query_in_the_readme_runs(sql: str, tmp_path: Path) -> None:
+    with Database(tmp_path / "ayne.duckdb").connect() as connection:
+        assert isinstance(connection.execute(sql), duckdb.DuckDBPyConnection)
+
+
+def test_every_python_example_in_the_readme_compiles_and_the_plan_is_the_one_shown() -> None:
+    for code in blocks("python"):
+        compile(code, "README.md", "exec")
+    shown = {"needs_tmdb": True, "needs_omdb": True, "needs_numbers": True}
+    assert str(shown) in README
+    assert calculate_refresh_plan({"release_date": "1999-10-15", "imdb_id": "tt0137523"}) == shown
+
+
+def test_env_example_lists_every_setting_with_its_default() -> None:
+    asked: set[str] = set()
+
+    class Recording(dict[str, str]):
+        def get(self, key: str, default: str = "") -> str:  # type: ignore[override]
+            asked.add(key)
+            return default
+
+    defaults = load_settings(Recording())
+    example = (ROOT / ".env.example").read_text()
+    lines = dict(re.findall(r"^#?([A-Z_]+)=(.*)$", example, re.MULTILINE))
+    assert set(lines) == asked | {"DAGSTER_HOME"}
+    assert load_settings({name: value for name, value in lines.items() if value}) == defaults

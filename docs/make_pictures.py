@@ -1,0 +1,21 @@
+"""Makes docs/demo.svg, the picture of the demonstration's result in the README. Run it from a scratch folder."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from ayne_dagster.demo.story import run_demo
+
+
+def main() -> None:
+    """Run the demonstration as `make demo` does and save what it prints."""
+    out = Console(record=True, width=96)
+    run_demo(500, 365, None, Console(stderr=True), out)
+    out.save_svg(str(Path(__file__).parent / "demo.svg"), title="make demo")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
