@@ -12,7 +12,7 @@ from ayne_dagster.demo.story import run_demo
 
 def main() -> None:
     """Run the demonstration as `make demo` does and save what it prints."""
-    out = Console(record=True, width=96)
+    out = Console(record=True, width=88, highlight=False)
     run_demo(500, 365, None, Console(stderr=True), out)
     out.save_svg(str(Path(__file__).parent / "demo.svg"), title="make demo")
 

@@ -6,6 +6,7 @@ Nothing here decides or fetches: it turns two clocks, the platform's and the sta
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -141,15 +142,23 @@ def _summarize(rounds: list[Round], stats: dict[str, int], file: Path, out: Cons
         table.add_row(str(r.day), f"{r.now:%Y-%m-%d}", *(f"{number:,}" for number in numbers))
     out.print(table)
     for line in _in_words(rounds, stats):
-        out.print(line, markup=False, soft_wrap=True)
-    out.print(
-        f"\nThe dataset is in {file}. Look at it:\n"
-        f"  AYNE_DATABASE={file} ayne due            what comes due next, and why\n"
-        f"  AYNE_DATABASE={file} ayne export out     tables as Parquet files\n"
-        f"  AYNE_DATABASE={file} ayne dev            these runs in Dagster's UI",
-        markup=False,
-        soft_wrap=True,
-    )
+        out.print(line, markup=False)
+    command = f"AYNE_DATABASE={file} {_program()}"
+    out.print(f"\nThe dataset is in {file}. Look at it:", markup=False, soft_wrap=True)
+    for arguments, what in (
+        ("due", "what comes due next, and why"),
+        ("export out", "tables as Parquet files"),
+        ("dev", "these runs in Dagster's UI"),
+    ):
+        out.print(f"  {command} {arguments:12}{what}", markup=False, soft_wrap=True)
+
+
+def _program() -> str:
+    """How to call `ayne` from here: by name where the shell finds it, else by the path within this folder."""
+    beside = Path(sys.executable).parent / "ayne"
+    if shutil.which("ayne") or not beside.exists():
+        return "ayne"
+    return str(beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside)
 
 
 def _in_words(rounds: list[Round], stats: dict[str, int]) -> Iterator[str]:
