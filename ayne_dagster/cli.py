@@ -93,11 +93,11 @@ def collect(
     settings = load_settings()
     settings.require_keys()
     from ayne_dagster.orchestrator import CollectionFailed, DataCollectionOrchestrator, DiscoveryPlan
-    from ayne_dagster.progress_display import shown_on
+    from ayne_dagster.progress_display import shown_on_stderr
 
     plan = None if refresh_only else DiscoveryPlan(first, last, max_pages, min_votes)
     failure = None
-    with shown_on(_console(stderr=True)) as display:
+    with shown_on_stderr() as display:
         try:
             result = DataCollectionOrchestrator(settings=settings, watcher=display).collect(
                 plan, refresh_limit=refresh_limit
@@ -237,7 +237,8 @@ def dev(port: int) -> None:
 
     home = dagster_home(load_settings())
     workspace = str(files("ayne_dagster") / "workspace.yaml")
-    arguments = [sys.executable, "-m", "dagster", "dev", "-w", workspace, "-h", "127.0.0.1", "-p", str(port)]
+    dagster_dev = ["-m", "dagster", "dev", "-w", workspace, "-h", "127.0.0.1", "-p", str(port)]
+    arguments = [sys.executable, "-W", "ignore", *dagster_dev]  # its note on a successor helps no user
     click.echo(f"Dagster on http://127.0.0.1:{port}, its home in {home}", err=True)
     os.execve(sys.executable, arguments, {**os.environ, "DAGSTER_HOME": str(home)})  # noqa: S606 -- no shell is meant
 

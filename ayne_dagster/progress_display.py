@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
 from ayne_dagster.progress import Progress
@@ -30,7 +31,7 @@ class Display:
         self._console = console
         columns = (TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self._bars = Bars(*columns, console=console) if console.is_terminal else None
-        self._task: int | None = None
+        self._task: TaskID | None = None
         self._step = ""
         self._progress: Progress | None = None
         self._ended = threading.Event()
@@ -44,8 +45,10 @@ class Display:
 
     def finished(self, step: str, counts: Mapping[str, int]) -> None:
         """A step has ended: its counts as a line."""
-        self._update()
         progress, self._progress = self._progress, None
+        if self._bars is not None and self._task is not None:
+            self._bars.remove_task(self._task)
+            self._task = None
         shown = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in counts.items() if number)
         self._console.print(f"{WORDS.get(step, step)}: {shown or 'nothing to do'}", markup=False, soft_wrap=True)
         if progress is not None and progress.stopped_because:
@@ -65,7 +68,7 @@ class Display:
     def _update(self) -> None:
         progress = self._progress
         if self._bars is not None and progress is not None and self._task is not None:
-            self._bars.update(self._bars.task_ids[-1], completed=progress.done, total=progress.total or None)
+            self._bars.update(self._task, completed=progress.done, total=progress.total or None)
 
     def __enter__(self) -> Display:
         if self._bars is not None:
@@ -81,7 +84,11 @@ class Display:
 
 
 @contextmanager
-def shown_on(console: Console) -> Iterator[Display]:
-    """A display, for the length of the block."""
-    with Display(console) as display:
+def shown_on_stderr() -> Iterator[Display]:
+    """A display on stderr, for the length of the block.
+
+    It writes to a copy of the stream: while a step runs, Dagster sends the original to a log file, and from there to
+    the screen in its own time.
+    """
+    with os.fdopen(os.dup(2), "w") as stream, Display(Console(file=stream)) as display:
         yield display
