@@ -22,7 +22,7 @@ from ayne_dagster.assets.ratings import omdb_ratings
 from ayne_dagster.assets.refresh import refresh_metadata
 from ayne_dagster.config import load_settings
 from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR, partition_range
-from ayne_dagster.refresh.strategy import COLLECTED
+from ayne_dagster.refresh.strategy import COLLECTED, DUE_REASONS
 from ayne_dagster.resources import Clock, DuckDBDatabase, OMDBResource
 from ayne_dagster.sources.ledger import LedgerError
 from ayne_dagster.warehouse.database import Database, DatabaseBusy, WarehouseError
@@ -89,7 +89,7 @@ class RefreshBatch:
         parts = []
         for source in COLLECTED:
             counts = Counter(str(movie.reasons[source]) for movie in self.movies if source in movie.reasons)
-            due = ", ".join(f"{number} {reason}" for reason, number in counts.most_common() if reason in _DUE)
+            due = ", ".join(f"{number} {reason}" for reason, number in counts.most_common() if reason in DUE_REASONS)
             parts.append(f"{source}: {due or 'none due'}")
         return "; ".join(parts)
 
@@ -103,9 +103,6 @@ class RefreshBatch:
         ids = self.ids if len(self.movies) <= MAX_IDS_IN_CONFIG else []
         config = {"config": {"tmdb_ids": ids, "limit": limit}}
         return {"ops": {"tmdb_details": config, "omdb_ratings": config}}
-
-
-_DUE = ("never_fetched", "age_table", "ceiling", "manual")
 
 
 def range_tags(first: str, last: str) -> dict[str, str]:

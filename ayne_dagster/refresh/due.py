@@ -19,6 +19,7 @@ from ayne_dagster.refresh.strategy import (
 
 AGE = "coalesce(CAST($now AS DATE) - release_date, 0)"
 """Days since release; 0 for an unknown date."""
+_NO_IMDB_ID = "coalesce(imdb_id, '') = ''"
 
 
 def _by_age(values: list[str]) -> str:
@@ -39,7 +40,7 @@ def category_sql() -> str:
 def fully_refreshed_sql() -> str:
     """Whether every collected source that applies has answered at least once."""
     terms = [
-        f"({source}_checked_at IS NOT NULL{' OR imdb_id IS NULL' if SOURCES[source].needs_imdb_id else ''})"
+        f"({source}_checked_at IS NOT NULL{f' OR {_NO_IMDB_ID}' if SOURCES[source].needs_imdb_id else ''})"
         for source in COLLECTED
     ]
     return "(" + " AND ".join(terms) + ")"
@@ -53,24 +54,32 @@ def frozen_sql() -> str:
     )
 
 
+def _forced_sql(source: str) -> str:
+    """Forced by hand, and not tried since."""
+    attempted = f"{source}_attempted_at"
+    return (
+        f"(coalesce(override, '') = '{Override.FORCE}'"
+        f" AND ({attempted} IS NULL OR override_at IS NULL OR {attempted} < override_at))"
+    )
+
+
+def _backing_off_sql(source: str) -> str:
+    """Left alone after failures: 1, 2, 4 … days, at most 30."""
+    failures = f"{source}_failures"
+    days = f"CAST(least({BACKOFF_MAX_DAYS}, pow(2, least({failures} - 1, 10))) AS INTEGER)"
+    return f"({failures} > 0 AND $now < {source}_attempted_at + INTERVAL 1 DAY * {days})"
+
+
 def reason_sql(source: str) -> str:
     """The reason code of the decision for a source: the first rule that speaks, in the order of `decide`."""
     interval = _by_age([f"INTERVAL {band.interval_days[source]} DAY" for band in AGE_TABLE])
     ceiling = SOURCES[source].ceiling
-    attempted, checked, failures = (f"{source}_{name}" for name in ("attempted_at", "checked_at", "failures"))
+    checked = f"{source}_checked_at"
     rules = [
-        ("imdb_id IS NULL", Reason.NO_IMDB_ID) if SOURCES[source].needs_imdb_id else None,
-        (
-            f"coalesce(override, '') = '{Override.FORCE}'"
-            f" AND ({attempted} IS NULL OR override_at IS NULL OR {attempted} < override_at)",
-            Reason.MANUAL,
-        ),
+        (_NO_IMDB_ID, Reason.NO_IMDB_ID) if SOURCES[source].needs_imdb_id else None,
+        (_forced_sql(source), Reason.MANUAL),
         (f"{source}_tombstoned_at IS NOT NULL", Reason.TOMBSTONE),
-        (
-            f"{failures} > 0 AND $now < {attempted} + INTERVAL 1 DAY * "
-            f"CAST(least({BACKOFF_MAX_DAYS}, pow(2, least({failures} - 1, 10))) AS INTEGER)",
-            Reason.BACKOFF,
-        ),
+        (_backing_off_sql(source), Reason.BACKOFF),
         (f"$now >= {checked} + INTERVAL {ceiling.days} DAY", Reason.CEILING) if ceiling else None,
         (frozen_sql(), Reason.FROZEN),
         (f"{checked} IS NULL", Reason.NEVER_FETCHED),
@@ -80,15 +89,25 @@ def reason_sql(source: str) -> str:
     return "CASE " + "\n         ".join(cases) + f"\n         ELSE '{Reason.FRESH}' END"
 
 
-DUE_REASONS = (Reason.NEVER_FETCHED, Reason.AGE_TABLE, Reason.CEILING, Reason.MANUAL)
 ORDER = f"{fully_refreshed_sql()}, release_date DESC NULLS LAST, tmdb_id"
 """Never fully refreshed first, then newest release first; the id makes it the same order every time."""
 
 
 def due_sql(source: str) -> str:
-    """Whether a movie is due for a source."""
-    reasons = ", ".join(f"'{reason}'" for reason in DUE_REASONS)
-    return f"({reason_sql(source)}) IN ({reasons})"
+    """Whether a movie is due for a source: whether `reason_sql` gives one of the reasons to ask.
+
+    Written as one condition, since over 1,000,000 movies it takes a tenth of the time of the reasons' CASE; that both
+    agree is tested on generated movies.
+    """
+    checked, ceiling = f"{source}_checked_at", SOURCES[source].ceiling
+    # The latest check that is due again, by age: worked out once a band, not once a movie.
+    cutoff = _by_age([f"$now - INTERVAL {band.interval_days[source]} DAY" for band in AGE_TABLE])
+    wanted = f"(({checked} IS NULL OR {checked} <= {cutoff}) AND NOT {frozen_sql()})"
+    if ceiling:
+        wanted = f"(coalesce({checked} <= $now - INTERVAL {ceiling.days} DAY, FALSE) OR {wanted})"
+    may_be_asked = f"({source}_tombstoned_at IS NULL AND NOT coalesce({_backing_off_sql(source)}, FALSE))"
+    applies = f"NOT ({_NO_IMDB_ID}) AND " if SOURCES[source].needs_imdb_id else ""
+    return f"({applies}({_forced_sql(source)} OR ({may_be_asked} AND {wanted})))"
 
 
 def due_query(sources: tuple[str, ...], *, within: str | None = None) -> str:
@@ -102,12 +121,16 @@ def due_query(sources: tuple[str, ...], *, within: str | None = None) -> str:
     reasons = ",\n       ".join(f"{reason_sql(source)} AS {source}_reason" for source in sources)
     condition = " OR ".join(due_sql(source) for source in sources)
     return f"""
+WITH due AS (
+    SELECT * FROM refresh_metadata
+    WHERE ({condition}){f" AND {within}" if within else ""}
+    ORDER BY {ORDER}
+    LIMIT $limit
+)
 SELECT tmdb_id, release_year, release_date, imdb_id,
        {reasons}
-FROM refresh_metadata
-WHERE ({condition}){f" AND {within}" if within else ""}
-ORDER BY {ORDER}
-LIMIT $limit"""
+FROM due
+ORDER BY {ORDER}"""
 
 
 def due_count_query(sources: tuple[str, ...], *, within: str | None = None) -> str:

@@ -91,6 +91,10 @@ class Reason(StrEnum):
     TOMBSTONE = "tombstone"
 
 
+DUE_REASONS = (Reason.NEVER_FETCHED, Reason.AGE_TABLE, Reason.CEILING, Reason.MANUAL)
+"""The reasons to ask; the others are reasons not to."""
+
+
 @dataclass(frozen=True, slots=True)
 class SourceState:
     """What is known of one movie at one source. All times are aware UTC."""
@@ -183,39 +187,43 @@ def is_frozen(movie: MovieState, now: datetime) -> bool:
 
 
 def decide(movie: MovieState, source: str, now: datetime) -> Decision:
-    """Whether the movie is due for the source at `now`; the first rule that speaks decides.
+    """Whether the movie is due for the source at `now`, why, and since or from when on."""
+    reason = reason_at(movie, source, now)
+    if reason in DUE_REASONS:
+        return Decision(source, True, reason, _due_since(movie, source, reason, now))
+    turns = (at for at in _turning_points(movie, source) if at > now)
+    return Decision(source, False, reason, next((at for at in turns if is_due(movie, source, at)), None))
+
+
+def is_due(movie: MovieState, source: str, now: datetime) -> bool:
+    """Whether the movie is due for the source."""
+    return reason_at(movie, source, now) in DUE_REASONS
+
+
+def reason_at(movie: MovieState, source: str, now: datetime) -> Reason:
+    """The first rule that speaks.
 
     The order matters and is the same in SQL: no id to ask with; forced by hand; tombstone; backing off; ceiling;
     frozen; never fetched; interval.
     """
     state = movie.at(source)
     ceiling = SOURCES[source].ceiling
-    ceiling_at = state.checked_at + ceiling if state.checked_at and ceiling else None
-
-    def not_due(reason: Reason, until: datetime | None = None) -> Decision:
-        return Decision(source, False, reason, until)
-
-    def due(reason: Reason, since: datetime | None) -> Decision:
-        return Decision(source, True, reason, since or now)
-
     if not applies(source, movie):
-        return not_due(Reason.NO_IMDB_ID)
+        return Reason.NO_IMDB_ID
     if _is_forced(movie, state):
-        return due(Reason.MANUAL, movie.override_at)
+        return Reason.MANUAL
     if state.tombstoned_at:
-        return not_due(Reason.TOMBSTONE)
+        return Reason.TOMBSTONE
     if state.failures and state.attempted_at and now < state.attempted_at + backoff(state.failures):
-        return not_due(Reason.BACKOFF, state.attempted_at + backoff(state.failures))
-    if ceiling_at and now >= ceiling_at:
-        return due(Reason.CEILING, ceiling_at)
+        return Reason.BACKOFF
+    if state.checked_at and ceiling and now >= state.checked_at + ceiling:
+        return Reason.CEILING
     if is_frozen(movie, now):
-        return not_due(Reason.FROZEN, ceiling_at)
+        return Reason.FROZEN
     if state.checked_at is None:
-        return due(Reason.NEVER_FETCHED, None)
-    next_at = _next_check(state.checked_at, source, movie.release_date, now)
-    if now >= next_at:
-        return due(Reason.AGE_TABLE, next_at)
-    return not_due(Reason.FRESH, min(next_at, ceiling_at) if ceiling_at else next_at)
+        return Reason.NEVER_FETCHED
+    due = now >= state.checked_at + interval(source, movie.release_date, now)
+    return Reason.AGE_TABLE if due else Reason.FRESH
 
 
 def _is_forced(movie: MovieState, state: SourceState) -> bool:
@@ -225,15 +233,29 @@ def _is_forced(movie: MovieState, state: SourceState) -> bool:
     return state.attempted_at is None or movie.override_at is None or state.attempted_at < movie.override_at
 
 
-def _next_check(checked_at: datetime, source: str, release_date: date | None, now: datetime) -> datetime:
-    """When the interval will have passed, with the longer intervals that the movie grows into on the way."""
-    at = checked_at + interval(source, release_date, now)
-    while at > now and release_date is not None:
-        later = checked_at + interval(source, release_date, at)
-        if later <= at:
-            break
-        at = later
-    return at
+def _due_since(movie: MovieState, source: str, reason: Reason, now: datetime) -> datetime:
+    state, ceiling = movie.at(source), SOURCES[source].ceiling
+    if reason is Reason.MANUAL:
+        return movie.override_at or now
+    if reason is Reason.CEILING and state.checked_at and ceiling:
+        return state.checked_at + ceiling
+    if reason is Reason.AGE_TABLE and state.checked_at:
+        return state.checked_at + interval(source, movie.release_date, now)
+    return now
+
+
+def _turning_points(movie: MovieState, source: str) -> list[datetime]:
+    """All instants, in order, at which time alone can make the movie due: nothing changes between them."""
+    state, ceiling = movie.at(source), SOURCES[source].ceiling
+    points = []
+    if state.attempted_at:
+        points.append(state.attempted_at + backoff(state.failures))
+    if state.checked_at:
+        points += [state.checked_at + timedelta(days=band.interval_days[source]) for band in AGE_TABLE]
+        points += [state.checked_at + ceiling] if ceiling else []
+    if released := as_utc(movie.release_date):
+        points += [released + timedelta(days=band.up_to_days + 1) for band in AGE_TABLE if band.up_to_days is not None]
+    return sorted(points)
 
 
 def calculate_refresh_plan(
@@ -259,7 +281,7 @@ def calculate_refresh_plan(
     """
     state = movie if isinstance(movie, MovieState) else movie_state(movie)
     at = as_utc(now) or datetime.now(UTC)
-    return {f"needs_{source}": decide(state, source, at).due for source in SOURCES}
+    return {f"needs_{source}": is_due(state, source, at) for source in SOURCES}
 
 
 def movie_state(movie: Mapping[str, Any] | object) -> MovieState:

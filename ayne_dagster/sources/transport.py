@@ -115,6 +115,9 @@ class RetryTransport(httpx.AsyncBaseTransport):
             unavailable = SourceUnavailable(f"{self._account.source}: {error.reason} (asked {sent} times)")
             unavailable.requests = sent
             raise unavailable from None
+        except SourceUnavailable as error:
+            error.requests = sent
+            raise
         response.extensions["requests"] = sent
         return response
 
