@@ -11,25 +11,27 @@ from ayne_dagster.refresh.strategy import (
     BACKOFF_MAX_DAYS,
     COLLECTED,
     FREEZE_AFTER_CYCLES,
-    FREEZE_CATEGORY,
     SOURCES,
     Override,
     Reason,
 )
 
-AGE = "coalesce(CAST($now AS DATE) - release_date, 0)"
-"""Days since release; 0 for an unknown date."""
-_NO_IMDB_ID = "coalesce(imdb_id, '') = ''"
+_NO_IMDB_ID = "imdb_id IS NULL"
 
 
 def _by_age(values: list[str]) -> str:
-    """A CASE over the age bands, with one SQL value a band."""
+    """A CASE over the age bands, with one SQL value a band; an undated movie is in the first."""
     cases = [
-        f"WHEN {AGE} <= {band.up_to_days} THEN {value}"
+        f"WHEN release_date >= {_released_before(band.up_to_days)} THEN {value}"
         for band, value in zip(AGE_TABLE, values, strict=True)
         if band.up_to_days is not None
     ]
-    return f"CASE {' '.join(cases)} ELSE {values[-1]} END"
+    return f"CASE WHEN release_date IS NULL THEN {values[0]} {' '.join(cases)} ELSE {values[-1]} END"
+
+
+def _released_before(days: int) -> str:
+    """The release date of movies of an age: compared with, so that no age is worked out a movie."""
+    return f"CAST($now AS DATE) - {days}"
 
 
 def category_sql() -> str:
@@ -48,10 +50,19 @@ def fully_refreshed_sql() -> str:
 
 def frozen_sql() -> str:
     """Whether refreshes for freshness' sake have stopped."""
-    return (
-        f"(coalesce(override, '') = '{Override.FREEZE}' OR (unchanged_cycles >= {FREEZE_AFTER_CYCLES}"
-        f" AND {category_sql()} = '{FREEZE_CATEGORY}' AND {fully_refreshed_sql()}))"
-    )
+    return f"NOT {_not_frozen_sql()}"
+
+
+def _not_frozen_sql() -> str:
+    """The same the other way round, without a NOT around it: behind one, DuckDB works out every term for every row."""
+    young = AGE_TABLE[-2].up_to_days
+    terms = [
+        f"coalesce(unchanged_cycles, 0) < {FREEZE_AFTER_CYCLES}",
+        "release_date IS NULL",
+        f"release_date >= {_released_before(young or 0)}",
+        f"NOT {fully_refreshed_sql()}",
+    ]
+    return f"(coalesce(override, '') <> '{Override.FREEZE}' AND ({' OR '.join(terms)}))"
 
 
 def _forced_sql(source: str) -> str:
@@ -67,7 +78,7 @@ def _backing_off_sql(source: str) -> str:
     """Left alone after failures: 1, 2, 4 … days, at most 30."""
     failures = f"{source}_failures"
     days = f"CAST(least({BACKOFF_MAX_DAYS}, pow(2, least({failures} - 1, 10))) AS INTEGER)"
-    return f"({failures} > 0 AND $now < {source}_attempted_at + INTERVAL 1 DAY * {days})"
+    return f"({failures} > 0 AND coalesce($now < {source}_attempted_at + INTERVAL 1 DAY * {days}, FALSE))"
 
 
 def reason_sql(source: str) -> str:
@@ -102,12 +113,13 @@ def due_sql(source: str) -> str:
     checked, ceiling = f"{source}_checked_at", SOURCES[source].ceiling
     # The latest check that is due again, by age: worked out once a band, not once a movie.
     cutoff = _by_age([f"$now - INTERVAL {band.interval_days[source]} DAY" for band in AGE_TABLE])
-    wanted = f"(({checked} IS NULL OR {checked} <= {cutoff}) AND NOT {frozen_sql()})"
+    wanted = f"(({checked} IS NULL OR {checked} <= {cutoff}) AND {_not_frozen_sql()})"
     if ceiling:
-        wanted = f"(coalesce({checked} <= $now - INTERVAL {ceiling.days} DAY, FALSE) OR {wanted})"
-    may_be_asked = f"({source}_tombstoned_at IS NULL AND NOT coalesce({_backing_off_sql(source)}, FALSE))"
-    applies = f"NOT ({_NO_IMDB_ID}) AND " if SOURCES[source].needs_imdb_id else ""
-    return f"({applies}({_forced_sql(source)} OR ({may_be_asked} AND {wanted})))"
+        expired = f"({checked} IS NOT NULL AND {checked} <= $now - INTERVAL {ceiling.days} DAY)"
+        wanted = f"({expired} OR {wanted})"
+    may_be_asked = f"{source}_tombstoned_at IS NULL AND ({source}_failures = 0 OR NOT {_backing_off_sql(source)})"
+    applies = "imdb_id IS NOT NULL AND " if SOURCES[source].needs_imdb_id else ""
+    return f"({applies}(({may_be_asked} AND {wanted}) OR {_forced_sql(source)}))"
 
 
 def due_query(sources: tuple[str, ...], *, within: str | None = None) -> str:
@@ -122,14 +134,14 @@ def due_query(sources: tuple[str, ...], *, within: str | None = None) -> str:
     condition = " OR ".join(due_sql(source) for source in sources)
     return f"""
 WITH due AS (
-    SELECT * FROM refresh_metadata
+    SELECT tmdb_id FROM refresh_metadata
     WHERE ({condition}){f" AND {within}" if within else ""}
     ORDER BY {ORDER}
     LIMIT $limit
 )
 SELECT tmdb_id, release_year, release_date, imdb_id,
        {reasons}
-FROM due
+FROM refresh_metadata SEMI JOIN due USING (tmdb_id)
 ORDER BY {ORDER}"""
 
 

@@ -1,0 +1,197 @@
+"""The rules as SQL give the same answers as the rules in Python, on every movie and for every source."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import duckdb
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ayne_dagster.refresh import due
+from ayne_dagster.refresh.strategy import (
+    SOURCES,
+    MovieState,
+    Override,
+    Reason,
+    SourceState,
+    band_of,
+    decide,
+    is_frozen,
+    is_fully_refreshed,
+)
+from ayne_dagster.warehouse.rows import Row, insert_rows, naive_utc
+from ayne_dagster.warehouse.schema import REFRESH_METADATA
+from ayne_dagster.warehouse.state import new_state_row, state_columns
+
+from .states import DAY, INSTANTS, INTERVALS, NOW, SECOND, aged, checked, movie, movies
+
+NAMES = tuple(SOURCES)
+SUBSETS = [("tmdb",), ("omdb",), ("numbers",), ("tmdb", "omdb"), NAMES]
+
+
+def row_of(state: MovieState) -> Row:
+    """The movie's row in refresh_metadata."""
+    row = new_state_row(state.tmdb_id, NOW, "unknown")
+    for source in NAMES:
+        row |= state_columns(state, source)
+    return row | {
+        "release_date": state.release_date,
+        "imdb_id": state.imdb_id,
+        "override": None if state.override is None else str(state.override),
+        "override_at": None if state.override_at is None else naive_utc(state.override_at),
+    }
+
+
+@pytest.fixture(scope="module")
+def connection() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as opened:
+        opened.execute(REFRESH_METADATA.ddl())
+        yield opened
+
+
+def store(connection: duckdb.DuckDBPyConnection, states: Sequence[MovieState]) -> None:
+    connection.execute("DELETE FROM refresh_metadata")
+    insert_rows(connection, REFRESH_METADATA, [row_of(state) for state in states])
+
+
+def answers_in_sql(connection: duckdb.DuckDBPyConnection, now: datetime) -> dict[int, tuple[object, ...]]:
+    expressions = [due.category_sql(), due.fully_refreshed_sql(), due.frozen_sql()]
+    for source in NAMES:
+        expressions += [due.reason_sql(source), due.due_sql(source)]
+    query = f"SELECT tmdb_id, {', '.join(expressions)} FROM refresh_metadata"
+    return {row[0]: row[1:] for row in connection.execute(query, {"now": naive_utc(now)}).fetchall()}
+
+
+def answers_in_python(states: Sequence[MovieState], now: datetime) -> dict[int, tuple[object, ...]]:
+    answers: dict[int, tuple[object, ...]] = {}
+    for state in states:
+        found: list[object] = [band_of(state.release_date, now).category, is_fully_refreshed(state)]
+        found.append(is_frozen(state, now))
+        for source in NAMES:
+            decision = decide(state, source, now)
+            found += [str(decision.reason), decision.due]
+        answers[state.tmdb_id] = tuple(found)
+    return answers
+
+
+def in_order(states: Sequence[MovieState], sources: Sequence[str], now: datetime) -> list[tuple[object, ...]]:
+    """What the due query must yield, by sorting in Python."""
+    waiting = [state for state in states if any(decide(state, source, now).due for source in sources)]
+
+    def rank(state: MovieState) -> tuple[object, ...]:
+        undated = state.release_date is None
+        newest_first = 0 if state.release_date is None else -state.release_date.toordinal()
+        return is_fully_refreshed(state), undated, newest_first, state.tmdb_id
+
+    return [
+        (s.tmdb_id, "unknown", s.release_date, s.imdb_id, *(str(decide(s, source, now).reason) for source in sources))
+        for s in sorted(waiting, key=rank)
+    ]
+
+
+def check_batch(connection: duckdb.DuckDBPyConnection, states: Sequence[MovieState], now: datetime) -> None:
+    """All answers of SQL about the movies against those of Python: decisions, order and counts."""
+    store(connection, states)
+    by_sql, by_python = answers_in_sql(connection, now), answers_in_python(states, now)
+    assert [(s, by_sql[s.tmdb_id]) for s in states] == [(s, by_python[s.tmdb_id]) for s in states]
+    bound = {"now": naive_utc(now)}
+    for sources in SUBSETS:
+        found = connection.execute(due.due_query(sources), {**bound, "limit": len(states)}).fetchall()
+        assert found == in_order(states, sources, now)
+        counts = connection.execute(due.due_count_query(sources), bound).fetchall()[0]
+        assert counts == (*(sum(decide(s, source, now).due for s in states) for source in sources), len(found))
+
+
+@st.composite
+def batches(draw: st.DrawFn) -> tuple[datetime, list[MovieState]]:
+    now = draw(INSTANTS)
+    states = draw(st.lists(movies(now), min_size=1, max_size=15))
+    ids = draw(st.permutations(range(1, len(states) + 1)))
+    return now, [replace(state, tmdb_id=tmdb_id) for tmdb_id, state in zip(ids, states, strict=True)]
+
+
+@settings(deadline=None, max_examples=30)
+@given(batch=batches())
+def test_python_and_sql_agree_on_generated_movies(
+    connection: duckdb.DuckDBPyConnection, batch: tuple[datetime, list[MovieState]]
+) -> None:
+    check_batch(connection, batch[1], batch[0])
+
+
+def crowd(number: int, now: datetime, chance: random.Random) -> list[MovieState]:
+    """Many movies, each of whose times stands at a boundary or a second beside it."""
+    days = [*INTERVALS, 1, 2, 4, 8, 16, 30, 170, 180, 0, 250, 400]
+
+    def ago() -> datetime | None:
+        offset = timedelta(days=chance.choice(days), seconds=chance.choice([-1, 0, 0, 1]))
+        return None if chance.random() < 0.2 else now - offset
+
+    def at_source() -> SourceState:
+        failures = chance.choice([0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 12])
+        tombstone = now if chance.random() < 0.05 else None
+        return SourceState(ago(), ago(), failures=failures, tombstoned_at=tombstone)
+
+    return [
+        MovieState(
+            tmdb_id=tmdb_id,
+            release_date=chance.choice(
+                [None, *(aged(age, now) for age in (-30, 0, 59, 60, 61, 180, 181, 365, 366, 367, 900, 20000))]
+            ),
+            imdb_id=chance.choice([None, "tt0000001", "tt0000002", "tt0000003"]),
+            unchanged_cycles=chance.choice([0, 1, 2, 3, 4, 9]),
+            override=chance.choice([None, None, None, None, *Override]),
+            override_at=ago(),
+            sources={source: at_source() for source in NAMES},
+        )
+        for tmdb_id in range(1, number + 1)
+    ]
+
+
+def test_python_and_sql_agree_on_a_crowd_at_every_boundary(connection: duckdb.DuckDBPyConnection) -> None:
+    chance = random.Random(20240615)
+    for now in (NOW, datetime.fromisoformat("2025-01-01T00:00:00+00:00")):
+        states = crowd(3000, now, chance)
+        check_batch(connection, states, now)
+        reasons = Counter(decide(state, source, now).reason for state in states for source in NAMES)
+        assert set(reasons) == set(Reason), "the crowd must meet every rule"
+        assert min(reasons.values()) > 50
+
+
+def test_the_limit_takes_the_first(connection: duckdb.DuckDBPyConnection) -> None:
+    states = crowd(200, NOW, random.Random(1))
+    store(connection, states)
+    found = connection.execute(due.due_query(("tmdb",)), {"now": naive_utc(NOW), "limit": 7}).fetchall()
+    assert found == in_order(states, ("tmdb",), NOW)[:7]
+
+
+def test_what_was_never_fully_refreshed_comes_first_then_the_newest(connection: duckdb.DuckDBPyConnection) -> None:
+    old, new = aged(5000), aged(-5)
+    complete = {"tmdb": checked(100 * DAY), "omdb": checked(DAY)}
+    states = [
+        movie(tmdb_id=1, release_date=new, **complete),
+        movie(tmdb_id=2, release_date=old),
+        movie(tmdb_id=3, release_date=None),
+        movie(tmdb_id=4, release_date=new),
+        movie(tmdb_id=5, release_date=old, **complete),
+        movie(tmdb_id=7, release_date=new, imdb_id=None, tmdb=checked(100 * DAY)),
+        movie(tmdb_id=6, release_date=new, imdb_id=None, tmdb=checked(100 * DAY)),
+        movie(tmdb_id=8, release_date=new, tmdb=checked(100 * DAY)),
+    ]
+    store(connection, states)
+    found = connection.execute(due.due_query(("tmdb",)), {"now": naive_utc(NOW), "limit": 100}).fetchall()
+    assert [row[0] for row in found] == [4, 8, 2, 3, 1, 6, 7, 5]
+
+
+def test_conditions_narrow_the_query_and_the_count(connection: duckdb.DuckDBPyConnection) -> None:
+    store(connection, [movie(tmdb_id=1), movie(tmdb_id=2), movie(tmdb_id=3, tmdb=checked(SECOND))])
+    bound = {"now": naive_utc(NOW)}
+    query = due.due_query(("tmdb",), within="tmdb_id > 1")
+    assert [row[0] for row in connection.execute(query, {**bound, "limit": 9}).fetchall()] == [2]
+    counting = due.due_count_query(("tmdb", "omdb"), within="tmdb_id > 1")
+    assert connection.execute(counting, bound).fetchall() == [(1, 2, 2)]
