@@ -6,6 +6,8 @@ open, work, close. Waiting for another process is short and bounded, and the err
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -98,8 +100,8 @@ class Database:
         while True:
             try:
                 if not read_only:
-                    self.path.parent.mkdir(parents=True, exist_ok=True)
-                    _remove_empty_file(self.path)
+                    _create_if_missing(self.path)
+                _require_duckdb_file(self.path)
                 return duckdb.connect(str(self.path), read_only=read_only, config=CONNECTION_CONFIG)
             except (duckdb.Error, OSError) as error:
                 if not _may_pass(error):
@@ -110,10 +112,41 @@ class Database:
             pause = min(pause * 1.5, 0.25)
 
 
-def _remove_empty_file(path: Path) -> None:
-    """Make way for a new database where `mktemp` or `touch` left a file of no bytes, which DuckDB refuses."""
-    if path.is_file() and path.stat().st_size == 0:
-        path.unlink()
+def _create_if_missing(path: Path) -> None:
+    """Put a new database in its place, whole: made under another name, by one process at a time.
+
+    DuckDB creates a file of no bytes and fills it later; another process that starts just then would take it for no
+    database. A file of no bytes, as `mktemp` leaves it, is replaced.
+    """
+    if _has_content(path):
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        if not _has_content(path):
+            new = path.with_name(f".{path.name}.new")
+            new.unlink(missing_ok=True)
+            with duckdb.connect(str(new), config=CONNECTION_CONFIG) as connection:
+                _ensure_schema(connection, new)
+            new.replace(path)
+    finally:
+        os.close(folder)
+
+
+def _has_content(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
+
+
+def _require_duckdb_file(path: Path) -> None:
+    """Refuse other files by their first bytes: an SQLite file DuckDB would try to open with an extension."""
+    with path.open("rb") as file:
+        if file.read(12)[8:] != b"DUCK":
+            raise DatabaseUnusable(_not_a_database(path))
+
+
+def _not_a_database(path: Path) -> str:
+    return f"{path} is not a DuckDB database: move it away or choose another AYNE_DATABASE."
 
 
 def _may_pass(error: Exception) -> bool:
@@ -138,7 +171,7 @@ def _explained(error: Exception, path: Path) -> WarehouseError:
             f"{path} cannot be written ({text}): choose another AYNE_DATABASE or fix the permissions."
         )
     if "not a valid DuckDB" in text:
-        return DatabaseUnusable(f"{path} is not a DuckDB database: move it away or choose another AYNE_DATABASE.")
+        return DatabaseUnusable(_not_a_database(path))
     return DatabaseUnusable(f"{path} cannot be opened: {text}")
 
 

@@ -52,6 +52,10 @@ def _export(connection: duckdb.DuckDBPyConnection, folder: Path, name: str, file
     target = folder / f"{name}.{file_format}"
     partial = folder / f".{name}.{file_format}.partial"
     quoted = str(partial).replace("'", "''")  # COPY takes no parameter for its target
-    rows = connection.execute(f"COPY (FROM {name}) TO '{quoted}' ({FORMATS[file_format]})").fetchall()[0][0]
-    partial.replace(target)
+    try:
+        rows = connection.execute(f"COPY (FROM {name}) TO '{quoted}' ({FORMATS[file_format]})").fetchall()[0][0]
+        partial.replace(target)
+    finally:
+        if partial.is_file():
+            partial.unlink()
     return target, int(rows)

@@ -134,12 +134,14 @@ def merge_answers(
         answers: the batch; of several for a movie the last counts.
         run_id: the run that asked, for the log.
     """
-    batch = {answer.tmdb_id: answer for answer in answers}
-    states = read_rows(connection, REFRESH_METADATA, batch)
-    for answer in batch.values():
+    latest = {answer.tmdb_id: answer for answer in answers}
+    states = read_rows(connection, REFRESH_METADATA, latest)
+    for answer in latest.values():
         states.setdefault(answer.tmdb_id, new_state_row(answer.tmdb_id, answer.at, answer.release_year))
+    batch = {i: a for i, a in latest.items() if not _is_outdated(a, source, states[i])}
     fetched = {i: a for i, a in batch.items() if a.row is not None and a.outcome is Outcome.FETCHED}
-    changes = _upsert(connection, table, {i: dict(a.row or {}) for i, a in fetched.items()}, fetched, states, run_id)
+    rows = {i: _placed(dict(a.row or {}), states[i]) for i, a in fetched.items()}
+    changes = _upsert(connection, table, rows, fetched, states, run_id)
     report = MergeReport()
     new_states = []
     for answer in batch.values():
@@ -152,6 +154,23 @@ def merge_answers(
     replace_rows(connection, REFRESH_METADATA, new_states)
     _log(connection, source, batch.values(), changes, run_id)
     return report
+
+
+def _is_outdated(answer: Answer, source: str, state: Row) -> bool:
+    """Whether an answer must not be merged: it was already, a later one was, or it is about a former IMDb id.
+
+    A batch is merged twice when its first commit was interrupted; nothing of it may count twice.
+    """
+    attempted_at = state[f"{source}_attempted_at"]
+    if attempted_at is not None and naive_utc(answer.at) <= attempted_at:
+        return True
+    asked = answer.row.get("imdb_id") if answer.row is not None and SOURCES[source].needs_imdb_id else None
+    return asked is not None and state["imdb_id"] is not None and asked != state["imdb_id"]
+
+
+def _placed(row: Row, state: Row) -> Row:
+    """A row in its movie's partition: that of its own date, else of the date that is known so far."""
+    return row | {"release_year": release_year(row.get("release_date") or state["release_date"])}
 
 
 def merge_listing(connection: duckdb.DuckDBPyConnection, listed: Iterable[ListedMovie], run_id: str) -> MergeReport:
@@ -183,7 +202,12 @@ def quarantine(connection: duckdb.DuckDBPyConnection, bodies: Iterable[Quarantin
     """Keep bodies that could not be used, with the reason."""
     report = MergeReport()
     rows = []
+    kept = set(
+        connection.execute("SELECT subject, quarantined_at FROM quarantine WHERE run_id = ?", [run_id]).fetchall()
+    )
     for item in bodies:
+        if (item.subject, naive_utc(item.at)) in kept:
+            continue
         report.count(item.release_year, "quarantined")
         rows.append(_quarantine_row(item.source, item.subject, item.at, item.reason, item.body, run_id))
     insert_rows(connection, QUARANTINE, rows)
@@ -216,7 +240,8 @@ def _upsert(
             incoming[i] = content_hash(table, row)
         if old is None or incoming[i] != content_hash(table, old):
             written.append(row | {"updated_at": naive_utc(seen[i].at)})
-            history += _differences(table, table.significant, old, row, seen[i].at, run_id)
+            fields = table.content if table.history else table.significant
+            history += _differences(table, fields, old, row, seen[i].at, run_id)
             changes[i] = _Change("inserted" if old is None else "updated", incoming[i])
     unchanged = [i for i in rows if i not in changes]
     changes |= {i: _Change("unchanged", incoming[i]) for i in unchanged}
@@ -252,8 +277,6 @@ def _keep_known(table: Table, row: Row, old: Row) -> None:
     for name in table.content:
         if row.get(name) is None:
             row[name] = old.get(name)
-    if "release_date" in table.types:
-        row["release_year"] = release_year(row["release_date"])
 
 
 def _drift(
@@ -269,7 +292,7 @@ def _drift(
     An update in place of three numeric columns leaves the wide text alone.
     """
     names = table.drifting
-    ids = [i for i, change in changes.items() if change.kind != "inserted"]
+    ids = [i for i, change in changes.items() if change.kind == "unchanged"]
     stored = read_rows(connection, table, ids, names)
     history: list[Row] = []
     moved = []
@@ -277,8 +300,7 @@ def _drift(
         new = {name: old[name] if rows[i].get(name) is None else rows[i][name] for name in names}
         rows[i].update(new)
         if new != {name: old[name] for name in names}:
-            if changes[i].kind == "unchanged":
-                moved.append({"tmdb_id": i, **new})
+            moved.append({"tmdb_id": i, **new})
             if table.history:
                 history += _differences(table, names, old, rows[i], seen[i].at, run_id)
     if moved:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 import duckdb
 
+from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR, UNKNOWN_YEAR
 from ayne_dagster.refresh.due import category_sql, due_sql, frozen_sql, fully_refreshed_sql
 from ayne_dagster.refresh.strategy import CATEGORIES, COLLECTED
 from ayne_dagster.warehouse.rows import insert_rows, naive_utc
@@ -51,8 +52,8 @@ def misplaced_rows(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
     """How many rows are not in the partition of their movie."""
     if table is REFRESH_METADATA:
         condition = (
-            "release_year <> CASE WHEN year(release_date) BETWEEN 1874 AND 2035"
-            " THEN CAST(year(release_date) AS VARCHAR) ELSE 'unknown' END"
+            f"release_year IS DISTINCT FROM CASE WHEN year(release_date) BETWEEN {FIRST_YEAR} AND {LAST_YEAR}"
+            f" THEN CAST(year(release_date) AS VARCHAR) ELSE '{UNKNOWN_YEAR}' END"
         )
         return int(connection.execute(f"SELECT count(*) FROM refresh_metadata WHERE {condition}").fetchall()[0][0])
     query = (

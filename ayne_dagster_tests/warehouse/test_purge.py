@@ -68,10 +68,10 @@ def test_a_movie_not_listed_for_180_days_and_not_fetched_goes_altogether(databas
 
 def test_history_and_quarantine_from_tmdb_older_than_180_days_go(database: Database) -> None:
     with database.transaction() as connection:
-        for days in (179, 181):
+        for days in (181, 179):
             row = {"tmdb_id": 2, "title": f"{days}", "release_date": date(2020, 1, 1), "release_year": "2020"}
             merge_listing(connection, [ListedMovie(2, days_ago(days), row, "2020")], "run")
-            answer = Answer(2, Outcome.QUARANTINED, days_ago(days), None, "2020", 1, "bad", b"{")
+            answer = Answer(4, Outcome.QUARANTINED, days_ago(days), None, "2020", 1, "bad", b"{")
             merge_answers(connection, TMDB_DETAILS, "tmdb", [answer], "run")
         dropped = purge(connection, NOW)
     assert dropped["quarantine"] == 1

@@ -1,0 +1,259 @@
+"""Opening the file: one process at a time, closed in any case, and errors that say what to do."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import duckdb
+import pytest
+
+from ayne_dagster.warehouse import database as database_module
+from ayne_dagster.warehouse.database import (
+    Database,
+    DatabaseBusy,
+    DatabaseUnusable,
+    WarehouseError,
+)
+from ayne_dagster.warehouse.schema import ALL_TABLES, SCHEMA_VERSION, VIEWS
+
+from .samples import HOLD, end, line, opens_elsewhere, python
+
+
+@pytest.fixture
+def holder(database: Database) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the file."""
+    process = python(HOLD, database.path)
+    try:
+        assert line(process) == "held"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    found = connection.execute("SELECT table_name FROM information_schema.tables").fetchall()
+    return {row[0] for row in found}
+
+
+def test_a_new_file_gets_its_folder_and_all_tables(tmp_path: Path) -> None:
+    database = Database(tmp_path / "deep" / "down" / "ayne.duckdb")
+    with database.connect() as connection:
+        assert {*ALL_TABLES, *(view.name for view in VIEWS)} <= tables(connection)
+
+
+def test_columns_are_as_the_schema_says(database: Database) -> None:
+    with database.connect() as connection:
+        for table in ALL_TABLES.values():
+            found = connection.execute(f"DESCRIBE {table.name}").fetchall()
+            assert [(row[0], row[1]) for row in found] == list(table.types.items())
+
+
+def test_columns_of_views_are_as_the_schema_says(database: Database) -> None:
+    with database.connect() as connection:
+        for view in VIEWS:
+            found = connection.execute(f"DESCRIBE {view.name}").fetchall()
+            assert {row[0]: row[1] for row in found} == {column.name: column.type for column in view.columns}
+            assert set(view.origins) == {column.name for column in view.columns}
+
+
+def test_opening_again_keeps_the_rows(database: Database) -> None:
+    with database.connect() as connection:
+        connection.execute("INSERT INTO refresh_metadata BY NAME SELECT 1 AS tmdb_id")
+    with database.connect() as connection:
+        assert connection.execute("SELECT tmdb_id FROM refresh_metadata").fetchall() == [(1,)]
+
+
+def test_a_file_held_by_another_process_is_busy_and_the_error_names_it(
+    database: Database, holder: subprocess.Popen[str]
+) -> None:
+    with (
+        pytest.raises(DatabaseBusy, match=rf"in use by process {holder.pid} \(.*python.*\)") as caught,
+        database.transaction(),
+    ):
+        pass
+    assert str(database.path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_held_by_another_process_is_busy_for_readers_too(
+    database: Database, holder: subprocess.Popen[str]
+) -> None:
+    with pytest.raises(DatabaseBusy, match=str(holder.pid)), database.connect(read_only=True):
+        pass
+
+
+def test_the_wait_ends_when_the_other_process_does(
+    database: Database, holder: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+
+    def release(seconds: float) -> None:
+        pauses.append(seconds)
+        end(holder)
+
+    monkeypatch.setattr(database_module, "time", SimpleNamespace(monotonic=time.monotonic, sleep=release))
+    with Database(database.path, wait_seconds=60).connect() as connection:
+        assert "refresh_metadata" in tables(connection)
+    assert len(pauses) == 1
+
+
+def test_the_wait_is_bounded(
+    database: Database, holder: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+
+    def pass_time(seconds: float) -> None:
+        clock[0] += seconds
+
+    turned = SimpleNamespace(monotonic=lambda: clock[0], sleep=pass_time)
+    monkeypatch.setattr(database_module, "time", turned)
+    with pytest.raises(DatabaseBusy, match="within 3 s"), Database(database.path, wait_seconds=3).connect():
+        pass
+    assert 3 <= clock[0] <= 3.25
+
+
+def test_a_file_open_in_this_process_in_another_mode_is_busy(database: Database) -> None:
+    with database.connect():
+        pass
+    with database.connect(read_only=True), pytest.raises(DatabaseBusy, match="another connection"), database.connect():
+        pass
+
+
+def test_the_file_is_free_at_once_after_use(database: Database) -> None:
+    with database.connect():
+        assert not opens_elsewhere(database.path)
+    assert opens_elsewhere(database.path)
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_the_file_is_free_at_once_after_a_failure(database: Database, read_only: bool) -> None:
+    with database.connect():
+        pass
+    with pytest.raises(ZeroDivisionError), database.connect(read_only=read_only):
+        raise ZeroDivisionError
+    assert opens_elsewhere(database.path)
+
+
+OTHER_FILES = {
+    "text": b"not a database\n" * 500,
+    "short": b"x",
+    "sqlite": b"SQLite format 3\x00" * 300,
+    "parquet": b"PAR1" * 3000,
+}
+
+
+@pytest.mark.parametrize("kind", sorted(OTHER_FILES))
+@pytest.mark.parametrize("read_only", [False, True])
+def test_what_is_no_duckdb_file_is_unusable_and_untouched(database: Database, kind: str, read_only: bool) -> None:
+    database.path.write_bytes(OTHER_FILES[kind])
+    with pytest.raises(DatabaseUnusable, match="is not a DuckDB database"), database.connect(read_only=read_only):
+        pass
+    assert database.path.read_bytes() == OTHER_FILES[kind]
+
+
+def test_an_empty_file_is_accepted(database: Database) -> None:
+    database.path.touch()
+    with database.connect() as connection:
+        assert "refresh_metadata" in tables(connection)
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_a_new_database_is_whole_before_it_is_in_its_place(
+    database: Database, empty: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # DuckDB creates a file of no bytes and fills it later: another process would take that for no database.
+    connect = duckdb.connect
+    opened: list[int] = []
+
+    def watched(target: str, **options: Any) -> duckdb.DuckDBPyConnection:
+        if Path(target.removeprefix("duckdb:")) == database.path:
+            opened.append(database.path.stat().st_size if database.path.exists() else 0)
+        return connect(target, **options)
+
+    if empty:
+        database.path.touch()
+    monkeypatch.setattr(duckdb, "connect", watched)
+    with database.connect():
+        pass
+    assert opened
+    assert all(opened)
+    assert [path.name for path in database.path.parent.iterdir()] == [database.path.name]
+
+
+ADD = """
+import sys
+from pathlib import Path
+from ayne_dagster.warehouse.database import Database
+print("ready", flush=True)
+sys.stdin.read()
+with Database(Path(sys.argv[1])).transaction() as connection:
+    connection.execute("INSERT INTO refresh_metadata BY NAME SELECT ? AS tmdb_id", [int(sys.argv[2])])
+"""
+
+
+def test_processes_that_make_the_database_at_once_all_keep_their_rows(database: Database) -> None:
+    processes = [python(ADD, database.path, number) for number in range(3)]
+    assert [line(process) for process in processes] == ["ready"] * 3
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.close()
+    assert [process.wait(60) for process in processes] == [0] * 3
+    with database.connect() as connection:
+        assert connection.execute("SELECT tmdb_id FROM refresh_metadata ORDER BY 1").fetchall() == [(0,), (1,), (2,)]
+
+
+def test_a_missing_file_is_no_place_to_read_from(database: Database) -> None:
+    with pytest.raises(DatabaseUnusable, match="ayne collect"), database.connect(read_only=True):
+        pass
+    assert not database.path.exists()
+
+
+def test_a_folder_is_no_database(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseUnusable, match="cannot be opened"), Database(tmp_path).connect():
+        pass
+
+
+@pytest.mark.parametrize("below", ["ayne.duckdb", "deep/ayne.duckdb"])
+def test_a_path_below_a_file_is_unusable_and_the_error_names_the_setting(tmp_path: Path, below: str) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DatabaseUnusable, match="AYNE_DATABASE"), Database(tmp_path / "file" / below).connect():
+        pass
+
+
+def set_version(database: Database, version: int) -> None:
+    with database.connect() as connection:
+        connection.execute("UPDATE warehouse_schema SET version = ?", [version])
+
+
+def test_a_newer_schema_is_refused(database: Database) -> None:
+    set_version(database, SCHEMA_VERSION + 1)
+    with pytest.raises(DatabaseUnusable, match=f"version {SCHEMA_VERSION + 1}.*install the newer"), database.connect():
+        pass
+    assert opens_elsewhere(database.path)
+
+
+def test_an_older_schema_is_brought_up_to_date(database: Database) -> None:
+    with database.connect() as connection:
+        connection.execute("DROP TABLE quarantine")
+    set_version(database, SCHEMA_VERSION - 1)
+    with database.connect() as connection:
+        assert "quarantine" in tables(connection)
+        assert connection.execute("SELECT version FROM warehouse_schema").fetchall() == [(SCHEMA_VERSION,)]
+
+
+def test_a_schema_cut_off_halfway_is_completed(database: Database) -> None:
+    with duckdb.connect(str(database.path)) as connection:
+        connection.execute("CREATE TABLE warehouse_schema (version INTEGER)")
+    with database.connect() as connection:
+        assert "refresh_metadata" in tables(connection)
+
+
+def test_all_errors_of_the_warehouse_have_one_base() -> None:
+    assert issubclass(DatabaseBusy, WarehouseError)
+    assert issubclass(DatabaseUnusable, WarehouseError)
