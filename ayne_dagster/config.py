@@ -14,6 +14,10 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
+MAX_NUMBER = 1e9
+"""No setting means anything beyond it; SQL and timers do not take it."""
+MAX_OFFSET_DAYS = 36_500.0
+
 
 class SettingsError(ValueError):
     """A setting is missing or wrong: one line that names the variable and says what to do."""
@@ -90,7 +94,10 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         SettingsError: a value cannot be used.
     """
     if environment is None:
-        from_file = {k: v for k, v in dotenv_values(".env").items() if v is not None}
+        try:
+            from_file = {k: v for k, v in dotenv_values(".env").items() if v is not None}
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f".env cannot be read ({type(error).__name__}): write it as UTF-8 text.") from None
         environment = {**from_file, **os.environ}
     read = _Reader(environment)
     return Settings(
@@ -101,7 +108,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         tmdb_api_key=read.text("TMDB_API_KEY"),
         tmdb_read_token=read.text("TMDB_READ_TOKEN"),
         omdb_api_key=read.text("OMDB_API_KEY"),
-        clock_offset=timedelta(days=read.number("AYNE_CLOCK_OFFSET_DAYS", 0.0, minimum=None)),
+        clock_offset=timedelta(days=read.number("AYNE_CLOCK_OFFSET_DAYS", 0.0, -MAX_OFFSET_DAYS, MAX_OFFSET_DAYS)),
     )
 
 
@@ -114,26 +121,34 @@ class _Reader:
     def text(self, name: str) -> str | None:
         return self._environment.get(name, "").strip() or None
 
-    def number(self, name: str, default: float, minimum: float | None = 0.0) -> float:
-        return self._parsed(name, default, float, minimum, "a number")
+    def number(self, name: str, default: float, minimum: float = 0.0, maximum: float = MAX_NUMBER) -> float:
+        return self._parsed(name, default, float, minimum, maximum, "a number")
 
     def whole(self, name: str, default: int, minimum: int = 0) -> int:
-        return int(self._parsed(name, default, int, minimum, "a whole number"))
+        return int(self._parsed(name, default, int, minimum, MAX_NUMBER, "a whole number"))
 
     def api(self, prefix: str, defaults: ApiSettings) -> ApiSettings:
-        base_url = self.text(f"AYNE_{prefix}_BASE_URL") or defaults.base_url
-        if urlsplit(base_url).scheme not in ("http", "https") or not urlsplit(base_url).netloc:
-            raise SettingsError(f"AYNE_{prefix}_BASE_URL is {base_url!r}: it must be an http(s) address.")
         return ApiSettings(
-            base_url=base_url,
+            base_url=self._address(f"AYNE_{prefix}_BASE_URL", defaults.base_url),
             requests_per_second=self.number(f"AYNE_{prefix}_REQUESTS_PER_SECOND", defaults.requests_per_second),
             burst=self.whole(f"AYNE_{prefix}_BURST", defaults.burst, minimum=1),
             max_concurrent=self.whole(f"AYNE_{prefix}_MAX_CONCURRENT", defaults.max_concurrent, minimum=1),
             daily_quota=self.whole(f"AYNE_{prefix}_DAILY_QUOTA", defaults.daily_quota),
         )
 
+    def _address(self, name: str, default: str) -> str:
+        raw = self.text(name) or default
+        try:
+            parts = urlsplit(raw)
+            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            usable = False
+        if not usable:
+            raise SettingsError(f"{name} is {_shown(raw)}: it must be an http(s) address.")
+        return raw
+
     def _parsed(
-        self, name: str, default: float, parse: Callable[[str], float], minimum: float | None, what: str
+        self, name: str, default: float, parse: Callable[[str], float], minimum: float, maximum: float, what: str
     ) -> float:
         raw = self.text(name)
         if raw is None:
@@ -141,7 +156,14 @@ class _Reader:
         try:
             value = parse(raw)
         except ValueError:
-            raise SettingsError(f"{name} is {raw!r}: it must be {what}.") from None
-        if value != value or value in (float("inf"), float("-inf")) or (minimum is not None and value < minimum):
-            raise SettingsError(f"{name} is {raw!r}: it must be {what} of at least {minimum:g}.")
+            raise SettingsError(f"{name} is {_shown(raw)}: it must be {what}.") from None
+        if not minimum <= value <= maximum:
+            raise SettingsError(
+                f"{name} is {_shown(raw)}: it must be {what} of at least {minimum:g} and at most {maximum:g}."
+            )
         return value
+
+
+def _shown(raw: str) -> str:
+    """A value as a message quotes it."""
+    return repr(raw if len(raw) <= 60 else raw[:60] + "…")

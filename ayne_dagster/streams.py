@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -55,10 +56,10 @@ class Batches(Generic[T]):
         self._max_batch = max_batch
         self._max_wait = max_wait
         self._capacity = capacity
-        self._items: deque[T] = deque()
-        self._first_at = 0.0
+        self._items: deque[tuple[float, T]] = deque()  # with the time of arrival
         self._changed = threading.Condition()
         self._done = False
+        self._stopping = False
         self._error: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
@@ -74,13 +75,20 @@ class Batches(Generic[T]):
 
     def stop(self) -> Iterator[list[T]]:
         """End the producer; yields what has arrived and was not handed over."""
-        if self._loop is not None and self._task is not None and not self._done:
-            self._loop.call_soon_threadsafe(self._task.cancel)
+        self._stopping = True
+        if self._task is not None:
+            self._tell_loop(self._task.cancel)
         if self._thread.is_alive():
             self._thread.join(STOP_SECONDS)
         with self._changed:
             self._done = True
         yield from self._batches()
+
+    def _tell_loop(self, callback: Callable[[], object]) -> None:
+        """Have something called in the loop's thread, unless the loop has ended meanwhile."""
+        if self._loop is not None:
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(callback)
 
     def _batches(self) -> Iterator[list[T]]:
         while batch := self._take():
@@ -90,21 +98,18 @@ class Batches(Generic[T]):
         """The next batch; empty when the producer has ended."""
         with self._changed:
             self._changed.wait_for(lambda: self._items or self._done)
-            deadline = self._first_at + self._max_wait
+            deadline = self._items[0][0] + self._max_wait if self._items else 0.0
             self._changed.wait_for(
                 lambda: len(self._items) >= self._max_batch or self._done, timeout=deadline - time.monotonic()
             )
-            batch = [self._items.popleft() for _ in range(min(self._max_batch, len(self._items)))]
-            self._first_at = time.monotonic()
-        if self._loop is not None and self._room is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._room.set)
+            batch = [self._items.popleft()[1] for _ in range(min(self._max_batch, len(self._items)))]
+        if self._room is not None:
+            self._tell_loop(self._room.set)
         return batch
 
     async def _emit(self, item: T) -> None:
         with self._changed:
-            if not self._items:
-                self._first_at = time.monotonic()
-            self._items.append(item)
+            self._items.append((time.monotonic(), item))
             waiting = len(self._items)
             if waiting in (1, self._max_batch):
                 self._changed.notify()
@@ -116,7 +121,8 @@ class Batches(Generic[T]):
         try:
             asyncio.run(self._main())
         except asyncio.CancelledError:
-            pass
+            if not self._stopping:
+                self._error = RuntimeError("The producer was cancelled; what it had not emitted is missing.")
         except BaseException as error:  # noqa: BLE001 -- raised again in the thread that iterates
             self._error = error
         finally:
@@ -128,6 +134,8 @@ class Batches(Generic[T]):
         self._loop = asyncio.get_running_loop()
         self._room = asyncio.Event()
         self._task = asyncio.ensure_future(self._as_coroutine())
+        if self._stopping:  # before there was a task to cancel
+            self._task.cancel()
         await self._task
 
     async def _as_coroutine(self) -> None:

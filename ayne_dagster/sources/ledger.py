@@ -11,6 +11,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from types import TracebackType
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -121,11 +122,16 @@ class RequestLedger:
             row = connection.execute(
                 sa.select(_PACE.c.arrival, _PACE.c.paused_until).where(_PACE.c.account == account)
             ).one()
-            # A clock that was set back must not make everybody wait for the difference.
-            arrival = min(max(row.arrival, now), now + burst * step + 3600) + step
+            start = max(now, _believable(row.paused_until, now))
+            arrival = max(_believable(row.arrival, now), start) + step
             connection.execute(sa.update(_PACE).where(_PACE.c.account == account).values(arrival=arrival))
-        paused = row.paused_until - now
-        return float(max(0.0, arrival - burst * step - now, paused if paused < 3600 else 0.0))
+        return float(max(start, arrival - burst * step) - now)
+
+    def pause_left(self, account: str, now: float) -> float:
+        """Seconds until anybody may send for an account again (`now`: seconds since the epoch)."""
+        query = sa.select(_PACE.c.paused_until).where(_PACE.c.account == account)
+        with self._transaction() as connection:
+            return float(max(0.0, _believable(connection.execute(query).scalar() or 0.0, now) - now))
 
     def pause(self, account: str, until: float) -> None:
         """Let nobody send for an account before `until` (seconds since the epoch)."""
@@ -143,6 +149,11 @@ class RequestLedger:
         return _Transaction(self._engine, self.path)
 
 
+def _believable(instant: float, now: float) -> float:
+    """An instant of the ledger; one far ahead means that the clock was set back, and nobody waits for it."""
+    return instant if instant < now + 3600 else 0.0
+
+
 class _Transaction:
     """One write transaction; the lock is taken at its start, so that read and update are one step."""
 
@@ -157,8 +168,15 @@ class _Transaction:
         except sa.exc.SQLAlchemyError as error:
             raise _explained(error, self._path) from None
 
-    def __exit__(self, *details: object) -> None:
-        self._begin.__exit__(*details)  # type: ignore[arg-type]
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._begin.__exit__(kind, error, trace)
+        except sa.exc.SQLAlchemyError as failure:
+            raise _explained(failure, self._path) from None
+        if isinstance(error, sa.exc.SQLAlchemyError):
+            raise _explained(error, self._path) from None
 
 
 def _open(path: Path) -> Engine:

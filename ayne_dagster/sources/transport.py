@@ -13,11 +13,11 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
-from urllib.parse import urlsplit
+from urllib.parse import quote, quote_plus, urlsplit
 
 import aiohttp
 import httpx
@@ -26,7 +26,7 @@ from httpx_aiohttp import AiohttpTransport
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
 
 from ayne_dagster.config import ApiSettings
-from ayne_dagster.sources.errors import MalformedAnswer, QuotaExhausted, SourceUnavailable
+from ayne_dagster.sources.errors import MalformedAnswer, QuotaExhausted, SourceError, SourceUnavailable
 from ayne_dagster.sources.json_body import MAX_BODY_BYTES
 from ayne_dagster.sources.ledger import RequestLedger, account_name
 
@@ -34,6 +34,10 @@ TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 ATTEMPTS = 5
 LONGEST_WAIT = 300.0
 """A source that asks for a longer pause than this many seconds counts as unavailable."""
+
+
+_LOOK_SECONDS = 0.25
+"""How often the ledger is asked for pauses that others noted: a look costs as much as a third of a request."""
 
 
 @dataclass
@@ -48,6 +52,7 @@ class Account:
     """The platform's clock; it says which day's quota is charged."""
     requests_sent: int = 0
     _resume_at: float = 0.0
+    _looked_at: float = float("-inf")
 
     @property
     def name(self) -> str:
@@ -67,7 +72,11 @@ class Account:
 
     @property
     def pause_left(self) -> float:
-        """Seconds until workers may send again."""
+        """Seconds until workers may send again; a pause that another process noted counts too."""
+        if self.ledger is not None and time.monotonic() - self._looked_at >= _LOOK_SECONDS:
+            self._looked_at = time.monotonic()
+            elsewhere = self.ledger.pause_left(self.name, time.time())
+            self._resume_at = max(self._resume_at, time.monotonic() + elsewhere)
         return max(0.0, self._resume_at - time.monotonic())
 
 
@@ -115,8 +124,8 @@ class RetryTransport(httpx.AsyncBaseTransport):
             unavailable = SourceUnavailable(f"{self._account.source}: {error.reason} (asked {sent} times)")
             unavailable.requests = sent
             raise unavailable from None
-        except SourceUnavailable as error:
-            error.requests = sent
+        except SourceError as error:
+            error.requests = sent - isinstance(error, QuotaExhausted)  # the last one was not sent
             raise
         response.extensions["requests"] = sent
         return response
@@ -127,7 +136,7 @@ class RetryTransport(httpx.AsyncBaseTransport):
         except (httpx.TransportError, httpx.DecodingError) as error:
             raise _TryAgain(_in_words(error)) from None
         if response.status_code == 429:
-            retry_after = _retry_after(response.headers.get("retry-after"), self._account.now())
+            retry_after = _retry_after(response.headers.get("retry-after"), time.time())
             raise _TryAgain("too many requests (HTTP 429)", retry_after, throttled=True)
         if response.status_code >= 500:
             raise _TryAgain(f"HTTP {response.status_code}")
@@ -174,14 +183,27 @@ class PaceTransport(httpx.AsyncBaseTransport):
         self._limiter = AsyncLimiter(self._bucket, self._bucket / rate) if rate else None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Wait for a place, then send."""
-        await self._wait_for_place()
+        """Wait for a connection and a place in the pace, then send.
+
+        In this order: places taken while all connections are busy would be made up for by a rush. For the same reason
+        a place from before a pause is void after it.
+        """
         async with self._connections:
-            while pause := self._account.pause_left:
-                await self._sleep(pause)
+            await self._pause()
+            await self._take_place()
+            while await self._pause():
+                await self._take_place()
             return await self._inner.handle_async_request(request)
 
-    async def _wait_for_place(self) -> None:
+    async def _pause(self) -> bool:
+        """Wait while the account is paused; whether it was."""
+        paused = False
+        while left := self._account.pause_left:
+            paused = True
+            await self._sleep(left)
+        return paused
+
+    async def _take_place(self) -> None:
         if self._limiter is None:
             return
         await self._limiter.acquire()
@@ -213,9 +235,7 @@ class QuotaTransport(httpx.AsyncBaseTransport):
         """Charge, then send."""
         cap = self._account.settings.daily_quota
         if cap and not self._charge(cap):
-            exhausted = QuotaExhausted(f"{self._account.source}: today's {cap} requests are used up")
-            exhausted.requests = 0
-            raise exhausted
+            raise QuotaExhausted(f"{self._account.source}: today's {cap} requests are used up")
         self._account.requests_sent += 1
         return await self._inner.handle_async_request(request)
 
@@ -246,7 +266,8 @@ class CredentialsTransport(httpx.AsyncBaseTransport):
         self._inner = inner
         self._raw_headers = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
         self._parameters = dict(parameters or {})
-        self._secrets = [*(headers or {}).values(), *self._parameters.values()]
+        values = [*(headers or {}).values(), *self._parameters.values()]
+        self._secrets = _spellings(word for value in values for word in value.split())
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a copy of the request that has the key; the answer belongs to the one without."""
@@ -256,22 +277,54 @@ class CredentialsTransport(httpx.AsyncBaseTransport):
             headers=[*request.headers.raw, *self._raw_headers],
             extensions=request.extensions,
         )
+        failure: Exception
         try:
             response = await self._inner.handle_async_request(signed)
+        except MalformedAnswer as error:
+            failure = MalformedAnswer(self._redacted(error.reason), self._redacted_bytes(error.body))
         except httpx.TransportError as error:
-            # The original holds the signed request; so would a chained one.
-            raise type(error)(self._redacted(str(error)), request=request) from None
+            failure = type(error)(self._redacted(str(error)), request=request)
+        except (aiohttp.ClientError, httpx.DecodingError, ValueError, OSError) as error:
+            # Broken HTTP reaches us as errors of aiohttp's own, with the address in their text.
+            reason = self._redacted(f"{type(error).__name__}: {error}")
+            failure = httpx.RemoteProtocolError(reason, request=request)
+        else:
+            return self._answer(response, request)
+        # Raised out here, since inside the handler it would carry the original along, with the signed request.
+        raise failure
+
+    def _answer(self, response: httpx.Response, request: httpx.Request) -> httpx.Response:
+        """The answer to the request without the key, and without the key in its body."""
+        content = response.content
+        if any(secret in content for secret in self._secret_bytes):
+            content = self._redacted_bytes(content)
+            response = httpx.Response(response.status_code, headers=response.headers, content=content)
         response.request = request
         return response
+
+    @property
+    def _secret_bytes(self) -> list[bytes]:
+        return [secret.encode() for secret in self._secrets]
 
     def _redacted(self, text: str) -> str:
         for secret in self._secrets:
             text = text.replace(secret, "…")
         return text
 
+    def _redacted_bytes(self, body: bytes) -> bytes:
+        for secret in self._secret_bytes:
+            body = body.replace(secret, b"...")
+        return body
+
     async def aclose(self) -> None:
         """Close the layers below."""
         await self._inner.aclose()
+
+
+def _spellings(secrets: Iterable[str]) -> list[str]:
+    """Secrets as they stand, and as addresses write them; words too short to be secret are left out."""
+    spelled = {form for s in secrets if len(s) >= 4 for form in (s, quote(s), quote(s, safe=""), quote_plus(s))}
+    return sorted(spelled - {"Bearer"}, key=len, reverse=True)
 
 
 _KEPT_HEADERS = (b"content-type", b"retry-after", b"location")
@@ -337,7 +390,11 @@ def _aiohttp_wire(settings: ApiSettings) -> httpx.AsyncBaseTransport:
 
     def session() -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(limit=settings.max_concurrent, ssl=transport.ssl_context)
-        return aiohttp.ClientSession(connector=connector, trust_env=not is_local)
+        made = aiohttp.ClientSession(connector=connector, trust_env=not is_local)
+        # aiohttp would send a GET a second time by itself when the server closes the connection: a request that nobody
+        # charged. Retrying is ours.
+        made._retry_connection = False
+        return made
 
     transport.client = session
     return transport
@@ -355,13 +412,13 @@ class _TryAgain(Exception):
 
 def _in_words(error: Exception) -> str:
     name = type(error).__name__
-    if isinstance(error, httpx.ConnectError):
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
         return f"no connection ({error})"
     return f"{name}: {error}" if str(error) else name
 
 
-def _retry_after(value: str | None, now: datetime) -> float | None:
-    """Seconds that a Retry-After header asks for: a number, or an HTTP date."""
+def _retry_after(value: str | None, now: float) -> float | None:
+    """Seconds that a Retry-After header asks for: a number, or an HTTP date (`now`: real time, whatever our clock)."""
     if not value:
         return None
     try:
@@ -369,7 +426,7 @@ def _retry_after(value: str | None, now: datetime) -> float | None:
     except ValueError:
         pass
     try:
-        return max(0.0, (parsedate_to_datetime(value) - now).total_seconds())
+        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
     except (TypeError, ValueError):
         return None
 
