@@ -120,9 +120,12 @@ class _Collection:
         tasks = [asyncio.create_task(self._work()) for _ in range(min(workers, self._progress.total))]
         try:
             await asyncio.gather(*tasks)
+        except InvalidCredentials as error:
+            self._stop = error
         finally:
             for task in tasks:
                 task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
         self._progress.deferred.extend(self._waiting)
         if self._answered and self._stop is None:
             await self._blame_suspects()
@@ -144,10 +147,17 @@ class _Collection:
             except SourceUnavailable as error:
                 self._suspect(movie, error)
                 continue
-            except (QuotaExhausted, InvalidCredentials) as error:
+            except QuotaExhausted as error:
                 self._progress.deferred.append(movie)
                 self._stop = self._stop or error
                 return
+            except asyncio.CancelledError:
+                self._progress.deferred.append(movie)
+                raise
+            except InvalidCredentials:
+                # Raised, so that those are not sent which wait for their turn in the pace.
+                self._progress.deferred.append(movie)
+                raise
             self._answered = True
             await self._blame_suspects()
             await self._done(answer)
@@ -195,8 +205,11 @@ async def discover(
     seen: set[int] = set()
     failed: list[ListedPage] = []
     windows: dict[str, int] = {}
+    answered = False
     async for page in client.discover_movies(*span, min_votes=min_votes, max_pages=max_pages):
-        windows[str(page.window)] = page.total_results
+        if page.error is None:
+            answered = True
+            windows[str(page.window)] = page.total_results
         progress.total = sum(windows.values())
         if page.error is not None:
             failed.append(page)
@@ -209,7 +222,7 @@ async def discover(
                 progress.done += 1
             await emit(listed)
     progress.short_by = max(0, progress.total - len(seen)) if max_pages is None else 0
-    if failed and not seen:
+    if failed and not answered:
         raise SourceDown(str(failed[-1].error))
 
 

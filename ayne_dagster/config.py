@@ -37,6 +37,11 @@ class ApiSettings:
     daily_quota: int = 0
     """Requests a UTC day; 0: no limit."""
 
+    def __post_init__(self) -> None:
+        for name, least in (("requests_per_second", 0), ("burst", 1), ("max_concurrent", 1), ("daily_quota", 0)):
+            if not getattr(self, name) >= least:
+                raise ValueError(f"{name} is {getattr(self, name)!r}: it must be at least {least}.")
+
 
 TMDB_DEFAULTS = ApiSettings("https://api.themoviedb.org/3", 4.0, 40, 10)
 OMDB_DEFAULTS = ApiSettings("https://www.omdbapi.com/", 2.0, 40, 5, daily_quota=1000)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
-
-from anyio.from_thread import start_blocking_portal
 
 
 class Closable(Protocol):
@@ -26,26 +26,37 @@ class BlockingClient(Generic[C]):
     _make: ClassVar[Callable[..., Any]]
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        self._portal_context = start_blocking_portal()
-        self._portal = self._portal_context.__enter__()
+        self._loop = asyncio.new_event_loop()
+        # A daemon, so that a script which forgets to close ends all the same.
+        self._thread = threading.Thread(target=self._loop.run_forever, name="ayne-client", daemon=True)
+        self._thread.start()
 
         async def make() -> C:
             client: C = type(self)._make(*arguments, **options)
             return client
 
         try:
-            self._client: C = self._portal.call(make)
+            self._client: C = self._call(make)
         except BaseException:
-            self._portal_context.__exit__(None, None, None)
+            self._end_thread()
             raise
 
-    def _call(self, method: Callable[..., Awaitable[R]], *arguments: Any) -> R:
-        return self._portal.call(method, *arguments)
+    def _call(self, method: Callable[..., Coroutine[Any, Any, R]], *arguments: Any, **options: Any) -> R:
+        return asyncio.run_coroutine_threadsafe(method(*arguments, **options), self._loop).result()
 
     def close(self) -> None:
-        """Close all connections and end the thread."""
-        self._portal.call(self._client.aclose)
-        self._portal_context.__exit__(None, None, None)
+        """Close all connections and end the thread; a second time it does nothing."""
+        if self._loop.is_closed():
+            return
+        try:
+            self._call(self._client.aclose)
+        finally:
+            self._end_thread()
+
+    def _end_thread(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
     def __enter__(self) -> Self:
         return self

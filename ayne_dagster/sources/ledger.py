@@ -8,13 +8,16 @@ atomic UPDATE (DESIGN, "Invariants" 6).
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random
 
 _METADATA = sa.MetaData()
 _QUOTA = sa.Table(
@@ -187,9 +190,7 @@ def _open(path: Path) -> Engine:
         @sa.event.listens_for(engine, "connect")
         def _configure(connection: object, _: object) -> None:
             connection.isolation_level = None  # type: ignore[attr-defined]
-            # WAL: a killed process leaves nothing half written, and a charge costs a tenth of a millisecond.
-            for pragma in ("journal_mode=WAL", "synchronous=NORMAL"):
-                connection.execute(f"PRAGMA {pragma}")  # type: ignore[attr-defined]
+            _set_journal(connection)
 
         @sa.event.listens_for(engine, "begin")
         def _begin(connection: Connection) -> None:
@@ -199,6 +200,21 @@ def _open(path: Path) -> Engine:
     except (OSError, sa.exc.SQLAlchemyError) as error:
         raise _explained(error, path) from None
     return engine
+
+
+@retry(
+    retry=retry_if_exception_type(sqlite3.OperationalError),
+    stop=stop_after_delay(10),
+    wait=wait_random(0.01, 0.05),
+    reraise=True,
+)
+def _set_journal(connection: Any) -> None:
+    """WAL: a killed process leaves nothing half written, and a charge costs a tenth of a millisecond.
+
+    Changing to it fails at once while another process does so; SQLite's own wait does not cover it.
+    """
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
 
 
 def _explained(error: Exception, path: Path) -> LedgerError:

@@ -51,6 +51,8 @@ class Account:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     """The platform's clock; it says which day's quota is charged."""
     requests_sent: int = 0
+    exhausted_on: date | None = None
+    """The day on which the source itself said that its quota is used up."""
     _resume_at: float = 0.0
     _looked_at: float = float("-inf")
 
@@ -63,6 +65,12 @@ class Account:
     def today(self) -> date:
         """The UTC day whose quota is charged."""
         return self.now().astimezone(UTC).date()
+
+    def note_exhausted(self) -> None:
+        """The source's own count is ahead of ours: ask nothing more today, in no process."""
+        self.exhausted_on = self.today
+        if self.ledger is not None and self.settings.daily_quota:
+            self.ledger.fill(self.name, self.today, self.settings.daily_quota)
 
     def pause(self, seconds: float) -> None:
         """Let no worker of this account send for some time."""
@@ -234,6 +242,8 @@ class QuotaTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Charge, then send."""
         cap = self._account.settings.daily_quota
+        if self._account.exhausted_on == self._account.today:
+            raise QuotaExhausted(f"{self._account.source}: today's requests are used up, it says")
         if cap and not self._charge(cap):
             raise QuotaExhausted(f"{self._account.source}: today's {cap} requests are used up")
         self._account.requests_sent += 1

@@ -90,15 +90,9 @@ class AsyncOMDBClient:
         except SourceError as error:
             error.requests = requests
             if isinstance(error, QuotaExhausted):
-                self._note_exhausted()
+                self.account.note_exhausted()
             raise
         return movie, requests
-
-    def _note_exhausted(self) -> None:
-        """OMDb's own count is ahead of ours: ask nothing more today, in no process."""
-        cap = self.account.settings.daily_quota
-        if self.account.ledger is not None and cap:
-            self.account.ledger.fill(self.account.name, self.account.today, cap)
 
     async def aclose(self) -> None:
         """Close all connections."""

@@ -165,6 +165,11 @@ class AsyncTMDBClient:
         while windows:
             window = windows.pop()  # the newest first
             first = await self._listed_page(window, 1, min_votes)
+            if first.error is not None:
+                yield first
+                if max_pages == 1:
+                    continue
+                first = await self._listed_page(window, 2, min_votes)  # every page tells how many there are
             if first.total_results > MAX_WINDOW_ROWS and not window.is_one_day and max_pages is None:
                 windows.extend(window.halves())
                 continue
