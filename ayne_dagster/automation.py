@@ -5,8 +5,6 @@ https://docs.dagster.io/guides/automate/sensors
 """
 
 import hashlib
-import os
-import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from ayne_dagster.assets.marts import collection_status, movies
 from ayne_dagster.assets.ratings import omdb_ratings
 from ayne_dagster.assets.refresh import refresh_metadata
 from ayne_dagster.config import load_settings
+from ayne_dagster.own_runs import UNFINISHED, close_abandoned_runs
 from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR, partition_range
 from ayne_dagster.refresh.strategy import COLLECTED, DUE_REASONS
 from ayne_dagster.resources import Clock, DuckDBDatabase, OMDBResource
@@ -33,9 +32,6 @@ RANGE_END_TAG = "dagster/asset_partition_range_end"
 BATCH_TAG = "ayne/batch"
 ATTEMPT_TAG = "ayne/attempt"
 REASONS_TAG = "ayne/reasons"
-PROCESS_TAG = "ayne/process"
-"""Host and process of a run that a command executes itself; nobody else would notice its death."""
-
 MAX_IDS_IN_CONFIG = 2000
 """Above this the run picks its due movies itself: longer lists make run configs that storages choke on."""
 SENSOR_WAIT_SECONDS = 5.0
@@ -43,14 +39,6 @@ SENSOR_WAIT_SECONDS = 5.0
 RETRY_WAIT = timedelta(minutes=2)
 """How long a failed refresh is left alone; each further failure doubles it."""
 LONGEST_RETRY_WAIT = timedelta(hours=6)
-
-UNFINISHED = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 discover_movies_job = dg.define_asset_job(
     "discover_movies",
@@ -199,38 +187,6 @@ def _failures_in_a_row(instance: dg.DagsterInstance) -> list[dg.RunRecord]:
             break
         failures.append(record)
     return failures
-
-
-def process_tag() -> dict[str, str]:
-    """Tag of a run that this process executes itself."""
-    return {PROCESS_TAG: f"{platform.node()}:{os.getpid()}"}
-
-
-def close_abandoned_runs(instance: dg.DagsterInstance) -> list[str]:
-    """Report runs as failed whose command was killed, and free the pool slots they held; returns their ids.
-
-    Dagster watches the runs that it launches, not those that a command executes itself: a `kill -9` would leave the run
-    "started" for ever, its slot taken, and the sensor waiting for it.
-    """
-    closed = []
-    for record in instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED)):
-        run = record.dagster_run
-        host, _, process = run.tags.get(PROCESS_TAG, "").rpartition(":")
-        if host == platform.node() and (int(process) == os.getpid() or not _is_alive(int(process))):
-            instance.report_run_failed(run, f"Process {process}, which executed this run, is gone.")
-            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-            closed.append(run.run_id)
-    return closed
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 @dg.schedule(

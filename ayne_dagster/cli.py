@@ -23,6 +23,8 @@ from ayne_dagster.refresh.strategy import COLLECTED, SOURCES, Override
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
+TMDB_ID = click.IntRange(1, 2**63 - 1)
+COUNT = click.IntRange(0, 1_000_000_000)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 
 
@@ -36,6 +38,8 @@ class _Instant(click.ParamType):  # type: ignore[type-arg]
             instant = datetime.fromisoformat(value)
         except ValueError:
             self.fail(f"{value!r} is no date such as 2026-03-31 or 2026-03-31T18:00.", param, ctx)
+        if not FIRST_YEAR <= instant.year < 2200:
+            self.fail(f"{value!r} is too far from today to decide anything.", param, ctx)
         return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
 
 
@@ -73,8 +77,18 @@ def demo(movies: int, days: int, database: Path | None) -> None:
 @click.option("--start-year", type=_Year(), help="Discover movies released from this year on.")
 @click.option("--end-year", type=_Year(), help="Discover movies released up to this year.")
 @click.option("--max-pages", type=click.IntRange(1, 500), help="Pages of 20 movies to discover a release year.")
-@click.option("--min-votes", type=click.IntRange(0), default=200, show_default=True, help="Discover none with fewer.")
-@click.option("--refresh-limit", type=click.IntRange(0), help="Movies a source. Default: AYNE_REFRESH_LIMIT, or 100.")
+@click.option(
+    "--min-votes",
+    type=click.IntRange(0, 1_000_000_000),
+    default=200,
+    show_default=True,
+    help="Discover none with fewer.",
+)
+@click.option(
+    "--refresh-limit",
+    type=click.IntRange(0, 1_000_000_000),
+    help="Movies a source. Default: AYNE_REFRESH_LIMIT, or 100.",
+)
 @click.option("--refresh-only", is_flag=True, help="Discover nothing, refresh what is due.")
 @json_option
 def collect(
@@ -92,7 +106,12 @@ def collect(
         raise click.UsageError(f"--end-year {last} is before --start-year {first}.")
     settings = load_settings()
     settings.require_keys()
-    from ayne_dagster.orchestrator import CollectionFailed, DataCollectionOrchestrator, DiscoveryPlan
+    from ayne_dagster.orchestrator import (
+        CollectionFailed,
+        CollectionInterrupted,
+        DataCollectionOrchestrator,
+        DiscoveryPlan,
+    )
     from ayne_dagster.progress_display import shown_on_stderr
 
     plan = None if refresh_only else DiscoveryPlan(first, last, max_pages, min_votes)
@@ -105,6 +124,8 @@ def collect(
         except CollectionFailed as error:
             result, failure = error.result, error
     _print_result(result.as_dict(), as_json, _describe_collection)
+    if isinstance(failure, CollectionInterrupted):
+        raise KeyboardInterrupt
     if failure is not None:
         _fail(str(failure))
 
@@ -122,7 +143,7 @@ def stats(as_json: bool) -> None:
 
 @ayne.command()
 @click.option("--source", type=click.Choice(list(SOURCES)), help="Only movies due for this source.")
-@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="Movies to list.")
+@click.option("--limit", type=click.IntRange(1, 1_000_000), default=100, show_default=True, help="Movies to list.")
 @as_of_option
 @json_option
 def due(source: str | None, limit: int, as_of: datetime | None, as_json: bool) -> None:
@@ -143,7 +164,7 @@ def due(source: str | None, limit: int, as_of: datetime | None, as_json: bool) -
 
 
 @ayne.command()
-@click.argument("tmdb_id", type=click.IntRange(1))
+@click.argument("tmdb_id", type=TMDB_ID)
 @as_of_option
 @json_option
 def explain(tmdb_id: int, as_of: datetime | None, as_json: bool) -> None:
@@ -160,7 +181,7 @@ def explain(tmdb_id: int, as_of: datetime | None, as_json: bool) -> None:
 
 def _override_command(override: Override, help_text: str) -> None:
     @ayne.command(name=str(override), help=help_text)
-    @click.argument("tmdb_ids", type=click.IntRange(1), nargs=-1, required=True, metavar="TMDB_ID...")
+    @click.argument("tmdb_ids", type=TMDB_ID, nargs=-1, required=True, metavar="TMDB_ID...")
     @json_option
     def command(tmdb_ids: tuple[int, ...], as_json: bool) -> None:
         from ayne_dagster.warehouse.state import set_override
@@ -222,9 +243,12 @@ def purge(as_json: bool) -> None:
 @click.option("--latency-ms", type=click.FloatRange(0), default=0.0, help="How long each answer takes at least.")
 def standin(port: int, movies: int, latency_ms: float) -> None:
     """Serve the stand-in for TMDB and OMDb on 127.0.0.1, with invented movies, until interrupted."""
-    from ayne_dagster.demo.standin import serve
+    from ayne_dagster.demo.standin import StandInError, serve
 
-    serve(port, movies, latency_seconds=latency_ms / 1000)
+    try:
+        serve(port, movies, latency_seconds=latency_ms / 1000)
+    except StandInError as error:
+        _fail(str(error))
 
 
 @ayne.command()
@@ -258,6 +282,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         ayne.main(args=arguments, prog_name="ayne", standalone_mode=False)
     except click.exceptions.Exit as error:
         return error.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return WRONG_USAGE
     except click.UsageError as error:
         where = f" (see `{error.ctx.command_path} --help`)" if error.ctx else ""
         return _say(f"{error.format_message()}{where}", WRONG_USAGE)

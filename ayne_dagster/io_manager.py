@@ -75,14 +75,13 @@ class MergingDuckDBIOManager(dg.ConfigurableIOManager):
                 uncommitted = batch
                 report.add(self._commit(stream, batch))
                 uncommitted = []
-        except BaseException as error:
+        except BaseException:
             # Dagster's interruption is a BaseException in this thread, and may have come in the middle of a commit.
             for batch in (uncommitted, *stream.batches.stop()):
                 if batch:
                     report.add(self._commit(stream, batch))
             context.log.info(f"Stopped early; kept all that had arrived: {dict(report.total())}")
-            if isinstance(error, Exception):
-                stream.done(report, time.monotonic() - started)
+            stream.done(report, time.monotonic() - started)
             raise
         stream.done(report, time.monotonic() - started)
 

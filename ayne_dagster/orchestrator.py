@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 import dagster as dg
 
-from ayne_dagster.automation import close_abandoned_runs, pick_batch, process_tag, range_tags
+from ayne_dagster.automation import pick_batch, range_tags
 from ayne_dagster.config import Settings, load_settings
 from ayne_dagster.definitions import build_defs
 from ayne_dagster.instance import open_instance
+from ayne_dagster.own_runs import close_abandoned_runs, own_run
 from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR
 from ayne_dagster.progress import Progress, Watcher, watched_by
 from ayne_dagster.refresh.strategy import COLLECTED
@@ -32,6 +33,10 @@ class CollectionFailed(RuntimeError):
     def __init__(self, reason: str, result: CollectionResult) -> None:
         super().__init__(reason)
         self.result = result
+
+
+class CollectionInterrupted(CollectionFailed):
+    """Ctrl-C or SIGTERM ended a run; what had arrived is kept."""
 
 
 @dataclass(frozen=True)
@@ -200,14 +205,28 @@ class DataCollectionOrchestrator:
         quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
         with open_instance(self.settings) as instance, watched_by(_Counting(result, self._watcher)):
             close_abandoned_runs(instance)
-            outcome = job.execute_in_process(
-                run_config={**run_config, **quiet},
-                instance=instance,
-                tags={**tags, **process_tag()},
-                raise_on_error=False,
-            )
+            with own_run(instance) as own_tag:
+                outcome = job.execute_in_process(
+                    run_config={**run_config, **quiet},
+                    instance=instance,
+                    tags={**tags, **own_tag},
+                    raise_on_error=False,
+                )
         if not outcome.success:
-            raise CollectionFailed(_reason(outcome), result)
+            kind = CollectionInterrupted if _was_interrupted(outcome) else CollectionFailed
+            raise kind(_reason(outcome), result)
+
+
+def _was_interrupted(outcome: dg.ExecuteInProcessResult) -> bool:
+    errors = [event.step_failure_data.error for event in outcome.all_events if event.is_step_failure]
+    return any(e.cls_name == dg.DagsterExecutionInterruptedError.__name__ for error in errors for e in _chain(error))
+
+
+def _chain(error: Any) -> Iterator[Any]:
+    """A serialized error and its causes."""
+    while error is not None:
+        yield error
+        error = error.cause
 
 
 def _reason(outcome: dg.ExecuteInProcessResult) -> str:
@@ -217,8 +236,6 @@ def _reason(outcome: dg.ExecuteInProcessResult) -> str:
             data = event.step_failure_data
             if data.user_failure_data and data.user_failure_data.description:
                 return data.user_failure_data.description
-            error = data.error
-            while error is not None and error.cause is not None:
-                error = error.cause
-            return f"{event.step_key} failed: {error.message.strip() if error else event.message}"
+            *_, root = [None, *_chain(data.error)]
+            return f"{event.step_key} failed: {root.message.strip() if root else event.message}"
     return "The run failed before its first step; its log in the Dagster UI says more."

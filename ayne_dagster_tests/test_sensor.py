@@ -14,17 +14,15 @@ import pytest
 from ayne_dagster.automation import (
     ATTEMPT_TAG,
     BATCH_TAG,
-    PROCESS_TAG,
     RANGE_END_TAG,
     RANGE_START_TAG,
     REASONS_TAG,
-    close_abandoned_runs,
     discovery_schedule,
     due_movies_sensor,
-    process_tag,
 )
 from ayne_dagster.config import Settings
 from ayne_dagster.definitions import build_defs
+from ayne_dagster.own_runs import OWN_RUN_TAG, close_abandoned_runs, own_run
 from ayne_dagster.partitions import PARTITION_KEYS
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.resources import build_resources
@@ -179,21 +177,20 @@ def test_the_limit_holds_for_each_source(
 
 
 def test_a_run_whose_command_was_killed_is_closed(settings: Settings, instance: dg.DagsterInstance) -> None:
-    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
-        pass
-    host = process_tag()[PROCESS_TAG].rpartition(":")[0]
-    tags = {PROCESS_TAG: f"{host}:{ended.pid}"}
     job = build_defs(settings).resolve_job_def("refresh_movies")
-    record = instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
-    assert close_abandoned_runs(instance) == [record.run_id]
-    closed = instance.get_run_by_id(record.run_id)
+    with own_run(instance) as tags:
+        run = instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
+        assert close_abandoned_runs(instance) == []
+    assert close_abandoned_runs(instance) == [run.run_id]
+    closed = instance.get_run_by_id(run.run_id)
     assert closed is not None
     assert closed.status is dg.DagsterRunStatus.FAILURE
 
 
-def test_a_run_of_another_machine_is_left_alone(settings: Settings, instance: dg.DagsterInstance) -> None:
+def test_a_run_of_another_dagster_home_is_left_alone(settings: Settings, instance: dg.DagsterInstance) -> None:
     job = build_defs(settings).resolve_job_def("refresh_movies")
-    instance.create_run_for_job(job, tags={PROCESS_TAG: "elsewhere:1"}, status=dg.DagsterRunStatus.STARTED)
+    instance.create_run_for_job(job, tags={OWN_RUN_TAG: "elsewhere/1"}, status=dg.DagsterRunStatus.STARTED)
+    instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
     assert close_abandoned_runs(instance) == []
 
 

@@ -36,8 +36,10 @@ class DuckDBClient:
             WarehouseError: there is no database, or it is in use.
             duckdb.Error: the query is wrong.
         """
-        rows: list[dict[str, Any]] = self.arrow(sql, parameters).to_pylist()
-        return rows
+        with self.database.connect(read_only=True) as connection:
+            result = connection.execute(sql, parameters)
+            names = [column[0] for column in result.description]
+            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
     def arrow(self, sql: str, parameters: Sequence[Any] | dict[str, Any] | None = None) -> pa.Table:
         """The rows of a query as an Arrow table (`.to_pandas()`, where pandas is installed)."""

@@ -9,15 +9,17 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import signal
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
-from ayne_dagster.warehouse.schema import SCHEMA_VERSION, TABLES, VIEWS
+from ayne_dagster.warehouse.schema import ALL_TABLES, SCHEMA_VERSION, TABLES, VIEWS
 
 CONNECTION_CONFIG: dict[str, str | bool | int | float | list[str]] = {
     # A default file of DuckDB 2.0 cannot be read by 1.5: written so that both can.
@@ -75,12 +77,15 @@ class Database:
                 f"There is no database at {self.path} yet: run `ayne collect` (or `ayne demo`) first."
             )
         connection = self._open(read_only)
-        try:
-            if not read_only:
-                _ensure_schema(connection, self.path)
-            yield connection
-        finally:
-            connection.close()
+        with nullcontext() if read_only else _signals_held_back():
+            try:
+                if read_only:
+                    _require_ours(connection, self.path)
+                else:
+                    _ensure_schema(connection, self.path)
+                yield connection
+            finally:
+                connection.close()
 
     @contextmanager
     def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -101,8 +106,9 @@ class Database:
             try:
                 if not read_only:
                     _create_if_missing(self.path)
-                _require_duckdb_file(self.path)
-                return duckdb.connect(str(self.path), read_only=read_only, config=CONNECTION_CONFIG)
+                # The prefix keeps DuckDB from opening other formats, an SQLite file with an extension, say. Looking at
+                # the first bytes instead would be fatal: closing any descriptor of the file drops the process's locks.
+                return duckdb.connect(f"duckdb:{self.path}", read_only=read_only, config=CONNECTION_CONFIG)
             except (duckdb.Error, OSError) as error:
                 if not _may_pass(error):
                     raise _explained(error, self.path) from None
@@ -110,6 +116,29 @@ class Database:
                     raise DatabaseBusy(_busy_message(error, self.path, self.wait_seconds)) from None
             time.sleep(pause)
             pause = min(pause * 1.5, 0.25)
+
+
+@contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM act when the file is closed, milliseconds later.
+
+    DuckDB looks for signals while it works; one that raised within a BEGIN or COMMIT left the file such that the next
+    `duckdb.connect` of the process never returned, and with it the batch that had arrived (DuckDB 1.5.6).
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for caught in handlers:
+        signal.signal(caught, lambda number, _: held.append(number))
+    try:
+        yield
+    finally:
+        for caught, handler in handlers.items():
+            signal.signal(caught, handler)
+        for number in held[:1]:
+            signal.raise_signal(number)
 
 
 def _create_if_missing(path: Path) -> None:
@@ -136,13 +165,6 @@ def _create_if_missing(path: Path) -> None:
 
 def _has_content(path: Path) -> bool:
     return path.exists() and path.stat().st_size > 0
-
-
-def _require_duckdb_file(path: Path) -> None:
-    """Refuse other files by their first bytes: an SQLite file DuckDB would try to open with an extension."""
-    with path.open("rb") as file:
-        if file.read(12)[8:] != b"DUCK":
-            raise DatabaseUnusable(_not_a_database(path))
 
 
 def _not_a_database(path: Path) -> str:
@@ -176,14 +198,10 @@ def _explained(error: Exception, path: Path) -> WarehouseError:
 
 
 def _ensure_schema(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Create what is missing in a new file; refuse a file that a newer version wrote."""
-    version = _schema_version(connection)
-    if version == SCHEMA_VERSION:
+    """Create what is missing in a new file."""
+    _require_ours(connection, path)
+    if _schema_version(connection) == SCHEMA_VERSION:
         return
-    if version is not None and version > SCHEMA_VERSION:
-        raise DatabaseUnusable(
-            f"{path} has schema version {version}, this program knows {SCHEMA_VERSION}: install the newer ayne_dagster."
-        )
     connection.execute("BEGIN")
     for table in TABLES:
         connection.execute(table.ddl())
@@ -193,6 +211,20 @@ def _ensure_schema(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     connection.execute("DELETE FROM warehouse_schema")
     connection.execute("INSERT INTO warehouse_schema VALUES (?)", [SCHEMA_VERSION])
     connection.execute("COMMIT")
+
+
+def _require_ours(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Refuse what a newer version wrote, and leave another program's database alone: one with tables, but not ours."""
+    version = _schema_version(connection)
+    if version is not None and version > SCHEMA_VERSION:
+        raise DatabaseUnusable(
+            f"{path} has schema version {version}, this program knows {SCHEMA_VERSION}: install the newer ayne_dagster."
+        )
+    tables = {row[0] for row in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+    if tables and not tables & ALL_TABLES.keys():
+        raise DatabaseUnusable(
+            f"{path} is a DuckDB database of another program; nothing was changed in it. Choose another AYNE_DATABASE."
+        )
 
 
 def _schema_version(connection: duckdb.DuckDBPyConnection) -> int | None:

@@ -51,6 +51,7 @@ def row_of(state: MovieState) -> Row:
 @pytest.fixture(scope="module")
 def connection() -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect() as opened:
+        opened.execute("SET default_null_order = 'nulls_first'")  # the order is the query's, not the connection's
         opened.execute(REFRESH_METADATA.ddl())
         yield opened
 
@@ -195,3 +196,12 @@ def test_conditions_narrow_the_query_and_the_count(connection: duckdb.DuckDBPyCo
     assert [row[0] for row in connection.execute(query, {**bound, "limit": 9}).fetchall()] == [2]
     counting = due.due_count_query(("tmdb", "omdb"), within="tmdb_id > 1")
     assert connection.execute(counting, bound).fetchall() == [(1, 2, 2)]
+
+
+def test_a_row_older_than_the_columns_of_a_source_is_due_for_it(connection: duckdb.DuckDBPyConnection) -> None:
+    # Columns added for a new source are NULL in the rows that were there before.
+    connection.execute("DELETE FROM refresh_metadata")
+    connection.execute("INSERT INTO refresh_metadata BY NAME SELECT 1 AS tmdb_id, 'tt0137523' AS imdb_id")
+    (answers,) = answers_in_sql(connection, NOW).values()
+    assert answers == ("recent", False, False, *("never_fetched", True) * 3)
+    assert answers == answers_in_python([movie()], NOW)[1]

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ayne_dagster.sources import values
 from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR, release_year
+from ayne_dagster.sources import values
 from ayne_dagster.sources.values import BIGINT_MAX, INTEGER_MAX
 
 from .test_json_body import JSON_VALUES

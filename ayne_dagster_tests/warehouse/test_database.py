@@ -126,17 +126,34 @@ def test_a_file_open_in_this_process_in_another_mode_is_busy(database: Database)
 
 
 def test_the_file_is_free_at_once_after_use(database: Database) -> None:
-    with database.connect():
+    with database.connect() as kept:
         assert not opens_elsewhere(database.path)
     assert opens_elsewhere(database.path)
+    with pytest.raises(duckdb.Error, match="closed"):
+        kept.execute("SELECT 1")
+
+
+def test_a_second_connection_of_the_process_does_not_let_other_processes_in(database: Database) -> None:
+    # The system drops a process's lock when it closes the file once, however it had opened it: never read it directly.
+    with database.connect():
+        with database.connect():
+            pass
+        assert not opens_elsewhere(database.path)
 
 
 @pytest.mark.parametrize("read_only", [False, True])
 def test_the_file_is_free_at_once_after_a_failure(database: Database, read_only: bool) -> None:
     with database.connect():
         pass
-    with pytest.raises(ZeroDivisionError), database.connect(read_only=read_only):
+    kept: list[duckdb.DuckDBPyConnection] = []
+
+    def fail(connection: duckdb.DuckDBPyConnection) -> None:
+        kept.append(connection)
         raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), database.connect(read_only=read_only) as connection:
+        fail(connection)
+    assert kept
     assert opens_elsewhere(database.path)
 
 

@@ -1,0 +1,90 @@
+"""Runs that a command executes itself: marked while they run, and closed when their process is gone.
+
+Dagster watches the runs that it launches, not these: a `kill -9` would leave such a run "started" for ever, its pool
+slot taken, and both the sensor and the next command waiting for it. A process id tells too little: it is given out
+again, it outlives the process until the parent asks, and in another container it means somebody else. So a run holds a
+lock on a file of its own in the Dagster home, which the operating system lets go of when the process ends, however.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+
+OWN_RUN_TAG = "ayne/own_run"
+"""Which Dagster home, and which lock in it."""
+
+UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+@contextmanager
+def own_run(instance: dg.DagsterInstance) -> Iterator[dict[str, str]]:
+    """The tag of a run that this process executes, alive for the length of the block."""
+    folder = _folder(instance)
+    name = uuid.uuid4().hex
+    path = folder / name
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield {OWN_RUN_TAG: f"{_home_id(folder)}/{name}"}
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def close_abandoned_runs(instance: dg.DagsterInstance) -> list[str]:
+    """Report runs as failed whose command is gone, and free the pool slots that they held; returns their ids."""
+    folder = _folder(instance)
+    closed = []
+    for record in instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED)):
+        run = record.dagster_run
+        home, _, name = run.tags.get(OWN_RUN_TAG, "").partition("/")
+        if home == _home_id(folder) and not _is_held(folder / name):
+            instance.report_run_failed(run, "The process that executed this run is gone; what had arrived is kept.")
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+            (folder / name).unlink(missing_ok=True)
+            closed.append(run.run_id)
+    return closed
+
+
+def _folder(instance: dg.DagsterInstance) -> Path:
+    folder = Path(instance.root_directory) / "own_runs"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _home_id(folder: Path) -> str:
+    """What tells this Dagster home from another on the same storage."""
+    path = folder / "home"
+    try:
+        with path.open("x") as file:
+            file.write(uuid.uuid4().hex)
+    except FileExistsError:
+        pass
+    return path.read_text()
+
+
+def _is_held(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

@@ -1,0 +1,349 @@
+"""The request ledger: quota and pace that hold across processes, crashes and days."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ayne_dagster.sources.ledger import LedgerError, QuotaUse, RequestLedger, account_name
+
+TODAY = date(2026, 3, 1)
+NOW = 1_772_366_400.0
+OMDB = "omdb:0123456789abcdef"
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> RequestLedger:
+    return RequestLedger(tmp_path / "data" / "ayne.ledger.sqlite")
+
+
+# Names
+
+
+def test_an_accounts_name_tells_accounts_apart_and_holds_no_key() -> None:
+    name = account_name("omdb", "https://www.omdbapi.com/", "feedc0de")
+    assert name.startswith("omdb:")
+    assert "feedc0de" not in name
+    assert name == account_name("omdb", "https://www.omdbapi.com/", "feedc0de")
+    others = {
+        account_name("omdb", "https://www.omdbapi.com/", "feedc0df"),
+        account_name("omdb", "http://127.0.0.1:8000/omdb/", "feedc0de"),
+        account_name("tmdb", "https://www.omdbapi.com/", "feedc0de"),
+        account_name("omdb", "https://www.omdbapi.com/", None),
+    }
+    assert len(others | {name}) == 5
+
+
+def test_the_file_holds_no_key(ledger: RequestLedger) -> None:
+    name = account_name("omdb", "https://www.omdbapi.com/", "feedc0de")
+    ledger.charge(name, TODAY, 10)
+    ledger.reserve(name, 1.0, 1, NOW)
+    files = list(ledger.path.parent.iterdir())
+    assert files
+    assert all(b"feedc0de" not in file.read_bytes() for file in files)
+
+
+# Quota
+
+
+def test_no_more_than_the_cap_is_granted(ledger: RequestLedger) -> None:
+    assert [ledger.charge(OMDB, TODAY, 3) for _ in range(5)] == [True, True, True, False, False]
+    assert ledger.use(OMDB, TODAY, 3) == QuotaUse(used=3, cap=3)
+
+
+def test_a_new_day_has_a_new_quota(ledger: RequestLedger) -> None:
+    assert ledger.charge(OMDB, TODAY, 1)
+    assert not ledger.charge(OMDB, TODAY, 1)
+    assert ledger.charge(OMDB, TODAY + timedelta(days=1), 1)
+    assert not ledger.charge(OMDB, TODAY, 1), "yesterday stays used up"
+
+
+def test_accounts_do_not_share_a_quota(ledger: RequestLedger) -> None:
+    assert ledger.charge(OMDB, TODAY, 1)
+    assert ledger.charge("omdb:another", TODAY, 1)
+
+
+def test_what_is_charged_outlives_the_process(ledger: RequestLedger) -> None:
+    ledger.charge(OMDB, TODAY, 2)
+    again = RequestLedger(ledger.path)
+    assert again.use(OMDB, TODAY, 2).used == 1
+    assert again.charge(OMDB, TODAY, 2)
+    assert not ledger.charge(OMDB, TODAY, 2)
+
+
+def test_a_raised_cap_can_be_used_on_the_same_day(ledger: RequestLedger) -> None:
+    assert ledger.charge(OMDB, TODAY, 1)
+    assert not ledger.charge(OMDB, TODAY, 1)
+    assert ledger.charge(OMDB, TODAY, 2)
+
+
+def test_a_filled_day_grants_nothing_more(ledger: RequestLedger) -> None:
+    ledger.charge(OMDB, TODAY, 1000)
+    ledger.fill(OMDB, TODAY, 1000)
+    assert ledger.use(OMDB, TODAY, 1000).left == 0
+    assert not ledger.charge(OMDB, TODAY, 1000)
+    assert ledger.charge(OMDB, TODAY + timedelta(days=1), 1000)
+
+
+def test_a_day_can_be_filled_before_the_first_charge(ledger: RequestLedger) -> None:
+    ledger.fill(OMDB, TODAY, 1000)
+    assert not ledger.charge(OMDB, TODAY, 1000)
+
+
+def test_filling_never_takes_back_what_was_used(ledger: RequestLedger) -> None:
+    for _ in range(5):
+        ledger.charge(OMDB, TODAY, 5)
+    ledger.fill(OMDB, TODAY, 3)
+    assert ledger.use(OMDB, TODAY, 3) == QuotaUse(5, 3)
+    assert ledger.use(OMDB, TODAY, 3).left == 0
+
+
+def test_an_unused_day_is_unused(ledger: RequestLedger) -> None:
+    assert ledger.use(OMDB, TODAY, 1000) == QuotaUse(0, 1000)
+    assert ledger.use(OMDB, TODAY, 1000).left == 1000
+    assert ledger.use(OMDB, TODAY, 0).left is None
+
+
+# Pace
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    rate=st.sampled_from([0.5, 2.0, 4.0, 50.0]),
+    burst=st.integers(1, 40),
+    gaps=st.lists(st.one_of(st.just(0.0), st.floats(0.0, 20.0)), min_size=1, max_size=60),
+)
+def test_reserved_places_stay_within_the_pace(
+    tmp_path_factory: pytest.TempPathFactory, rate: float, burst: int, gaps: list[float]
+) -> None:
+    ledger = RequestLedger(tmp_path_factory.mktemp("pace") / "ledger.sqlite")
+    now, sent = NOW, list[float]()
+    for gap in gaps:
+        now += gap
+        wait = ledger.reserve("tmdb:x", rate, burst, now)
+        assert wait >= 0
+        sent.append(now + wait)
+    for first in range(len(sent)):
+        for last in range(first, len(sent)):
+            assert last - first + 1 <= burst + rate * (sent[last] - sent[first]) + 1e-3
+
+
+def test_a_burst_goes_at_once_and_the_next_one_waits(ledger: RequestLedger) -> None:
+    waits = [ledger.reserve("tmdb:x", 4.0, 3, NOW) for _ in range(5)]
+    assert waits == pytest.approx([0, 0, 0, 0.25, 0.5], abs=1e-5)
+
+
+def test_an_idle_account_has_its_burst_again_and_no_more(ledger: RequestLedger) -> None:
+    for _ in range(3):
+        ledger.reserve("tmdb:x", 4.0, 3, NOW)
+    waits = [ledger.reserve("tmdb:x", 4.0, 3, NOW + 3600) for _ in range(4)]
+    assert waits == pytest.approx([0, 0, 0, 0.25], abs=1e-5)
+
+
+def test_a_clock_that_was_set_back_does_not_make_everybody_wait_for_the_difference(ledger: RequestLedger) -> None:
+    ledger.reserve("tmdb:x", 4.0, 3, NOW)
+    assert ledger.reserve("tmdb:x", 4.0, 3, NOW - 30 * 86_400) <= 3601
+
+
+def test_nobody_sends_during_a_pause(ledger: RequestLedger) -> None:
+    ledger.pause("tmdb:x", NOW + 30)
+    assert ledger.reserve("tmdb:x", 4.0, 3, NOW) == pytest.approx(30)
+    assert ledger.reserve("tmdb:x", 4.0, 3, NOW + 29) == pytest.approx(1)
+    assert ledger.reserve("tmdb:x", 4.0, 3, NOW + 31) == 0
+    assert ledger.reserve("tmdb:other", 4.0, 3, NOW) == 0
+
+
+def test_a_shorter_pause_does_not_end_a_longer_one(ledger: RequestLedger) -> None:
+    ledger.pause("tmdb:x", NOW + 30)
+    ledger.pause("tmdb:x", NOW + 5)
+    assert ledger.reserve("tmdb:x", 4.0, 3, NOW) == pytest.approx(30)
+
+
+def test_places_reserved_during_a_pause_stay_within_the_pace_after_it(ledger: RequestLedger) -> None:
+    ledger.pause("tmdb:x", NOW + 30)
+    sent = [NOW + i + ledger.reserve("tmdb:x", 4.0, 5, NOW + i) for i in range(20)]
+    sent += [NOW + 30 + ledger.reserve("tmdb:x", 4.0, 5, NOW + 30) for _ in range(10)]
+    sent.sort()
+    for first in range(len(sent)):
+        for last in range(first, len(sent)):
+            assert last - first + 1 <= 5 + 4.0 * (sent[last] - sent[first]) + 1e-3
+
+
+# Threads, processes, crashes
+
+CHARGE = """
+import sys
+from datetime import date
+from pathlib import Path
+from ayne_dagster.sources.ledger import RequestLedger
+
+path, account, cap, share = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+killed = Path(sys.argv[5])
+ledger, day, granted = RequestLedger(path), date(2026, 3, 1), 0
+print("ready", flush=True)
+sys.stdin.readline()
+while True:
+    if granted >= share and not killed.exists():
+        ledger.charge("somebody else", day, 10**9)  # keeps the file busy until the victim is dead
+        continue
+    if not ledger.charge(account, day, cap):
+        break
+    granted += 1
+    print("granted", flush=True)
+"""
+
+
+@contextmanager
+def processes(number: int, code: str, *arguments: str) -> Iterator[list[subprocess.Popen[str]]]:
+    """Python processes that have said "ready" and wait for a line; none is left behind."""
+    command = [sys.executable, "-c", code, *arguments]
+    started = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(number)
+    ]
+    try:
+        for process in started:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        yield started
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+            for stream in (process.stdin, process.stdout):
+                if stream is not None:
+                    stream.close()
+
+
+def go(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.write("go\n")
+    process.stdin.flush()
+
+
+def test_four_processes_one_of_them_killed_use_exactly_the_quota(tmp_path: Path) -> None:
+    path, killed, cap = tmp_path / "ledger.sqlite", tmp_path / "killed", 800
+    with processes(4, CHARGE, str(path), OMDB, str(cap), "100", str(killed)) as started:
+        victim, *others = started
+        for process in started:
+            go(process)
+        assert victim.stdout is not None
+        of_victim = [victim.stdout.readline() for _ in range(20)]
+        os.kill(victim.pid, signal.SIGKILL)
+        of_victim += victim.stdout.read().splitlines()
+        used_then = RequestLedger(path).use(OMDB, TODAY, cap).used
+        killed.touch()
+        counts = [len(process.communicate()[0].splitlines()) for process in others]
+        assert [process.wait() for process in started] == [-signal.SIGKILL, 0, 0, 0]
+    assert used_then <= 400, "the victim died in the middle"
+    assert len(of_victim) < cap
+    assert RequestLedger(path).use(OMDB, TODAY, cap).used == cap
+    # The victim may have charged one request and died before it could send it: it is lost, never sent twice.
+    assert cap - 1 <= len(of_victim) + sum(counts) <= cap
+    assert not RequestLedger(path).charge(OMDB, TODAY, cap)
+
+
+OPEN = """
+import sys
+from datetime import date
+from pathlib import Path
+from ayne_dagster.sources.ledger import RequestLedger
+
+print("ready", flush=True)
+for number in range(15):
+    sys.stdin.readline()
+    assert RequestLedger(Path(sys.argv[1]) / str(number) / "ledger.sqlite").charge("x", date(2026, 3, 1), 100)
+    print("opened", flush=True)
+"""
+
+
+def test_processes_that_make_the_ledger_at_the_same_moment_do_not_trip_over_each_other(tmp_path: Path) -> None:
+    with processes(3, OPEN, str(tmp_path)) as started:
+        for number in range(15):
+            for process in started:
+                go(process)
+            assert [process.stdout.readline() for process in started if process.stdout] == ["opened\n"] * 3
+            ledger = RequestLedger(tmp_path / str(number) / "ledger.sqlite")
+            assert ledger.use("x", TODAY, 100).used == 3
+
+
+def test_threads_of_one_process_use_exactly_the_quota(ledger: RequestLedger) -> None:
+    granted: list[bool] = []
+
+    def charge() -> None:
+        granted.extend(ledger.charge(OMDB, TODAY, 100) for _ in range(50))
+
+    threads = [threading.Thread(target=charge) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(granted) == 100
+    assert len(granted) == 200
+
+
+# Places where it cannot be
+
+
+def unusable(tmp_path: Path) -> dict[str, Path]:
+    (tmp_path / "file").write_text("no folder")
+    (tmp_path / "folder.sqlite").mkdir()
+    (tmp_path / "text.sqlite").write_text("This is no database, though it is long enough to be taken for one." * 100)
+    return {
+        "below a file": tmp_path / "file" / "ledger.sqlite",
+        "a folder": tmp_path / "folder.sqlite",
+        "no database": tmp_path / "text.sqlite",
+        "not to be made": Path("/proc/nowhere/ledger.sqlite"),
+        "too long a name": tmp_path / ("x" * 300),
+    }
+
+
+@pytest.mark.parametrize("kind", ["below a file", "a folder", "no database", "not to be made", "too long a name"])
+@pytest.mark.parametrize("call", ["charge", "fill", "use", "reserve", "pause"])
+def test_a_place_that_cannot_hold_it_is_told_in_one_line(tmp_path: Path, kind: str, call: str) -> None:
+    path = unusable(tmp_path)[kind]
+    ledger = RequestLedger(path)
+    arguments: dict[str, tuple[object, ...]] = {
+        "charge": (OMDB, TODAY, 10),
+        "fill": (OMDB, TODAY, 10),
+        "use": (OMDB, TODAY, 10),
+        "reserve": (OMDB, 1.0, 1, NOW),
+        "pause": (OMDB, NOW),
+    }
+    for _ in range(2):
+        with pytest.raises(LedgerError) as caught:
+            getattr(ledger, call)(*arguments[call])
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
+        assert "nothing was asked" in str(caught.value)
+
+
+def test_a_ledger_that_breaks_while_it_is_open_is_told_in_one_line(ledger: RequestLedger) -> None:
+    ledger.charge(OMDB, TODAY, 10)
+    other = sqlite3.connect(ledger.path)
+    other.execute("DROP TABLE quota")
+    other.commit()
+    other.close()
+    with pytest.raises(LedgerError) as caught:
+        ledger.charge(OMDB, TODAY, 10)
+    assert str(ledger.path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_failed_transaction_leaves_the_ledger_usable(ledger: RequestLedger) -> None:
+    assert ledger.charge(OMDB, TODAY, 10)
+    with pytest.raises(Exception):  # noqa: B017, PT011 -- whichever, as long as the lock is given back
+        ledger.charge(object(), TODAY, 10)  # type: ignore[arg-type]
+    assert RequestLedger(ledger.path).charge(OMDB, TODAY, 10)
+    assert ledger.charge(OMDB, TODAY, 10)

@@ -1,0 +1,294 @@
+"""What is left of a collection that is killed, interrupted, or has company: everything that had arrived, once."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from ayne_dagster import cli
+from ayne_dagster.demo.standin import StandIn
+from ayne_dagster_tests.processes import Ayne, Ended, asked, ended, number_asked, wait_until
+
+pytestmark = pytest.mark.end_to_end
+
+CATALOGUE = 2000
+YEARS = ("--start-year", "2019", "--end-year", "2026", "--min-votes", "0")
+ALL = ("--refresh-limit", "1000")
+LATENCY = 0.08
+PAGE_LATENCY = 0.4
+PAGE_ROWS = 20
+SAFE_AFTER = 1.5
+"""Seconds after which an answer must be on disk: half a second of company, a commit, and a busy machine."""
+
+STARTED = dg.DagsterRunStatus.STARTED
+
+
+@pytest.fixture(scope="module")
+def fast() -> Iterator[StandIn]:
+    with StandIn(CATALOGUE, oddities=0) as standin:
+        yield standin
+
+
+@pytest.fixture(scope="module")
+def slow() -> Iterator[StandIn]:
+    """The same movies, from a source that takes its time."""
+    with StandIn(CATALOGUE, oddities=0, latency_seconds=LATENCY) as standin:
+        yield standin
+
+
+@pytest.fixture(autouse=True)
+def _fresh_logs(fast: StandIn, slow: StandIn) -> None:
+    fast.clear_log()
+    slow.clear_log()
+
+
+@dataclass(frozen=True)
+class Discovered:
+    """A database in which movies are discovered and nothing is fetched."""
+
+    command: Ayne
+    movies: int
+
+    def copied_to(self, folder: Path) -> Ayne:
+        shutil.copyfile(self.command.database, folder / self.command.database_name)
+        return Ayne(folder)
+
+
+@pytest.fixture(scope="module")
+def discovered(fast: StandIn, tmp_path_factory: pytest.TempPathFactory) -> Discovered:
+    command = Ayne(tmp_path_factory.mktemp("discovered")).asking(fast)
+    result = command.call("collect", "--json", *YEARS, "--refresh-limit", "0").json
+    assert result["discovered"] > 500
+    return Discovered(command, result["discovered"])
+
+
+def _killed(process: subprocess.Popen[str]) -> float:
+    """Kill a process; returns when, and comes back when it is gone."""
+    at = time.time()
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    return at
+
+
+def _delivered(standin: StandIn, endpoint: str, latency: float, before: float) -> list[dict[str, Any]]:
+    """The answers that had left the stand-in before an instant."""
+    return [e for e in standin.log() if e["endpoint"] == endpoint and e["status"] == 200 and e["at"] + latency < before]
+
+
+def _assert_one_truth(command: Ayne, source: str) -> set[int]:
+    """Rows, refresh state and log of a source tell of the same movies, each once; returns their ids."""
+    table = {"tmdb": "tmdb_details", "omdb": "omdb_ratings"}[source]
+    stored = command.column(f"SELECT tmdb_id FROM {table}")
+    checked = command.column(f"SELECT tmdb_id FROM refresh_metadata WHERE {source}_checked_at IS NOT NULL")
+    log = dict(command.rows(f"SELECT tmdb_id, outcome FROM fetch_log WHERE source = '{source}'"))
+    assert command.column(f"SELECT count(*) FROM fetch_log WHERE source = '{source}'") == [len(log)]
+    assert set(log) == set(checked)
+    assert {movie for movie, outcome in log.items() if outcome == "fetched"} == set(stored)
+    _assert_no_duplicates(command)
+    return set(log)
+
+
+def _assert_no_duplicates(command: Ayne) -> None:
+    for table in ("discovered_movies", "tmdb_details", "omdb_ratings", "refresh_metadata", "movies"):
+        assert command.column(f"SELECT count(*) - count(DISTINCT tmdb_id) FROM {table}") == [0], table
+
+
+def _imdb_ids(command: Ayne, ids: set[int]) -> set[str]:
+    known = dict(command.rows("SELECT tmdb_id, imdb_id FROM refresh_metadata"))
+    return {known[movie] for movie in ids}
+
+
+def _assert_ends_complete(command: Ayne, fast: StandIn, stored: dict[str, set[int]], movies: int) -> None:
+    """A rerun asks only for what is missing and ends complete; another one asks nothing."""
+    stored_imdb_ids = _imdb_ids(command, stored["omdb"])
+    rerun = command.asking(fast).call("collect", "--json", "--refresh-only", *ALL)
+
+    assert rerun.code == 0, rerun.err
+    details, ratings = asked(fast, "details"), asked(fast, "omdb")
+    assert len(details) == len(set(details)) == movies - len(stored["tmdb"])
+    assert not {int(movie) for movie in details} & stored["tmdb"]
+    assert len(ratings) == len(set(ratings))
+    assert not set(ratings) & stored_imdb_ids
+    assert (rerun.json["tmdb_updated"], rerun.json["due_remaining"]) == (len(details), 0)
+    assert len(_assert_one_truth(command, "tmdb")) == movies
+    _assert_one_truth(command, "omdb")
+    assert STARTED not in {run.status for run in command.runs()}, "the killed run is closed by the next"
+    stats = command.call("stats", "--json").json
+    assert stats["total_movies"] == stats["with_tmdb"] == stats["fully_refreshed"] == movies
+
+    fast.clear_log()
+    third = command.asking(fast).call("collect", "--json", "--refresh-only", *ALL)
+    assert third.code == 0
+    assert fast.requests() == {"tmdb": 0, "omdb": 0}
+
+
+@pytest.mark.parametrize(("endpoint", "answers"), [("details", 250), ("details", 480), ("omdb", 200)])
+def test_a_killed_refresh_keeps_what_had_arrived_and_the_rerun_asks_only_for_the_rest(
+    tmp_path: Path, slow: StandIn, fast: StandIn, discovered: Discovered, endpoint: str, answers: int
+) -> None:
+    command = discovered.copied_to(tmp_path)
+    # Only the source that is killed has to be slow.
+    address = {} if endpoint == "details" else {"AYNE_TMDB_BASE_URL": fast.tmdb_url}
+    with command.asking(slow, **address).running("collect", "--refresh-only", *ALL) as process:
+        wait_until(lambda: number_asked(slow, endpoint) >= answers, process)
+        killed_at = _killed(process)
+    fast.clear_log()
+
+    stored = {"tmdb": _assert_one_truth(command, "tmdb"), "omdb": _assert_one_truth(command, "omdb")}
+    safe = {str(entry["id"]) for entry in _delivered(slow, endpoint, LATENCY, killed_at - SAFE_AFTER)}
+    if endpoint == "details":
+        assert len(safe) > 50, "enough had arrived to tell"
+        assert {int(movie) for movie in safe} <= stored["tmdb"]
+        assert len(stored["tmdb"]) < discovered.movies
+    else:
+        assert len(safe) > 50, "enough had arrived to tell"
+        assert safe <= _imdb_ids(command, stored["omdb"])
+        assert len(stored["tmdb"]) == discovered.movies
+        assert len(stored["omdb"]) < discovered.movies
+    _assert_ends_complete(command, fast, stored, discovered.movies)
+
+
+def test_a_killed_discovery_keeps_the_pages_that_had_arrived_and_the_rerun_finds_the_rest(
+    tmp_path: Path, fast: StandIn, discovered: Discovered
+) -> None:
+    command = Ayne(tmp_path)
+    with StandIn(CATALOGUE, oddities=0, latency_seconds=PAGE_LATENCY) as slow:
+        asking = command.asking(slow, AYNE_TMDB_MAX_CONCURRENT="2")
+        with asking.running("collect", *YEARS, "--refresh-limit", "0") as process:
+            wait_until(lambda: number_asked(slow, "discover") >= 15, process)
+            killed_at = _killed(process)
+        pages = len(_delivered(slow, "discover", PAGE_LATENCY, killed_at - SAFE_AFTER))
+
+    seen = "SELECT tmdb_id, first_seen_at FROM refresh_metadata"
+    before: dict[int, datetime] = dict(command.rows(seen))
+    assert pages >= 5, "enough had arrived to tell"
+    # The pages ahead of their turn wait for the one before them.
+    assert (pages - 1) * PAGE_ROWS <= len(before) < discovered.movies
+    assert set(command.column("SELECT tmdb_id FROM discovered_movies")) == set(before)
+    _assert_no_duplicates(command)
+
+    rerun = command.asking(fast).call("collect", "--json", *YEARS, "--refresh-limit", "0")
+    after: dict[int, datetime] = dict(command.rows(seen))
+    assert rerun.code == 0, rerun.err
+    assert rerun.json["discovered"] == discovered.movies - len(before)
+    assert len(after) == discovered.movies
+    assert {movie: after[movie] for movie in before} == before, "being found again is no first time"
+    _assert_no_duplicates(command)
+    assert [run.status for run in command.runs("discover_movies")] == [
+        dg.DagsterRunStatus.SUCCESS,
+        dg.DagsterRunStatus.FAILURE,
+    ]
+
+
+@pytest.mark.parametrize("case", ["nobody has noticed the death yet", "it ran in a container that is gone"])
+def test_a_killed_run_never_makes_the_next_one_wait_for_it(
+    tmp_path: Path, slow: StandIn, fast: StandIn, discovered: Discovered, case: str
+) -> None:
+    command = discovered.copied_to(tmp_path)
+    few = ("collect", "--json", "--refresh-only", "--refresh-limit", "5")
+    with command.asking(slow).running("collect", "--refresh-only", *ALL) as process:
+        wait_until(lambda: number_asked(slow, "details") >= 20, process)
+        process.kill()
+        if case.startswith("it ran"):
+            process.wait()
+            rerun = _on_another_host(command.asking(fast), *few)
+        else:
+            with command.asking(fast).running(*few) as next_one:
+                rerun = _within(next_one)
+
+    assert rerun.code == 0, rerun.err
+    assert number_asked(fast, "details") == 5
+    assert STARTED not in {run.status for run in command.runs()}
+
+
+def _within(process: subprocess.Popen[str], seconds: float = 25) -> Ended:
+    """Wait for a process that must not hang."""
+    try:
+        out, err = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        out, err = process.communicate()
+        pytest.fail(f"the process had not ended after {seconds:.0f} s: {out}{err}")
+    return Ended(process.returncode, out, err)
+
+
+def _on_another_host(command: Ayne, *arguments: str) -> Ended:
+    """The command as a container of another name would run it."""
+    program = (
+        "import platform, socket, os; platform.node = socket.gethostname = lambda: 'another-container';"
+        " from ayne_dagster.cli import main; main()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, *arguments],
+        env=command.environment,
+        cwd=command.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    return _within(process)
+
+
+@pytest.mark.parametrize(
+    ("number", "moment"),
+    [(signal.SIGINT, "fetching"), (signal.SIGINT, "committing"), (signal.SIGTERM, "fetching")],
+    ids=["SIGINT while fetching", "SIGINT while committing", "SIGTERM while fetching"],
+)
+def test_an_interrupted_refresh_commits_what_has_arrived_and_says_so(
+    tmp_path: Path, slow: StandIn, discovered: Discovered, number: signal.Signals, moment: str
+) -> None:
+    command = discovered.copied_to(tmp_path)
+    log_of_a_commit = command.database.with_suffix(".duckdb.wal")
+    with command.asking(slow).running("collect", "--json", "--refresh-only", *ALL) as process:
+        wait_until(lambda: number_asked(slow, "details") >= 150, process)
+        if moment == "committing":
+            wait_until(log_of_a_commit.exists, process)
+        interrupted_at = time.time()
+        process.send_signal(number)
+        result = _within(process)
+
+    stored = _assert_one_truth(command, "tmdb")
+    arrived = {int(entry["id"]) for entry in _delivered(slow, "details", LATENCY, interrupted_at - 0.25)}
+    assert len(arrived) > 50
+    assert arrived <= stored, "nothing waits for company when the end has come"
+    assert len(stored) < discovered.movies
+    assert "Traceback" not in result.err
+    assert STARTED not in {run.status for run in command.runs()}
+    # SIGTERM is what a supervisor sends, which takes 143 (128 + 15) or 130 as the answer to its request.
+    expected = {cli.INTERRUPTED} if number is signal.SIGINT else {cli.INTERRUPTED, 128 + signal.SIGTERM}
+    assert result.code in expected, result.err
+    said = [line for line in result.err.splitlines() if line.startswith("ayne:")]
+    assert len(said) == 1
+    assert "nterrupted" in said[0]
+    assert "kept" in said[0]
+    assert "dagster._core" not in result.err
+
+
+def test_two_refreshes_at_once_ask_for_every_movie_once(tmp_path: Path, fast: StandIn, discovered: Discovered) -> None:
+    command = discovered.copied_to(tmp_path)
+    refresh = ("collect", "--json", "--refresh-only", *ALL)
+    with command.asking(fast).running(*refresh) as one, command.asking(fast).running(*refresh) as other:
+        results = [ended(one), ended(other)]
+
+    assert [result.code for result in results] == [0, 0], [result.err for result in results]
+    details, ratings = Counter(asked(fast, "details")), Counter(asked(fast, "omdb"))
+    assert len(details) == discovered.movies
+    assert set(details.values()) == set(ratings.values()) == {1}
+    assert len(_assert_one_truth(command, "tmdb")) == discovered.movies
+    assert len(_assert_one_truth(command, "omdb")) == len(ratings)
+    assert sum(result.json["tmdb_updated"] for result in results) == discovered.movies
+    assert sum(result.json["requests"]["omdb"] for result in results) == len(ratings)
+    assert {result.json["due_remaining"] for result in results} == {0}
+    assert {run.status for run in command.runs("refresh_movies")} == {dg.DagsterRunStatus.SUCCESS}
