@@ -221,7 +221,7 @@ def _require_ours(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
             f"{path} has schema version {version}, this program knows {SCHEMA_VERSION}: install the newer ayne_dagster."
         )
     tables = {row[0] for row in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-    if tables and not tables & ALL_TABLES.keys():
+    if tables and not tables & (ALL_TABLES.keys() | {"warehouse_schema"}):
         raise DatabaseUnusable(
             f"{path} is a DuckDB database of another program; nothing was changed in it. Choose another AYNE_DATABASE."
         )
