@@ -171,9 +171,8 @@ class DataCollectionOrchestrator:
         try:
             if discovery is not None:
                 self._discover(discovery, result)
-            batch = pick_batch(database, COLLECTED, self.now(), limit)
-            if batch.movies:
-                self._run("refresh_movies", batch.tags(), batch.run_config(limit), result)
+            if request := self._refresh_request(database, limit):
+                self._run("refresh_movies", *request, result)
         finally:
             with database.connect() as connection:
                 result.due_remaining = due_counts(connection, COLLECTED, self.now())["any_source"]
@@ -192,6 +191,11 @@ class DataCollectionOrchestrator:
             {"ops": {"discovered_movies": {"config": config}}},
             result,
         )
+
+    def _refresh_request(self, database: Database, limit: int) -> tuple[dict[str, str], dict[str, Any]] | None:
+        """Tags and config of the run for what is due; the list of movies itself is not kept while it runs."""
+        batch = pick_batch(database, COLLECTED, self.now(), limit)
+        return (batch.tags(), batch.run_config(limit)) if batch.movies else None
 
     def _run(
         self, job_name: str, tags: Mapping[str, str], run_config: Mapping[str, Any], result: CollectionResult

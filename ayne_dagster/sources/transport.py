@@ -278,6 +278,7 @@ class CredentialsTransport(httpx.AsyncBaseTransport):
         self._parameters = dict(parameters or {})
         values = [*(headers or {}).values(), *self._parameters.values()]
         self._secrets = _spellings(word for value in values for word in value.split())
+        self._secret_bytes = [secret.encode() for secret in self._secrets]
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a copy of the request that has the key; the answer belongs to the one without."""
@@ -311,10 +312,6 @@ class CredentialsTransport(httpx.AsyncBaseTransport):
             response = httpx.Response(response.status_code, headers=response.headers, content=content)
         response.request = request
         return response
-
-    @property
-    def _secret_bytes(self) -> list[bytes]:
-        return [secret.encode() for secret in self._secrets]
 
     def _redacted(self, text: str) -> str:
         for secret in self._secrets:

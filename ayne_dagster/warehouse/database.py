@@ -26,7 +26,7 @@ CONNECTION_CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "storage_compatibility_version": "v1.5.0",
     # Merging is many small statements; more threads than this only wait for each other.
     "threads": 2,
-    "memory_limit": "1GB",
+    "memory_limit": "512MB",
 }
 """Every connection of a process must ask for the same, or DuckDB refuses it."""
 

@@ -29,7 +29,7 @@ from ayne_dagster.warehouse.rows import (
     read_rows,
     registered,
     replace_rows,
-    same_lists,
+    same_bulk,
 )
 from ayne_dagster.warehouse.schema import (
     DISCOVERED_MOVIES,
@@ -259,14 +259,13 @@ def _read_stored(
     known: Mapping[int, int | None],
     incoming: Mapping[int, int],
 ) -> dict[int, Row]:
-    """The stored rows of these movies; lists are read only where the hashes say that they differ."""
+    """The stored rows of these movies; bulky columns are read only where the hashes say that they differ."""
     present = existing_ids(connection, table, ids)
-    lists = table.significant_lists
-    stored = read_rows(connection, table, present, (*table.significant_values, *table.drifting))
-    differ = [i for i in present if (before := known[i]) is None or not same_lists(before, incoming[i])]
-    with_lists = read_rows(connection, table, differ, lists)
+    stored = read_rows(connection, table, present, (*table.slim, *table.drifting))
+    differ = [i for i in present if (before := known[i]) is None or not same_bulk(before, incoming[i])]
+    bulk = read_rows(connection, table, differ, table.bulky)
     for i, old in stored.items():
-        old |= with_lists.get(i) or {name: rows[i].get(name) for name in lists}
+        old |= bulk.get(i) or {name: rows[i].get(name) for name in table.bulky}
     return stored
 
 

@@ -107,16 +107,16 @@ def id_table(ids: Iterable[int]) -> pa.Table:
 
 
 def content_hash(table: Table, row: Mapping[str, Any]) -> int:
-    """A 64-bit hash of a row's significant content: the lists in its upper half, the single values in its lower.
+    """A 64-bit hash of a row's significant content: its bulky columns in the upper half, the others in the lower.
 
-    Two halves, since reading stored lists back is what costs in a wide table: 300 of 370 ms for 1,000 random rows of
-    1,000,000. Where the upper half is the same they need not be read.
+    Two halves, since reading stored lists and long texts back is what costs in a wide table (`benchmarks/bench_merge.py`).
+    Where the upper half is the same they need not be read.
     """
-    return _half(row, table.significant_lists) << 32 | _half(row, table.significant_values) + 2**31
+    return _half(row, table.bulky) << 32 | _half(row, table.slim) + 2**31
 
 
-def same_lists(one: int, other: int) -> bool:
-    """Whether two content hashes agree on the lists."""
+def same_bulk(one: int, other: int) -> bool:
+    """Whether two content hashes agree on the bulky columns."""
     return one >> 32 == other >> 32
 
 

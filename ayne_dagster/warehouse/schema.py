@@ -19,12 +19,15 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its name, DuckDB type, meaning, and whether its value drifts without the movie changing."""
+    """One column: its name, DuckDB type and meaning."""
 
     name: str
     type: str
     description: str
     drifts: bool = False
+    """Its value moves by itself, without the movie changing."""
+    bulky: bool = False
+    """A long text, slow to read back from a large table."""
 
 
 @dataclass(frozen=True)
@@ -64,14 +67,15 @@ class Table:
         return tuple(name for name in self.content if name not in self.drifting)
 
     @cached_property
-    def significant_lists(self) -> tuple[str, ...]:
-        """The significant columns that hold lists."""
-        return tuple(name for name in self.significant if self.types[name].endswith("[]"))
+    def bulky(self) -> tuple[str, ...]:
+        """The significant columns that are slow to read back: lists and long texts."""
+        slow = {c.name for c in self.columns if c.bulky or c.type.endswith("[]")}
+        return tuple(name for name in self.significant if name in slow)
 
     @cached_property
-    def significant_values(self) -> tuple[str, ...]:
-        """The significant columns that hold single values."""
-        return tuple(name for name in self.significant if name not in self.significant_lists)
+    def slim(self) -> tuple[str, ...]:
+        """The significant columns that are quick to read back."""
+        return tuple(name for name in self.significant if name not in self.bulky)
 
     def ddl(self) -> str:
         """The CREATE TABLE statement."""
@@ -95,13 +99,13 @@ DISCOVERED_MOVIES = Table(
         Column("original_title", "VARCHAR", "Title in the original language"),
         Column("original_language", "VARCHAR", "ISO 639-1 code; also 'xx' (none) and 'cn'"),
         Column("release_date", "DATE", "Primary (earliest) release date, any country"),
-        Column("overview", "VARCHAR", "Plot in a paragraph"),
+        Column("overview", "VARCHAR", "Plot in a paragraph", bulky=True),
         Column("genre_ids", "INTEGER[]", "TMDB's genre numbers"),
         Column("popularity", "DOUBLE", "TMDB's unitless, daily drifting score", drifts=True),
         Column("vote_average", "DOUBLE", "Mean vote, 0 to 10", drifts=True),
         Column("vote_count", "BIGINT", "Number of votes", drifts=True),
-        Column("poster_path", "VARCHAR", "Path of the poster below TMDB's image host"),
-        Column("backdrop_path", "VARCHAR", "Path of the backdrop below TMDB's image host"),
+        Column("poster_path", "VARCHAR", "Path of the poster below TMDB's image host", bulky=True),
+        Column("backdrop_path", "VARCHAR", "Path of the backdrop below TMDB's image host", bulky=True),
         Column("adult", "BOOLEAN", "Adult content"),
         Column("video", "BOOLEAN", "Not a feature film (a concert, a making-of)"),
         UPDATED_AT,
@@ -115,14 +119,14 @@ TMDB_DETAILS = Table(
         TMDB_ID,
         RELEASE_YEAR,
         Column("imdb_id", "VARCHAR", "IMDb's id, tt and at least 7 digits"),
-        Column("wikidata_id", "VARCHAR", "Wikidata's id, Q and digits"),
+        Column("wikidata_id", "VARCHAR", "Wikidata's id, Q and digits", bulky=True),
         Column("title", "VARCHAR", "Title in English, or the original one"),
         Column("original_title", "VARCHAR", "Title in the original language"),
         Column("original_language", "VARCHAR", "ISO 639-1 code; also 'xx' (none) and 'cn'"),
         Column("origin_country", "VARCHAR[]", "ISO 3166-1 codes"),
-        Column("overview", "VARCHAR", "Plot in a paragraph"),
-        Column("tagline", "VARCHAR", "Tagline"),
-        Column("homepage", "VARCHAR", "Web page of the movie"),
+        Column("overview", "VARCHAR", "Plot in a paragraph", bulky=True),
+        Column("tagline", "VARCHAR", "Tagline", bulky=True),
+        Column("homepage", "VARCHAR", "Web page of the movie", bulky=True),
         Column("status", "VARCHAR", "Rumored, Planned, In Production, Post Production, Released or Canceled"),
         Column("release_date", "DATE", "Primary (earliest) release date, any country"),
         Column("runtime", "INTEGER", "Minutes"),
@@ -143,8 +147,8 @@ TMDB_DETAILS = Table(
         Column("actors", "VARCHAR[]", "Names of the first 15 of the cast, in billing order"),
         Column("certification", "VARCHAR", "US certification (PG-13, R, …)"),
         Column("us_release_date", "DATE", "First theatrical release in the US"),
-        Column("poster_path", "VARCHAR", "Path of the poster below TMDB's image host"),
-        Column("backdrop_path", "VARCHAR", "Path of the backdrop below TMDB's image host"),
+        Column("poster_path", "VARCHAR", "Path of the poster below TMDB's image host", bulky=True),
+        Column("backdrop_path", "VARCHAR", "Path of the backdrop below TMDB's image host", bulky=True),
         Column("adult", "BOOLEAN", "Adult content"),
         Column("video", "BOOLEAN", "Not a feature film (a concert, a making-of)"),
         UPDATED_AT,
@@ -167,13 +171,13 @@ OMDB_RATINGS = Table(
         Column("runtime", "INTEGER", "Minutes"),
         Column("genre", "VARCHAR[]", "Genres"),
         Column("director", "VARCHAR[]", "Directors"),
-        Column("writer", "VARCHAR", "Writers, as one text: its commas do not separate reliably"),
+        Column("writer", "VARCHAR", "Writers, as one text: its commas do not separate reliably", bulky=True),
         Column("actors", "VARCHAR[]", "Leading actors"),
-        Column("plot", "VARCHAR", "Plot in a sentence or two"),
+        Column("plot", "VARCHAR", "Plot in a sentence or two", bulky=True),
         Column("language", "VARCHAR[]", "Languages"),
         Column("country", "VARCHAR[]", "Countries"),
-        Column("awards", "VARCHAR", "Awards, as one text"),
-        Column("poster", "VARCHAR", "Address of the poster"),
+        Column("awards", "VARCHAR", "Awards, as one text", bulky=True),
+        Column("poster", "VARCHAR", "Address of the poster", bulky=True),
         Column("imdb_rating", "DOUBLE", "IMDb rating, 1 to 10"),
         Column("imdb_votes", "BIGINT", "Number of IMDb votes", drifts=True),
         Column("metascore", "INTEGER", "Metacritic score, 0 to 100"),
@@ -181,7 +185,7 @@ OMDB_RATINGS = Table(
         Column("box_office", "BIGINT", "US and Canada gross, US dollars (not worldwide)"),
         Column("dvd", "DATE", "DVD release"),
         Column("production", "VARCHAR", "Production company"),
-        Column("website", "VARCHAR", "Web page"),
+        Column("website", "VARCHAR", "Web page", bulky=True),
         UPDATED_AT,
     ),
     history=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -20,6 +21,8 @@ from ayne_dagster.refresh.due import (
 from ayne_dagster.refresh.strategy import SOURCES, MovieState, Override, Reason, movie_state
 from ayne_dagster.warehouse.rows import Row, id_table, naive_utc, registered
 from ayne_dagster.warehouse.schema import REFRESH_METADATA
+
+_FETCHED_AT_ONCE = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +77,17 @@ def due_movies(
         ids: only these movies.
     """
     within, parameters = _within(years, ids)
-    rows = connection.execute(
+    found = connection.execute(
         due_query(tuple(sources), within=within), {"now": naive_utc(now), "limit": limit, **parameters}
-    ).fetchall()
-    return [
-        DueMovie(row[0], row[1], row[2], row[3], dict(zip(sources, map(Reason, row[4:]), strict=True))) for row in rows
-    ]
+    )
+    due: list[DueMovie] = []
+    # A run may take 100,000 movies: the few different reasons and years are shared, and no second list is made.
+    reasons: dict[tuple[str, ...], Mapping[str, Reason]] = {}
+    while rows := found.fetchmany(_FETCHED_AT_ONCE):
+        for tmdb_id, year, released, imdb_id, *codes in rows:
+            why = reasons.setdefault(tuple(codes), dict(zip(sources, map(Reason, codes), strict=True)))
+            due.append(DueMovie(tmdb_id, sys.intern(year), released, imdb_id, why))
+    return due
 
 
 def due_counts(
