@@ -109,8 +109,8 @@ def id_table(ids: Iterable[int]) -> pa.Table:
 def content_hash(table: Table, row: Mapping[str, Any]) -> int:
     """A 64-bit hash of a row's significant content: its bulky columns in the upper half, the others in the lower.
 
-    Two halves, since reading stored lists and long texts back is what costs in a wide table (`benchmarks/bench_merge.py`).
-    Where the upper half is the same they need not be read.
+    Two halves, since reading stored lists and long texts back is what costs in a wide table: where the upper half is
+    the same they need not be read (`benchmarks/bench_merge.py`).
     """
     return _half(row, table.bulky) << 32 | _half(row, table.slim) + 2**31
 
