@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 from importlib.resources import as_file, files
@@ -33,5 +34,18 @@ def dagster_home(settings: Settings) -> Path:
 
 
 def open_instance(settings: Settings) -> dg.DagsterInstance:
-    """The instance, for use in `with`."""
-    return dg.DagsterInstance.from_config(str(dagster_home(settings)))
+    """The instance, for use in `with`, its storage made by one process at a time.
+
+    Two commands that start together on a new home would both find no tables and both create them; one of them failed.
+    """
+    home = dagster_home(settings)
+    folder = os.open(home, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        instance = dg.DagsterInstance.from_config(str(home))
+        instance.get_runs_count()
+        instance.get_asset_keys(limit=1)
+        instance.all_instigator_state()
+        return instance
+    finally:
+        os.close(folder)

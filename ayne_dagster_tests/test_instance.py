@@ -1,0 +1,54 @@
+"""The Dagster home: where it is, and that commands which start together do not trip over each other."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ayne_dagster.config import Settings, SettingsError
+from ayne_dagster.instance import dagster_home
+
+OPEN = """
+import sys
+from pathlib import Path
+from ayne_dagster.config import Settings
+from ayne_dagster.instance import open_instance
+print("ready", flush=True)
+sys.stdin.read()
+with open_instance(Settings(database=Path(sys.argv[1]))) as instance:
+    assert instance.get_runs_count() == 0
+"""
+
+
+@pytest.mark.end_to_end
+def test_commands_that_make_the_home_together_do_not_trip_over_each_other(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", OPEN, str(tmp_path / "ayne.duckdb")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    processes = [subprocess.Popen(command, text=True, **pipes) for _ in range(4)]  # type: ignore[call-overload]
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.close()
+    told = [process.stderr.read() for process in processes]
+    assert [process.wait(60) for process in processes] == [0] * 4, told
+
+
+def test_the_home_lies_beside_the_database_and_has_our_configuration(tmp_path: Path) -> None:
+    home = dagster_home(Settings(database=tmp_path / "movies.duckdb"))
+    assert home == tmp_path / "movies.dagster_home"
+    assert "run_monitoring" in (home / "dagster.yaml").read_text()
+
+
+def test_a_home_that_somebody_configured_is_left_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    assert (dagster_home(Settings()) / "dagster.yaml").read_text() == "telemetry: {enabled: false}\n"
+
+
+def test_a_home_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingsError, match="DAGSTER_HOME"):
+        dagster_home(Settings(database=tmp_path / "file" / "ayne.duckdb"))
