@@ -1,7 +1,7 @@
 """Pace, concurrency, retry, quota and redaction of requests: one place for all sources. No URLs, no parsing of answers.
 
-Each concern is one small httpx transport that wraps the next, so that the clients above are plain httpx and each layer
-can be tested alone over a `MockTransport`:
+Each concern is one small httpx transport that wraps the next, so that each layer can be tested alone over a
+`MockTransport`:
 
     retry  →  pace  →  quota  →  credentials  →  whole body  →  the wire
 
@@ -11,13 +11,16 @@ The key is added just above the wire: no URL, log line or exception above it eve
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
-from urllib.parse import quote, quote_plus, urlsplit
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote, quote_plus, urlencode, urlsplit
 
 import aiohttp
 import httpx
@@ -36,6 +39,7 @@ LONGEST_WAIT = 300.0
 """A source that asks for a longer pause than this many seconds counts as unavailable."""
 
 
+_LOG = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.25
 """How often the ledger is asked for pauses that others noted: a look costs as much as a third of a request."""
 
@@ -371,14 +375,61 @@ class WholeBodyTransport(httpx.AsyncBaseTransport):
         await self._inner.aclose()
 
 
+class PacedClient:
+    """GET requests through the stack of transports, for the life of its owner; close it, or use it in `async with`.
+
+    Without `httpx.AsyncClient` on top: its cookies, redirects and merging of addresses, none of which an API here
+    uses, cost a quarter of the CPU time of a request.
+    """
+
+    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+        self._transport = transport
+        self.timeout: float | httpx.Timeout = TIMEOUT
+        """Seconds, for each attempt."""
+
+    async def get(
+        self,
+        url: str,
+        params: Mapping[str, str] | None = None,
+        *,
+        timeout: float | httpx.Timeout | None = None,  # noqa: ASYNC109 -- of an attempt, not of the whole
+    ) -> httpx.Response:
+        """The answer to a request, its body read.
+
+        Raises:
+            SourceError: there is no usable answer, or none may be asked for.
+        """
+        address = f"{url}?{urlencode(params)}" if params else url
+        limits = {"timeout": httpx.Timeout(self.timeout if timeout is None else timeout).as_dict()}
+        request = httpx.Request("GET", address, headers=_REQUEST_HEADERS, extensions=limits)
+        response = await self._transport.handle_async_request(request)
+        _LOG.debug("HTTP Request: GET %s: %d", address, response.status_code)
+        return response
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._transport.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+_REQUEST_HEADERS = {"accept": "application/json", "accept-encoding": "gzip, deflate", "user-agent": "ayne_dagster"}
+
+
 def build_client(
     account: Account,
     *,
     headers: Mapping[str, str] | None = None,
     parameters: Mapping[str, str] | None = None,
     wire: httpx.AsyncBaseTransport | None = None,
-) -> httpx.AsyncClient:
-    """The stack of transports as a plain httpx client, one for the life of its owner.
+) -> PacedClient:
+    """The stack of transports as a client.
 
     Args:
         account: whose limits apply.
@@ -389,8 +440,7 @@ def build_client(
     """
     layers: httpx.AsyncBaseTransport = WholeBodyTransport(wire or _aiohttp_wire(account.settings))
     layers = CredentialsTransport(layers, headers=headers, parameters=parameters)
-    layers = RetryTransport(PaceTransport(QuotaTransport(layers, account), account), account)
-    return httpx.AsyncClient(transport=layers, timeout=TIMEOUT, headers={"user-agent": "ayne_dagster"})
+    return PacedClient(RetryTransport(PaceTransport(QuotaTransport(layers, account), account), account))
 
 
 def _aiohttp_wire(settings: ApiSettings) -> httpx.AsyncBaseTransport:
