@@ -20,7 +20,7 @@ Emit = Callable[[T], Awaitable[None]]
 MAX_BATCH = 500
 MAX_WAIT = 0.5
 """Seconds that the first item of a batch waits for company: with a commit it stays well within a second."""
-CAPACITY = 4 * MAX_BATCH
+CAPACITY = 2 * MAX_BATCH
 """Items that may wait for a commit before the producer has to."""
 STOP_SECONDS = 10.0
 
