@@ -379,7 +379,7 @@ class PacedClient:
     """GET requests through the stack of transports, for the life of its owner; close it, or use it in `async with`.
 
     Without `httpx.AsyncClient` on top: its cookies, redirects and merging of addresses, none of which an API here
-    uses, cost a quarter of the CPU time of a request.
+    uses, cost up to a fifth of the CPU time of a request.
     """
 
     def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
