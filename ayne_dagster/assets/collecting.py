@@ -5,13 +5,14 @@ Which source, table and client is theirs to say; which movie is due is decided i
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
 import dagster as dg
+import duckdb
 from pydantic import Field
 
 from ayne_dagster.checks import check_results
@@ -90,7 +91,9 @@ def fetch_due(
     yield from check_results(table, database.file, clock.now())
 
 
-def merge_batch(connection: Any, batch: list[Answer], *, table: Table, source: str, run_id: str) -> MergeReport:
+def merge_batch(
+    connection: duckdb.DuckDBPyConnection, batch: list[Answer], *, table: Table, source: str, run_id: str
+) -> MergeReport:
     """`merge_answers`, with the batch where a stream wants it."""
     return merge_answers(connection, table, source, batch, run_id)
 
@@ -147,7 +150,7 @@ def _report(
     )
 
 
-def partition_metadata(counts: dict[str, int] | Any) -> dict[str, Any]:
+def partition_metadata(counts: Mapping[str, int]) -> dict[str, Any]:
     """Counts of a merge in the words of the UI."""
     inserted, updated, unchanged = (counts.get(kind, 0) for kind in ("inserted", "updated", "unchanged"))
     failed = sum(counts.get(kind, 0) for kind in ("failed", "not_found", "quarantined"))

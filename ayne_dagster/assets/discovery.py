@@ -1,5 +1,6 @@
 """Movies found on TMDB's discover pages. Listing is in `sources.tmdb`, storing in `warehouse`."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
@@ -79,7 +80,7 @@ def discovered_movies(
     yield from check_results(DISCOVERED_MOVIES, database.file, clock.now())
 
 
-def _metadata(counts: dict[str, int] | Any) -> dict[str, Any]:
+def _metadata(counts: Mapping[str, int]) -> dict[str, Any]:
     inserted, updated, unchanged = (counts.get(kind, 0) for kind in ("inserted", "updated", "unchanged"))
     return {
         "listed": inserted + updated + unchanged,

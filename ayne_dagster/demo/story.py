@@ -87,7 +87,7 @@ def _settings(standin: StandIn, file: Path) -> Settings:
         database=file,
         tmdb=ApiSettings(standin.tmdb_url, 0, 40, 10),
         omdb=ApiSettings(standin.omdb_url, 0, 40, 5, daily_quota=1000),
-        tmdb_read_token="demo",  # noqa: S106
+        tmdb_read_token="demo",  # noqa: S106 -- any word opens the stand-in
         omdb_api_key="demo",
     )
 

@@ -14,6 +14,7 @@ import asyncio
 import logging
 import random
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -375,7 +376,23 @@ class WholeBodyTransport(httpx.AsyncBaseTransport):
         await self._inner.aclose()
 
 
-class PacedClient:
+class AsyncClosing(ABC):
+    """Something with connections, usable in `async with`."""
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Close all connections."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+class PacedClient(AsyncClosing):
     """GET requests through the stack of transports, for the life of its owner; close it, or use it in `async with`.
 
     Without `httpx.AsyncClient` on top: its cookies, redirects and merging of addresses, none of which an API here
@@ -409,14 +426,6 @@ class PacedClient:
     async def aclose(self) -> None:
         """Close all connections."""
         await self._transport.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
 
 _REQUEST_HEADERS = {"accept": "application/json", "accept-encoding": "gzip, deflate", "user-agent": "ayne_dagster"}

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Self
 
 import httpx
 
@@ -19,10 +17,10 @@ from ayne_dagster.sources.errors import InvalidCredentials, MalformedAnswer, Quo
 from ayne_dagster.sources.ledger import RequestLedger
 from ayne_dagster.sources.omdb.models import OMDbMovie, read_answer
 from ayne_dagster.sources.omdb.normalize import is_same_imdb_id
-from ayne_dagster.sources.transport import Account, build_client
+from ayne_dagster.sources.transport import Account, AsyncClosing, build_client
 
 
-class AsyncOMDBClient:
+class AsyncOMDBClient(AsyncClosing):
     """OMDb, for asyncio. One pooled client for its life: close it, or use it in `async with`.
 
     Args:
@@ -97,14 +95,6 @@ class AsyncOMDBClient:
     async def aclose(self) -> None:
         """Close all connections."""
         await self._http.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
 
 class OMDBClient(BlockingClient[AsyncOMDBClient]):

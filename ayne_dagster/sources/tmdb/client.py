@@ -9,8 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import httpx
 
@@ -26,7 +25,7 @@ from ayne_dagster.sources.errors import (
 from ayne_dagster.sources.json_body import validate_json
 from ayne_dagster.sources.ledger import RequestLedger
 from ayne_dagster.sources.tmdb.models import ChangesPage, DiscoverPage, ErrorBody, MovieDetails
-from ayne_dagster.sources.transport import Account, build_client
+from ayne_dagster.sources.transport import Account, AsyncClosing, build_client
 
 APPENDED = "external_ids,keywords,release_dates,credits"
 PAGE_ROWS = 20
@@ -68,7 +67,7 @@ class ListedPage:
     error: SourceError | None = None
 
 
-class AsyncTMDBClient:
+class AsyncTMDBClient(AsyncClosing):
     """TMDB, for asyncio. One pooled client for its life: close it, or use it in `async with`.
 
     Args:
@@ -267,14 +266,6 @@ class AsyncTMDBClient:
     async def aclose(self) -> None:
         """Close all connections."""
         await self._http.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
 
 class TMDBClient(BlockingClient[AsyncTMDBClient]):
