@@ -36,14 +36,22 @@ class ApiSettings:
     """Connections."""
     daily_quota: int = 0
     """Requests a UTC day; 0: no limit."""
+    quota_reserve: int = 0
+    """Requests of the daily quota that unattended collections leave to people."""
 
     def __post_init__(self) -> None:
-        for name, least in (("requests_per_second", 0), ("burst", 1), ("max_concurrent", 1), ("daily_quota", 0)):
+        least_of = {"requests_per_second": 0, "burst": 1, "max_concurrent": 1, "daily_quota": 0, "quota_reserve": 0}
+        for name, least in least_of.items():
             if not getattr(self, name) >= least:
                 raise ValueError(f"{name} is {getattr(self, name)!r}: it must be at least {least}.")
 
 
 TMDB_DEFAULTS = ApiSettings("https://api.themoviedb.org/3", 4.0, 40, 10)
+STRATEGIES = ("age_table", "value_of_refresh")
+"""The refresh strategies that can be chosen, the default first."""
+TMDB_EXPORT_URL = "https://files.tmdb.org/p/exports/movie_ids_{date}.json.gz"
+OFF = "off"
+"""What switches an address off that has a default."""
 OMDB_DEFAULTS = ApiSettings("https://www.omdbapi.com/", 2.0, 40, 5, daily_quota=1000)
 
 
@@ -61,10 +69,20 @@ class Settings:
     omdb_api_key: str | None = field(default=None, repr=False)
     clock_offset: timedelta = timedelta(0)
     """How far the platform's clock is turned, for demonstrations and tests."""
+    ledger_url: str | None = field(default=None, repr=False)
+    """Where the request ledger is, as SQLAlchemy writes it (it may hold a password); None: beside the database."""
+    refresh_strategy: str = STRATEGIES[0]
+    """Which of `STRATEGIES` decides what is due."""
+    tmdb_export_url: str | None = TMDB_EXPORT_URL
+    """Address or file of TMDB's daily ID export, `{date}` in it standing for MM_DD_YYYY; None: not read."""
+    imdb_ratings_url: str | None = None
+    """Address or file of IMDb's daily ratings, title.ratings.tsv.gz; None: not read (its terms: non-commercial use)."""
+    alert_webhook_url: str | None = field(default=None, repr=False)
+    """Where alerts are posted (the address is a secret of its own); None: they are only logged."""
 
     @property
     def ledger(self) -> Path:
-        """The request ledger, beside the database."""
+        """The request ledger's default file, beside the database."""
         return self.database.with_suffix(".ledger.sqlite")
 
     def now(self) -> datetime:
@@ -114,6 +132,11 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         tmdb_read_token=read.text("TMDB_READ_TOKEN"),
         omdb_api_key=read.text("OMDB_API_KEY"),
         clock_offset=timedelta(days=read.number("AYNE_CLOCK_OFFSET_DAYS", 0.0, -MAX_OFFSET_DAYS, MAX_OFFSET_DAYS)),
+        ledger_url=read.text("AYNE_LEDGER_URL"),
+        refresh_strategy=read.choice("AYNE_REFRESH_STRATEGY", STRATEGIES),
+        tmdb_export_url=read.place("AYNE_TMDB_EXPORT_URL", TMDB_EXPORT_URL),
+        imdb_ratings_url=read.place("AYNE_IMDB_RATINGS_URL"),
+        alert_webhook_url=read.address("AYNE_ALERT_WEBHOOK_URL"),
     )
 
 
@@ -134,15 +157,33 @@ class _Reader:
 
     def api(self, prefix: str, defaults: ApiSettings) -> ApiSettings:
         return ApiSettings(
-            base_url=self._address(f"AYNE_{prefix}_BASE_URL", defaults.base_url),
+            base_url=self._checked_address(name := f"AYNE_{prefix}_BASE_URL", self.text(name) or defaults.base_url),
             requests_per_second=self.number(f"AYNE_{prefix}_REQUESTS_PER_SECOND", defaults.requests_per_second),
             burst=self.whole(f"AYNE_{prefix}_BURST", defaults.burst, minimum=1),
             max_concurrent=self.whole(f"AYNE_{prefix}_MAX_CONCURRENT", defaults.max_concurrent, minimum=1),
             daily_quota=self.whole(f"AYNE_{prefix}_DAILY_QUOTA", defaults.daily_quota),
+            quota_reserve=self.whole(f"AYNE_{prefix}_QUOTA_RESERVE", defaults.quota_reserve),
         )
 
-    def _address(self, name: str, default: str) -> str:
+    def choice(self, name: str, choices: tuple[str, ...]) -> str:
+        raw = self.text(name) or choices[0]
+        if raw not in choices:
+            raise SettingsError(f"{name} is {_shown(raw)}: it must be one of {', '.join(choices)}.")
+        return raw
+
+    def place(self, name: str, default: str | None = None) -> str | None:
+        """An http(s) address or the path of a file; `off` is None."""
         raw = self.text(name) or default
+        if raw is None or raw.lower() == OFF:
+            return None
+        return self._checked_address(name, raw) if "://" in raw else raw
+
+    def address(self, name: str) -> str | None:
+        """An http(s) address that may be left out."""
+        raw = self.text(name)
+        return raw and self._checked_address(name, raw)
+
+    def _checked_address(self, name: str, raw: str) -> str:
         try:
             parts = urlsplit(raw)
             usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0

@@ -34,6 +34,12 @@ def explain(movie: MovieState, decision: Decision, now: datetime) -> str:
     match decision.reason:
         case Reason.NEVER_FETCHED:
             return f"due: {title} has never answered for it"
+        case Reason.CHANGE_FEED:
+            return f"due: checked {ago}, and {title} has signalled a change since"
+        case Reason.INDEX:
+            return f"due: checked {ago}, and it is likely to have changed since"
+        case Reason.BELOW_CUTOFF:
+            return f"not due until {_day(decision.due_at)}: checked {ago}, and it is unlikely to have changed since"
         case Reason.AGE_TABLE:
             return f"due: checked {ago}; {_rule(movie, decision.source, now)}"
         case Reason.CEILING:

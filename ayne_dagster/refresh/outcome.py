@@ -49,7 +49,15 @@ def after(movie: MovieState, source: str, outcome: Outcome, at: datetime, *, cha
 
 
 def _checked(before: SourceState, at: datetime, changed: bool) -> SourceState:
-    return SourceState(attempted_at=at, checked_at=at, changed_at=at if changed else before.changed_at, failures=0)
+    return replace(
+        before,
+        attempted_at=at,
+        checked_at=at,
+        changed_at=at if changed else before.changed_at,
+        failures=0,
+        missing_since=None,
+        tombstoned_at=None,
+    )
 
 
 def _failed(before: SourceState, at: datetime, *, missing: bool) -> SourceState:

@@ -78,20 +78,30 @@ class Override(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a movie is due for a source (the first four), or why it is not."""
+    """Why a movie is due for a source (those in DUE_REASONS), or why it is not."""
 
     NEVER_FETCHED = "never_fetched"
+    CHANGE_FEED = "change_feed"
     AGE_TABLE = "age_table"
+    INDEX = "index"
     CEILING = "ceiling"
     MANUAL = "manual"
     FRESH = "fresh"
+    BELOW_CUTOFF = "below_cutoff"
     FROZEN = "frozen"
     BACKOFF = "backoff"
     NO_IMDB_ID = "no_imdb_id"
     TOMBSTONE = "tombstone"
 
 
-DUE_REASONS = (Reason.NEVER_FETCHED, Reason.AGE_TABLE, Reason.CEILING, Reason.MANUAL)
+DUE_REASONS = (
+    Reason.NEVER_FETCHED,
+    Reason.CHANGE_FEED,
+    Reason.AGE_TABLE,
+    Reason.INDEX,
+    Reason.CEILING,
+    Reason.MANUAL,
+)
 """The reasons to ask; the others are reasons not to."""
 
 
@@ -108,6 +118,18 @@ class SourceState:
     missing_since: datetime | None = None
     """First of the 404s in a row."""
     tombstoned_at: datetime | None = None
+    exposure: float = 0.0
+    """Changes that the bucket's rate made expect over all checks so far (E of "Value of refresh")."""
+    changes: float = 0.0
+    """Changes found over all checks so far, corrected for those that one check cannot tell apart (A)."""
+    signals: int = 0
+    """Change signals since the last successful check."""
+    signalled_at: datetime | None = None
+    """The latest instant at which the last of them can have happened."""
+    recheck_at: datetime | None = None
+    """When to look once more, since the last body may have come from a cache older than its signal."""
+    rate: float | None = None
+    """Relevant changes a day (λ), as last worked out."""
 
 
 NEVER_ASKED = SourceState()
@@ -124,6 +146,10 @@ class MovieState:
     override: Override | None = None
     override_at: datetime | None = None
     sources: Mapping[str, SourceState] = field(default_factory=dict)
+    popularity: float | None = None
+    """TMDB's, as last heard of."""
+    importance: float | None = None
+    """Weight of the movie's freshness (w), as last worked out."""
 
     def at(self, source: str) -> SourceState:
         """State at a source; that of a movie never asked for where nothing is known."""
@@ -303,6 +329,8 @@ def movie_state(movie: Mapping[str, Any] | object) -> MovieState:
         unchanged_cycles=int(value("unchanged_cycles") or 0),
         override=Override(override) if override else None,
         override_at=as_utc(value("override_at")),
+        popularity=value("popularity"),
+        importance=value("importance"),
         sources={
             source: SourceState(
                 attempted_at=as_utc(value(f"{source}_attempted_at")),
@@ -311,6 +339,12 @@ def movie_state(movie: Mapping[str, Any] | object) -> MovieState:
                 failures=int(value(f"{source}_failures") or 0),
                 missing_since=as_utc(value(f"{source}_missing_since")),
                 tombstoned_at=as_utc(value(f"{source}_tombstoned_at")),
+                exposure=float(value(f"{source}_exposure") or 0.0),
+                changes=float(value(f"{source}_changes") or 0.0),
+                signals=int(value(f"{source}_signals") or 0),
+                signalled_at=as_utc(value(f"{source}_signalled_at")),
+                recheck_at=as_utc(value(f"{source}_recheck_at")),
+                rate=value(f"{source}_rate"),
             )
             for source in SOURCES
         },

@@ -13,7 +13,7 @@ from functools import cached_property
 
 from ayne_dagster.refresh.strategy import CATEGORIES, SOURCES
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Written to every database; one with a newer number is refused, an older one is migrated when it is opened."""
 
 
@@ -208,6 +208,13 @@ def _source_columns(source: str, title: str) -> tuple[Column, ...]:
         Column(f"{source}_failures", "SMALLINT", f"Failed attempts at {title} in a row"),
         Column(f"{source}_missing_since", "TIMESTAMP", f"First of the 404s in a row at {title} (UTC)"),
         Column(f"{source}_tombstoned_at", "TIMESTAMP", f"When {title} was confirmed to hold it no more (UTC)"),
+        Column(f"{source}_exposure", "DOUBLE", f"Changes at {title} that its bucket's rate made expect so far"),
+        Column(f"{source}_changes", "DOUBLE", f"Changes found at {title} so far, corrected for several at once"),
+        Column(f"{source}_signals", "SMALLINT", f"Change signals since the last successful check at {title}"),
+        Column(f"{source}_signalled_at", "TIMESTAMP", f"Latest instant of the last change signalled at {title} (UTC)"),
+        Column(f"{source}_recheck_at", "TIMESTAMP", f"When to ask {title} once more: its cache may be stale (UTC)"),
+        Column(f"{source}_rate", "DOUBLE", f"Relevant changes a day at {title}, as learned"),
+        Column(f"{source}_reason", "VARCHAR", f"Code of the reason why it is due at {title}, or not (at decided_at)"),
     )
 
 
@@ -230,10 +237,12 @@ REFRESH_METADATA = Table(
             Column(content_hash_column(t), "BIGINT", f"Hash of the fields of {t.name} that count as a change")
             for t in ANSWER_TABLES
         ),
+        Column("popularity", "DOUBLE", "TMDB's popularity, as last heard of"),
+        Column("importance", "DOUBLE", "Weight of the movie's freshness: share of popularity, more while it is new"),
         Column("category", "VARCHAR", "Age category at decided_at: recent, established, mature, archived"),
         Column("fully_refreshed", "BOOLEAN", "Every source that applies has answered (at decided_at)"),
         Column("frozen", "BOOLEAN", "No more refreshed for freshness' sake (at decided_at)"),
-        Column("decided_at", "TIMESTAMP", "When the columns before this one were last worked out (UTC)"),
+        Column("decided_at", "TIMESTAMP", "When category, reasons and the like were last worked out (UTC)"),
     ),
 )
 
@@ -263,6 +272,9 @@ FETCH_LOG = Table(
         Column("changed", "BOOLEAN", "Whether a field that counts has changed"),
         Column("requests", "INTEGER", "Requests spent, retries included"),
         Column("reason", "VARCHAR", "What went wrong, where something did"),
+        Column("due_because", "VARCHAR", "Code of the reason for which the movie was asked for"),
+        Column("signals", "SMALLINT", "Change signals that had not been followed up before"),
+        Column("days_since_check", "DOUBLE", "Days since the last successful check; NULL for the first"),
         Column("run_id", "VARCHAR", "Run that asked"),
     ),
     key=(),
@@ -299,7 +311,102 @@ COLLECTION_STATUS = Table(
     key=("observed_at",),
 )
 
-TABLES = (*ANSWER_TABLES, REFRESH_METADATA, MOVIE_HISTORY, FETCH_LOG, QUARANTINE, COLLECTION_STATUS)
+TMDB_CHANGES = Table(
+    "tmdb_changes",
+    "One row a movie and day on which TMDB's change feed names it.",
+    (
+        TMDB_ID,
+        Column("day", "DATE", "UTC day of the change"),
+        Column("seen_at", "TIMESTAMP", "When the feed was read (UTC)"),
+        Column("run_id", "VARCHAR", "Run that read it"),
+    ),
+    key=("tmdb_id", "day"),
+)
+
+CHANGE_FEED_DAYS = Table(
+    "change_feed_days",
+    "One row a day of TMDB's change feed: read, or never to be read any more. The last day read is the feed's cursor.",
+    (
+        Column("day", "DATE", "UTC day"),
+        Column("covered", "BOOLEAN", "Whether the feed of that day was read; FALSE for a gap"),
+        Column("listed", "INTEGER", "Movies that the feed named"),
+        Column("known", "INTEGER", "Of these, movies that are collected"),
+        Column("read_at", "TIMESTAMP", "When it was read, or given up (UTC)"),
+        Column("run_id", "VARCHAR", "Run that did"),
+    ),
+    key=("day",),
+)
+
+TMDB_ID_EXPORT = Table(
+    "tmdb_id_export",
+    "One row a movie in TMDB's daily ID export: that it exists, and how popular it is.",
+    (
+        TMDB_ID,
+        Column("original_title", "VARCHAR", "Title in the original language"),
+        Column("popularity", "DOUBLE", "TMDB's unitless, daily drifting score"),
+        Column("video", "BOOLEAN", "Not a feature film (a concert, a making-of)"),
+        Column("first_listed_on", "DATE", "First export that has it"),
+        Column("last_listed_on", "DATE", "Last export that has it"),
+        Column("missing_since", "DATE", "First of the later exports that do not have it"),
+        Column("vanished_on", "DATE", "Export that confirmed that it is gone"),
+    ),
+)
+
+IMDB_RATINGS = Table(
+    "imdb_ratings",
+    "One row a movie: IMDb's rating and votes, from the file that IMDb publishes daily.",
+    (
+        TMDB_ID,
+        RELEASE_YEAR,
+        Column("imdb_id", "VARCHAR", "IMDb's id, by TMDB's details"),
+        Column("imdb_rating", "DOUBLE", "IMDb rating, 1 to 10"),
+        Column("imdb_votes", "BIGINT", "Number of IMDb votes"),
+        Column("signalled_votes", "BIGINT", "Number of votes when a change was last signalled for OMDb"),
+        Column("signalled_rating", "DOUBLE", "Rating when a change was last signalled for OMDb"),
+        UPDATED_AT,
+    ),
+)
+
+REFRESH_RATES = Table(
+    "refresh_rates",
+    "One row a bucket of movies alike in age and popularity: how often they change at a source, as learned so far.",
+    (
+        Column("source", "VARCHAR", "tmdb, omdb …"),
+        Column("category", "VARCHAR", "Age category"),
+        Column("popularity_bucket", "SMALLINT", "Octave of popularity over the median: 0 at the median"),
+        Column("rate", "DOUBLE", "Relevant changes a day a movie"),
+        Column("movies", "BIGINT", "Movies in the bucket when it was last worked out"),
+        Column("learned_at", "TIMESTAMP", "When it was last corrected by what was found (UTC)"),
+    ),
+    key=("source", "category", "popularity_bucket"),
+)
+
+FEED_QUALITY = Table(
+    "feed_quality",
+    "One row a source with a change feed: how much the feed tells and how often it is right, as learned so far.",
+    (
+        Column("source", "VARCHAR", "tmdb, omdb"),
+        Column("recall", "DOUBLE", "Share of relevant changes that the feed signals"),
+        Column("precision", "DOUBLE", "Probability that a signal stands for a relevant change"),
+        Column("learned_at", "TIMESTAMP", "When they were last corrected by what was found (UTC)"),
+    ),
+    key=("source",),
+)
+
+TABLES = (
+    *ANSWER_TABLES,
+    REFRESH_METADATA,
+    MOVIE_HISTORY,
+    FETCH_LOG,
+    QUARANTINE,
+    COLLECTION_STATUS,
+    TMDB_CHANGES,
+    CHANGE_FEED_DAYS,
+    TMDB_ID_EXPORT,
+    IMDB_RATINGS,
+    REFRESH_RATES,
+    FEED_QUALITY,
+)
 ALL_TABLES: dict[str, Table] = {table.name: table for table in TABLES}
 
 

@@ -39,7 +39,8 @@ class DueMovie:
 def new_state_row(tmdb_id: int, at: datetime, release_year: str) -> Row:
     """The row of refresh_metadata of a movie never heard of before."""
     row: Row = dict.fromkeys(REFRESH_METADATA.column_names)
-    zero = {"unchanged_cycles": 0, **{f"{source}_failures": 0 for source in SOURCES}}
+    counters = [f"{source}_{name}" for source in SOURCES for name in ("failures", "exposure", "changes", "signals")]
+    zero = dict.fromkeys(("unchanged_cycles", *counters), 0)
     return row | zero | {"tmdb_id": tmdb_id, "release_year": release_year, "first_seen_at": naive_utc(at)}
 
 
@@ -52,9 +53,13 @@ def state_columns(state: MovieState, source: str) -> Row:
         "changed_at": at_source.changed_at,
         "missing_since": at_source.missing_since,
         "tombstoned_at": at_source.tombstoned_at,
+        "signalled_at": at_source.signalled_at,
+        "recheck_at": at_source.recheck_at,
     }
     columns: Row = {f"{source}_{name}": naive_utc(at) if at else None for name, at in times.items()}
-    return columns | {f"{source}_failures": at_source.failures, "unchanged_cycles": state.unchanged_cycles}
+    for name in ("failures", "exposure", "changes", "signals", "rate"):
+        columns[f"{source}_{name}"] = getattr(at_source, name)
+    return columns | {"unchanged_cycles": state.unchanged_cycles}
 
 
 def due_movies(

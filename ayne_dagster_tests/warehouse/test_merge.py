@@ -286,7 +286,8 @@ def test_history_tells_field_old_new_when_source_and_run(connection: Connection)
 def test_every_attempt_is_logged(connection: Connection) -> None:
     merge_details(connection, details())
     merge_details(connection, without_row(Outcome.FAILED, at=START + DAY, requests=4), run_id="run-2")
-    assert rows(connection, "SELECT * FROM fetch_log ORDER BY fetched_at") == [
+    columns = "tmdb_id, source, fetched_at, outcome, changed, requests, reason, run_id"
+    assert rows(connection, f"SELECT {columns} FROM fetch_log ORDER BY fetched_at") == [
         (550, "tmdb", naive_utc(START), "fetched", True, 1, None, RUN),
         (550, "tmdb", naive_utc(START + DAY), "failed", False, 4, "why", "run-2"),
     ]

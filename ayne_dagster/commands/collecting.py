@@ -1,0 +1,86 @@
+"""`ayne collect`: discovery and refresh. What a collection does is in `orchestrator` and `assets`."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import click
+
+from ayne_dagster.commands.options import Year, json_option
+from ayne_dagster.commands.output import fail, print_result
+from ayne_dagster.config import load_settings
+from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR
+from ayne_dagster.refresh.strategy import SOURCES
+
+
+@click.command()
+@click.option("--start-year", type=Year(), help="Discover movies released from this year on.")
+@click.option("--end-year", type=Year(), help="Discover movies released up to this year.")
+@click.option("--max-pages", type=click.IntRange(1, 500), help="Pages of 20 movies to discover a release year.")
+@click.option(
+    "--min-votes",
+    type=click.IntRange(0, 1_000_000_000),
+    default=200,
+    show_default=True,
+    help="Discover none with fewer.",
+)
+@click.option(
+    "--refresh-limit",
+    type=click.IntRange(0, 1_000_000_000),
+    help="Movies a source. Default: AYNE_REFRESH_LIMIT, or 100.",
+)
+@click.option("--refresh-only", is_flag=True, help="Discover nothing, refresh what is due.")
+@json_option
+def collect(
+    start_year: int | None,
+    end_year: int | None,
+    max_pages: int | None,
+    min_votes: int,
+    refresh_limit: int | None,
+    refresh_only: bool,
+    as_json: bool,
+) -> None:
+    """Discover movies, then refresh those that are due."""
+    first, last = start_year or FIRST_YEAR, end_year or LAST_YEAR
+    if last < first:
+        raise click.UsageError(f"--end-year {last} is before --start-year {first}.")
+    settings = load_settings()
+    settings.require_keys()
+    from ayne_dagster.orchestrator import (
+        CollectionFailed,
+        CollectionInterrupted,
+        DataCollectionOrchestrator,
+        DiscoveryPlan,
+    )
+    from ayne_dagster.progress_display import shown_on_stderr
+
+    plan = None if refresh_only else DiscoveryPlan(first, last, max_pages, min_votes)
+    failure = None
+    with shown_on_stderr() as display:
+        try:
+            result = DataCollectionOrchestrator(settings=settings, watcher=display).collect(
+                plan, refresh_limit=refresh_limit
+            )
+        except CollectionFailed as error:
+            result, failure = error.result, error
+    print_result(result.as_dict(), as_json, _describe_collection)
+    if isinstance(failure, CollectionInterrupted):
+        raise KeyboardInterrupt
+    if failure is not None:
+        fail(str(failure))
+
+
+def _describe_collection(result: dict[str, Any]) -> str:
+    requests = ", ".join(f"{number:,} {SOURCES[source].title}" for source, number in result["requests"].items())
+    return "\n".join(
+        [
+            f"Discovered    {result['discovered']:,} new movies",
+            f"TMDB details  {result['tmdb_updated']:,} fetched, {result['tmdb_changed']:,} of them new or changed",
+            f"OMDb ratings  {result['omdb_updated']:,} fetched, {result['omdb_changed']:,} of them new or changed",
+            f"Frozen        {result['frozen']:,} movies found stable",
+            f"Failed        {result['failed']:,}",
+            f"Still due     {result['due_remaining']:,}, {result['deferred']:,} of them deferred by this run",
+            f"Requests      {requests}, in {timedelta(seconds=round(result['seconds']))}",
+        ]
+    )

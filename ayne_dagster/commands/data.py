@@ -1,0 +1,46 @@
+"""The warehouse as a whole: exporting and purging. The work itself is in `warehouse`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ayne_dagster.commands.files import warehouse
+from ayne_dagster.commands.options import json_option
+from ayne_dagster.commands.output import print_result
+from ayne_dagster.config import load_settings
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=True))
+@click.option("--format", "file_format", type=click.Choice(["parquet", "csv"]), default="parquet", show_default=True)
+@click.option("--table", "tables", multiple=True, help="A table; may be repeated. Default: movies and the histories.")
+@json_option
+def export(folder: Path, file_format: str, tables: tuple[str, ...], as_json: bool) -> None:
+    """Write tables to FOLDER, as files for notebooks and spreadsheets."""
+    from ayne_dagster.warehouse.export import DEFAULT_TABLES, EXPORTABLE, export_tables
+
+    unknown = [name for name in tables if name not in EXPORTABLE]
+    if unknown:
+        raise click.UsageError(f"There is no table {', '.join(unknown)}; there are {', '.join(EXPORTABLE)}.")
+    with warehouse(load_settings()).connect(read_only=True) as connection:
+        written = export_tables(connection, folder, tables or DEFAULT_TABLES, file_format)
+    result = {"files": {str(path): rows for path, rows in written.items()}}
+    print_result(result, as_json, lambda r: "\n".join(f"{path}  {rows:,} rows" for path, rows in r["files"].items()))
+
+
+@click.command()
+@json_option
+def purge(as_json: bool) -> None:
+    """Drop what TMDB's terms forbid to keep: what was not fetched again for 180 days."""
+    from ayne_dagster.warehouse.purge import purge as drop_expired
+
+    settings = load_settings()
+    database = warehouse(settings)
+    database.require_file()
+    with database.transaction() as connection:
+        dropped = drop_expired(connection, settings.now())
+    print_result(
+        {"dropped": dropped}, as_json, lambda r: "\n".join(f"{n:>8,}  {table}" for table, n in r["dropped"].items())
+    )

@@ -1,0 +1,99 @@
+"""What is due and why, and what a person decides instead. The rules are in `refresh`, the answers in `warehouse`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import click
+
+from ayne_dagster.commands.files import warehouse
+from ayne_dagster.commands.options import TMDB_ID, as_of_option, json_option
+from ayne_dagster.commands.output import fail, print_result, table
+from ayne_dagster.config import load_settings
+from ayne_dagster.refresh.strategy import COLLECTED, SOURCES, Override
+
+
+@click.command()
+@click.option("--source", type=click.Choice(list(SOURCES)), help="Only movies due for this source.")
+@click.option("--limit", type=click.IntRange(1, 1_000_000), default=100, show_default=True, help="Movies to list.")
+@as_of_option
+@json_option
+def due(source: str | None, limit: int, as_of: datetime | None, as_json: bool) -> None:
+    """List the movies due now, in the order in which they will be asked for.
+
+    Without --source: those due for a source that is collected (tmdb, omdb).
+    """
+    from ayne_dagster.warehouse.questions import list_due
+    from ayne_dagster.warehouse.state import due_counts
+
+    settings = load_settings()
+    sources = (source,) if source else COLLECTED
+    now = as_of or settings.now()
+    with warehouse(settings).connect(read_only=True) as connection:
+        movies = list_due(connection, sources, now, limit)
+        total = due_counts(connection, sources, now)["any_source"]
+    print_result({"movies": movies, "due": total, "as_of": now.isoformat()}, as_json, _describe_due)
+
+
+@click.command()
+@click.argument("tmdb_id", type=TMDB_ID)
+@as_of_option
+@json_option
+def explain(tmdb_id: int, as_of: datetime | None, as_json: bool) -> None:
+    """Tell why a movie is due or not, for each source, with dates."""
+    from ayne_dagster.warehouse.questions import explain_movie
+
+    settings = load_settings()
+    with warehouse(settings).connect(read_only=True) as connection:
+        explained = explain_movie(connection, tmdb_id, as_of or settings.now())
+    if explained is None:
+        fail(f"Movie {tmdb_id} is not known: `ayne collect` discovers movies.")
+    print_result(explained, as_json, _describe_movie)
+
+
+def _override_command(override: Override, help_text: str) -> click.Command:
+    @click.command(name=str(override), help=help_text)
+    @click.argument("tmdb_ids", type=TMDB_ID, nargs=-1, required=True, metavar="TMDB_ID...")
+    @json_option
+    def command(tmdb_ids: tuple[int, ...], as_json: bool) -> None:
+        from ayne_dagster.warehouse.state import set_override
+
+        settings = load_settings()
+        database = warehouse(settings)
+        database.require_file()
+        with database.transaction() as connection:
+            known = set_override(connection, tmdb_ids, override, settings.now())
+        unknown = sorted(set(tmdb_ids) - known)
+        result = {"override": str(override), "movies": sorted(known), "unknown": unknown}
+        print_result(result, as_json, lambda r: f"{override}: {len(r['movies'])} movie(s)")
+        if unknown:
+            fail(f"Not known, so left alone: {', '.join(map(str, unknown))}.")
+
+    return command
+
+
+freeze = _override_command(Override.FREEZE, "Stop refreshing movies, except where the terms of use ask for it.")
+thaw = _override_command(Override.THAW, "Refresh movies again, and count their unchanged cycles anew.")
+force = _override_command(Override.FORCE, "Make movies due now, once, whatever the rules say.")
+
+
+def _describe_due(result: dict[str, Any]) -> Any:
+    if not result["movies"]:
+        return "Nothing is due."
+    rows = table("TMDB id", "Released", "Title", "Why")
+    for movie in result["movies"]:
+        rows.add_row(str(movie["tmdb_id"]), movie["release_date"] or "unknown", movie["title"] or "", movie["reason"])
+    rows.caption = f"{len(result['movies']):,} of {result['due']:,} due"
+    return rows
+
+
+def _describe_movie(movie: dict[str, Any]) -> str:
+    lines = [f"{movie['title'] or 'Untitled'} (TMDB {movie['tmdb_id']}), {movie['age']}"]
+    for source, told in movie["sources"].items():
+        collected = "" if SOURCES[source].collected else " (not collected yet)"
+        lines.append(f"{SOURCES[source].title + collected:12}  {told['explanation']}")
+        if told["last_change"]:
+            lines.append(f"{'':12}  last change found {told['last_change'][:10]}")
+    lines.append(f"{movie['unchanged_cycles']} unchanged refresh cycles in a row")
+    return "\n".join(lines)

@@ -1,0 +1,48 @@
+"""Options and types of arguments that several commands share. No command of its own."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR
+
+TMDB_ID = click.IntRange(1, 2**63 - 1)
+COUNT = click.IntRange(0, 1_000_000_000)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+
+
+class Instant(click.ParamType):  # type: ignore[type-arg]
+    """A day or instant; without a time zone, UTC."""
+
+    name = "date"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """The instant, aware UTC."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            instant = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is no date such as 2026-03-31 or 2026-03-31T18:00.", param, ctx)
+        if not FIRST_YEAR <= instant.year < 2200:
+            self.fail(f"{value!r} is too far from today to decide anything.", param, ctx)
+        return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+
+
+class Year(click.ParamType):  # type: ignore[type-arg]
+    """A release year that has a partition."""
+
+    name = "year"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The year."""
+        text = str(value)
+        if not (text.isascii() and text.isdigit() and FIRST_YEAR <= int(text) <= LAST_YEAR):
+            self.fail(f"{text!r} is no year from {FIRST_YEAR} to {LAST_YEAR}.", param, ctx)
+        return int(text)
+
+
+as_of_option = click.option("--as-of", type=Instant(), help="Decide for this day (UTC) instead of now.")
