@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from types import FrameType, TracebackType
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import uvicorn
 
 from ayne_dagster.demo.catalogue import Catalogue
-from ayne_dagster.demo.faults import Fault
+from ayne_dagster.demo.faults import Planned
 from ayne_dagster.demo.server import StandInApp, create_app
 
 HOST = "127.0.0.1"
@@ -166,9 +166,13 @@ class StandIn:
         """Most requests that were being answered at once, by source."""
         return self._app.journal.most_in_flight()
 
-    def inject(self, *faults: Fault) -> None:
-        """Plan faults, after those that are planned."""
+    def inject(self, *faults: Planned) -> None:
+        """Plan faults and scripts, after those that are planned."""
         self._app.faults.add(faults)
+
+    def befallen(self) -> dict[str, int]:
+        """How many requests faults have befallen since the start, by kind."""
+        return self._app.faults.befallen()
 
     def clear_faults(self) -> None:
         """Forget all faults."""
@@ -187,6 +191,7 @@ def serve(
     port: int,
     catalogue_size: int,
     *,
+    faults: Sequence[Planned] = (),
     say: Callable[[str], None] | None = None,
     **options: Any,
 ) -> None:
@@ -195,6 +200,7 @@ def serve(
     Args:
         port: the port to listen on; 0 for any free one.
         catalogue_size: number of movies.
+        faults: what goes wrong from the start.
         say: is called with each line for the user, the shell's settings among them; writes to stdout by
             default.
         options: further arguments of StandIn.
@@ -212,6 +218,7 @@ def serve(
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with StandIn(catalogue_size, port=port, **options) as standin:
+            standin.inject(*faults)
             tell(f"# {catalogue_size} invented movies; stop with Ctrl-C")
             tell(f"export AYNE_TMDB_BASE_URL={standin.tmdb_url}")
             tell(f"export AYNE_OMDB_BASE_URL={standin.omdb_url}")
