@@ -35,6 +35,9 @@ class MergeStream(Generic[T]):
     """Merges one batch within an open transaction; merging it twice must change nothing the second time."""
     done: Callable[[MergeReport, float], None]
     """Told at the end what was merged and how many seconds it took, before the materialization is recorded."""
+    release: Callable[[], None] = lambda: None
+    """Called last, come what may. The asset's own `with` is no such place: Dagster leaves the generator of a failed
+    step suspended, and what it holds stays held."""
 
 
 @dataclass
@@ -61,7 +64,10 @@ class MergingDuckDBIOManager(dg.ConfigurableIOManager):
                 result = obj.write(connection)
             obj.done(result)
         elif isinstance(obj, MergeStream):
-            self._drain(obj, context)
+            try:
+                self._drain(obj, context)
+            finally:
+                obj.release()
         else:
             raise TypeError(f"Return a MergeStream or a TableWrite, not a {type(obj).__name__}.")
 

@@ -6,7 +6,7 @@ Which source, table and client is theirs to say; which movie is due is decided i
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, ExitStack
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -64,7 +64,8 @@ def fetch_due(
         open_client: makes the source's client.
         fetcher: turns the client into what asks for one movie.
     """
-    with lease(database.file.path, source, context.log.info):
+    with ExitStack() as held:
+        held.enter_context(lease(database.file.path, source, context.log.info))
         due = _pick_due(context, config, source, database, clock.now())
         progress = Progress(total=len(due))
         watcher().started(table.name, progress)
@@ -87,7 +88,7 @@ def fetch_due(
             watcher().finished(table.name, _totals(report, progress, left) | {"requests": requests})
 
         merge = partial(merge_batch, table=table, source=source, run_id=context.run.run_id)
-        yield dg.Output(MergeStream(Batches(failing_clearly(produce)), merge, done))
+        yield dg.Output(MergeStream(Batches(failing_clearly(produce)), merge, done, held.close))
     yield from check_results(table, database.file, clock.now())
 
 

@@ -157,7 +157,7 @@ class Script:
         """
         _check_fields(cls, data)
         steps = data["steps"]
-        if not isinstance(steps, list | tuple):
+        if not isinstance(steps, list | tuple) or not all(step is None or isinstance(step, dict) for step in steps):
             raise ValueError("steps must be a list of faults and nulls")
         return cls(**{**data, "steps": tuple(None if step is None else Fault.from_json(step) for step in steps)})
 
@@ -209,12 +209,12 @@ class FaultPlan:
 
     def __init__(self, faults: Iterable[Planned] = (), *, seed: int = 1895) -> None:
         self._seed, self._lock = seed, Lock()
-        self._befallen: Counter[str] = Counter()
         self.replace(faults)
 
     def replace(self, faults: Iterable[Planned]) -> None:
-        """Forget all faults, start the chances anew, and plan these."""
+        """Forget all faults and what they befell, start the chances anew, and plan these."""
         with self._lock:
+            self._befallen: Counter[str] = Counter()
             self._random = random.Random(self._seed)
             self._faults: list[Planned] = []
             self._left: list[int | None] = []
@@ -257,7 +257,7 @@ class FaultPlan:
             return [_what_is_left(planned, left) for planned, left in both if left != 0]
 
     def befallen(self) -> dict[str, int]:
-        """How many requests faults have befallen, by kind, since the plan was made."""
+        """How many requests faults have befallen, by kind, since the plan was last replaced."""
         with self._lock:
             return dict(sorted(self._befallen.items()))
 

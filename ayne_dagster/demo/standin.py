@@ -52,6 +52,7 @@ class StandIn:
         catalogue_size: number of movies, 1 to 1,000,000.
         epoch: the day that the catalogue is laid out around; today (UTC) by default.
         seed: another seed is another catalogue.
+        fault_seed: of the chances of faults with a ratio; that of the catalogue by default.
         oddities: share (0 to 1) of the movies with odd values.
         latency_seconds: how long each answer takes at least.
         tmdb_requests_per_second: above this rate TMDB answers 429; 0 for no limit.
@@ -77,6 +78,7 @@ class StandIn:
         *,
         epoch: date | None = None,
         seed: int = 1895,
+        fault_seed: int | None = None,
         oddities: float = 0.02,
         latency_seconds: float = 0.0,
         tmdb_requests_per_second: float = 0.0,
@@ -92,7 +94,7 @@ class StandIn:
             tmdb_requests_per_second=tmdb_requests_per_second,
             tmdb_burst=tmdb_burst,
             omdb_daily_quota=omdb_daily_quota,
-            seed=seed,
+            seed=seed if fault_seed is None else fault_seed,
         )
         self._wanted_port = port
         self._server: _Server | None = None
@@ -171,7 +173,7 @@ class StandIn:
         self._app.faults.add(faults)
 
     def befallen(self) -> dict[str, int]:
-        """How many requests faults have befallen since the start, by kind."""
+        """How many requests faults have befallen since they were last cleared, by kind."""
         return self._app.faults.befallen()
 
     def clear_faults(self) -> None:

@@ -158,7 +158,7 @@ class RetryTransport(httpx.AsyncBaseTransport):
         return response
 
     def _wait(self, state: RetryCallState) -> float:
-        """Seconds before the next attempt: `retry_wait`, doubled each time, with jitter; or what the source asks for."""
+        """Seconds before the next attempt: `retry_wait`, doubled each time, with jitter; or what the source asks."""
         error = state.outcome.exception() if state.outcome else None
         first = self._account.settings.retry_wait
         wait = float(first * 2 ** (state.attempt_number - 1) * (0.5 + self._jitter.random()))

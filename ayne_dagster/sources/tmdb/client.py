@@ -75,11 +75,14 @@ class _Tally:
     seen: set[int] = field(default_factory=set)
     promised: int = 0
     pages: int = 1
+    heard: bool = False
+    """Whether any page could be used."""
 
     def note(self, page: ListedPage) -> None:
         """Count a page. Behind a full page there may always be another, whatever it says."""
         if page.error is not None:
             return
+        self.heard = True
         self.seen |= _ids(page)
         self.promised = max(self.promised, page.total_results)
         is_full = len(page.items) >= PAGE_ROWS
@@ -216,8 +219,10 @@ class AsyncTMDBClient(AsyncClosing):
             tally.promised = tally.promised if start == 2 else 0
             async for page in self._pages_from(start, first.window, tally, min_votes, max_pages or LAST_PAGE):
                 yield page
-            if max_pages is not None or not tally.missing:
+            if max_pages is not None or (tally.heard and not tally.missing):
                 return
+        if not tally.heard:
+            return
         reason = f"TMDB promised {tally.promised:,} movies and left out {tally.missing:,}, listed twice"
         yield ListedPage(first.window, 0, [], error=MalformedAnswer(f"{reason}; a later discovery may find them"))
 
