@@ -14,7 +14,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import dagster as dg
 import duckdb
@@ -81,24 +81,27 @@ class Ayne:
         """The same, with a stand-in to ask, unpaced, and more settings."""
         return Ayne(self.folder, self.settings | pointing_at(standin) | settings, self.database_name)
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """The command as a process that goes on; see `running` for one that is surely ended."""
+    def start(self, *arguments: str, into: IO[bytes] | None = None) -> subprocess.Popen[str]:
+        """The command as a process that goes on; see `running` for one that is surely ended.
+
+        Its output goes into pipes, or into a file, which never fills up.
+        """
         return subprocess.Popen(
             [sys.executable, "-m", "ayne_dagster", *arguments],
             env=self.environment,
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=into or subprocess.PIPE,
+            stderr=into or subprocess.PIPE,
             text=True,
             # A suite that runs in the background has SIGINT ignored, and its children inherit that.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
 
     @contextmanager
-    def running(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    def running(self, *arguments: str, into: IO[bytes] | None = None) -> Iterator[subprocess.Popen[str]]:
         """The command as a process, for the length of the block."""
-        process = self.start(*arguments)
+        process = self.start(*arguments, into=into)
         try:
             yield process
         finally:
