@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import click
 
 from ayne_dagster.commands import collecting, data, decisions, serving, status
-from ayne_dagster.commands.output import CommandFailed
+from ayne_dagster.commands.output import CommandFailed, one_line
 from ayne_dagster.config import SettingsError
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -81,5 +81,5 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _say(message: str, code: int) -> int:
-    click.echo(f"ayne: {' '.join(message.split())}", err=True)
+    click.echo(f"ayne: {one_line(message)}", err=True)
     return code

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from ayne_dagster.commands.output import one_line
 from ayne_dagster.progress import Progress
 
 REFRESH_SECONDS = 0.25
@@ -52,7 +53,7 @@ class Display:
         shown = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in counts.items() if number)
         self._console.print(f"{WORDS.get(step, step)}: {shown or 'nothing to do'}", markup=False, soft_wrap=True)
         if progress is not None and progress.stopped_because:
-            self._console.print(f"  stopped early: {progress.stopped_because}", markup=False, soft_wrap=True)
+            self._console.print(f"  stopped early: {one_line(progress.stopped_because)}", markup=False, soft_wrap=True)
 
     def _watch(self) -> None:
         last_line = time.monotonic()
@@ -90,5 +91,5 @@ def shown_on_stderr() -> Iterator[Display]:
     It writes to a copy of the stream: while a step runs, Dagster sends the original to a log file, and from there to
     the screen in its own time.
     """
-    with os.fdopen(os.dup(2), "w") as stream, Display(Console(file=stream)) as display:
+    with os.fdopen(os.dup(2), "w") as stream, Display(Console(file=stream, emoji=False)) as display:
         yield display

@@ -6,9 +6,11 @@ run that the sensor requested under `ayne dev`, with its keys in `.env`.
 
 from __future__ import annotations
 
+import base64
 import json
 import signal
 import socket
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -175,11 +177,10 @@ def look_at_everything(leavings: Leavings, port: int) -> None:
     def loaded() -> bool:
         return "RepositoryLocation" in str(leavings.ask(port, "code location", CODE_LOCATION))
 
-    deadline_process = leavings.command  # for the message alone
-    _wait(loaded, deadline_process)
+    _wait(loaded, leavings.command)
     told = leavings.ask(port, "start", START_SENSOR, s=sensor)
     assert told["startSensor"]["__typename"] == "Sensor", told
-    _wait(lambda: run_of_the_sensor() is not None, deadline_process)
+    _wait(lambda: run_of_the_sensor() is not None, leavings.command)
     leavings.ask(port, "instance", INSTANCE)
     leavings.ask(port, "environment", ENVIRONMENT, s=SELECTOR)
     leavings.ask(port, "ticks", TICKS, s=sensor)
@@ -191,8 +192,6 @@ def look_at_everything(leavings: Leavings, port: int) -> None:
 
 
 def _wait(condition: Callable[[], bool], command: Ayne) -> None:
-    import time
-
     deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline, (command.folder / "dev.log").read_text()[-3000:]
@@ -231,6 +230,7 @@ def leavings(tmp_path_factory: pytest.TempPathFactory) -> Leavings:
 
 
 @pytest.mark.end_to_end
+@pytest.mark.timeout(400)
 def test_the_faults_befell_both_runs_and_what_they_left_is_there_to_be_searched(leavings: Leavings) -> None:
     expected = {"status", "rejected", "reset", "html", "truncated", "not_json", "truncated_json", "wrong_movie", "body"}
     assert leavings.befallen["collect"].keys() >= expected
@@ -247,6 +247,7 @@ def test_the_faults_befell_both_runs_and_what_they_left_is_there_to_be_searched(
 
 
 @pytest.mark.end_to_end
+@pytest.mark.timeout(400)
 def test_no_key_is_in_anything_that_a_full_faulty_run_leaves_behind(leavings: Leavings) -> None:
     env_file = leavings.command.folder / ".env"
     found = [trace for text in leavings.printed for trace in traces("printed", text, KEYS)]
@@ -255,6 +256,7 @@ def test_no_key_is_in_anything_that_a_full_faulty_run_leaves_behind(leavings: Le
 
 
 @pytest.mark.end_to_end
+@pytest.mark.timeout(400)
 def test_no_key_is_in_anything_that_dagsters_webserver_serves(leavings: Leavings) -> None:
     found = [trace for name, text in leavings.served.items() for trace in traces(name, text, KEYS)]
     assert found == []
@@ -265,8 +267,6 @@ def test_a_key_is_found_in_every_spelling_and_file(tmp_path: Path) -> None:
     for n, spelling in enumerate(sorted(spellings(TMDB_TOKEN))):
         (tmp_path / f"file {n}").write_text(f"before {spelling} after")
     assert len(list(traces_in_folder(tmp_path, [TMDB_TOKEN]))) >= len(spellings(TMDB_TOKEN))
-    import base64
-
     for before in ("", "a", "ab", "Bearer "):
         packed = base64.b64encode(f"{before}{TMDB_V3_KEY} and more".encode()).decode()
         assert list(traces("packed", packed, [TMDB_V3_KEY])), before

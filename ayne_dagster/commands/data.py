@@ -16,16 +16,21 @@ from ayne_dagster.config import load_settings
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=True))
 @click.option("--format", "file_format", type=click.Choice(["parquet", "csv"]), default="parquet", show_default=True)
 @click.option("--table", "tables", multiple=True, help="A table; may be repeated. Default: movies and the histories.")
+@click.option("--raw", is_flag=True, help="CSV: leave texts that begin like a formula as they are.")
 @json_option
-def export(folder: Path, file_format: str, tables: tuple[str, ...], as_json: bool) -> None:
-    """Write tables to FOLDER, as files for notebooks and spreadsheets."""
+def export(folder: Path, file_format: str, tables: tuple[str, ...], raw: bool, as_json: bool) -> None:
+    """Write tables to FOLDER, as files for notebooks and spreadsheets.
+
+    Titles and other texts come from outside, and spreadsheets run what begins with = + - @ as a formula: in CSV such
+    texts get an apostrophe before them, unless --raw is given. Parquet is exact.
+    """
     from ayne_dagster.warehouse.export import DEFAULT_TABLES, EXPORTABLE, export_tables
 
     unknown = [name for name in tables if name not in EXPORTABLE]
     if unknown:
         raise click.UsageError(f"There is no table {', '.join(unknown)}; there are {', '.join(EXPORTABLE)}.")
     with warehouse(load_settings()).connect(read_only=True) as connection:
-        written = export_tables(connection, folder, tables or DEFAULT_TABLES, file_format)
+        written = export_tables(connection, folder, tables or DEFAULT_TABLES, file_format, raw=raw)
     result = {"files": {str(path): rows for path, rows in written.items()}}
     print_result(result, as_json, lambda r: "\n".join(f"{path}  {rows:,} rows" for path, rows in r["files"].items()))
 

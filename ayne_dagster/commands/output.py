@@ -1,12 +1,20 @@
-"""How commands print results and say that they failed. Knows no command."""
+"""How commands print results and say that they failed. Knows no command.
+
+What is printed holds texts from outside: no character of theirs may steer the terminal, forge a line or be markup.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 import click
+
+
+# Control characters (C0, DEL, C1), line separators, and what turns the direction of writing.
+_STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 class CommandFailed(Exception):
@@ -25,16 +33,34 @@ def fail(message: str) -> NoReturn:
 def print_result(result: dict[str, Any], as_json: bool, describe: Callable[[dict[str, Any]], Any]) -> None:
     """Print a result on stdout: as one JSON object, or as `describe` puts it for a person."""
     if as_json:
-        click.echo(json.dumps(result, ensure_ascii=False, default=str))
+        click.echo(_without_steering(json.dumps(result, ensure_ascii=False, default=str)))
     else:
-        console().print(describe(result), markup=False, soft_wrap=True)
+        console().print(describe(_harmless(result)), markup=False, soft_wrap=True)
+
+
+def one_line(text: str) -> str:
+    """A text as one line; characters that steer a terminal are shown as escapes."""
+    return _without_steering(" ".join(text.split()))
+
+
+def _without_steering(text: str) -> str:
+    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _harmless(value: Any) -> Any:
+    """A result with every text in it as `one_line`."""
+    if isinstance(value, str):
+        return one_line(value)
+    if isinstance(value, dict):
+        return {_harmless(k): _harmless(v) for k, v in value.items()}
+    return [_harmless(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def console(*, stderr: bool = False) -> Any:
     """A terminal of rich, or what stands for one."""
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False)
+    return Console(stderr=stderr, highlight=False, emoji=False)
 
 
 def table(*headings: str) -> Any:

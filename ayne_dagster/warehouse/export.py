@@ -15,20 +15,36 @@ DEFAULT_TABLES: tuple[str, ...] = ("movies", "refresh_metadata", "movie_history"
 FORMATS = {"parquet": "FORMAT parquet, COMPRESSION zstd", "csv": "FORMAT csv, HEADER true"}
 
 
+FORMULA_STARTS = r"=+\-@\t\r\n＝＋－＠"
+"""First characters, in a regular expression's brackets, with which a text is a formula to a spreadsheet.
+
+https://owasp.org/www-community/attacks/CSV_Injection
+"""
+
+
 class ExportError(WarehouseError):
     """A table or format does not exist, or the folder cannot be written."""
 
 
 def export_tables(
-    connection: duckdb.DuckDBPyConnection, folder: Path, tables: Sequence[str], file_format: str
+    connection: duckdb.DuckDBPyConnection,
+    folder: Path,
+    tables: Sequence[str],
+    file_format: str,
+    *,
+    raw: bool = False,
 ) -> dict[Path, int]:
     """Write each table to a file of its name.
+
+    Texts are data from outside, and a spreadsheet runs a text as a formula that begins like one. In CSV such texts
+    get an apostrophe before them; numbers stay as they are, and so does Parquet.
 
     Args:
         connection: an open connection.
         folder: made when it does not exist.
         tables: names out of `EXPORTABLE`.
         file_format: parquet or csv.
+        raw: leave texts as they are in CSV too, for programs that are no spreadsheets.
 
     Returns:
         The files and their number of rows.
@@ -43,17 +59,28 @@ def export_tables(
         raise ExportError(f"{file_format!r} is no format; choose {' or '.join(FORMATS)}.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return dict(_export(connection, folder, name, file_format) for name in tables)
+        is_guarded = file_format == "csv" and not raw
+        queries = {name: _guarded(connection, name) if is_guarded else f"FROM {name}" for name in tables}
+        return dict(_export(connection, folder, name, query, file_format) for name, query in queries.items())
     except (OSError, duckdb.IOException) as error:
         raise ExportError(f"{folder} cannot be written: {str(error).splitlines()[0]}") from None
 
 
-def _export(connection: duckdb.DuckDBPyConnection, folder: Path, name: str, file_format: str) -> tuple[Path, int]:
+def _guarded(connection: duckdb.DuckDBPyConnection, name: str) -> str:
+    """A query for a table whose texts are no formulas."""
+    columns = [row[0] for row in connection.execute(f"DESCRIBE {name}").fetchall() if row[1] == "VARCHAR"]
+    guards = [f"if(regexp_matches({c}, '^[{FORMULA_STARTS}]'), chr(39) || {c}, {c}) AS {c}" for c in columns]
+    return f"SELECT * REPLACE ({', '.join(guards)}) FROM {name}" if guards else f"FROM {name}"
+
+
+def _export(
+    connection: duckdb.DuckDBPyConnection, folder: Path, name: str, query: str, file_format: str
+) -> tuple[Path, int]:
     target = folder / f"{name}.{file_format}"
     partial = folder / f".{name}.{file_format}.partial"
     quoted = str(partial).replace("'", "''")  # COPY takes no parameter for its target
     try:
-        rows = connection.execute(f"COPY (FROM {name}) TO '{quoted}' ({FORMATS[file_format]})").fetchall()[0][0]
+        rows = connection.execute(f"COPY ({query}) TO '{quoted}' ({FORMATS[file_format]})").fetchall()[0][0]
         partial.replace(target)
     finally:
         if partial.is_file():
