@@ -81,5 +81,5 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _say(message: str, code: int) -> int:
-    click.echo(f"ayne: {one_line(message)}", err=True)
+    click.echo(f"ayne: {one_line(' '.join(message.split()))}", err=True)
     return code

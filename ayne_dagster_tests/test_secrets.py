@@ -70,9 +70,7 @@ class Leavings:
     def ask(self, port: int, name: str, query: str, **variables: Any) -> Any:
         """An answer of the webserver's GraphQL, noted."""
         body = json.dumps({"query": query, "variables": variables}).encode()
-        request = urllib.request.Request(  # noqa: S310 -- loopback
-            f"http://127.0.0.1:{port}/graphql", body, {"Content-Type": "application/json"}
-        )
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/graphql", body, {"Content-Type": "application/json"})
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
             text = answer.read().decode()
         self.served[name] = self.served.get(name, "") + text
@@ -90,7 +88,8 @@ CODE_LOCATION = """{ workspaceOrError { ... on Workspace { locationEntries { nam
             configFields { name description defaultValueAsJson configTypeKey }
             configuredValues { key value type } }
         jobs { name description tags { key value } metadataEntries { label description } }
-        assetNodes { assetKey { path } description metadataEntries { label description ... on TextMetadataEntry { text } }
+        assetNodes { assetKey { path } description
+            metadataEntries { label description ... on TextMetadataEntry { text } }
             configField { defaultValueAsJson } }
         sensors { name description } schedules { name description } } } } } } } }"""
 INSTANCE = """{ instance { info executablePath
@@ -106,7 +105,8 @@ RUNS = """{ runsOrError { ... on Runs { results { runId jobName status runConfig
 LOGS = """query($r: ID!) { logsForRun(runId: $r) { ... on EventConnection { events { __typename
     ... on MessageEvent { message level stepKey eventType }
     ... on DisplayableEvent { label description metadataEntries { label description
-        ... on TextMetadataEntry { text } ... on JsonMetadataEntry { jsonString } ... on IntMetadataEntry { intRepr } } }
+        ... on TextMetadataEntry { text } ... on JsonMetadataEntry { jsonString }
+        ... on IntMetadataEntry { intRepr } } }
     ... on ErrorEvent { error { message stack errorChain { error { message stack } } } } } } } }"""
 COMPUTE_LOGS = "query($k: [String!]!) { capturedLogs(logKey: $k) { stdout stderr } }"
 

@@ -12,9 +12,9 @@ from typing import Any, NoReturn
 
 import click
 
-
 # Control characters (C0, DEL, C1), line separators, and what turns the direction of writing.
-_STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_BREAKS = re.compile("[\t-\r]+")
 
 
 class CommandFailed(Exception):
@@ -40,7 +40,7 @@ def print_result(result: dict[str, Any], as_json: bool, describe: Callable[[dict
 
 def one_line(text: str) -> str:
     """A text as one line; characters that steer a terminal are shown as escapes."""
-    return _without_steering(" ".join(text.split()))
+    return _without_steering(_BREAKS.sub(" ", text))
 
 
 def _without_steering(text: str) -> str:

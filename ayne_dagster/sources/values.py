@@ -167,6 +167,11 @@ def year(value: object) -> int | None:
     return int(match[1]) if match and FIRST_YEAR <= int(match[1]) <= LAST_YEAR else None
 
 
+def quoted(words: str, maximum: int) -> str:
+    """A source's own words for a message: one line of printable characters, at most so many."""
+    return "".join(c for c in " ".join(words.split()) if c.isprintable())[:maximum]
+
+
 def names(values: Iterable[object]) -> list[str] | None:
     """Clean texts in their order, each once; None when there are none, since an empty list says "unknown"."""
     return list(dict.fromkeys(name for value in values if (name := text(value)))) or None

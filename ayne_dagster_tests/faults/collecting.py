@@ -1,4 +1,4 @@
-"""Whole collections through faults: discovery, details and ratings by the real assets over HTTP, and what came of it."""
+"""Whole collections through faults: discovery, details, ratings by the real assets over HTTP, and what came of it."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class Collection:
         return {name: ids for name, ids in lost.items() if ids}
 
     def _troubled(self, source: str) -> set[int]:
-        """Movies that the log or the quarantine names, or, when the source went down, that are still to be asked for."""
+        """Movies that the log or the quarantine names; when a source went down, also those still to be asked for."""
         logged = self.query(
             f"SELECT tmdb_id FROM fetch_log WHERE source = '{source}' AND outcome <> 'fetched' AND reason IS NOT NULL"
             f" UNION SELECT tmdb_id FROM quarantine WHERE source = '{source}' AND tmdb_id IS NOT NULL"

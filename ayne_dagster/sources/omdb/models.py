@@ -21,7 +21,7 @@ from ayne_dagster.sources.errors import (
     SourceUnavailable,
 )
 from ayne_dagster.sources.json_body import LenientModel, validate_json
-from ayne_dagster.sources.values import text
+from ayne_dagster.sources.values import quoted, text
 
 Text = Annotated[str | None, BeforeValidator(text)]
 """A text as OMDb writes every value, numbers included; "N/A" and what is no text are None."""
@@ -137,4 +137,4 @@ def _unknown_error(error: str, body: bytes) -> MalformedAnswer:
 
 def _quoted(error: str) -> str:
     """The text in one short line, without anything that looks like an OMDb key (eight hexadecimal digits)."""
-    return _KEY_LIKE.sub("…", " ".join(error.split()))[:MAX_QUOTED_CHARS]
+    return quoted(_KEY_LIKE.sub("…", error), MAX_QUOTED_CHARS)

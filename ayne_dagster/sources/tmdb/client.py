@@ -26,6 +26,7 @@ from ayne_dagster.sources.json_body import validate_json
 from ayne_dagster.sources.ledger import RequestLedger
 from ayne_dagster.sources.tmdb.models import SUB_RESOURCES, ChangesPage, DiscoverPage, ErrorBody, MovieDetails
 from ayne_dagster.sources.transport import Account, AsyncClosing, build_client
+from ayne_dagster.sources.values import quoted
 
 APPENDED = ",".join(SUB_RESOURCES)
 PAGE_ROWS = 20
@@ -361,7 +362,7 @@ def _error_of(response: httpx.Response) -> SourceError:
         code = body.status_code
     except MalformedAnswer:
         message, code = "no reason given", None
-    said = f"TMDB answered {response.status_code}: {' '.join(message.split())[:200]}"
+    said = f"TMDB answered {response.status_code}: {quoted(message, 200)}"
     if response.status_code == 401 or code in (3, 7, 10, 45):
         return InvalidCredentials(f"{said} Check TMDB_READ_TOKEN (or TMDB_API_KEY); nothing more was asked.")
     if response.status_code == 404 or code in (6, 34):
