@@ -120,7 +120,7 @@ def test_explain_shows_a_title_in_one_line_and_as_it_is(command: Ayne, name: str
     title = stored_title(command, name)
     shown = STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", re.sub("[\t-\r]+", " ", title))
     assert first.startswith(shown)
-    assert len(ended.out.splitlines()) == 5, "the title, three sources, the cycles"
+    assert len(ended.out.splitlines()) == 6, "the title, three sources, a change, the cycles"
 
 
 @pytest.mark.parametrize("name", TEXTS)
