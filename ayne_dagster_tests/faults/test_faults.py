@@ -125,9 +125,7 @@ def kinds(planned: list[Planned]) -> set[str]:
     return {fault.kind for faults in steps for fault in faults if fault is not None}
 
 
-def assert_each_kind_befell(
-    collection: Collection, planned: list[Planned], record: Record
-) -> None:
+def assert_each_kind_befell(collection: Collection, planned: list[Planned], record: Record) -> None:
     befallen = collection.standin.befallen()
     record("faults", befallen)
     assert set(befallen) == kinds(planned), befallen
