@@ -163,8 +163,9 @@ class _Collection:
                 self._progress.deferred.append(movie)
                 raise
             self._answered = True
-            await self._blame_suspects()
+            # The answer first: to emit may mean to wait, and an interruption of the wait leaves out what comes after.
             await self._done(answer)
+            await self._blame_suspects()
 
     def _suspect(self, movie: DueMovie, error: SourceUnavailable) -> None:
         """Hold a failure back until another movie's answer shows that the source is up."""
