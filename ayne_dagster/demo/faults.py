@@ -87,8 +87,8 @@ class Fault:
         if self.kind not in get_args(Kind):
             raise ValueError(f"unknown kind of fault: {self.kind!r}; one of {', '.join(get_args(Kind))}")
         _check_source(self.source)
-        if not 0 <= self.ratio <= 1:
-            raise ValueError(f"ratio must be a share from 0 to 1, not {self.ratio}")
+        if not isinstance(self.ratio, int | float) or not 0 <= self.ratio <= 1:
+            raise ValueError(f"ratio must be a share from 0 to 1, not {self.ratio!r}")
         if not 200 <= self.status <= 599:
             raise ValueError(f"status must be 200 to 599, not {self.status}")
         if self.delay_seconds < 0 or (self.times is not None and self.times < 0):

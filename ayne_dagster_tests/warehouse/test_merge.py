@@ -663,3 +663,24 @@ def test_nothing_is_doubled_or_orphaned(connection: Connection, table: Table) ->
         0,
         0,
     )
+
+
+def test_an_incomplete_answer_is_kept_listed_and_no_check(connection: Connection) -> None:
+    answer = replace(details(550, keywords=None), outcome=Outcome.INCOMPLETE, reason="TMDB left out keywords")
+    report = merge_details(connection, answer)
+    assert one(connection, "tmdb_details")["title"] == "Fight Club"
+    state = state_of(connection).at("tmdb")
+    assert (state.checked_at, state.failures) == (None, 1)
+    assert one(connection, "refresh_metadata")["imdb_id"] == "tt0137523", "OMDb can be asked"
+    assert rows(connection, "SELECT outcome, reason FROM fetch_log") == [("incomplete", "TMDB left out keywords")]
+    assert report.total()["incomplete"] == 1
+    assert report.total()["inserted"] == 0
+
+
+def test_an_incomplete_answer_takes_nothing_away_and_the_next_one_completes_it(connection: Connection) -> None:
+    merge_details(connection, details(550, keywords=["soap"]))
+    merge_details(connection, replace(details(550, START + DAY, runtime=140), outcome=Outcome.INCOMPLETE, reason="x"))
+    assert [one(connection, "tmdb_details")[name] for name in ("keywords", "runtime")] == [["soap"], 140]
+    merge_details(connection, details(550, START + 2 * DAY, runtime=140, keywords=["soap", "fight"]))
+    assert one(connection, "tmdb_details")["keywords"] == ["soap", "fight"]
+    assert state_of(connection).at("tmdb").failures == 0
