@@ -137,4 +137,4 @@ def _unknown_error(error: str, body: bytes) -> MalformedAnswer:
 
 def _quoted(error: str) -> str:
     """The text in one short line, without anything that looks like an OMDb key (eight hexadecimal digits)."""
-    return quoted(_KEY_LIKE.sub("…", error), MAX_QUOTED_CHARS)
+    return _KEY_LIKE.sub("…", quoted(error, len(error)))[:MAX_QUOTED_CHARS]
