@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import click
 
-from ayne_dagster.commands import collecting, data, decisions, serving, status
+from ayne_dagster.commands import collecting, data, decisions, feeds, serving, status
 from ayne_dagster.commands.output import CommandFailed
 from ayne_dagster.config import SettingsError
 
@@ -29,6 +29,8 @@ def ayne() -> None:
 for _command in (
     serving.demo,
     collecting.collect,
+    feeds.changes,
+    feeds.files,
     status.stats,
     decisions.due,
     decisions.explain,

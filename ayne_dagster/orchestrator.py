@@ -22,6 +22,7 @@ from ayne_dagster.own_runs import close_abandoned_runs, own_run
 from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR
 from ayne_dagster.progress import Progress, Watcher, watched_by
 from ayne_dagster.refresh.strategy import COLLECTED
+from ayne_dagster.warehouse.change_feed import feed_position, plan_reading
 from ayne_dagster.warehouse.client import DuckDBClient
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.state import due_counts
@@ -66,6 +67,8 @@ class CollectionResult:
     """Movies that froze in this collection."""
     failed: int = 0
     deferred: int = 0
+    signals: int = 0
+    """Movies that the change feed made due."""
     due_remaining: int = 0
     requests: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COLLECTED, 0))
     seconds: float = 0.0
@@ -79,6 +82,8 @@ class _Counting:
     """Adds up what the steps of a collection report, and passes it on to who shows it."""
 
     def __init__(self, result: CollectionResult, shown_by: Watcher | None) -> None:
+        self.told: dict[str, dict[str, int]] = {}
+        """What each step told at its end."""
         self._result = result
         self._shown_by = shown_by
 
@@ -90,8 +95,12 @@ class _Counting:
         result = self._result
         result.failed += counts.get("failed", 0)
         result.deferred += counts.get("deferred", 0)
+        self.told[step] = dict(counts)
         if step == "discovered_movies":
             result.discovered += counts["discovered"]
+            result.requests["tmdb"] += counts["requests"]
+        elif step == "tmdb_changes":
+            result.signals += counts["signals"]
             result.requests["tmdb"] += counts["requests"]
         elif step == "tmdb_details":
             result.tmdb_updated += counts["fetched"]
@@ -153,8 +162,20 @@ class DataCollectionOrchestrator:
         result = await asyncio.to_thread(self.collect, plan, refresh_limit=refresh_limit)
         return result.as_dict()
 
-    def collect(self, discovery: DiscoveryPlan | None, *, refresh_limit: int | None = None) -> CollectionResult:
-        """Discover (unless the plan is None), then refresh what is due; blocking.
+    def collect(
+        self,
+        discovery: DiscoveryPlan | None,
+        *,
+        refresh_limit: int | None = None,
+        change_feed: bool | None = None,
+    ) -> CollectionResult:
+        """Discover (unless the plan is None), read the change feed, then refresh what is due; blocking.
+
+        Args:
+            discovery: which movies to look for.
+            refresh_limit: movies a source; `AYNE_REFRESH_LIMIT` when left out.
+            change_feed: whether to read the feed's days up to yesterday, as far as they were not read; when left out,
+                with the strategy `value_of_refresh`, which counts on it. A feed that fails does not stop the refresh.
 
         Raises:
             CollectionFailed: a run failed.
@@ -171,13 +192,45 @@ class DataCollectionOrchestrator:
         try:
             if discovery is not None:
                 self._discover(discovery, result)
+            failed_feed = self._read_feed_if_due(database, result) if self._wants_feed(change_feed) else None
             if request := self._refresh_request(database, limit):
                 self._run("refresh_movies", *request, result)
+            if failed_feed is not None:
+                raise failed_feed
         finally:
             with database.connect() as connection:
                 result.due_remaining = due_counts(connection, COLLECTED, self.now())["any_source"]
             result.seconds = round(time.monotonic() - started, 3)
         return result
+
+    def read_change_feed(self) -> dict[str, Any]:
+        """Read TMDB's change feed up to yesterday, as far as it was not read; blocking.
+
+        Returns:
+            The numbers of `ayne changes --json`.
+
+        Raises:
+            CollectionFailed: a day could not be read; those before it are kept.
+            SettingsError: there is no key for TMDB.
+            WarehouseError: the database cannot be used.
+        """
+        self.settings.require_tmdb_key()
+        counts = self._run("read_change_feed", {}, {}, CollectionResult())["tmdb_changes"]
+        with Database(self.settings.database).connect() as connection:
+            cursor = feed_position(connection).cursor
+        return {"read_up_to": cursor.isoformat() if cursor else None, **counts}
+
+    def read_daily_files(self) -> dict[str, Any]:
+        """Read TMDB's ID export and IMDb's ratings file, as far as they are switched on and were not read; blocking.
+
+        Returns:
+            The numbers of `ayne files --json`: by file what it told; empty where there was nothing to read.
+
+        Raises:
+            CollectionFailed: a file could not be had, or was refused; what the other one told is kept.
+            WarehouseError: the database cannot be used.
+        """
+        return dict(self._run("read_daily_files", {}, {}, CollectionResult()))
 
     def now(self) -> datetime:
         """What time the platform's clock shows."""
@@ -192,6 +245,22 @@ class DataCollectionOrchestrator:
             result,
         )
 
+    def _wants_feed(self, change_feed: bool | None) -> bool:
+        return self.settings.refresh_strategy == "value_of_refresh" if change_feed is None else change_feed
+
+    def _read_feed_if_due(self, database: Database, result: CollectionResult) -> CollectionFailed | None:
+        """Read the change feed, at most once a UTC day; returns why it failed, where it did."""
+        with database.connect() as connection:
+            if not plan_reading(connection, self.now()).days:
+                return None
+        try:
+            self._run("read_change_feed", {}, {}, result)
+        except CollectionInterrupted:
+            raise
+        except CollectionFailed as error:
+            return error
+        return None
+
     def _refresh_request(self, database: Database, limit: int) -> tuple[dict[str, str], dict[str, Any]] | None:
         """Tags and config of the run for what is due; the list of movies itself is not kept while it runs."""
         batch = pick_batch(database, COLLECTED, self.now(), limit)
@@ -199,15 +268,16 @@ class DataCollectionOrchestrator:
 
     def _run(
         self, job_name: str, tags: Mapping[str, str], run_config: Mapping[str, Any], result: CollectionResult
-    ) -> None:
-        """Execute a job in this process, recorded in the instance.
+    ) -> dict[str, dict[str, int]]:
+        """Execute a job in this process, recorded in the instance; returns what its steps told.
 
         Raises:
             CollectionFailed: it failed.
         """
         job = build_defs(self.settings).resolve_job_def(job_name)
         quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-        with open_instance(self.settings) as instance, watched_by(_Counting(result, self._watcher)):
+        counting = _Counting(result, self._watcher)
+        with open_instance(self.settings) as instance, watched_by(counting):
             close_abandoned_runs(instance)
             with own_run(instance) as own_tag:
                 outcome = job.execute_in_process(
@@ -219,6 +289,7 @@ class DataCollectionOrchestrator:
         if not outcome.success:
             kind = CollectionInterrupted if _was_interrupted(outcome) else CollectionFailed
             raise kind(_reason(outcome), result)
+        return counting.told
 
 
 def _was_interrupted(outcome: dg.ExecuteInProcessResult) -> bool:

@@ -24,7 +24,7 @@ from ayne_dagster.progress import Progress, watcher
 from ayne_dagster.resources import Clock, DuckDBDatabase
 from ayne_dagster.sources.errors import InvalidCredentials
 from ayne_dagster.sources.transport import Account
-from ayne_dagster.streams import Batches, Emit
+from ayne_dagster.streams import MAX_BATCH, Batches, Emit
 from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.merge import Answer, MergeReport, merge_answers
 from ayne_dagster.warehouse.schema import Table
@@ -68,27 +68,53 @@ def fetch_due(
         due = _pick_due(context, config, source, database, clock.now())
         progress = Progress(total=len(due))
         watcher().started(table.name, progress)
-        sent: list[Account] = []
 
-        async def produce(emit: Emit[Answer]) -> None:
-            if not due:
-                return
-            async with open_client() as client:
-                sent.append(client.account)
-                fetch = fetcher(client, clock.now)
-                workers = client.account.settings.max_concurrent
-                await collect_answers(due, fetch, emit, workers=workers, now=clock.now, progress=progress)
+        async def produce(client: Any, emit: Emit[Answer]) -> None:
+            fetch = fetcher(client, clock.now)
+            workers = client.account.settings.max_concurrent
+            await collect_answers(due, fetch, emit, workers=workers, now=clock.now, progress=progress)
 
-        def done(report: MergeReport, seconds: float) -> None:
+        def done(report: MergeReport, seconds: float, requests: int) -> None:
             with database.file.connect() as connection:
                 left = due_by_year(connection, source, clock.now())
             _report(context, report, progress, left, seconds)
-            requests = sum(account.requests_sent for account in sent)
             watcher().finished(table.name, _totals(report, progress, left) | {"requests": requests})
 
         merge = partial(merge_batch, table=table, source=source, run_id=context.run.run_id)
-        yield dg.Output(MergeStream(Batches(failing_clearly(produce)), merge, done))
+        yield dg.Output(stream_from(open_client, produce if due else None, merge, done))
     yield from check_results(table, database.file, clock.now())
+
+
+def stream_from(
+    open_client: Callable[[], AbstractAsyncContextManager[Any]],
+    produce: Callable[[Any, Emit[T]], Awaitable[None]] | None,
+    merge: Callable[[duckdb.DuckDBPyConnection, list[T]], MergeReport],
+    done: Callable[[MergeReport, float, int], None],
+    *,
+    max_batch: int = MAX_BATCH,
+) -> MergeStream[T]:
+    """What a client has to tell, as an output that is merged as it arrives.
+
+    Args:
+        open_client: makes the source's client; it is closed in the end.
+        produce: asks the client, and emits what comes; None: there is nothing to ask, and no client is made.
+        merge: merges one batch within an open transaction.
+        done: told what was merged, how many seconds it took, and how many requests.
+        max_batch: items of one transaction at most.
+    """
+    sent: list[Account] = []
+
+    async def with_client(emit: Emit[T]) -> None:
+        if produce is None:
+            return
+        async with open_client() as client:
+            sent.append(client.account)
+            await produce(client, emit)
+
+    def told(report: MergeReport, seconds: float) -> None:
+        done(report, seconds, sum(account.requests_sent for account in sent))
+
+    return MergeStream(Batches(failing_clearly(with_client), max_batch=max_batch), merge, told)
 
 
 def merge_batch(
