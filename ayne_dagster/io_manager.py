@@ -26,6 +26,10 @@ from ayne_dagster.warehouse.schema import ALL_TABLES, VIEWS
 T = TypeVar("T")
 
 
+def _nothing() -> None:
+    pass
+
+
 @dataclass
 class MergeStream(Generic[T]):
     """What an asset returns to have batches merged as they arrive."""
@@ -35,6 +39,8 @@ class MergeStream(Generic[T]):
     """Merges one batch within an open transaction; merging it twice must change nothing the second time."""
     done: Callable[[MergeReport, float], None]
     """Told at the end what was merged and how many seconds it took, before the materialization is recorded."""
+    release: Callable[[], None] = _nothing
+    """Called when the stream has ended, however; see `TableWrite.release`."""
 
 
 @dataclass
@@ -43,6 +49,10 @@ class TableWrite(Generic[T]):
 
     write: Callable[[duckdb.DuckDBPyConnection], T]
     done: Callable[[T], None]
+    release: Callable[[], None] = _nothing
+    """Called when the write has ended, however: lets go of what the asset holds meanwhile, such as a lease. A step that
+    fails leaves its asset's generator suspended, and with it what a `with` in it holds, for as long as anybody keeps
+    the error."""
 
 
 class MergingDuckDBIOManager(dg.ConfigurableIOManager):
@@ -56,14 +66,20 @@ class MergingDuckDBIOManager(dg.ConfigurableIOManager):
         Raises:
             TypeError: the asset returned something else.
         """
-        if isinstance(obj, TableWrite):
-            with self.database.file.transaction() as connection:
-                result = obj.write(connection)
-            obj.done(result)
-        elif isinstance(obj, MergeStream):
-            self._drain(obj, context)
-        else:
+        if not isinstance(obj, MergeStream | TableWrite):
             raise TypeError(f"Return a MergeStream or a TableWrite, not a {type(obj).__name__}.")
+        try:
+            if isinstance(obj, TableWrite):
+                self._write(obj)
+            else:
+                self._drain(obj, context)
+        finally:
+            obj.release()
+
+    def _write(self, task: TableWrite[Any]) -> None:
+        with self.database.file.transaction() as connection:
+            result = task.write(connection)
+        task.done(result)
 
     def _drain(self, stream: MergeStream[Any], context: dg.OutputContext) -> None:
         """Commit each batch as it arrives; on any interruption, first what has arrived already."""

@@ -1,6 +1,7 @@
 """TMDB's change feed: which movies changed, day by day. Asking is in `sources.tmdb`, storing in `warehouse`."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any
 
 import dagster as dg
@@ -50,7 +51,8 @@ def tmdb_changes(
         context.log.info(_in_words(told, position, progress))
         watcher().finished(TMDB_CHANGES.name, told | {"requests": requests})
 
-    with lease(database.file.path, "tmdb", context.log.info):
+    with ExitStack() as held:
+        held.enter_context(lease(database.file.path, "tmdb", context.log.info))
         with database.file.connect() as connection:
             plan = plan_reading(connection, clock.now())
 
@@ -59,7 +61,7 @@ def tmdb_changes(
 
         # Each day is a commit of its own, with the cursor: a reading that is killed goes on with the next day.
         asked = produce if plan.days or plan.gaps else None
-        yield dg.Output(stream_from(lambda: tmdb.client(clock), asked, merge, done, max_batch=1))
+        yield dg.Output(stream_from(lambda: tmdb.client(clock), asked, merge, done, held, max_batch=1))
     yield from check_results(TMDB_CHANGES, database.file, clock.now())
 
 

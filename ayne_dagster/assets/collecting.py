@@ -6,7 +6,7 @@ Which source, table and client is theirs to say; which movie is due is decided i
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, ExitStack
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -64,7 +64,8 @@ def fetch_due(
         open_client: makes the source's client.
         fetcher: turns the client into what asks for one movie.
     """
-    with lease(database.file.path, source, context.log.info):
+    with ExitStack() as held:
+        held.enter_context(lease(database.file.path, source, context.log.info))
         due = _pick_due(context, config, source, database, clock.now())
         progress = Progress(total=len(due))
         watcher().started(table.name, progress)
@@ -81,7 +82,7 @@ def fetch_due(
             watcher().finished(table.name, _totals(report, progress, left) | {"requests": requests})
 
         merge = partial(merge_batch, table=table, source=source, run_id=context.run.run_id)
-        yield dg.Output(stream_from(open_client, produce if due else None, merge, done))
+        yield dg.Output(stream_from(open_client, produce if due else None, merge, done, held))
     yield from check_results(table, database.file, clock.now())
 
 
@@ -90,6 +91,7 @@ def stream_from(
     produce: Callable[[Any, Emit[T]], Awaitable[None]] | None,
     merge: Callable[[duckdb.DuckDBPyConnection, list[T]], MergeReport],
     done: Callable[[MergeReport, float, int], None],
+    held: ExitStack,
     *,
     max_batch: int = MAX_BATCH,
 ) -> MergeStream[T]:
@@ -100,6 +102,7 @@ def stream_from(
         produce: asks the client, and emits what comes; None: there is nothing to ask, and no client is made.
         merge: merges one batch within an open transaction.
         done: told what was merged, how many seconds it took, and how many requests.
+        held: what to let go of when the stream has ended, the lease above all.
         max_batch: items of one transaction at most.
     """
     sent: list[Account] = []
@@ -114,7 +117,7 @@ def stream_from(
     def told(report: MergeReport, seconds: float) -> None:
         done(report, seconds, sum(account.requests_sent for account in sent))
 
-    return MergeStream(Batches(failing_clearly(with_client), max_batch=max_batch), merge, told)
+    return MergeStream(Batches(failing_clearly(with_client), max_batch=max_batch), merge, told, held.close)
 
 
 def merge_batch(

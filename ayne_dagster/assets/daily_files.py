@@ -6,9 +6,10 @@ What a file says, and what follows from it, is in `warehouse`; each asset stands
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -70,6 +71,7 @@ def read_daily_file(
         Failure: there is no file, it cannot be had, or it is refused; what was known before stays.
     """
     watcher().started(table.name, Progress())
+    run_id = context.run.run_id
     download, parquet = (database.path.with_suffix(f".{table.name}.{kind}") for kind in ("part", "parquet"))
 
     def done(report: Any) -> None:
@@ -78,32 +80,32 @@ def read_daily_file(
         context.log.info(f"{table.name}: the file of {day}: {counts}")
         watcher().finished(table.name, counts)
 
-    try:
-        with lease(database.path, table.name, context.log.info):
+    with ExitStack() as held:
+        held.enter_context(lease(database.path, table.name, context.log.info))
+        held.callback(download.unlink, missing_ok=True)
+        try:
             found = _newest_unread(table.name, place, database, now, download)
-            if found is None:
-                yield dg.Output(TableWrite(lambda _: None, lambda _: _nothing_new(context, table.name)))
-            else:
+            if found is not None:
                 day, path = found
-                with unpack(path, parquet) as file:
-                    _weigh(context, config, table.name, day, file, database, now)
-
-                    def write(connection: duckdb.DuckDBPyConnection) -> Any:
-                        return merge(connection, file, day, now, context.run.run_id)
-
-                    yield dg.Output(TableWrite(write, done))
-    except (SourceError, FileRefused) as error:
-        raise dg.Failure(f"{error}. Nothing was changed: what the last good file said stays.") from None
-    finally:
-        download.unlink(missing_ok=True)
+                file = held.enter_context(unpack(path, parquet))
+                _weigh(context, config, table.name, day, file, database, now)
+        except (SourceError, FileRefused) as error:
+            raise dg.Failure(f"{error}. Nothing was changed: what the last good file said stays.") from None
+        if found is None:
+            yield dg.Output(TableWrite(lambda _: None, lambda _: _nothing_new(context, table.name), held.close))
+        else:
+            yield dg.Output(TableWrite(partial(merge, file=file, day=day, now=now, run_id=run_id), done, held.close))
     yield from check_results(table, database, now)
 
 
-def switched_off(context: dg.AssetExecutionContext, table: Table, variable: str) -> None:
-    """Say that an asset does nothing, and why."""
+def switched_off(
+    context: dg.AssetExecutionContext, table: Table, variable: str, database: Database, now: datetime
+) -> Steps:
+    """Say that an asset does nothing, and why; there is no materialization, and its checks see what there was."""
     watcher().started(table.name, Progress())
     context.log.info(f"{table.name} is off: {variable} is not set. Nothing was read, and nothing changed.")
     watcher().finished(table.name, {})
+    yield from check_results(table, database, now)
 
 
 def _newest_unread(

@@ -1,6 +1,7 @@
 """Movies found on TMDB's discover pages. Listing is in `sources.tmdb`, storing in `warehouse`."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any
 
 import dagster as dg
@@ -69,8 +70,9 @@ def discovered_movies(
         context.log.info(f"{dict(report.total())}, {requests} requests, {progress.short_by} promised and not shown")
         watcher().finished(DISCOVERED_MOVIES.name, _metadata(report.total()) | {"requests": requests})
 
-    with lease(database.file.path, "tmdb", context.log.info):
-        yield dg.Output(stream_from(lambda: tmdb.client(clock), produce if span else None, merge, done))
+    with ExitStack() as held:
+        held.enter_context(lease(database.file.path, "tmdb", context.log.info))
+        yield dg.Output(stream_from(lambda: tmdb.client(clock), produce if span else None, merge, done, held))
     yield from check_results(DISCOVERED_MOVIES, database.file, clock.now())
 
 

@@ -25,7 +25,7 @@ def tmdb_id_export(
 ) -> Steps:
     """Read the newest export, at no API request: new and vanished movies, and everybody's popularity."""
     if daily_files.tmdb_id_export is None:
-        switched_off(context, TMDB_ID_EXPORT, "AYNE_TMDB_EXPORT_URL")
+        yield from switched_off(context, TMDB_ID_EXPORT, "AYNE_TMDB_EXPORT_URL", database.file, clock.now())
         return
     yield from read_daily_file(
         context,

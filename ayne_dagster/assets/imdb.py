@@ -29,7 +29,7 @@ def imdb_ratings(
 ) -> Steps:
     """Read the file, when it is switched on, and make movies whose votes or rating jumped due at OMDb."""
     if daily_files.imdb_ratings is None:
-        switched_off(context, IMDB_RATINGS, "AYNE_IMDB_RATINGS_URL")
+        yield from switched_off(context, IMDB_RATINGS, "AYNE_IMDB_RATINGS_URL", database.file, clock.now())
         return
     context.log.info(TERMS)
     yield from read_daily_file(

@@ -187,14 +187,15 @@ class BodyWriter:
         }
 
     def imdb(self, i: int, day: int) -> tuple[float, int] | None:
-        """IMDb's rating and number of votes, as OMDb's body has them; None before there are any."""
+        """IMDb's rating and number of votes, as OMDb's body has them; None with fewer than five, as in IMDb's file."""
         movies = self._movies
         release = movies.release_on(i, day)
         if release != NO_DATE and release > day:
             return None
         bare = movies.oddity(i) == "omdb_not_available"
         rating = _ratings(self.facts(i), self._revisions(i, "omdb", day), bare)[0]
-        return None if rating is None else (rating / 10, self._imdb_votes(i, day))
+        votes = self._imdb_votes(i, day)
+        return None if rating is None or votes < 5 else (rating / 10, votes)
 
     # Pieces of TMDB's bodies
 
