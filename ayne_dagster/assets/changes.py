@@ -7,16 +7,16 @@ from typing import Any
 import dagster as dg
 import duckdb
 
-from ayne_dagster.assets.collecting import Steps, stream_from
+from ayne_dagster.assets.collecting import Steps, collecting_from, failing_clearly
 from ayne_dagster.assets.definition import TMDB_POOL, table_options
 from ayne_dagster.checks import check_results, check_specs
 from ayne_dagster.collection import FeedItem, read_change_feed
+from ayne_dagster.io_manager import MergeStream
 from ayne_dagster.progress import Progress, watcher
 from ayne_dagster.resources import Clock, DuckDBDatabase, TMDBResource
-from ayne_dagster.sources.tmdb.client import AsyncTMDBClient
-from ayne_dagster.streams import Emit
+from ayne_dagster.sources.transport import Account
+from ayne_dagster.streams import Batches, Emit
 from ayne_dagster.warehouse.change_feed import FeedPosition, feed_position, merge_feed_days, plan_reading
-from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.merge import MergeReport, QuarantinedBody, quarantine
 from ayne_dagster.warehouse.schema import TMDB_CHANGES
 
@@ -29,6 +29,7 @@ def tmdb_changes(
 ) -> Steps:
     """Read the days of the feed that are complete and were not read, and signal the movies that they name."""
     progress = Progress()
+    sent: list[Account] = []
     watcher().started(TMDB_CHANGES.name, progress)
 
     def merge(connection: duckdb.DuckDBPyConnection, batch: list[FeedItem]) -> MergeReport:
@@ -38,7 +39,8 @@ def tmdb_changes(
         report.add(merge_feed_days(connection, days, clock.now(), run_id))
         return report
 
-    def done(report: MergeReport, seconds: float, requests: int) -> None:
+    def done(report: MergeReport, seconds: float) -> None:
+        requests = sum(account.requests_sent for account in sent)
         with database.file.connect() as connection:
             position = feed_position(connection)
         counts = report.total()
@@ -52,16 +54,19 @@ def tmdb_changes(
         watcher().finished(TMDB_CHANGES.name, told | {"requests": requests})
 
     with ExitStack() as held:
-        held.enter_context(lease(database.file.path, "tmdb", context.log.info))
+        held.enter_context(collecting_from("tmdb", database, context))
         with database.file.connect() as connection:
             plan = plan_reading(connection, clock.now())
 
-        async def produce(client: AsyncTMDBClient, emit: Emit[FeedItem]) -> None:
-            await read_change_feed(client, plan, emit, now=clock.now, progress=progress)
+        async def produce(emit: Emit[FeedItem]) -> None:
+            if plan.days:
+                async with tmdb.client(clock) as client:
+                    sent.append(client.account)
+                    await read_change_feed(client, plan, emit, now=clock.now, progress=progress)
 
         # Each day is a commit of its own, with the cursor: a reading that is killed goes on with the next day.
-        asked = produce if plan.days or plan.gaps else None
-        yield dg.Output(stream_from(lambda: tmdb.client(clock), asked, merge, done, held, max_batch=1))
+        batches = Batches(failing_clearly(produce), max_batch=1)
+        yield dg.Output(MergeStream(batches, merge, done, release=held.close))
     yield from check_results(TMDB_CHANGES, database.file, clock.now())
 
 

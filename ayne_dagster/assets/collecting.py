@@ -6,7 +6,7 @@ Which source, table and client is theirs to say; which movie is due is decided i
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, ExitStack
+from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -24,10 +24,11 @@ from ayne_dagster.progress import Progress, watcher
 from ayne_dagster.resources import Clock, DuckDBDatabase
 from ayne_dagster.sources.errors import InvalidCredentials
 from ayne_dagster.sources.transport import Account
-from ayne_dagster.streams import MAX_BATCH, Batches, Emit
+from ayne_dagster.streams import Batches, Emit
 from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.merge import Answer, MergeReport, merge_answers
 from ayne_dagster.warehouse.schema import Table
+from ayne_dagster.warehouse.spool import Origin, merge_kept
 from ayne_dagster.warehouse.state import DueMovie, due_by_year, due_movies
 
 T = TypeVar("T")
@@ -65,59 +66,53 @@ def fetch_due(
         fetcher: turns the client into what asks for one movie.
     """
     with ExitStack() as held:
-        held.enter_context(lease(database.file.path, source, context.log.info))
+        held.enter_context(collecting_from(source, database, context))
         due = _pick_due(context, config, source, database, clock.now())
         progress = Progress(total=len(due))
         watcher().started(table.name, progress)
+        sent: list[Account] = []
 
-        async def produce(client: Any, emit: Emit[Answer]) -> None:
-            fetch = fetcher(client, clock.now)
-            workers = client.account.settings.max_concurrent
-            await collect_answers(due, fetch, emit, workers=workers, now=clock.now, progress=progress)
+        async def produce(emit: Emit[Answer]) -> None:
+            if not due:
+                return
+            async with open_client() as client:
+                sent.append(client.account)
+                fetch = fetcher(client, clock.now)
+                workers = client.account.settings.max_concurrent
+                await collect_answers(due, fetch, emit, workers=workers, now=clock.now, progress=progress)
 
-        def done(report: MergeReport, seconds: float, requests: int) -> None:
+        def done(report: MergeReport, seconds: float) -> None:
             with database.file.connect() as connection:
                 left = due_by_year(connection, source, clock.now())
+            tell(report, seconds, left)
+
+        def tell(report: MergeReport, seconds: float, left: dict[str, int]) -> None:
             _report(context, report, progress, left, seconds)
+            requests = sum(account.requests_sent for account in sent)
             watcher().finished(table.name, _totals(report, progress, left) | {"requests": requests})
 
         merge = partial(merge_batch, table=table, source=source, run_id=context.run.run_id)
-        yield dg.Output(stream_from(open_client, produce if due else None, merge, done, held))
+        origin = Origin(source, table.name, context.run.run_id)
+        stopped = partial(tell, left={})
+        yield dg.Output(MergeStream(Batches(failing_clearly(produce)), merge, done, origin, stopped, held.close))
     yield from check_results(table, database.file, clock.now())
 
 
-def stream_from(
-    open_client: Callable[[], AbstractAsyncContextManager[Any]],
-    produce: Callable[[Any, Emit[T]], Awaitable[None]] | None,
-    merge: Callable[[duckdb.DuckDBPyConnection, list[T]], MergeReport],
-    done: Callable[[MergeReport, float, int], None],
-    held: ExitStack,
-    *,
-    max_batch: int = MAX_BATCH,
-) -> MergeStream[T]:
-    """What a client has to tell, as an output that is merged as it arrives.
+@contextmanager
+def collecting_from(source: str, database: DuckDBDatabase, context: dg.AssetExecutionContext) -> Iterator[None]:
+    """Hold a source's lease, with what an earlier run could not commit merged first.
 
-    Args:
-        open_client: makes the source's client; it is closed in the end.
-        produce: asks the client, and emits what comes; None: there is nothing to ask, and no client is made.
-        merge: merges one batch within an open transaction.
-        done: told what was merged, how many seconds it took, and how many requests.
-        held: what to let go of when the stream has ended, the lease above all.
-        max_batch: items of one transaction at most.
+    Raises:
+        WarehouseError: the database cannot be written.
     """
-    sent: list[Account] = []
 
-    async def with_client(emit: Emit[T]) -> None:
-        if produce is None:
-            return
-        async with open_client() as client:
-            sent.append(client.account)
-            await produce(client, emit)
+    def tell(text: str) -> None:
+        context.log.info(text)
+        watcher().note(text)
 
-    def told(report: MergeReport, seconds: float) -> None:
-        done(report, seconds, sum(account.requests_sent for account in sent))
-
-    return MergeStream(Batches(failing_clearly(with_client), max_batch=max_batch), merge, told, held.close)
+    with lease(database.file.path, source, tell):
+        merge_kept(database.file, source, tell)
+        yield
 
 
 def merge_batch(
@@ -182,7 +177,7 @@ def _report(
 def partition_metadata(counts: Mapping[str, int]) -> dict[str, Any]:
     """Counts of a merge in the words of the UI."""
     inserted, updated, unchanged = (counts.get(kind, 0) for kind in ("inserted", "updated", "unchanged"))
-    failed = sum(counts.get(kind, 0) for kind in ("failed", "not_found", "quarantined"))
+    failed = sum(counts.get(kind, 0) for kind in ("failed", "not_found", "quarantined", "incomplete"))
     return {
         "fetched": inserted + updated + unchanged,
         "changed": inserted + updated,

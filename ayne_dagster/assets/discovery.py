@@ -8,17 +8,18 @@ import dagster as dg
 import duckdb
 from pydantic import Field
 
-from ayne_dagster.assets.collecting import Steps, stream_from
+from ayne_dagster.assets.collecting import Steps, collecting_from, failing_clearly
 from ayne_dagster.assets.definition import TMDB_POOL, partitioned_options
 from ayne_dagster.checks import check_results, check_specs
 from ayne_dagster.collection import Listed, date_span, discover
+from ayne_dagster.io_manager import MergeStream
 from ayne_dagster.progress import Progress, watcher
 from ayne_dagster.resources import Clock, DuckDBDatabase, TMDBResource
-from ayne_dagster.sources.tmdb.client import AsyncTMDBClient
-from ayne_dagster.streams import Emit
-from ayne_dagster.warehouse.lease import lease
+from ayne_dagster.sources.transport import Account
+from ayne_dagster.streams import Batches, Emit
 from ayne_dagster.warehouse.merge import ListedMovie, MergeReport, QuarantinedBody, merge_listing, quarantine
 from ayne_dagster.warehouse.schema import DISCOVERED_MOVIES
+from ayne_dagster.warehouse.spool import Origin
 
 
 class DiscoveryConfig(dg.Config):
@@ -44,9 +45,13 @@ def discovered_movies(
     progress = Progress()
     watcher().started(DISCOVERED_MOVIES.name, progress)
     span = date_span(context.partition_keys)
+    sent: list[Account] = []
 
-    async def produce(client: AsyncTMDBClient, emit: Emit[Listed]) -> None:
-        if span is not None:
+    async def produce(emit: Emit[Listed]) -> None:
+        if span is None:
+            return
+        async with tmdb.client(clock) as client:
+            sent.append(client.account)
             await discover(
                 client,
                 span,
@@ -62,7 +67,8 @@ def discovered_movies(
         report.add(quarantine(connection, (i for i in batch if isinstance(i, QuarantinedBody)), context.run.run_id))
         return report
 
-    def done(report: MergeReport, seconds: float, requests: int) -> None:
+    def done(report: MergeReport, seconds: float) -> None:
+        requests = sum(account.requests_sent for account in sent)
         for year, counts in report.by_year.items():
             if year in context.partition_keys:
                 metadata = _metadata(counts) | {"seconds": round(seconds, 3)}
@@ -71,8 +77,9 @@ def discovered_movies(
         watcher().finished(DISCOVERED_MOVIES.name, _metadata(report.total()) | {"requests": requests})
 
     with ExitStack() as held:
-        held.enter_context(lease(database.file.path, "tmdb", context.log.info))
-        yield dg.Output(stream_from(lambda: tmdb.client(clock), produce if span else None, merge, done, held))
+        held.enter_context(collecting_from("tmdb", database, context))
+        origin = Origin("tmdb", DISCOVERED_MOVIES.name, context.run.run_id)
+        yield dg.Output(MergeStream(Batches(failing_clearly(produce)), merge, done, origin, release=held.close))
     yield from check_results(DISCOVERED_MOVIES, database.file, clock.now())
 
 
