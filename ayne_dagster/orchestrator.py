@@ -247,6 +247,8 @@ class DataCollectionOrchestrator:
     def _run_alone(self, job_name: str) -> dict[str, dict[str, int]]:
         """Execute a job of unpartitioned assets; returns what its steps told."""
         counting = _Counting(CollectionResult(), self._watcher)
+        with Database(self.settings.database, on_wait=counting.note).connect():
+            pass  # an unusable file should fail before anything is asked
         try:
             self._run(job_name, {}, {}, counting)
         except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
