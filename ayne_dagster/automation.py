@@ -13,8 +13,11 @@ from typing import Any
 
 import dagster as dg
 
+from ayne_dagster.assets.changes import tmdb_changes
 from ayne_dagster.assets.details import tmdb_details
 from ayne_dagster.assets.discovery import discovered_movies
+from ayne_dagster.assets.exports import tmdb_id_export
+from ayne_dagster.assets.imdb import imdb_ratings
 from ayne_dagster.assets.marts import collection_status, movies
 from ayne_dagster.assets.ratings import omdb_ratings
 from ayne_dagster.assets.refresh import refresh_metadata
@@ -51,6 +54,18 @@ refresh_movies_job = dg.define_asset_job(
     selection=[tmdb_details, omdb_ratings, refresh_metadata, movies, collection_status],
     executor_def=dg.in_process_executor,
     description="Fetch what is due from TMDB and OMDb, and bring the analysts' tables up to date.",
+)
+read_change_feed_job = dg.define_asset_job(
+    "read_change_feed",
+    selection=[tmdb_changes],
+    executor_def=dg.in_process_executor,
+    description="Read which movies changed at TMDB, up to yesterday.",
+)
+read_daily_files_job = dg.define_asset_job(
+    "read_daily_files",
+    selection=[tmdb_id_export, imdb_ratings],
+    executor_def=dg.in_process_executor,
+    description="Read the files that TMDB and IMDb publish daily. Apart from the refresh: a missing file fails none.",
 )
 
 
@@ -199,3 +214,19 @@ def _failures_in_a_row(instance: dg.DagsterInstance) -> list[dg.RunRecord]:
 def discovery_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """One run for all release years."""
     return dg.RunRequest(tags=range_tags(str(FIRST_YEAR), str(LAST_YEAR)))
+
+
+change_feed_schedule = dg.ScheduleDefinition(
+    name="change_feed_schedule",
+    job=read_change_feed_job,
+    cron_schedule="15 8 * * *",
+    execution_timezone="UTC",
+    description="Reads yesterday's changes, when TMDB's caches of 8 hours have no answer of yesterday any more.",
+)
+daily_files_schedule = dg.ScheduleDefinition(
+    name="daily_files_schedule",
+    job=read_daily_files_job,
+    cron_schedule="15 9 * * *",
+    execution_timezone="UTC",
+    description="Reads TMDB's ID export, which is ready by 08:00 UTC, and IMDb's ratings, where they are switched on.",
+)

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 import click
 
-from ayne_dagster.commands import collecting, data, decisions, serving, status
+from ayne_dagster.commands import collecting, data, decisions, feeds, serving, status
 from ayne_dagster.commands.output import CommandFailed, one_line
 from ayne_dagster.config import SettingsError
 
@@ -32,6 +32,8 @@ def ayne() -> None:
 for _command in (
     serving.demo,
     collecting.collect,
+    feeds.changes,
+    feeds.files,
     status.stats,
     decisions.due,
     decisions.explain,

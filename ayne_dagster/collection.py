@@ -29,12 +29,14 @@ from ayne_dagster.sources.tmdb.client import AsyncTMDBClient, ListedPage
 from ayne_dagster.sources.tmdb.models import DiscoverItem
 from ayne_dagster.sources.tmdb.normalize import details_row, discovered_row
 from ayne_dagster.streams import Emit
+from ayne_dagster.warehouse.change_feed import FeedDay, FeedPlan
 from ayne_dagster.warehouse.merge import Answer, ListedMovie, QuarantinedBody
 from ayne_dagster.warehouse.state import DueMovie
 
 Clock = Callable[[], datetime]
 Fetch = Callable[[DueMovie], Awaitable[Answer]]
 Listed = ListedMovie | QuarantinedBody
+FeedItem = Sequence[FeedDay] | QuarantinedBody
 
 OUTAGE_AFTER = 10
 """So many movies in a row without a usable answer mean that the source is down, not that the movies are at fault."""
@@ -247,3 +249,34 @@ def _quarantined_page(page: ListedPage, error: SourceError, at: datetime) -> Qua
     body = error.body if isinstance(error, MalformedAnswer) else b""
     where = f"discover {page.window}" + (f", page {page.page}" if page.page else "")
     return QuarantinedBody("tmdb", where, at, str(error), body)
+
+
+async def read_change_feed(
+    client: AsyncTMDBClient, plan: FeedPlan, emit: Emit[FeedItem], *, now: Clock, progress: Progress
+) -> None:
+    """Read the days of a plan, oldest first, and emit each when it is whole; its gaps first, all together.
+
+    A day whose list is not complete is emitted as not covered: its ids are signals all the same. The end of the quota
+    ends the reading; a later one goes on with the day.
+
+    Raises:
+        InvalidCredentials: the key is not accepted.
+        SourceDown: a day could not be read; those before it were emitted.
+    """
+    progress.total = len(plan.days)
+    if plan.gaps:
+        await emit([FeedDay(day, frozenset(), covered=False, at=now()) for day in plan.gaps])
+    for day in plan.days:
+        try:
+            changes = await client.list_changes_of(day)
+        except InvalidCredentials:
+            raise
+        except QuotaExhausted as error:
+            progress.stopped_because = str(error)
+            return
+        except SourceError as error:
+            if isinstance(error, MalformedAnswer):
+                await emit(QuarantinedBody("tmdb", f"change feed of {day}", now(), str(error), error.body))
+            raise SourceDown(f"The change feed of {day} cannot be read: {error}") from None
+        progress.done += 1
+        await emit([FeedDay(day, changes.ids, changes.complete, now())])

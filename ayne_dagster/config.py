@@ -78,6 +78,8 @@ class Settings:
     """Which of `STRATEGIES` decides what is due."""
     tmdb_export_url: str | None = TMDB_EXPORT_URL
     """Address or file of TMDB's daily ID export, `{date}` in it standing for MM_DD_YYYY; None: not read."""
+    tmdb_export_min_popularity: float | None = None
+    """Movies that only the export has become known from this popularity on; None: none do."""
     imdb_ratings_url: str | None = None
     """Address or file of IMDb's daily ratings, title.ratings.tsv.gz; None: not read (its terms: non-commercial use)."""
     alert_webhook_url: str | None = field(default=None, repr=False)
@@ -92,17 +94,25 @@ class Settings:
         """The present instant (aware UTC), as the turned clock shows it."""
         return datetime.now(UTC) + self.clock_offset
 
-    def require_keys(self) -> None:
-        """Check that the keys for a collection are there.
+    def require_tmdb_key(self) -> None:
+        """Check that there is a key for TMDB.
 
         Raises:
-            SettingsError: one is missing.
+            SettingsError: there is none.
         """
         if not (self.tmdb_read_token or self.tmdb_api_key):
             raise SettingsError(
                 "No TMDB key: set TMDB_READ_TOKEN (or TMDB_API_KEY), free at themoviedb.org/settings/api, "
                 "in the environment or in .env. `ayne demo` needs no keys."
             )
+
+    def require_keys(self) -> None:
+        """Check that the keys for a collection are there.
+
+        Raises:
+            SettingsError: one is missing.
+        """
+        self.require_tmdb_key()
         if not self.omdb_api_key:
             raise SettingsError(
                 "No OMDb key: set OMDB_API_KEY, free at omdbapi.com/apikey.aspx, in the environment or in .env. "
@@ -138,6 +148,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         ledger_url=read.text("AYNE_LEDGER_URL"),
         refresh_strategy=read.choice("AYNE_REFRESH_STRATEGY", STRATEGIES),
         tmdb_export_url=read.place("AYNE_TMDB_EXPORT_URL", TMDB_EXPORT_URL),
+        tmdb_export_min_popularity=read.optional_number("AYNE_TMDB_EXPORT_MIN_POPULARITY"),
         imdb_ratings_url=read.place("AYNE_IMDB_RATINGS_URL"),
         alert_webhook_url=read.address("AYNE_ALERT_WEBHOOK_URL"),
     )
@@ -154,6 +165,10 @@ class _Reader:
 
     def number(self, name: str, default: float, minimum: float = 0.0, maximum: float = MAX_NUMBER) -> float:
         return self._parsed(name, default, float, minimum, maximum, "a number")
+
+    def optional_number(self, name: str) -> float | None:
+        """A number that may be left out."""
+        return self.number(name, 0.0) if self.text(name) else None
 
     def whole(self, name: str, default: int, minimum: int = 0) -> int:
         return int(self._parsed(name, default, int, minimum, MAX_NUMBER, "a whole number"))

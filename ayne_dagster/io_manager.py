@@ -33,6 +33,8 @@ class TableWrite(Generic[T]):
 
     write: Callable[[duckdb.DuckDBPyConnection], T]
     done: Callable[[T], None]
+    release: Callable[[], None] = lambda: None
+    """Called last, come what may; see `MergeStream.release`."""
 
 
 class MergingDuckDBIOManager(dg.ConfigurableIOManager):
@@ -47,14 +49,20 @@ class MergingDuckDBIOManager(dg.ConfigurableIOManager):
             TypeError: the asset returned something else.
             dagster.Failure: answers could not be committed; says where they are kept.
         """
-        if isinstance(obj, TableWrite):
-            with self.database.file.transaction() as connection:
-                result = obj.write(connection)
-            obj.done(result)
-        elif isinstance(obj, MergeStream):
-            Drain(obj, self.database.file, context.log).run()
-        else:
+        if not isinstance(obj, MergeStream | TableWrite):
             raise TypeError(f"Return a MergeStream or a TableWrite, not a {type(obj).__name__}.")
+        if isinstance(obj, TableWrite):
+            self._write(obj)
+        else:
+            Drain(obj, self.database.file, context.log).run()
+
+    def _write(self, task: TableWrite[Any]) -> None:
+        try:
+            with self.database.file.transaction() as connection:
+                result = task.write(connection)
+            task.done(result)
+        finally:
+            task.release()
 
     def load_input(self, context: dg.InputContext) -> pa.Table:
         """An asset's rows, of the partitions asked for, as an Arrow table: for assets built on top of ours."""

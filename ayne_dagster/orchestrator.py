@@ -24,6 +24,7 @@ from ayne_dagster.own_runs import close_abandoned_runs, own_run
 from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR
 from ayne_dagster.progress import Progress, Watcher, watched_by
 from ayne_dagster.refresh.strategy import COLLECTED
+from ayne_dagster.warehouse.change_feed import feed_position, plan_reading
 from ayne_dagster.warehouse.client import DuckDBClient
 from ayne_dagster.warehouse.database import Database, WarehouseError
 from ayne_dagster.warehouse.lease import lease
@@ -73,6 +74,8 @@ class CollectionResult:
     """Movies that froze in this collection."""
     failed: int = 0
     deferred: int = 0
+    signals: int = 0
+    """Movies that the change feed made due."""
     due_remaining: int | None = 0
     """None where the database could not be asked after a failure."""
     requests: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COLLECTED, 0))
@@ -87,6 +90,8 @@ class _Counting:
     """Adds up what the steps of a collection report, and passes it on to who shows it."""
 
     def __init__(self, result: CollectionResult, shown_by: Watcher | None) -> None:
+        self.told: dict[str, dict[str, int]] = {}
+        """What each step told at its end."""
         self.result = result
         self._shown_by = shown_by
 
@@ -98,8 +103,12 @@ class _Counting:
         result = self.result
         result.failed += counts.get("failed", 0)
         result.deferred += counts.get("deferred", 0)
+        self.told[step] = dict(counts)
         if step == "discovered_movies":
             result.discovered += counts["discovered"]
+            result.requests["tmdb"] += counts["requests"]
+        elif step == "tmdb_changes":
+            result.signals += counts["signals"]
             result.requests["tmdb"] += counts["requests"]
         elif step == "tmdb_details":
             result.tmdb_updated += counts["fetched"]
@@ -165,8 +174,20 @@ class DataCollectionOrchestrator:
         result = await asyncio.to_thread(self.collect, plan, refresh_limit=refresh_limit)
         return result.as_dict()
 
-    def collect(self, discovery: DiscoveryPlan | None, *, refresh_limit: int | None = None) -> CollectionResult:
-        """Discover (unless the plan is None), then refresh what is due; blocking.
+    def collect(
+        self,
+        discovery: DiscoveryPlan | None,
+        *,
+        refresh_limit: int | None = None,
+        change_feed: bool | None = None,
+    ) -> CollectionResult:
+        """Discover (unless the plan is None), read the change feed, then refresh what is due; blocking.
+
+        Args:
+            discovery: which movies to look for.
+            refresh_limit: movies a source; `AYNE_REFRESH_LIMIT` when left out.
+            change_feed: whether to read the feed's days up to yesterday, as far as they were not read; when left out,
+                with the strategy `value_of_refresh`, which counts on it. A feed that fails does not stop the refresh.
 
         Raises:
             CollectionFailed: a run failed.
@@ -182,7 +203,7 @@ class DataCollectionOrchestrator:
         with database.connect():
             pass  # an unusable file should fail before anything is asked
         try:
-            self._collect(database, discovery, limit, counting)
+            self._collect(database, discovery, limit, self._wants_feed(change_feed), counting)
         except CollectionFailed:
             # The reason may be that the database cannot be had: not the time to wait for it.
             with suppress(WarehouseError):
@@ -194,7 +215,54 @@ class DataCollectionOrchestrator:
         result.due_remaining = self._due_remaining(database)
         return result
 
-    def _collect(self, database: Database, discovery: DiscoveryPlan | None, limit: int, counting: _Counting) -> None:
+    def read_change_feed(self) -> dict[str, Any]:
+        """Read TMDB's change feed up to yesterday, as far as it was not read; blocking.
+
+        Returns:
+            The numbers of `ayne changes --json`.
+
+        Raises:
+            CollectionFailed: a day could not be read; those before it are kept.
+            SettingsError: there is no key for TMDB.
+            WarehouseError: the database cannot be used.
+        """
+        self.settings.require_tmdb_key()
+        counts = self._run_alone("read_change_feed")["tmdb_changes"]
+        with Database(self.settings.database).connect() as connection:
+            cursor = feed_position(connection).cursor
+        return {"read_up_to": cursor.isoformat() if cursor else None, **counts}
+
+    def read_daily_files(self) -> dict[str, Any]:
+        """Read TMDB's ID export and IMDb's ratings file, as far as they are switched on and were not read; blocking.
+
+        Returns:
+            The numbers of `ayne files --json`: by file what it told; empty where there was nothing to read.
+
+        Raises:
+            CollectionFailed: a file could not be had, or was refused; what the other one told is kept.
+            WarehouseError: the database cannot be used.
+        """
+        return dict(self._run_alone("read_daily_files"))
+
+    def _run_alone(self, job_name: str) -> dict[str, dict[str, int]]:
+        """Execute a job of unpartitioned assets; returns what its steps told."""
+        counting = _Counting(CollectionResult(), self._watcher)
+        with Database(self.settings.database, on_wait=counting.note).connect():
+            pass  # an unusable file should fail before anything is asked
+        try:
+            self._run(job_name, {}, {}, counting)
+        except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+            raise CollectionInterrupted(INTERRUPTED, counting.result) from None
+        return counting.told
+
+    def _collect(
+        self,
+        database: Database,
+        discovery: DiscoveryPlan | None,
+        limit: int,
+        reads_feed: bool,
+        counting: _Counting,
+    ) -> None:
         try:
             for source in COLLECTED:
                 if kept(database.path, source):
@@ -202,8 +270,11 @@ class DataCollectionOrchestrator:
                         merge_kept(database, source, counting.note)
             if discovery is not None:
                 self._discover(discovery, counting)
+            failed_feed = self._read_feed_if_due(database, counting) if reads_feed else None
             if request := self._refresh_request(database, limit):
                 self._run("refresh_movies", *request, counting)
+            if failed_feed is not None:
+                raise failed_feed
         except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
             raise CollectionInterrupted(INTERRUPTED, counting.result) from None
 
@@ -223,6 +294,22 @@ class DataCollectionOrchestrator:
             {"ops": {"discovered_movies": {"config": config}}},
             counting,
         )
+
+    def _wants_feed(self, change_feed: bool | None) -> bool:
+        return self.settings.refresh_strategy == "value_of_refresh" if change_feed is None else change_feed
+
+    def _read_feed_if_due(self, database: Database, counting: _Counting) -> CollectionFailed | None:
+        """Read the change feed, at most once a UTC day; returns why it failed, where it did."""
+        with database.connect() as connection:
+            if not plan_reading(connection, self.now()).days:
+                return None
+        try:
+            self._run("read_change_feed", {}, {}, counting)
+        except CollectionInterrupted:
+            raise
+        except CollectionFailed as error:
+            return error
+        return None
 
     def _refresh_request(self, database: Database, limit: int) -> tuple[dict[str, str], dict[str, Any]] | None:
         """Tags and config of the run for what is due; the list of movies itself is not kept while it runs."""

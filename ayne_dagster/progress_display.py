@@ -21,6 +21,9 @@ WORDS = {
     "discovered_movies": "Discovering movies",
     "tmdb_details": "Fetching TMDB details",
     "omdb_ratings": "Fetching OMDb ratings",
+    "tmdb_changes": "Reading TMDB's changes",
+    "tmdb_id_export": "Reading TMDB's export",
+    "imdb_ratings": "Reading IMDb's ratings",
     "refresh_metadata": "Working out what is due",
 }
 

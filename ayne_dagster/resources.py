@@ -115,6 +115,16 @@ class OMDBResource(_ApiResource):
         return self.request_ledger.use(account.name, account.today, self.daily_quota)
 
 
+class DailyFiles(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The files that TMDB and IMDb publish daily: where they are, each an address or a path."""
+
+    tmdb_id_export: str | None = Field(default=None, description="TMDB's ID export, {date} being MM_DD_YYYY; none: off")
+    imdb_ratings: str | None = Field(default=None, description="IMDb's title.ratings.tsv.gz; none: off")
+    min_popularity: float | None = Field(
+        default=None, description="Movies that only the export has become known from this popularity on; none: none do"
+    )
+
+
 def build_resources(settings: Settings) -> dict[str, Any]:
     """The resources of a code location, by the names that assets ask for.
 
@@ -130,6 +140,11 @@ def build_resources(settings: Settings) -> dict[str, Any]:
         ),
         "omdb": OMDBResource(
             **_limits(settings.omdb, settings), api_key_name=name_of("OMDB_API_KEY", settings.omdb_api_key)
+        ),
+        "daily_files": DailyFiles(
+            tmdb_id_export=settings.tmdb_export_url,
+            imdb_ratings=settings.imdb_ratings_url,
+            min_popularity=settings.tmdb_export_min_popularity,
         ),
     }
 

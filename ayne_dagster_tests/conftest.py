@@ -65,18 +65,23 @@ def standin() -> Iterator[StandIn]:
 def make_settings(standin: StandIn, tmp_path: Path) -> Callable[..., Settings]:
     """Settings for the stand-in, unpaced, with the platform's clock at an instant (START by default)."""
 
-    def make(now: datetime = START, *, omdb_quota: int = 0, **options: Any) -> Settings:
-        return Settings(
-            database=tmp_path / "ayne.duckdb",
-            tmdb=ApiSettings(standin.tmdb_url, 0, 40, 10),
-            omdb=ApiSettings(standin.omdb_url, 0, 40, 5, daily_quota=omdb_quota),
-            tmdb_read_token=options.pop("tmdb_read_token", "demo"),
-            omdb_api_key=options.pop("omdb_api_key", "demo"),
-            clock_offset=now - datetime.now(UTC),
-            **options,
-        )
+    def make(now: datetime = START, **options: Any) -> Settings:
+        return settings_for(standin, tmp_path / "ayne.duckdb", now, **options)
 
     return make
+
+
+def settings_for(standin: StandIn, database: Path, now: datetime, *, omdb_quota: int = 0, **options: Any) -> Settings:
+    """Settings for a stand-in, unpaced, with the platform's clock at an instant."""
+    return Settings(
+        database=database,
+        tmdb=ApiSettings(standin.tmdb_url, 0, 40, 10),
+        omdb=ApiSettings(standin.omdb_url, 0, 40, 5, daily_quota=omdb_quota),
+        tmdb_read_token=options.pop("tmdb_read_token", "demo"),
+        omdb_api_key=options.pop("omdb_api_key", "demo"),
+        clock_offset=now - datetime.now(UTC),
+        **options,
+    )
 
 
 @pytest.fixture

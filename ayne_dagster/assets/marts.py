@@ -9,6 +9,7 @@ import duckdb
 from ayne_dagster.assets.collecting import Steps
 from ayne_dagster.assets.definition import column_lineage, table_options
 from ayne_dagster.assets.discovery import discovered_movies
+from ayne_dagster.assets.imdb import imdb_ratings
 from ayne_dagster.assets.refresh import refresh_metadata
 from ayne_dagster.io_manager import TableWrite
 from ayne_dagster.resources import Clock
@@ -16,7 +17,7 @@ from ayne_dagster.warehouse.schema import COLLECTION_STATUS, MOVIES
 from ayne_dagster.warehouse.statistics import record_stats
 
 
-@dg.asset(**table_options(MOVIES, "marts", set()), deps=[discovered_movies, refresh_metadata])
+@dg.asset(**table_options(MOVIES, "marts", set()), deps=[discovered_movies, refresh_metadata, imdb_ratings])
 def movies(context: dg.AssetExecutionContext) -> Steps:
     """One row a movie. A view over the other tables: it cannot be older than they are, whatever becomes of a run."""
 

@@ -4,9 +4,12 @@ from functools import partial
 
 import dagster as dg
 
+from ayne_dagster.assets.changes import tmdb_changes
 from ayne_dagster.assets.collecting import Steps, partitions_of
 from ayne_dagster.assets.definition import partitioned_options
 from ayne_dagster.assets.details import tmdb_details
+from ayne_dagster.assets.exports import tmdb_id_export
+from ayne_dagster.assets.imdb import imdb_ratings
 from ayne_dagster.assets.ratings import omdb_ratings
 from ayne_dagster.checks import check_results, check_specs
 from ayne_dagster.io_manager import TableWrite
@@ -18,7 +21,7 @@ from ayne_dagster.warehouse.state import derive_columns
 
 @dg.asset(
     **partitioned_options(REFRESH_METADATA, "refresh", set()),
-    deps=[tmdb_details, omdb_ratings],
+    deps=[tmdb_details, omdb_ratings, tmdb_changes, tmdb_id_export, imdb_ratings],
     check_specs=check_specs(REFRESH_METADATA),
 )
 def refresh_metadata(context: dg.AssetExecutionContext, database: DuckDBDatabase, clock: Clock) -> Steps:

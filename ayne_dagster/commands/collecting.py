@@ -31,6 +31,11 @@ from ayne_dagster.refresh.strategy import SOURCES
     help="Movies a source. Default: AYNE_REFRESH_LIMIT, or 100.",
 )
 @click.option("--refresh-only", is_flag=True, help="Discover nothing, refresh what is due.")
+@click.option(
+    "--change-feed/--no-change-feed",
+    default=None,
+    help="Read TMDB's change feed once a day. Default: with AYNE_REFRESH_STRATEGY=value_of_refresh.",
+)
 @json_option
 def collect(
     start_year: int | None,
@@ -39,6 +44,7 @@ def collect(
     min_votes: int,
     refresh_limit: int | None,
     refresh_only: bool,
+    change_feed: bool | None,
     as_json: bool,
 ) -> None:
     """Discover movies, then refresh those that are due."""
@@ -60,7 +66,7 @@ def collect(
     with shown_on_stderr() as display:
         try:
             result = DataCollectionOrchestrator(settings=settings, watcher=display).collect(
-                plan, refresh_limit=refresh_limit
+                plan, refresh_limit=refresh_limit, change_feed=change_feed
             )
         except CollectionFailed as error:
             result, failure = error.result, error
@@ -76,6 +82,7 @@ def _describe_collection(result: dict[str, Any]) -> str:
     return "\n".join(
         [
             f"Discovered    {result['discovered']:,} new movies",
+            *([f"Change feed   {result['signals']:,} movies made due"] if result["signals"] else []),
             f"TMDB details  {result['tmdb_updated']:,} fetched, {result['tmdb_changed']:,} of them new or changed",
             f"OMDb ratings  {result['omdb_updated']:,} fetched, {result['omdb_changed']:,} of them new or changed",
             f"Frozen        {result['frozen']:,} movies found stable",

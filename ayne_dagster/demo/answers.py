@@ -6,6 +6,7 @@ release date, year and least number of votes.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import math
 import re
@@ -24,6 +25,13 @@ MAX_APPENDED = 20
 MAX_SPAN_DAYS = 14
 CHANGES_PER_PAGE = 100
 _CACHED_BODIES = 2_048
+_CACHED_FILES = 4
+EXPORTS_KEPT_DAYS = 90
+EXPORTS_READY_HOUR = 8
+"""UTC; before it the day's ID export is not there."""
+EXPORT_PATH = "/p/exports/movie_ids_{date}.json.gz"
+"""`{date}` is MM_DD_YYYY."""
+IMDB_PATH = "/imdb/title.ratings.tsv.gz"
 
 _CONFIGURATION = {
     "change_keys": [
@@ -69,6 +77,9 @@ _CONFIGURATION = {
         "still_sizes": ["w92", "w185", "w300", "original"],
     },
 }
+_NO_SUCH_FILE = Answer(403, b"<Error><Code>AccessDenied</Code></Error>", "application/xml")
+"""As object stores say of what they do not have to whom may not list it."""
+_EXPORT = re.compile(r"/p/exports/movie_ids_(\d\d)_(\d\d)_(\d{4})\.json\.gz")
 _MOVIE = re.compile(r"/3/movie/(?:(tt\d{1,12})|(\d{1,18})(?!\d)[^/]*)(?:/([a-z_]+))?/?")
 _ENDPOINTS = {
     "/3/discover/movie": "discover",
@@ -82,21 +93,21 @@ class Request(NamedTuple):
     """A request to one of the APIs."""
 
     source: str
-    """The API: "tmdb" or "omdb"."""
+    """The API, "tmdb" or "omdb"; "files" for the files that are published daily."""
     endpoint: str
     """What is asked for: "details", a sub-resource's name, "discover", "changes", …, "omdb" or "unknown"."""
     movie: str | None
-    """The movie id that is asked for."""
+    """The movie id that is asked for; the day of an ID export, as YYYY-MM-DD."""
     key: str
     """The API key or token; empty when there is none."""
     query: Mapping[str, str]
 
 
 def parse(path: str, query: Mapping[str, str], authorization: str) -> Request | None:
-    """The request behind a URL path; None when the path belongs to neither API.
+    """The request behind a URL path; None when the path belongs to neither API and is no daily file.
 
     Args:
-        path: begins with /3/ for TMDB, or is /omdb or /omdb/.
+        path: begins with /3/ for TMDB, or is /omdb or /omdb/; or that of a daily file.
         query: the query's parameters.
         authorization: the header's value, or "".
     """
@@ -114,6 +125,10 @@ def parse(path: str, query: Mapping[str, str], authorization: str) -> Request | 
         return Request("tmdb", part or "details", imdb_id or number, key, query)
     if path in ("/omdb", "/omdb/"):
         return Request("omdb", "omdb", query.get("i"), query.get("apikey", ""), query)
+    if path == IMDB_PATH:
+        return Request("files", "imdb_ratings", None, "", query)
+    if match := _EXPORT.fullmatch(path):
+        return Request("files", "id_export", "{2}-{0}-{1}".format(*match.groups()), "", query)
     return None
 
 
@@ -169,6 +184,7 @@ class Answers:
         self._quota = omdb_daily_quota
         self._spent: dict[str, tuple[date, int]] = {}
         self._details: OrderedDict[tuple[str, date, str], bytes] = OrderedDict()
+        self._files: OrderedDict[tuple[str, date], bytes] = OrderedDict()
 
     def answer(self, request: Request, now: datetime, moment: float) -> Answer:
         """The answer to a request.
@@ -178,6 +194,8 @@ class Answers:
             now: the instant (UTC) whose data is told.
             moment: seconds on a clock that never runs back, for the rate limit.
         """
+        if request.source == "files":
+            return self._file(request, now)
         return self._omdb(request, now) if request.source == "omdb" else self._tmdb(request, now, moment)
 
     def neighbour(self, request: Request, now: datetime) -> Request:
@@ -285,6 +303,26 @@ class Answers:
         pages = max(1, -(-len(changed) // CHANGES_PER_PAGE))
         body = {"results": results, "page": page, "total_pages": pages, "total_results": len(changed)}
         return Answer(200, dump(body))
+
+    def _file(self, request: Request, now: datetime) -> Answer:
+        """A daily file, gzipped: kept, since it takes a second to make of a large catalogue."""
+        today = now.date()
+        day = today
+        if request.endpoint == "id_export":
+            try:
+                day = date.fromisoformat(request.movie or "")
+            except ValueError:
+                return _NO_SUCH_FILE
+            newest = today if now.hour >= EXPORTS_READY_HOUR else today - timedelta(days=1)
+            if not today - timedelta(days=EXPORTS_KEPT_DAYS) <= day <= newest:
+                return _NO_SUCH_FILE
+        body = self._files.get((request.endpoint, day))
+        if body is None:
+            make = self._catalogue.id_export if request.endpoint == "id_export" else self._catalogue.imdb_ratings
+            body = self._files[request.endpoint, day] = gzip.compress(make(day), 6, mtime=0)
+            if len(self._files) > _CACHED_FILES:
+                self._files.popitem(last=False)
+        return Answer(200, body, "application/gzip")
 
     def _omdb(self, request: Request, now: datetime) -> Answer:
         if not request.key:

@@ -157,7 +157,7 @@ class BodyWriter:
         bare = oddity == "omdb_not_available"
         ratings = _ratings(facts, revisions, bare) if out else (None, None, None)
         body["Ratings"] = _rating_list(*ratings)
-        votes = movies.votes_on(i, day) * 9 // 4 + day % 3 + (1_200_000 if oddity == "omdb_huge_numbers" else 0)
+        votes = self._imdb_votes(i, day)
         body["Metascore"] = "N/A" if ratings[2] is None else str(ratings[2])
         body["imdbRating"] = "N/A" if ratings[0] is None else f"{ratings[0] / 10:.1f}"
         body["imdbVotes"] = "N/A" if ratings[0] is None else f"{votes:,}"
@@ -175,6 +175,27 @@ class BodyWriter:
                 revisions,
             )
         return body
+
+    def export_row(self, i: int, day: int) -> Body:
+        """The movie as a line of TMDB's daily ID export."""
+        return {
+            "adult": False,
+            "id": self._movies.tmdb_ids[i],
+            "original_title": self.facts(i).original_title,
+            "popularity": self._movies.popularity_on(i, day),
+            "video": False,
+        }
+
+    def imdb(self, i: int, day: int) -> tuple[float, int] | None:
+        """IMDb's rating and number of votes, as OMDb's body has them; None with fewer than five, as in IMDb's file."""
+        movies = self._movies
+        release = movies.release_on(i, day)
+        if release != NO_DATE and release > day:
+            return None
+        bare = movies.oddity(i) == "omdb_not_available"
+        rating = _ratings(self.facts(i), self._revisions(i, "omdb", day), bare)[0]
+        votes = self._imdb_votes(i, day)
+        return None if rating is None or votes < 5 else (rating / 10, votes)
 
     # Pieces of TMDB's bodies
 
@@ -292,6 +313,10 @@ class BodyWriter:
         return out
 
     # Pieces of OMDb's bodies
+
+    def _imdb_votes(self, i: int, day: int) -> int:
+        many = 1_200_000 if self._movies.oddity(i) == "omdb_huge_numbers" else 0
+        return self._movies.votes_on(i, day) * 9 // 4 + day % 3 + many
 
     def _omdb_texts(self, facts: Facts, release: int, revisions: Revisions) -> Body:
         released = date.fromordinal(self._epoch + release) if release != NO_DATE else None

@@ -24,7 +24,7 @@ _ListingKey = tuple[int, int | None, int | None, int, str]
 
 
 class Catalogue:
-    """Invented movies that appear, change and disappear, as TMDB and OMDb would tell of them.
+    """Invented movies that appear, change and disappear, as TMDB, OMDb and IMDb would tell of them.
 
     The same arguments give the same data; another epoch shifts it in time. Data changes at midnight UTC only.
     All instants are taken as UTC; one without a time zone is UTC too. Safe to use from several threads.
@@ -168,6 +168,26 @@ class Catalogue:
         """
         first, last = start.toordinal() - self._epoch, min(end.toordinal() - self._epoch, self._day(now))
         return [self._movies.tmdb_ids[i] for i in self._movies.changed_in(first, last)]
+
+    def id_export(self, day: date) -> bytes:
+        """TMDB's daily ID export: a line of JSON for each movie that exists on the day."""
+        k, movies = day.toordinal() - self._epoch, self._movies
+        return b"".join(dump(self._bodies.export_row(i, k)) + b"\n" for i in range(self.size) if movies.exists(i, k))
+
+    def imdb_ratings(self, day: date) -> bytes:
+        """IMDb's daily ratings file: a heading, then tconst, averageRating and numVotes of each title, by tabs.
+
+        It has what OMDb tells of a title, and also the titles that OMDb does not hold.
+        """
+        k, movies = day.toordinal() - self._epoch, self._movies
+        lines = ["tconst\taverageRating\tnumVotes\n"]
+        for i in range(self.size):
+            imdb_id = movies.imdb_id(i)
+            if imdb_id is None or movies.created.get(i, k) > k:
+                continue
+            if (found := self._bodies.imdb(i, k)) is not None:
+                lines.append(f"{imdb_id}\t{found[0]:.1f}\t{found[1]}\n")
+        return "".join(lines).encode()
 
     def version(self, tmdb_id: int, source: Source, now: datetime) -> int:
         """Number of relevant changes of the movie so far at a source; its creation counts as one at TMDB.

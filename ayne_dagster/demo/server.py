@@ -1,7 +1,7 @@
 """The stand-in as an ASGI application: transport, log, clock, faults, control. No knowledge of the APIs.
 
-Paths: TMDB below /3, OMDb at /omdb/, control below /_standin/. The APIs' requests are answered by plain ASGI,
-since a test asks thousands of them; Starlette routes the control requests.
+Paths: TMDB below /3, OMDb at /omdb/, daily files below /p/exports and /imdb, control below /_standin/. The APIs'
+requests are answered by plain ASGI, since a test asks thousands of them; Starlette routes the control requests.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Journal:
         """Note that a request has arrived."""
         with self._lock:
             self._in_flight[source] += 1
-            self._most[source] = max(self._most[source], self._in_flight[source])
+            self._most[source] = max(self._most.get(source, 0), self._in_flight[source])
 
     def end(self, request: Request, arrived: float, status: int) -> None:
         """Note how a request ended; status 0 is no answer."""
@@ -100,7 +100,7 @@ class Journal:
         out: dict[str, dict[str, int]] = {"tmdb": {}, "omdb": {}}
         with self._lock:
             for (source, status), count in sorted(self._counts.items()):
-                out[source][str(status)] = count
+                out.setdefault(source, {})[str(status)] = count
         return out
 
     def most_in_flight(self) -> dict[str, int]:

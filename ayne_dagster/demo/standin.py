@@ -14,6 +14,7 @@ from typing import Any
 
 import uvicorn
 
+from ayne_dagster.demo.answers import EXPORT_PATH, IMDB_PATH
 from ayne_dagster.demo.catalogue import Catalogue
 from ayne_dagster.demo.faults import Planned
 from ayne_dagster.demo.server import StandInApp, create_app
@@ -71,6 +72,10 @@ class StandIn:
     """Address of OMDb, with a slash at its end; set on entry."""
     control_url: str
     """Base address of the control requests, without a slash at its end; set on entry."""
+    tmdb_export_url: str
+    """Address of TMDB's daily ID export, with `{date}` for its day; set on entry."""
+    imdb_ratings_url: str
+    """Address of IMDb's daily ratings file; set on entry."""
 
     def __init__(
         self,
@@ -124,6 +129,8 @@ class StandIn:
         self.tmdb_url = f"http://{HOST}:{port}/3"
         self.omdb_url = f"http://{HOST}:{port}/omdb/"
         self.control_url = f"http://{HOST}:{port}/_standin"
+        self.tmdb_export_url = f"http://{HOST}:{port}{EXPORT_PATH}"
+        self.imdb_ratings_url = f"http://{HOST}:{port}{IMDB_PATH}"
         return self
 
     def __exit__(
@@ -224,6 +231,8 @@ def serve(
             tell(f"# {catalogue_size} invented movies; stop with Ctrl-C")
             tell(f"export AYNE_TMDB_BASE_URL={standin.tmdb_url}")
             tell(f"export AYNE_OMDB_BASE_URL={standin.omdb_url}")
+            tell(f"export AYNE_TMDB_EXPORT_URL='{standin.tmdb_export_url}'")
+            tell(f"export AYNE_IMDB_RATINGS_URL={standin.imdb_ratings_url}")
             tell("export TMDB_READ_TOKEN=demo OMDB_API_KEY=demo")
             stop.wait()
     finally:

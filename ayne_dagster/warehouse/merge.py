@@ -374,10 +374,11 @@ def _move_years(connection: duckdb.DuckDBPyConnection, before: Mapping[int, Row]
             "UPDATE discovered_movies SET release_year = y.release_year, release_date = y.release_date"
             " FROM incoming_years AS y WHERE discovered_movies.tmdb_id = y.tmdb_id"
         )
-        connection.execute(
-            "UPDATE omdb_ratings SET release_year = y.release_year"
-            " FROM incoming_years AS y WHERE omdb_ratings.tmdb_id = y.tmdb_id"
-        )
+        for table in ("omdb_ratings", "imdb_ratings"):
+            connection.execute(
+                f"UPDATE {table} SET release_year = y.release_year"
+                f" FROM incoming_years AS y WHERE {table}.tmdb_id = y.tmdb_id"
+            )
 
 
 def _log(

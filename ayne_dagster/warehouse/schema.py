@@ -1,88 +1,17 @@
 """What the warehouse holds: every table and column, with its type and meaning. No queries, no connections.
 
-A column's `drifts` mark says that its value moves daily by itself (popularity, vote counters): it is stored and its
-history kept, but it does not count as a change of the movie (DESIGN, "Refresh rules").
-
-The DDL stays within what DuckLake accepts too, except for the keys, which only a native file declares.
+What a table, a column and a view are is in `tables`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
-
 from ayne_dagster.refresh.strategy import CATEGORIES, SOURCES
+from ayne_dagster.warehouse.tables import Column as Column
+from ayne_dagster.warehouse.tables import Table as Table
+from ayne_dagster.warehouse.tables import View as View
 
 SCHEMA_VERSION = 2
 """Written to every database; one with a newer number is refused, an older one is migrated when it is opened."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column: its name, DuckDB type and meaning."""
-
-    name: str
-    type: str
-    description: str
-    drifts: bool = False
-    """Its value moves by itself, without the movie changing."""
-    bulky: bool = False
-    """A long text, slow to read back from a large table."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """One table: columns in order, its key (empty for append-only logs), and what a row is."""
-
-    name: str
-    description: str
-    columns: tuple[Column, ...]
-    key: tuple[str, ...] = ("tmdb_id",)
-    history: bool = False
-    """Whether drifting columns go into `movie_history` too; the others always do."""
-
-    @cached_property
-    def column_names(self) -> tuple[str, ...]:
-        """Names of all columns, in order."""
-        return tuple(c.name for c in self.columns)
-
-    @cached_property
-    def types(self) -> dict[str, str]:
-        """DuckDB type of each column."""
-        return {c.name: c.type for c in self.columns}
-
-    @cached_property
-    def content(self) -> tuple[str, ...]:
-        """Columns that hold what the source said: all but the key, the partition and the bookkeeping."""
-        return tuple(c.name for c in self.columns if c.name not in (*self.key, "release_year", "updated_at"))
-
-    @cached_property
-    def drifting(self) -> tuple[str, ...]:
-        """Content columns that drift."""
-        return tuple(c.name for c in self.columns if c.drifts)
-
-    @cached_property
-    def significant(self) -> tuple[str, ...]:
-        """Content columns whose change counts as a change of the movie."""
-        return tuple(name for name in self.content if name not in self.drifting)
-
-    @cached_property
-    def bulky(self) -> tuple[str, ...]:
-        """The significant columns that are slow to read back: lists and long texts."""
-        slow = {c.name for c in self.columns if c.bulky or c.type.endswith("[]")}
-        return tuple(name for name in self.significant if name in slow)
-
-    @cached_property
-    def slim(self) -> tuple[str, ...]:
-        """The significant columns that are quick to read back."""
-        return tuple(name for name in self.significant if name not in self.bulky)
-
-    def ddl(self) -> str:
-        """The CREATE TABLE statement."""
-        lines = [f"{c.name} {c.type}" for c in self.columns]
-        if self.key:
-            lines.append(f"PRIMARY KEY ({', '.join(self.key)})")
-        return f"CREATE TABLE IF NOT EXISTS {self.name} (\n    " + ",\n    ".join(lines) + "\n)"
 
 
 TMDB_ID = Column("tmdb_id", "BIGINT", "TMDB's number of the movie: the key")
@@ -361,10 +290,27 @@ IMDB_RATINGS = Table(
         Column("imdb_id", "VARCHAR", "IMDb's id, by TMDB's details"),
         Column("imdb_rating", "DOUBLE", "IMDb rating, 1 to 10"),
         Column("imdb_votes", "BIGINT", "Number of IMDb votes"),
-        Column("signalled_votes", "BIGINT", "Number of votes when a change was last signalled for OMDb"),
-        Column("signalled_rating", "DOUBLE", "Rating when a change was last signalled for OMDb"),
+        Column("signalled_votes", "BIGINT", "Number of votes when OMDb was last asked, or due for a change of them"),
+        Column("signalled_rating", "DOUBLE", "Rating when OMDb was last asked, or due for a change of it"),
+        Column("listed_at", "TIMESTAMP", "When the last file that has it was read (UTC)"),
         UPDATED_AT,
     ),
+)
+
+DAILY_FILES = Table(
+    "daily_files",
+    "One row a published file and day: accepted, or refused as a whole. The next one is measured by the last accepted.",
+    (
+        Column("name", "VARCHAR", "Table that the file fills: tmdb_id_export, imdb_ratings"),
+        Column("day", "DATE", "Day of the file (UTC)"),
+        Column("accepted", "BOOLEAN", "Whether it was believed; nothing of a refused file is stored"),
+        Column("lines", "BIGINT", "Lines that could be used"),
+        Column("unreadable", "BIGINT", "Lines that could not, and were skipped"),
+        Column("reason", "VARCHAR", "Why it was refused"),
+        Column("read_at", "TIMESTAMP", "When it was read (UTC)"),
+        Column("run_id", "VARCHAR", "Run that read it"),
+    ),
+    key=("name", "day"),
 )
 
 REFRESH_RATES = Table(
@@ -404,26 +350,33 @@ TABLES = (
     CHANGE_FEED_DAYS,
     TMDB_ID_EXPORT,
     IMDB_RATINGS,
+    DAILY_FILES,
     REFRESH_RATES,
     FEED_QUALITY,
 )
 ALL_TABLES: dict[str, Table] = {table.name: table for table in TABLES}
 
 
-@dataclass(frozen=True)
-class View:
-    """A view: a SELECT under a name, with the meaning of each of its columns."""
+_RATED_BY_FILE = (
+    "i.imdb_rating IS NOT NULL AND (o.imdb_rating IS NULL OR m.omdb_checked_at IS NULL"
+    " OR i.listed_at >= m.omdb_checked_at - INTERVAL 1 DAY)"
+)
+"""Whether a movie's IMDb rating is the daily file's: OMDb has none, or was asked at most a day after the file was read.
+OMDb's answers are cached for a day, and what is cached lags behind IMDb by days or weeks."""
 
-    name: str
-    description: str
-    select: str
-    columns: tuple[Column, ...]
-    origins: dict[str, tuple[str, ...]]
-    """By column: the tables that it comes from, under the same name."""
-
-    def ddl(self) -> str:
-        """The CREATE VIEW statement."""
-        return f"CREATE OR REPLACE VIEW {self.name} AS {self.select}"
+_IMDB_LINES = (
+    f"CASE WHEN {_RATED_BY_FILE} THEN i.imdb_rating ELSE o.imdb_rating END AS imdb_rating",
+    f"CASE WHEN {_RATED_BY_FILE} THEN i.imdb_votes ELSE o.imdb_votes END AS imdb_votes",
+    f"CASE WHEN {_RATED_BY_FILE} THEN 'imdb' WHEN o.imdb_rating IS NOT NULL THEN 'omdb' END AS imdb_rating_source",
+    f"CASE WHEN {_RATED_BY_FILE} THEN i.listed_at WHEN o.imdb_rating IS NOT NULL THEN m.omdb_checked_at END"
+    " AS imdb_rating_as_of",
+)
+_IMDB_COLUMNS = (
+    Column("imdb_rating", "DOUBLE", "IMDb rating, 1 to 10, by the fresher of OMDb and IMDb's daily file"),
+    Column("imdb_votes", "BIGINT", "Number of IMDb votes, from where the rating is"),
+    Column("imdb_rating_source", "VARCHAR", "Where rating and votes are from: imdb (its daily file) or omdb"),
+    Column("imdb_rating_as_of", "TIMESTAMP", "When that source was last read or asked (UTC)"),
+)
 
 
 def _movies_view() -> View:
@@ -435,8 +388,6 @@ def _movies_view() -> View:
     ratings = [
         OMDB_RATINGS.columns[OMDB_RATINGS.column_names.index(name)]
         for name in (
-            "imdb_rating",
-            "imdb_votes",
             "metascore",
             "rotten_tomatoes_rating",
             "box_office",
@@ -456,6 +407,7 @@ def _movies_view() -> View:
             for c in shared
         ),
         *(f"d.{c.name}" for c in details_only),
+        *_IMDB_LINES,
         *(f"o.{c.name}" for c in ratings),
         *(f"m.{c.name}" for c in states),
     ]
@@ -469,14 +421,19 @@ SELECT {", ".join(lines)}
 FROM refresh_metadata AS m
 LEFT JOIN discovered_movies AS l ON l.tmdb_id = m.tmdb_id
 LEFT JOIN tmdb_details AS d ON d.tmdb_id = m.tmdb_id
-LEFT JOIN omdb_ratings AS o ON o.tmdb_id = m.tmdb_id AND o.imdb_id = m.imdb_id""",
-        (TMDB_ID, RELEASE_YEAR, imdb_id, *shared, *details_only, *ratings, *states),
+LEFT JOIN omdb_ratings AS o ON o.tmdb_id = m.tmdb_id AND o.imdb_id = m.imdb_id
+LEFT JOIN imdb_ratings AS i ON i.tmdb_id = m.tmdb_id AND i.imdb_id = m.imdb_id""",
+        (TMDB_ID, RELEASE_YEAR, imdb_id, *shared, *details_only, *_IMDB_COLUMNS, *ratings, *states),
         {
             **{c.name: (TMDB_DETAILS.name, DISCOVERED_MOVIES.name) for c in shared},
             **{c.name: (TMDB_DETAILS.name,) for c in details_only},
             **{c.name: (OMDB_RATINGS.name,) for c in ratings},
             **{c.name: (REFRESH_METADATA.name,) for c in (TMDB_ID, RELEASE_YEAR, imdb_id, *states)},
             "release_date": (REFRESH_METADATA.name,),
+            "imdb_rating": (IMDB_RATINGS.name, OMDB_RATINGS.name),
+            "imdb_votes": (IMDB_RATINGS.name, OMDB_RATINGS.name),
+            "imdb_rating_source": (),
+            "imdb_rating_as_of": (),
         },
     )
 

@@ -29,7 +29,7 @@ from ayne_dagster.sources.errors import (
     SourceError,
     SourceUnavailable,
 )
-from ayne_dagster.sources.tmdb.client import APPENDED, MAX_WINDOW_ROWS, DateWindow, ListedPage
+from ayne_dagster.sources.tmdb.client import APPENDED, MAX_WINDOW_ROWS, ChangedMovies, DateWindow, ListedPage
 from ayne_dagster.sources.tmdb.models import MovieDetails
 from ayne_dagster.sources.transport import RetryTransport
 
@@ -721,9 +721,10 @@ def test_an_empty_feed_is_no_movie() -> None:
 
 
 def test_no_page_of_the_feed_is_asked_for_that_tmdb_would_reject() -> None:
-    handler, asked = feed([{"id": 1}], total_pages=900)
-    over(handler, lambda tmdb: tmdb.get_changed_movie_ids(NOON.date(), NOON.date()))
+    handler, asked = feed(*([{"id": number}] for number in range(1, 901)))
+    listed = over(handler, lambda tmdb: tmdb.list_changes_of(NOON.date()))
     assert asked == list(range(1, 501))
+    assert listed == ChangedMovies(frozenset(range(1, 501)), complete=False)
 
 
 @pytest.mark.parametrize("days", [15, 365, -1])
@@ -740,3 +741,94 @@ def test_a_feed_that_is_no_feed_is_malformed() -> None:
             lambda _: httpx.Response(200, json={"id": 1}),
             lambda tmdb: tmdb.get_changed_movie_ids(NOON.date(), NOON.date()),
         )
+
+
+def test_pages_of_the_feed_are_asked_for_side_by_side_within_the_connections() -> None:
+    in_flight, most = 0, 0
+
+    async def handler(request: httpx.Request) -> httpx.Response:
+        nonlocal in_flight, most
+        in_flight += 1
+        most = max(most, in_flight)
+        await asyncio.sleep(0.01)
+        in_flight -= 1
+        page = int(request.url.params["page"])
+        return httpx.Response(200, json={"results": [{"id": page}], "total_pages": 30})
+
+    listed = over(handler, lambda tmdb: tmdb.list_changes_of(NOON.date()), max_concurrent=5)  # type: ignore[arg-type]
+    assert listed == ChangedMovies(frozenset(range(1, 31)), complete=True)
+    assert most == 5
+
+
+MAX_IN_FLIGHT = settings().tmdb.max_concurrent
+
+
+def numbered(start: int, rows: int) -> list[dict[str, int]]:
+    return [{"id": number} for number in range(start, start + rows)]
+
+
+def test_a_feed_that_shows_all_rows_on_one_page_is_complete() -> None:
+    for pages in (1, 27):  # as in 2022, with a total of 1, and with the total of a feed of 100 rows a page
+        handler, asked = feed(numbered(1, 2687), total_pages=pages)
+        listed = over(handler, lambda tmdb: tmdb.list_changes_of(NOON.date()))
+        assert listed == ChangedMovies(frozenset(range(1, 2688)), complete=True)
+        assert len(asked) <= 1 + MAX_IN_FLIGHT * (pages > 1), (
+            "the same page again and again is not asked for to the end"
+        )
+
+
+def test_a_feed_that_shows_its_first_page_again_and_again_is_not_complete() -> None:
+    handler, asked = feed(numbered(1, 100), total_pages=27)
+    listed = over(handler, lambda tmdb: tmdb.list_changes_of(NOON.date()))
+    assert listed == ChangedMovies(frozenset(range(1, 101)), complete=False)
+    assert len(asked) <= 1 + MAX_IN_FLIGHT
+
+
+@pytest.mark.parametrize(("times", "complete"), [(1, True), (2, False)])
+def test_a_page_that_comes_empty_is_asked_for_again_and_one_that_stays_empty_makes_the_day_incomplete(
+    times: int, complete: bool
+) -> None:
+    empty = [{"results": [], "page": 1, "total_pages": 1}] * times
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        page = int(request.url.params["page"])
+        if page == 2 and empty:
+            return httpx.Response(200, json=empty.pop())
+        return httpx.Response(200, json={"results": [{"id": page}], "total_pages": 3})
+
+    listed = over(handler, lambda tmdb: tmdb.list_changes_of(NOON.date()))
+    assert listed == ChangedMovies(frozenset({1, 2, 3} if complete else {1, 3}), complete)
+
+
+def test_pages_that_are_announced_later_are_read_too() -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        page = int(request.url.params["page"])
+        return httpx.Response(200, json={"results": [{"id": page}], "total_pages": min(page + 1, 4)})
+
+    assert over(handler, lambda tmdb: tmdb.list_changes_of(NOON.date())).ids == {1, 2, 3, 4}
+
+
+DAY_AFTER = NOON.date() + timedelta(days=1)
+
+
+@pytest.mark.parametrize("end_included", [True, False])
+@pytest.mark.parametrize("today", [frozenset({1, 2}), frozenset()])
+@pytest.mark.parametrize("tomorrow", [frozenset({2, 3}), frozenset()])
+def test_a_day_is_read_whether_or_not_the_end_date_is_included(
+    end_included: bool, today: frozenset[int], tomorrow: frozenset[int]
+) -> None:
+    by_day = {NOON.date(): today, DAY_AFTER: tomorrow}
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        start, end = (date.fromisoformat(request.url.params[name]) for name in ("start_date", "end_date"))
+        shown = (ids for day, ids in by_day.items() if start <= day <= end and (end_included or day < end))
+        return httpx.Response(200, json={"results": [{"id": i} for i in set().union(*shown)], "total_pages": 1})
+
+    listed = over(handler, lambda tmdb: tmdb.list_changes_of(NOON.date()))
+    assert listed == ChangedMovies(today, complete=True)
+
+
+def test_a_day_that_lists_something_is_asked_for_once() -> None:
+    handler, asked = feed([{"id": 1}])
+    over(handler, lambda tmdb: tmdb.list_changes_of(NOON.date()))
+    assert asked == [1]

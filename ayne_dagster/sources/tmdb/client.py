@@ -6,10 +6,12 @@ https://developer.themoviedb.org/reference
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import httpx
 
@@ -28,8 +30,12 @@ from ayne_dagster.sources.tmdb.models import SUB_RESOURCES, ChangesPage, Discove
 from ayne_dagster.sources.transport import Account, AsyncClosing, build_client
 from ayne_dagster.sources.values import quoted
 
+P = TypeVar("P")
+_DAY = timedelta(days=1)
+
 APPENDED = ",".join(SUB_RESOURCES)
 PAGE_ROWS = 20
+CHANGES_PAGE_ROWS = 100
 LAST_PAGE = 500
 """TMDB serves no page beyond it, whatever total_pages says."""
 MAX_WINDOW_ROWS = PAGE_ROWS * LAST_PAGE
@@ -67,6 +73,24 @@ class ListedPage:
     total_results: int = 0
     total_pages: int = 1
     error: SourceError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedMovies:
+    """What the change feed names."""
+
+    ids: frozenset[int]
+    complete: bool
+    """False where the feed has more than it showed: pages beyond the last that is served, or pages kept back."""
+
+
+@dataclass(frozen=True, slots=True)
+class _ChangesPage:
+    """One page of the change feed: the ids in it, its rows (those without an id too), and how many pages there are."""
+
+    ids: frozenset[int]
+    rows: int
+    last: int
 
 
 @dataclass
@@ -192,14 +216,14 @@ class AsyncTMDBClient(AsyncClosing):
         windows = [DateWindow(start, end)] if max_pages is None else list(_years(start, end))
         while windows:
             window = windows.pop()  # the newest first
-            first = await self._listed_page(window, 1, min_votes)
+            first = await self._listed_page(window, min_votes, 1)
             if first.error is not None:
                 yield first
                 if max_pages == 1:
                     continue
-                first = await self._listed_page(window, 2, min_votes)  # every page tells how many there are
+                first = await self._listed_page(window, min_votes, 2)  # every page tells how many there are
             elif not first.items and max_pages is None:  # an empty listing is not believed at once
-                first = await self._listed_page(window, 1, min_votes)
+                first = await self._listed_page(window, min_votes, 1)
             can_be_split = not window.is_one_day and max_pages is None
             if first.total_results > MAX_WINDOW_ROWS and can_be_split:
                 windows.extend(window.halves())
@@ -232,20 +256,21 @@ class AsyncTMDBClient(AsyncClosing):
     ) -> AsyncIterator[ListedPage]:
         """The pages from a number on, as far as they turn out to go."""
         while number <= (last := min(tally.pages, max_pages, LAST_PAGE)):
-            async for page in self._pages(window, range(number, last + 1), min_votes):
+            ask = partial(self._listed_page, window, min_votes)
+            async for page in self._in_order(range(number, last + 1), ask):
                 yield page
                 tally.note(page)
             number = last + 1
 
-    async def _pages(self, window: DateWindow, numbers: range, min_votes: int) -> AsyncIterator[ListedPage]:
-        """Pages in order, a few asked for at a time."""
+    async def _in_order(self, numbers: Iterable[int], ask: Callable[[int], Awaitable[P]]) -> AsyncGenerator[P, None]:
+        """Pages in order, a few asked for at a time; nothing more is asked for when the iterator is closed."""
         ahead = self.account.settings.max_concurrent
-        tasks: list[asyncio.Task[ListedPage]] = []
+        tasks: list[asyncio.Future[P]] = []
         waiting = iter(numbers)
         try:
             while True:
                 for number in waiting:
-                    tasks.append(asyncio.create_task(self._listed_page(window, number, min_votes)))
+                    tasks.append(asyncio.ensure_future(ask(number)))
                     if len(tasks) >= ahead:
                         break
                 if not tasks:
@@ -254,8 +279,9 @@ class AsyncTMDBClient(AsyncClosing):
         finally:
             for task in tasks:
                 task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _listed_page(self, window: DateWindow, page: int, min_votes: int) -> ListedPage:
+    async def _listed_page(self, window: DateWindow, min_votes: int, page: int) -> ListedPage:
         """One page; a body or page that fails is an error beside the others, not instead of them."""
         parameters = {
             "primary_release_date.gte": window.start.isoformat(),
@@ -279,22 +305,54 @@ class AsyncTMDBClient(AsyncClosing):
     async def get_changed_movie_ids(self, start: date, end: date) -> set[int]:
         """Ids of the movies that changed from `start` to `end` (UTC days, both included, at most 14 days).
 
+        At most 50,000 ids can be had: ask for a day at a time; `list_changes_of` tells when there are more.
+
         https://developer.themoviedb.org/reference/changes-movie-list
         """
         if not timedelta(0) <= end - start <= timedelta(days=14):
             raise ValueError(f"The change list spans at most 14 days, not {start} to {end}.")
-        ids: set[int] = set()
-        page, last = 1, 1
-        while page <= min(last, LAST_PAGE):
-            response = await self._get(
-                "/movie/changes",
-                {"start_date": start.isoformat(), "end_date": end.isoformat(), "page": str(page)},
-            )
+        return set((await self._list_changes(start, end)).ids)
+
+    async def list_changes_of(self, day: date) -> ChangedMovies:
+        """The movies that changed on a UTC day.
+
+        Raises:
+            SourceError: a page could not be had.
+        """
+        changes = await self._list_changes(day, day)
+        if changes.ids:
+            return changes
+        # Thousands of movies change every day, and whether TMDB's end date is inclusive is not documented: a day that
+        # lists nothing is asked for once more with the day after, less what that day has of its own.
+        both, after = await self._list_changes(day, day + _DAY), await self._list_changes(day + _DAY, day + _DAY)
+        return ChangedMovies(both.ids - after.ids, both.complete and after.complete)
+
+    async def _list_changes(self, start: date, end: date) -> ChangedMovies:
+        """All pages of a window, a few asked for at a time."""
+        first = await self._changes_page(start, end, 1)
+        ids, last, read, complete = first.ids, first.last, 1, True
+        while read < min(last, LAST_PAGE):
+            numbers = range(read + 1, min(last, LAST_PAGE) + 1)
+            async with aclosing(self._in_order(numbers, partial(self._changes_page, start, end))) as pages:
+                async for page in pages:
+                    read, last = read + 1, max(last, page.last)
+                    if page.ids and page.ids == first.ids:
+                        # The feed ignores `page`, as it did in 2022: then all rows stand on each, or the rest is lost.
+                        return ChangedMovies(ids, complete=first.rows > CHANGES_PAGE_ROWS)
+                    complete = complete and page.rows > 0
+                    ids |= page.ids
+        return ChangedMovies(ids, complete and last <= LAST_PAGE)
+
+    async def _changes_page(self, start: date, end: date, page: int) -> _ChangesPage:
+        """One page of the change feed; one without rows, though a page before announced it, is asked for again."""
+        parameters = {"start_date": start.isoformat(), "end_date": end.isoformat(), "page": str(page)}
+        for _ in range(1 if page == 1 else 2):
+            response = await self._get("/movie/changes", parameters)
             body = validate_json(ChangesPage, response.content)
-            ids |= {row.id for row in body.results or [] if row.id is not None}
-            last = body.total_pages or 1
-            page += 1
-        return ids
+            if body.results:
+                break
+        ids = frozenset(row.id for row in body.results if row.id is not None)
+        return _ChangesPage(ids, len(body.results), body.total_pages)
 
     async def _get(self, path: str, parameters: dict[str, str]) -> httpx.Response:
         """One answered request.

@@ -1,0 +1,75 @@
+"""TMDB's change feed: which movies changed, day by day. Asking is in `sources.tmdb`, storing in `warehouse`."""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Any
+
+import dagster as dg
+import duckdb
+
+from ayne_dagster.assets.collecting import Steps, collecting_from, failing_clearly
+from ayne_dagster.assets.definition import TMDB_POOL, table_options
+from ayne_dagster.checks import check_results, check_specs
+from ayne_dagster.collection import FeedItem, read_change_feed
+from ayne_dagster.io_manager import MergeStream
+from ayne_dagster.progress import Progress, watcher
+from ayne_dagster.resources import Clock, DuckDBDatabase, TMDBResource
+from ayne_dagster.sources.transport import Account
+from ayne_dagster.streams import Batches, Emit
+from ayne_dagster.warehouse.change_feed import FeedPosition, feed_position, merge_feed_days, plan_reading
+from ayne_dagster.warehouse.merge import MergeReport, QuarantinedBody, quarantine
+from ayne_dagster.warehouse.schema import TMDB_CHANGES
+
+COUNTS = ("days", "gaps", "listed", "known", "signals", "thawed")
+
+
+@dg.asset(**table_options(TMDB_CHANGES, "feeds", {"tmdb"}), pool=TMDB_POOL, check_specs=check_specs(TMDB_CHANGES))
+def tmdb_changes(
+    context: dg.AssetExecutionContext, tmdb: TMDBResource, database: DuckDBDatabase, clock: Clock
+) -> Steps:
+    """Read the days of the feed that are complete and were not read, and signal the movies that they name."""
+    progress = Progress()
+    sent: list[Account] = []
+    watcher().started(TMDB_CHANGES.name, progress)
+
+    def merge(connection: duckdb.DuckDBPyConnection, batch: list[FeedItem]) -> MergeReport:
+        run_id = context.run.run_id
+        report = quarantine(connection, (i for i in batch if isinstance(i, QuarantinedBody)), run_id)
+        days = [day for item in batch if not isinstance(item, QuarantinedBody) for day in item]
+        report.add(merge_feed_days(connection, days, clock.now(), run_id))
+        return report
+
+    def done(report: MergeReport, seconds: float) -> None:
+        requests = sum(account.requests_sent for account in sent)
+        with database.file.connect() as connection:
+            position = feed_position(connection)
+        counts = report.total()
+        told = {name: counts.get(name, 0) for name in COUNTS}
+        context.add_asset_metadata(
+            told | {"cursor": str(position.cursor), "requests": requests, "seconds": round(seconds, 3)}
+        )
+        if told["gaps"]:
+            context.log.warning(f"{told['gaps']} days of the change feed were not read as a whole, and will not be.")
+        context.log.info(_in_words(told, position, progress))
+        watcher().finished(TMDB_CHANGES.name, told | {"requests": requests})
+
+    with ExitStack() as held:
+        held.enter_context(collecting_from("tmdb", database, context))
+        with database.file.connect() as connection:
+            plan = plan_reading(connection, clock.now())
+
+        async def produce(emit: Emit[FeedItem]) -> None:
+            if plan.days:
+                async with tmdb.client(clock) as client:
+                    sent.append(client.account)
+                    await read_change_feed(client, plan, emit, now=clock.now, progress=progress)
+
+        # Each day is a commit of its own, with the cursor: a reading that is killed goes on with the next day.
+        batches = Batches(failing_clearly(produce), max_batch=1)
+        yield dg.Output(MergeStream(batches, merge, done, release=held.close))
+    yield from check_results(TMDB_CHANGES, database.file, clock.now())
+
+
+def _in_words(told: Mapping[str, Any], position: FeedPosition, progress: Progress) -> str:
+    stopped = f"; stopped: {progress.stopped_because}" if progress.stopped_because else ""
+    return f"{dict(told)}; read up to {position.cursor}{stopped}"

@@ -1,0 +1,44 @@
+"""IMDb's daily ratings file: rating and votes of every known title. What follows is in `warehouse.imdb`."""
+
+import dagster as dg
+
+from ayne_dagster.assets.collecting import Steps
+from ayne_dagster.assets.daily_files import DailyFileConfig, read_daily_file, switched_off
+from ayne_dagster.assets.definition import table_options
+from ayne_dagster.assets.details import tmdb_details
+from ayne_dagster.checks import check_specs
+from ayne_dagster.resources import Clock, DailyFiles, DuckDBDatabase
+from ayne_dagster.warehouse.imdb import TERMS, merge_imdb_ratings, unpacked_ratings
+from ayne_dagster.warehouse.schema import IMDB_RATINGS
+
+_OPTIONS = table_options(IMDB_RATINGS, "feeds", {"imdb"})
+
+
+@dg.asset(
+    **_OPTIONS | {"description": f"{IMDB_RATINGS.description} Off unless AYNE_IMDB_RATINGS_URL is set. {TERMS}"},
+    deps=[tmdb_details],
+    check_specs=check_specs(IMDB_RATINGS),
+    output_required=False,
+)
+def imdb_ratings(
+    context: dg.AssetExecutionContext,
+    config: DailyFileConfig,
+    daily_files: DailyFiles,
+    database: DuckDBDatabase,
+    clock: Clock,
+) -> Steps:
+    """Read the file, when it is switched on, and make movies whose votes or rating jumped due at OMDb."""
+    if daily_files.imdb_ratings is None:
+        yield from switched_off(context, IMDB_RATINGS, "AYNE_IMDB_RATINGS_URL", database.file, clock.now())
+        return
+    context.log.info(TERMS)
+    yield from read_daily_file(
+        context,
+        config,
+        table=IMDB_RATINGS,
+        place=daily_files.imdb_ratings,
+        database=database.file,
+        now=clock.now(),
+        unpack=unpacked_ratings,
+        merge=merge_imdb_ratings,
+    )

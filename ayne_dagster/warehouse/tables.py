@@ -1,0 +1,96 @@
+"""What a table, a column and a view are, and their DDL. Which ones the warehouse has is in `schema`.
+
+A column's `drifts` mark says that its value moves daily by itself (popularity, vote counters): it is stored and its
+history kept, but it does not count as a change of the movie (DESIGN, "Refresh rules").
+
+The DDL stays within what DuckLake accepts too, except for the keys, which only a native file declares.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its name, DuckDB type and meaning."""
+
+    name: str
+    type: str
+    description: str
+    drifts: bool = False
+    """Its value moves by itself, without the movie changing."""
+    bulky: bool = False
+    """A long text, slow to read back from a large table."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table: columns in order, its key (empty for append-only logs), and what a row is."""
+
+    name: str
+    description: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...] = ("tmdb_id",)
+    history: bool = False
+    """Whether drifting columns go into `movie_history` too; the others always do."""
+
+    @cached_property
+    def column_names(self) -> tuple[str, ...]:
+        """Names of all columns, in order."""
+        return tuple(c.name for c in self.columns)
+
+    @cached_property
+    def types(self) -> dict[str, str]:
+        """DuckDB type of each column."""
+        return {c.name: c.type for c in self.columns}
+
+    @cached_property
+    def content(self) -> tuple[str, ...]:
+        """Columns that hold what the source said: all but the key, the partition and the bookkeeping."""
+        return tuple(c.name for c in self.columns if c.name not in (*self.key, "release_year", "updated_at"))
+
+    @cached_property
+    def drifting(self) -> tuple[str, ...]:
+        """Content columns that drift."""
+        return tuple(c.name for c in self.columns if c.drifts)
+
+    @cached_property
+    def significant(self) -> tuple[str, ...]:
+        """Content columns whose change counts as a change of the movie."""
+        return tuple(name for name in self.content if name not in self.drifting)
+
+    @cached_property
+    def bulky(self) -> tuple[str, ...]:
+        """The significant columns that are slow to read back: lists and long texts."""
+        slow = {c.name for c in self.columns if c.bulky or c.type.endswith("[]")}
+        return tuple(name for name in self.significant if name in slow)
+
+    @cached_property
+    def slim(self) -> tuple[str, ...]:
+        """The significant columns that are quick to read back."""
+        return tuple(name for name in self.significant if name not in self.bulky)
+
+    def ddl(self) -> str:
+        """The CREATE TABLE statement."""
+        lines = [f"{c.name} {c.type}" for c in self.columns]
+        if self.key:
+            lines.append(f"PRIMARY KEY ({', '.join(self.key)})")
+        return f"CREATE TABLE IF NOT EXISTS {self.name} (\n    " + ",\n    ".join(lines) + "\n)"
+
+
+@dataclass(frozen=True)
+class View:
+    """A view: a SELECT under a name, with the meaning of each of its columns."""
+
+    name: str
+    description: str
+    select: str
+    columns: tuple[Column, ...]
+    origins: dict[str, tuple[str, ...]]
+    """By column: the tables that it comes from, under the same name."""
+
+    def ddl(self) -> str:
+        """The CREATE VIEW statement."""
+        return f"CREATE OR REPLACE VIEW {self.name} AS {self.select}"

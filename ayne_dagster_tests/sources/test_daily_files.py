@@ -1,0 +1,177 @@
+"""Fetching a file that is published daily: whole, within bounds, without a key, and again where that may help."""
+
+from __future__ import annotations
+
+import gzip
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from ayne_dagster.sources import daily_files
+from ayne_dagster.sources.daily_files import ATTEMPTS, NotPublished, address_of, fetch, is_dated
+from ayne_dagster.sources.errors import MalformedAnswer, SourceError, SourceUnavailable
+
+BODY = gzip.compress(b"one\ntwo\n" * 1000)
+
+
+class Site:
+    """A site on loopback, and what was asked of it."""
+
+    def __init__(self, answer: Callable[[BaseHTTPRequestHandler], None]) -> None:
+        self.asked: list[tuple[str, dict[str, str]]] = []
+        site = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                site.asked.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
+                answer(self)
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"http://127.0.0.1:{self.server.server_address[1]}/file.gz"
+
+
+@contextmanager
+def serving(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[Site]:
+    site = Site(answer)
+    thread = threading.Thread(target=site.server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield site
+    finally:
+        site.server.shutdown()
+        thread.join()
+        site.server.server_close()
+
+
+def sends(
+    body: bytes, status: int = 200, length: int | None = None, **headers: str
+) -> Callable[[BaseHTTPRequestHandler], None]:
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(status)
+        for name, value in {"Content-Length": str(len(body) if length is None else length), **headers}.items():
+            request.send_header(name.replace("_", "-"), value)
+        request.end_headers()
+        request.wfile.write(body)
+
+    return answer
+
+
+def at_once(_: float) -> None:
+    """No wait."""
+
+
+def test_a_day_stands_in_the_address_as_tmdb_writes_it() -> None:
+    place = "https://files.example/movie_ids_{date}.json.gz"
+    assert address_of(place, date(2026, 3, 1)) == "https://files.example/movie_ids_03_01_2026.json.gz"
+    assert is_dated(place)
+    assert not is_dated("https://files.example/title.ratings.tsv.gz")
+    assert address_of("ratings.tsv.gz", date(2026, 3, 1)) == "ratings.tsv.gz"
+
+
+def test_a_download_arrives_as_it_is_and_sends_no_key(tmp_path: Path) -> None:
+    for headers in ({}, {"Content_Encoding": "gzip"}):
+        with serving(sends(BODY, **headers)) as site:
+            assert fetch(site.address, tmp_path / "copy") == tmp_path / "copy"
+        assert (tmp_path / "copy").read_bytes() == BODY
+        ((_, asked),) = site.asked
+        assert asked["user-agent"].startswith("ayne_dagster/")
+        assert not {"authorization", "cookie"} & asked.keys()
+
+
+def test_a_file_on_this_machine_is_used_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / "own.gz").write_bytes(BODY)
+    assert fetch(str(tmp_path / "own.gz"), tmp_path / "copy") == tmp_path / "own.gz"
+    assert not (tmp_path / "copy").exists()
+
+
+def test_a_file_without_compression_is_taken_too(tmp_path: Path) -> None:
+    (tmp_path / "own").write_text("one\n")
+    assert fetch(str(tmp_path / "own"), tmp_path / "copy").read_text() == "one\n"
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_what_is_not_there_is_not_published_yet_and_asked_for_once(tmp_path: Path, status: int) -> None:
+    with serving(sends(b"<Error/>", status)) as site, pytest.raises(NotPublished, match=f"HTTP {status}"):
+        fetch(site.address, tmp_path / "copy", sleep=at_once)
+    assert len(site.asked) == 1
+
+
+def test_a_path_that_does_not_exist_is_not_published(tmp_path: Path) -> None:
+    with pytest.raises(NotPublished, match="There is no file"):
+        fetch(str(tmp_path / "none.gz"), tmp_path / "copy")
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(SourceUnavailable, match="cannot be read"):
+        fetch(str(tmp_path), tmp_path / "copy")
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_site_in_trouble_is_asked_again_and_then_given_up(tmp_path: Path, status: int) -> None:
+    waits: list[float] = []
+    with serving(sends(b"", status)) as site, pytest.raises(SourceUnavailable, match=f"HTTP {status}"):
+        fetch(site.address, tmp_path / "copy", sleep=waits.append)
+    assert len(site.asked) == ATTEMPTS
+    assert waits == [1, 2, 4]
+
+
+def test_a_connection_that_breaks_is_no_shorter_file(tmp_path: Path) -> None:
+    def first_broken(request: BaseHTTPRequestHandler) -> None:
+        broken = len(site.asked) == 1
+        sends(BODY[: len(BODY) // 2] if broken else BODY, length=len(BODY))(request)
+
+    with serving(first_broken) as site:
+        assert fetch(site.address, tmp_path / "copy", sleep=at_once).read_bytes() == BODY
+    assert len(site.asked) == 2
+
+
+@pytest.mark.parametrize("cut", [1, 8, 20, len(BODY) // 2, len(BODY) - 3])
+def test_a_gzip_file_that_is_cut_off_is_malformed(tmp_path: Path, cut: int) -> None:
+    with serving(sends(BODY[:-cut])) as site, pytest.raises(MalformedAnswer, match="damaged or cut off"):
+        fetch(site.address, tmp_path / "copy")
+
+
+def test_a_gzip_file_that_is_damaged_is_malformed(tmp_path: Path) -> None:
+    body = bytearray(gzip.compress(bytes(range(256)) * 40))
+    body[len(body) // 2] ^= 0xFF
+    (tmp_path / "own.gz").write_bytes(body)
+    with pytest.raises(MalformedAnswer, match="damaged or cut off"):
+        fetch(str(tmp_path / "own.gz"), tmp_path / "copy")
+
+
+def test_a_file_larger_than_any_real_one_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(daily_files, "MAX_BYTES", len(BODY) - 1)
+    with serving(sends(BODY)) as site, pytest.raises(MalformedAnswer, match="is larger than"):
+        fetch(site.address, tmp_path / "copy")
+
+
+def test_a_file_that_unpacks_to_more_than_any_real_one_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daily_files, "MAX_UNPACKED_BYTES", 7999)
+    (tmp_path / "own.gz").write_bytes(BODY)
+    with pytest.raises(MalformedAnswer, match="unpacks to more than"):
+        fetch(str(tmp_path / "own.gz"), tmp_path / "copy")
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    with serving(sends(BODY)) as site, pytest.raises(SourceUnavailable, match="cannot be written"):
+        fetch(site.address, tmp_path / "none" / "copy")
+
+
+@pytest.mark.parametrize("status", [404, 418, 500])
+def test_no_message_shows_a_password_or_a_query(tmp_path: Path, status: int) -> None:
+    with serving(sends(b"", status)) as site:
+        address = site.address.replace("http://", "http://user:secret@") + "?token=secret"
+        with pytest.raises(SourceError) as caught:
+            fetch(address, tmp_path / "copy", sleep=at_once)
+    assert "secret" not in str(caught.value)
+    assert "file.gz" in str(caught.value)
