@@ -170,6 +170,7 @@ def test_a_killed_discovery_keeps_the_pages_that_had_arrived_and_the_rerun_finds
     ]
 
 
+@pytest.mark.timeout(400)  # half a minute on a quiet machine
 def test_ten_kills_at_random_moments_break_nothing(
     tmp_path: Path, slow: StandIn, fast: StandIn, discovered: Discovered
 ) -> None:
