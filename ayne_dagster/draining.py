@@ -42,7 +42,7 @@ class MergeStream(Generic[T]):
     """Told instead of `done` when the stream ends before its time. The database may be out of reach."""
     around: Callable[[], AbstractContextManager[object]] = nullcontext
     """What holds while the stream runs: a lease, say. An asset that held it itself, around its `yield`, would keep it
-    after a failure for as long as somebody keeps the error, and the next collection of the process would wait for ever."""
+    after a failure as long as somebody keeps the error, and the next collection of the process would wait for ever."""
 
 
 class Drain:

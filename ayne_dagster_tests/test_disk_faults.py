@@ -37,7 +37,7 @@ LATENCY = 0.02
 
 @pytest.fixture(scope="module")
 def source() -> Iterator[StandIn]:
-    with StandIn(1000, oddities=0, latency_seconds=LATENCY) as standin:
+    with StandIn(2000, oddities=0, latency_seconds=LATENCY) as standin:
         yield standin
 
 
@@ -110,7 +110,7 @@ def test_on_a_full_disk_what_arrives_is_kept_in_the_spool_and_merged_by_the_next
     discovered: Discovered, source: StandIn
 ) -> None:
     command = discovered.command
-    limit = command.database.stat().st_size + 300_000
+    limit = command.database.stat().st_size + 20_000
     process = started(command, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
     try:
         result = ended(process)
