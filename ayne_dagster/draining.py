@@ -16,8 +16,8 @@ import duckdb
 from ayne_dagster.progress import watcher
 from ayne_dagster.streams import Batches
 from ayne_dagster.warehouse.database import Database, DatabaseBusy, WarehouseError
+from ayne_dagster.warehouse.interruption import HeldSignals, signals_held_back
 from ayne_dagster.warehouse.merge import MergeReport
-from ayne_dagster.warehouse.signals import HeldSignals, signals_held_back
 from ayne_dagster.warehouse.spool import Origin, SpoolError, keep, spool_folder
 
 T = TypeVar("T")

@@ -182,7 +182,7 @@ def _report(
 def partition_metadata(counts: Mapping[str, int]) -> dict[str, Any]:
     """Counts of a merge in the words of the UI."""
     inserted, updated, unchanged = (counts.get(kind, 0) for kind in ("inserted", "updated", "unchanged"))
-    failed = sum(counts.get(kind, 0) for kind in ("failed", "not_found", "quarantined"))
+    failed = sum(counts.get(kind, 0) for kind in ("failed", "not_found", "quarantined", "incomplete"))
     return {
         "fetched": inserted + updated + unchanged,
         "changed": inserted + updated,

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import duckdb
 
+from ayne_dagster.warehouse.interruption import signals_held_back
 from ayne_dagster.warehouse.schema import ALL_TABLES, SCHEMA_VERSION, TABLES, VIEWS
-from ayne_dagster.warehouse.signals import signals_held_back
 
 CONNECTION_CONFIG: dict[str, str | bool | int | float | list[str]] = {
     # A default file of DuckDB 2.0 cannot be read by 1.5: written so that both can.

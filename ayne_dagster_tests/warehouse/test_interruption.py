@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from ayne_dagster.warehouse.signals import HELD_BACK, signals_held_back
+from ayne_dagster.warehouse.interruption import HELD_BACK, signals_held_back
 
 
 class Interrupted(BaseException):
