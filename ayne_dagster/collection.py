@@ -28,7 +28,7 @@ from ayne_dagster.sources.omdb.normalize import ratings_row
 from ayne_dagster.sources.tmdb.client import AsyncTMDBClient, ListedPage
 from ayne_dagster.sources.tmdb.models import DiscoverItem
 from ayne_dagster.sources.tmdb.normalize import details_row, discovered_row
-from ayne_dagster.streams import Emit
+from ayne_dagster.streams import Emit, StreamClosed
 from ayne_dagster.warehouse.change_feed import FeedDay, FeedPlan
 from ayne_dagster.warehouse.merge import Answer, ListedMovie, QuarantinedBody
 from ayne_dagster.warehouse.state import DueMovie
@@ -121,6 +121,7 @@ class _Collection:
         self._stop: SourceError | None = None
         self._suspects: list[tuple[DueMovie, Answer]] = []
         self._answered = False
+        self._closed = False
 
     async def run(self, workers: int) -> None:
         tasks = [asyncio.create_task(self._work()) for _ in range(min(workers, self._progress.total))]
@@ -145,7 +146,7 @@ class _Collection:
 
     async def _work(self) -> None:
         for movie in self._waiting:
-            if self._stop is not None:
+            if self._stop is not None or self._closed:
                 self._progress.deferred.append(movie)
                 return
             try:
@@ -182,7 +183,11 @@ class _Collection:
 
     async def _done(self, answer: Answer) -> None:
         self._progress.done += 1
-        await self._emit(answer)
+        try:
+            await self._emit(answer)
+        except StreamClosed:
+            # It has taken the answer. Nothing more is asked; what others have asked for already is waited for.
+            self._closed = True
 
 
 def date_span(years: Sequence[str]) -> tuple[date, date] | None:

@@ -6,6 +6,7 @@ take them in `warehouse.spool`. Which of these comes when is decided here.
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
@@ -39,9 +40,9 @@ class MergeStream(Generic[T]):
     """Under what a batch that cannot be committed is spooled; None: it cannot be, and is lost then."""
     stopped: Callable[[MergeReport, float], None] | None = None
     """Told instead of `done` when the stream ends before its time. The database may be out of reach."""
-    release: Callable[[], None] = lambda: None
-    """Called last, come what may. The asset's own `with` is no such place: Dagster leaves the generator of a failed
-    step suspended, and what it holds stays held."""
+    around: Callable[[], AbstractContextManager[object]] = nullcontext
+    """What holds while the stream runs: a lease, say. An asset that held it itself, around its `yield`, would keep it
+    after a failure as long as somebody keeps the error, and the next collection of the process would wait for ever."""
 
 
 class Drain:
@@ -74,10 +75,8 @@ class Drain:
             dagster.Failure: answers could not be committed; says whether they are in the spool or lost.
             BaseException: what ended the producer or this thread, after what had arrived was kept.
         """
-        try:
+        with self._stream.around():
             self._run()
-        finally:
-            self._stream.release()
 
     def _run(self) -> None:
         started = time.monotonic()

@@ -23,8 +23,14 @@ MAX_WAIT = 0.5
 CAPACITY = 2 * MAX_BATCH
 """Items that may wait for a commit before the producer has to."""
 LOOK_AGAIN_SECONDS = 1.0
-STOP_SECONDS = 5.0
-"""How long a producer that was told to end may take to. A supervisor gives the whole process ten."""
+GRACE_SECONDS = 2.0
+"""How long a producer that is to end is given for what it has asked for already: that is paid for."""
+STOP_SECONDS = 4.0
+"""How long it may take to end when it is cancelled then. A supervisor gives the whole process ten seconds."""
+
+
+class StreamClosed(Exception):
+    """Raised by `emit`, which has taken the item: the producer is to end, and to ask for nothing more."""
 
 
 class Batches(Generic[T]):
@@ -34,7 +40,8 @@ class Batches(Generic[T]):
     it is lost.
 
     Args:
-        produce: called with `emit`; awaits `emit(item)` for each item, which waits while too many are uncommitted.
+        produce: called with `emit`; awaits `emit(item)` for each item, which waits while too many are uncommitted, and
+            raises `StreamClosed` when the producer is to end.
         max_batch: items a batch at most.
         max_wait: seconds that an item waits for its batch to fill.
 
@@ -95,23 +102,30 @@ class Batches(Generic[T]):
         Returns at once, and may be called from any thread and from a signal handler.
         """
         self._interrupted = True
-        self._cancel()
+        self._close()
         with self._changed:
             self._changed.notify_all()
 
     def stop(self) -> Iterator[list[T]]:
-        """End the producer; yields what has arrived and was not handed over."""
-        self._cancel()
+        """End the producer; yields what has arrived and was not handed over.
+
+        The producer is told by its next `emit`, and cancelled when it has not ended within `GRACE_SECONDS`.
+        """
+        self._close()
         if self._thread.is_alive():
+            self._thread.join(GRACE_SECONDS)
+        if self._thread.is_alive() and self._task is not None:
+            self._tell_loop(self._task.cancel)
             self._thread.join(STOP_SECONDS)
         with self._changed:
             self._done = True
         yield from self._batches()
 
-    def _cancel(self) -> None:
+    def _close(self) -> None:
+        """Let `emit` raise from now on, and wake whoever waits for room in it."""
         self._stopping = True
-        if self._task is not None:
-            self._tell_loop(self._task.cancel)
+        if self._room is not None:
+            self._tell_loop(self._room.set)
 
     @property
     def _no_more_comes(self) -> bool:
@@ -151,14 +165,16 @@ class Batches(Generic[T]):
             waiting = len(self._items)
             if waiting in (1, self._max_batch):
                 self._changed.notify()
-        if waiting >= self._capacity and self._room is not None:
+        if waiting >= self._capacity and self._room is not None and not self._stopping:
             self._room.clear()
             await self._room.wait()
+        if self._stopping:
+            raise StreamClosed
 
     def _run(self) -> None:
         try:
             asyncio.run(self._main())
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, StreamClosed):
             if not self._stopping:
                 self._error = RuntimeError("The producer was cancelled; what it had not emitted is missing.")
         except BaseException as error:  # noqa: BLE001 -- raised again in the thread that iterates
@@ -172,7 +188,7 @@ class Batches(Generic[T]):
         self._loop = asyncio.get_running_loop()
         self._room = asyncio.Event()
         self._task = asyncio.ensure_future(self._as_coroutine())
-        if self._stopping:  # before there was a task to cancel
+        if self._stopping:  # before there was anything to tell
             self._task.cancel()
         await self._task
 

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -33,6 +34,8 @@ LATENCY = 0.08
 CONNECTIONS = 4
 SAFE_AFTER = 1.5
 """Seconds after which an answer must be on disk: half a second of company, a commit, and a busy machine."""
+SAFE_IN_ANY_CASE = 15.0
+"""The same where commits take so long that one of them is the longer bound."""
 ONE_COMMIT = MAX_BATCH + CONNECTIONS
 """Answers that a kill may cost at most: a batch, and what is on its way."""
 _TABLES = ("discovered_movies", "tmdb_details", "omdb_ratings", "refresh_metadata", "movies")
@@ -88,7 +91,7 @@ class Tally:
         return (
             f"{len(self.kills)} kills survived: {moments}. {self.requests:,} requests for {self.movies:,} answers; "
             f"a kill cost {max(gone, default=0)} answers at most, {sum(gone)} in all, none of them older than "
-            f"{SAFE_AFTER} s. Requests over the bound: {self.over}."
+            f"{SAFE_AFTER} s or one commit. Requests over the bound: {self.over}."
         )
 
 
@@ -148,6 +151,40 @@ def movies_to_find(fast: StandIn) -> set[int]:
         return set(command.column("SELECT tmdb_id FROM discovered_movies"))
 
 
+class CommitsSeen:
+    """When commits ended, as seen from outside: the write-ahead log of the database is gone again."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        self._ends: list[float] = []
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> CommitsSeen:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def safe_before(self, killed_at: float) -> float:
+        """When an answer must have come to be on disk: a second and a half before the kill, or one commit.
+
+        What came before the last commit but one had ended was part of the last one, whatever commits take.
+        """
+        ends = [end for end in self._ends if end < killed_at]
+        one_commit = ends[-2] if len(ends) >= 2 else 0.0
+        return max(killed_at - SAFE_IN_ANY_CASE, min(killed_at - SAFE_AFTER, one_commit))
+
+    def _watch(self) -> None:
+        there = False
+        while not self._over.wait(_LOOK_EVERY):
+            was, there = there, self._log.exists()
+            if was and not there:
+                self._ends.append(time.time())
+
+
 class Campaign:
     """One database and its kills.
 
@@ -192,14 +229,14 @@ class Campaign:
         self._slow.clear_log()
         before = self._log_of_commits()
         stored = self._stored_ids()
-        with self._running(moment) as process:
+        with CommitsSeen(self._wal) as commits, self._running(moment) as process:
             reached = self._wait_for(moment, process)
             killed_at = time.time()
             process.kill()
             code = process.wait()
         if reached and code == -signal.SIGKILL:
             hit = self._hit(before)
-            self._look_at_what_is_left(hit, killed_at, stored)
+            self._look_at_what_is_left(hit, commits.safe_before(killed_at), stored)
         else:
             require(code in (0, -signal.SIGKILL), f"the collection ended with {code} by itself")
             self._asked.update(f"{e['endpoint']} {e['id']}" for e in self._slow.log() if e["endpoint"] != "discover")
@@ -293,7 +330,7 @@ class Campaign:
             "omdb": imdb_ids(self._command, with_ratings),
         }
 
-    def _look_at_what_is_left(self, hit: Moment, killed_at: float, before: dict[str, set[str]]) -> None:
+    def _look_at_what_is_left(self, hit: Moment, safe_before: float, before: dict[str, set[str]]) -> None:
         given = {endpoint: Counter(asked(self._slow, endpoint)) for endpoint in ("details", "omdb")}
         total = sum(sum(counts.values()) for counts in given.values())
         if not self._command.database.exists():
@@ -304,7 +341,7 @@ class Campaign:
             one_truth(self._command, source)
         no_orphans(self._command)
         self._first_seen_is_kept()
-        pages = len(delivered(self._slow, "discover", killed_at - SAFE_AFTER))
+        pages = len(delivered(self._slow, "discover", safe_before))
         require((pages - CONNECTIONS) * PAGE_ROWS <= len(self._first_seen), "pages that had arrived are missing")
         stored = self._stored_ids()
         gone = 0
@@ -312,7 +349,7 @@ class Campaign:
             require(before[endpoint] <= stored[endpoint], f"{endpoint} that were stored are gone")
             require(not before[endpoint] & set(counts), f"{endpoint} were asked for that were stored")
             require(max(counts.values(), default=1) == 1, f"{endpoint} were asked for twice in one life")
-            safe = {str(entry["id"]) for entry in delivered(self._slow, endpoint, killed_at - SAFE_AFTER)}
+            safe = {str(entry["id"]) for entry in delivered(self._slow, endpoint, safe_before)}
             require(safe <= stored[endpoint], f"{len(safe - stored[endpoint])} {endpoint} are lost")
             gone += len(set(counts) - stored[endpoint])
         require(gone <= ONE_COMMIT, f"{gone} answers are lost, which is more than a commit holds")

@@ -170,6 +170,7 @@ def test_a_killed_discovery_keeps_the_pages_that_had_arrived_and_the_rerun_finds
     ]
 
 
+@pytest.mark.timeout(400)  # half a minute on a quiet machine
 def test_ten_kills_at_random_moments_break_nothing(
     tmp_path: Path, slow: StandIn, fast: StandIn, discovered: Discovered
 ) -> None:
@@ -255,9 +256,7 @@ def test_an_interrupted_refresh_commits_what_has_arrived_and_says_so(
     assert len(stored) < discovered.movies
     assert "Traceback" not in result.err
     assert STARTED not in {run.status for run in command.runs()}
-    # SIGTERM is what a supervisor sends, which takes 143 (128 + 15) or 130 as the answer to its request.
-    expected = {cli.INTERRUPTED} if number is signal.SIGINT else {cli.INTERRUPTED, 128 + signal.SIGTERM}
-    assert result.code in expected, result.err
+    assert result.code == cli.INTERRUPTED, result.err
     said = [line for line in result.err.splitlines() if line.startswith("ayne:")]
     assert len(said) == 1
     assert "nterrupted" in said[0]

@@ -187,6 +187,49 @@ def test_a_run_whose_command_was_killed_is_closed(settings: Settings, instance: 
     assert closed.status is dg.DagsterRunStatus.FAILURE
 
 
+def test_a_run_that_ends_while_others_look_for_abandoned_ones_keeps_its_end(
+    settings: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = build_defs(settings).resolve_job_def("refresh_movies")
+    with own_run(instance) as tags:
+        run = instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
+        seen = list(instance.get_run_records())
+        instance.report_dagster_event(
+            dg.DagsterEvent(dg.DagsterEventType.RUN_SUCCESS.value, job_name=run.job_name), run.run_id
+        )
+    monkeypatch.setattr(instance, "get_run_records", lambda *_, **__: seen)  # read before it ended
+    assert close_abandoned_runs(instance) == []
+    ended = instance.get_run_by_id(run.run_id)
+    assert ended is not None
+    assert ended.status is dg.DagsterRunStatus.SUCCESS
+
+
+def test_a_home_whose_making_was_killed_is_no_home_of_everybody(
+    settings: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+
+    def killed(self: Path, text: str) -> int:
+        written.append(self.name)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", killed)
+        with pytest.raises(KeyboardInterrupt):
+            close_abandoned_runs_with_a_run_of_ours(settings, instance)
+    assert written != ["home"], "an empty home would make all foreign runs look like ours"
+    with own_run(instance) as tags:
+        assert len(tags[OWN_RUN_TAG].partition("/")[0]) == 32
+
+
+def close_abandoned_runs_with_a_run_of_ours(settings: Settings, instance: dg.DagsterInstance) -> None:
+    with own_run(instance) as tags:
+        instance.create_run_for_job(
+            build_defs(settings).resolve_job_def("refresh_movies"), tags=tags, status=dg.DagsterRunStatus.STARTED
+        )
+    close_abandoned_runs(instance)
+
+
 def test_a_run_of_another_dagster_home_is_left_alone(settings: Settings, instance: dg.DagsterInstance) -> None:
     job = build_defs(settings).resolve_job_def("refresh_movies")
     instance.create_run_for_job(job, tags={OWN_RUN_TAG: "elsewhere/1"}, status=dg.DagsterRunStatus.STARTED)

@@ -1,7 +1,7 @@
 """TMDB's change feed: which movies changed, day by day. Asking is in `sources.tmdb`, storing in `warehouse`."""
 
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
@@ -16,7 +16,7 @@ from ayne_dagster.progress import Progress, watcher
 from ayne_dagster.resources import Clock, DuckDBDatabase, TMDBResource
 from ayne_dagster.sources.transport import Account
 from ayne_dagster.streams import Batches, Emit
-from ayne_dagster.warehouse.change_feed import FeedPosition, feed_position, merge_feed_days, plan_reading
+from ayne_dagster.warehouse.change_feed import FeedPlan, FeedPosition, feed_position, merge_feed_days, plan_reading
 from ayne_dagster.warehouse.merge import MergeReport, QuarantinedBody, quarantine
 from ayne_dagster.warehouse.schema import TMDB_CHANGES
 
@@ -30,6 +30,7 @@ def tmdb_changes(
     """Read the days of the feed that are complete and were not read, and signal the movies that they name."""
     progress = Progress()
     sent: list[Account] = []
+    plans: list[FeedPlan] = []
     watcher().started(TMDB_CHANGES.name, progress)
 
     def merge(connection: duckdb.DuckDBPyConnection, batch: list[FeedItem]) -> MergeReport:
@@ -53,20 +54,23 @@ def tmdb_changes(
         context.log.info(_in_words(told, position, progress))
         watcher().finished(TMDB_CHANGES.name, told | {"requests": requests})
 
-    with ExitStack() as held:
-        held.enter_context(collecting_from("tmdb", database, context))
-        with database.file.connect() as connection:
-            plan = plan_reading(connection, clock.now())
+    @contextmanager
+    def around() -> Iterator[None]:
+        with collecting_from("tmdb", database, context):
+            with database.file.connect() as connection:
+                plans.append(plan_reading(connection, clock.now()))
+            yield
 
-        async def produce(emit: Emit[FeedItem]) -> None:
-            if plan.days:
-                async with tmdb.client(clock) as client:
-                    sent.append(client.account)
-                    await read_change_feed(client, plan, emit, now=clock.now, progress=progress)
+    async def produce(emit: Emit[FeedItem]) -> None:
+        (plan,) = plans
+        if plan.days:
+            async with tmdb.client(clock) as client:
+                sent.append(client.account)
+                await read_change_feed(client, plan, emit, now=clock.now, progress=progress)
 
-        # Each day is a commit of its own, with the cursor: a reading that is killed goes on with the next day.
-        batches = Batches(failing_clearly(produce), max_batch=1)
-        yield dg.Output(MergeStream(batches, merge, done, release=held.close))
+    # Each day is a commit of its own, with the cursor: a reading that is killed goes on with the next day.
+    batches = Batches(failing_clearly(produce), max_batch=1)
+    yield dg.Output(MergeStream(batches, merge, done, around=around))
     yield from check_results(TMDB_CHANGES, database.file, clock.now())
 
 

@@ -6,7 +6,7 @@ Which source, table and client is theirs to say; which movie is due is decided i
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -65,36 +65,41 @@ def fetch_due(
         open_client: makes the source's client.
         fetcher: turns the client into what asks for one movie.
     """
-    with ExitStack() as held:
-        held.enter_context(collecting_from(source, database, context))
-        due = _pick_due(context, config, source, database, clock.now())
-        progress = Progress(total=len(due))
-        watcher().started(table.name, progress)
-        sent: list[Account] = []
+    due: list[DueMovie] = []
+    progress = Progress()
+    sent: list[Account] = []
 
-        async def produce(emit: Emit[Answer]) -> None:
-            if not due:
-                return
-            async with open_client() as client:
-                sent.append(client.account)
-                fetch = fetcher(client, clock.now)
-                workers = client.account.settings.max_concurrent
-                await collect_answers(due, fetch, emit, workers=workers, now=clock.now, progress=progress)
+    @contextmanager
+    def around() -> Iterator[None]:
+        with collecting_from(source, database, context):
+            due.extend(_pick_due(context, config, source, database, clock.now()))
+            progress.total = len(due)
+            watcher().started(table.name, progress)
+            yield
 
-        def done(report: MergeReport, seconds: float) -> None:
-            with database.file.connect() as connection:
-                left = due_by_year(connection, source, clock.now())
-            tell(report, seconds, left)
+    async def produce(emit: Emit[Answer]) -> None:
+        if not due:
+            return
+        async with open_client() as client:
+            sent.append(client.account)
+            fetch = fetcher(client, clock.now)
+            workers = client.account.settings.max_concurrent
+            await collect_answers(due, fetch, emit, workers=workers, now=clock.now, progress=progress)
 
-        def tell(report: MergeReport, seconds: float, left: dict[str, int]) -> None:
-            _report(context, report, progress, left, seconds)
-            requests = sum(account.requests_sent for account in sent)
-            watcher().finished(table.name, _totals(report, progress, left) | {"requests": requests})
+    def done(report: MergeReport, seconds: float) -> None:
+        with database.file.connect() as connection:
+            left = due_by_year(connection, source, clock.now())
+        tell(report, seconds, left)
 
-        merge = partial(merge_batch, table=table, source=source, run_id=context.run.run_id)
-        origin = Origin(source, table.name, context.run.run_id)
-        stopped = partial(tell, left={})
-        yield dg.Output(MergeStream(Batches(failing_clearly(produce)), merge, done, origin, stopped, held.close))
+    def tell(report: MergeReport, seconds: float, left: dict[str, int]) -> None:
+        _report(context, report, progress, left, seconds)
+        requests = sum(account.requests_sent for account in sent)
+        watcher().finished(table.name, _totals(report, progress, left) | {"requests": requests})
+
+    merge = partial(merge_batch, table=table, source=source, run_id=context.run.run_id)
+    origin = Origin(source, table.name, context.run.run_id)
+    stopped = partial(tell, left={})
+    yield dg.Output(MergeStream(Batches(failing_clearly(produce)), merge, done, origin, stopped, around))
     yield from check_results(table, database.file, clock.now())
 
 

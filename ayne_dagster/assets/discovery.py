@@ -1,7 +1,7 @@
 """Movies found on TMDB's discover pages. Listing is in `sources.tmdb`, storing in `warehouse`."""
 
 from collections.abc import Mapping
-from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -76,10 +76,9 @@ def discovered_movies(
         context.log.info(f"{dict(report.total())}, {requests} requests, {progress.short_by} promised and not shown")
         watcher().finished(DISCOVERED_MOVIES.name, _metadata(report.total()) | {"requests": requests})
 
-    with ExitStack() as held:
-        held.enter_context(collecting_from("tmdb", database, context))
-        origin = Origin("tmdb", DISCOVERED_MOVIES.name, context.run.run_id)
-        yield dg.Output(MergeStream(Batches(failing_clearly(produce)), merge, done, origin, release=held.close))
+    origin = Origin("tmdb", DISCOVERED_MOVIES.name, context.run.run_id)
+    around = partial(collecting_from, "tmdb", database, context)
+    yield dg.Output(MergeStream(Batches(failing_clearly(produce)), merge, done, origin, around=around))
     yield from check_results(DISCOVERED_MOVIES, database.file, clock.now())
 
 

@@ -16,10 +16,12 @@ from ayne_dagster.config import Settings, load_settings
 def stats(as_json: bool) -> None:
     """Tell how much is collected."""
     from ayne_dagster.warehouse.client import DuckDBClient
+    from ayne_dagster.warehouse.spool import kept
 
     settings = load_settings()
     counts: dict[str, Any] = DuckDBClient(settings.database).get_collection_stats(settings.now())
-    print_result(counts | {"quota": _quota(settings)}, as_json, _describe_stats)
+    more = {"spooled": kept(settings.database), "quota": _quota(settings)}
+    print_result(counts | more, as_json, _describe_stats)
 
 
 def _quota(settings: Settings) -> dict[str, Any]:
@@ -46,6 +48,8 @@ def _describe_stats(counts: dict[str, Any]) -> Any:
         "quarantined": "bodies in quarantine",
     }
     lines = [f"{counts[key]:>10,}  {text}" for key, text in names.items()]
+    if counts["spooled"]:
+        lines.append(f"{counts['spooled']:>10,}  answers in the spool, merged by the next collection")
     quota = counts["quota"]["omdb"]
     if quota["of"]:
         lines.append(f"{quota['left']:>10,}  of {quota['of']:,} OMDb requests left today")

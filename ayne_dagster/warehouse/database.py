@@ -6,6 +6,7 @@ open, work, close. Waiting for another process is short and bounded, and the err
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -137,6 +138,7 @@ class Database:
             try:
                 if not read_only:
                     _create_if_missing(self.path)
+                    _require_writable_folder(self.path.parent)
                 # The prefix keeps DuckDB from opening other formats, an SQLite file with an extension, say. Looking at
                 # the first bytes instead would be fatal: closing any descriptor of the file drops the process's locks.
                 return duckdb.connect(f"duckdb:{self.path}", read_only=read_only, config=CONNECTION_CONFIG)
@@ -176,6 +178,12 @@ def _create_if_missing(path: Path) -> None:
             new.replace(path)
     finally:
         os.close(folder)
+
+
+def _require_writable_folder(folder: Path) -> None:
+    """Refuse at once what only the first commit would: the log of a commit is a file beside the database."""
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(errno.EACCES, "its folder is read-only", str(folder))
 
 
 def _has_content(path: Path) -> bool:
