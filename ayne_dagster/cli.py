@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import click
 
-from ayne_dagster.commands import collecting, data, decisions, serving, status
+from ayne_dagster.commands import collecting, data, decisions, operations, serving, status
 from ayne_dagster.commands.output import CommandFailed
 from ayne_dagster.config import SettingsError
 
@@ -37,6 +37,7 @@ for _command in (
     decisions.force,
     data.export,
     data.purge,
+    operations.snapshot,
     serving.standin,
     serving.dev,
 ):

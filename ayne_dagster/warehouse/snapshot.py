@@ -1,0 +1,131 @@
+"""Publishing a consistent copy of the database while runs go on: whole under its name, or not at all.
+
+Copying the file itself is no backup: without its write-ahead log, what was committed last is missing from the copy, or
+the copy is empty. A snapshot has no log, is readable by DuckDB 1.5 and 2, and nobody holds it: readers may keep it open.
+
+To restore one: stop everything that uses the database; put the snapshot in its place and remove the `.wal` file that
+belonged to what was there (`rm -f ayne.duckdb.wal; cp snapshot.duckdb ayne.duckdb`); run `ayne check`; collect. What was
+fetched after the snapshot was taken is due again, and only that is asked for. The request ledger stays as it is: it counts
+what was sent, whatever became of the answers.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import duckdb
+
+from ayne_dagster.warehouse.database import Database, WarehouseError
+
+_MAGIC = slice(8, 12)
+"""Where a DuckDB file says DUCK."""
+
+
+class SnapshotError(WarehouseError):
+    """The snapshot cannot be written; what was at its place is still there."""
+
+
+def publish_snapshot(database: Database, target: Path) -> int:
+    """Copy the database, as of one instant, to a file.
+
+    The database is open, to read, for as long as the copying takes (a second for each 100 MB); a run waits meanwhile
+    with what has arrived. A snapshot that is there already is replaced in one step, and who reads it goes on reading the
+    former one.
+
+    Args:
+        database: what to copy; waited for while a process commits to it.
+        target: the file; its folder is made when it does not exist.
+
+    Returns:
+        Its size in bytes.
+
+    Raises:
+        SnapshotError: the target is no place for it, or cannot be written.
+        DatabaseBusy: another process held the database, and still did after the wait.
+        DatabaseUnusable: there is no database, or it is none of ours.
+    """
+    database.require_file()
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _require_replaceable(target, database.path)
+        with _alone_in(target.parent):
+            partial = target.with_name(f".{target.name}.partial")
+            try:
+                _remove(partial)
+                _copy(database, partial)
+                os.replace(partial, target)
+                _sync(target.parent)
+            finally:
+                _remove(partial)
+        return target.stat().st_size
+    except OSError as error:
+        raise SnapshotError(f"{target} cannot be written ({error.strerror or error}): choose another file.") from None
+
+
+def _copy(database: Database, partial: Path) -> None:
+    quoted = str(partial).replace("'", "''")  # ATTACH takes no parameter
+    with database.connect(read_only=True) as connection:
+        name = connection.execute("SELECT current_database()").fetchall()[0][0].replace('"', '""')
+        try:
+            connection.execute(f"ATTACH 'duckdb:{quoted}' AS ayne_snapshot (READ_WRITE)")
+            connection.execute(f'COPY FROM DATABASE "{name}" TO ayne_snapshot')
+            connection.execute("DETACH ayne_snapshot")
+        except duckdb.Error as error:
+            reason = str(error).splitlines()[0]
+            raise SnapshotError(
+                f"The snapshot could not be written ({reason}); the database is untouched. Is there room on the disk?"
+            ) from None
+    _sync(partial)
+
+
+def _require_replaceable(target: Path, live: Path) -> None:
+    """Take nothing's place but that of a database which nobody writes to."""
+    if target.is_dir():
+        raise SnapshotError(f"{target} is a folder: name the file that the snapshot is to be.")
+    if not target.exists():
+        return
+    if target.samefile(live):
+        raise SnapshotError(f"{target} is the database itself: name another file.")
+    with target.open("rb") as file:
+        header = file.read(_MAGIC.stop)
+    if header and header[_MAGIC] != b"DUCK":
+        raise SnapshotError(f"{target} exists and is no database: it is left alone. Name another file.")
+    if _log_of(target).exists():
+        raise SnapshotError(
+            f"{target} is being written to by a program, or was not closed ({_log_of(target).name} is beside it): it is "
+            "left alone. Name another file."
+        )
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """One snapshot at a time into a folder, so that what a killed one left half-written can be removed."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _remove(partial: Path) -> None:
+    for path in (partial, _log_of(partial)):
+        with suppress(FileNotFoundError):
+            path.unlink()
+
+
+def _log_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.wal")
+
+
+def _sync(path: Path) -> None:
+    """Have it on the disk, not only in the memory of the machine."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
