@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -22,6 +22,7 @@ from ayne_dagster.own_runs import close_abandoned_runs, own_run
 from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR
 from ayne_dagster.progress import Progress, Watcher, watched_by
 from ayne_dagster.refresh.strategy import COLLECTED
+from ayne_dagster.run_failures import error_chain, failure_reason
 from ayne_dagster.warehouse.client import DuckDBClient
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.state import due_counts
@@ -218,28 +219,10 @@ class DataCollectionOrchestrator:
                 )
         if not outcome.success:
             kind = CollectionInterrupted if _was_interrupted(outcome) else CollectionFailed
-            raise kind(_reason(outcome), result)
+            reason = failure_reason(outcome.all_events)
+            raise kind(reason or "The run failed before its first step; its log in the Dagster UI says more.", result)
 
 
 def _was_interrupted(outcome: dg.ExecuteInProcessResult) -> bool:
     errors = [event.step_failure_data.error for event in outcome.all_events if event.is_step_failure]
-    return any(e.cls_name == dg.DagsterExecutionInterruptedError.__name__ for error in errors for e in _chain(error))
-
-
-def _chain(error: Any) -> Iterator[Any]:
-    """A serialized error and its causes."""
-    while error is not None:
-        yield error
-        error = error.cause
-
-
-def _reason(outcome: dg.ExecuteInProcessResult) -> str:
-    """Why a run failed, in the words of the step that did."""
-    for event in outcome.all_events:
-        if event.is_step_failure:
-            data = event.step_failure_data
-            if data.user_failure_data and data.user_failure_data.description:
-                return data.user_failure_data.description
-            *_, root = [None, *_chain(data.error)]
-            return f"{event.step_key} failed: {root.message.strip() if root else event.message}"
-    return "The run failed before its first step; its log in the Dagster UI says more."
+    return any(e.cls_name == dg.DagsterExecutionInterruptedError.__name__ for error in errors for e in error_chain(error))

@@ -6,7 +6,7 @@ Which source, table and client is theirs to say; which movie is due is decided i
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, ExitStack
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ import dagster as dg
 import duckdb
 from pydantic import Field
 
+from ayne_dagster.assets.definition import retry_or_fail
 from ayne_dagster.checks import check_results
 from ayne_dagster.collection import Fetch, SourceDown, collect_answers
 from ayne_dagster.config import load_settings
@@ -64,7 +65,8 @@ def fetch_due(
         open_client: makes the source's client.
         fetcher: turns the client into what asks for one movie.
     """
-    with lease(database.file.path, source, context.log.info):
+    with ExitStack() as held:
+        held.enter_context(lease(database.file.path, source, context.log.info))
         due = _pick_due(context, config, source, database, clock.now())
         progress = Progress(total=len(due))
         watcher().started(table.name, progress)
@@ -80,6 +82,9 @@ def fetch_due(
                 await collect_answers(due, fetch, emit, workers=workers, now=clock.now, progress=progress)
 
         def done(report: MergeReport, seconds: float) -> None:
+            # Here and not only at the end of the block: Dagster leaves an asset that failed where it yielded, for the
+            # garbage collector to end, and the step's retry in this process would wait for itself.
+            held.close()
             with database.file.connect() as connection:
                 left = due_by_year(connection, source, clock.now())
             _report(context, report, progress, left, seconds)
@@ -87,7 +92,7 @@ def fetch_due(
             watcher().finished(table.name, _totals(report, progress, left) | {"requests": requests})
 
         merge = partial(merge_batch, table=table, source=source, run_id=context.run.run_id)
-        yield dg.Output(MergeStream(Batches(failing_clearly(produce)), merge, done))
+        yield dg.Output(MergeStream(Batches(failing_clearly(context, produce)), merge, done))
     yield from check_results(table, database.file, clock.now())
 
 
@@ -113,9 +118,12 @@ def _pick_due(
 
 
 def failing_clearly(
-    produce: Callable[[Emit[T]], Awaitable[None]],
+    context: dg.AssetExecutionContext, produce: Callable[[Emit[T]], Awaitable[None]]
 ) -> Callable[[Emit[T]], Awaitable[None]]:
-    """The producer, with errors that concern the whole source as Dagster failures in a person's words."""
+    """The producer, with errors that concern the whole source as Dagster failures in a person's words.
+
+    A source that is down is tried again by Dagster (`retry_or_fail`); a key that is not accepted never is.
+    """
 
     async def wrapped(emit: Emit[T]) -> None:
         try:
@@ -123,7 +131,7 @@ def failing_clearly(
         except InvalidCredentials as error:
             raise dg.Failure(str(error), allow_retries=False) from None
         except SourceDown as error:
-            raise dg.Failure(f"{error}. What was fetched is kept; the rest stays due.") from None
+            retry_or_fail(context, dg.Failure(f"{error}. What was fetched is kept; the rest stays due."))
 
     return wrapped
 

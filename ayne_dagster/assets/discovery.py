@@ -1,6 +1,7 @@
 """Movies found on TMDB's discover pages. Listing is in `sources.tmdb`, storing in `warehouse`."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any
 
 import dagster as dg
@@ -45,6 +46,7 @@ def discovered_movies(
     watcher().started(DISCOVERED_MOVIES.name, progress)
     span = date_span(context.partition_keys)
     sent: list[Account] = []
+    held = ExitStack()
 
     async def produce(emit: Emit[Listed]) -> None:
         if span is None:
@@ -67,6 +69,7 @@ def discovered_movies(
         return report
 
     def done(report: MergeReport, seconds: float) -> None:
+        held.close()  # see `fetch_due`
         requests = sum(account.requests_sent for account in sent)
         for year, counts in report.by_year.items():
             if year in context.partition_keys:
@@ -75,8 +78,9 @@ def discovered_movies(
         context.log.info(f"{dict(report.total())}, {requests} requests, {progress.short_by} promised and not shown")
         watcher().finished(DISCOVERED_MOVIES.name, _metadata(report.total()) | {"requests": requests})
 
-    with lease(database.file.path, "tmdb", context.log.info):
-        yield dg.Output(MergeStream(Batches(failing_clearly(produce)), merge, done))
+    with held:
+        held.enter_context(lease(database.file.path, "tmdb", context.log.info))
+        yield dg.Output(MergeStream(Batches(failing_clearly(context, produce)), merge, done))
     yield from check_results(DISCOVERED_MOVIES, database.file, clock.now())
 
 

@@ -11,8 +11,8 @@ import click
 
 from ayne_dagster.commands.files import warehouse
 from ayne_dagster.commands.options import json_option
-from ayne_dagster.commands.output import print_result
-from ayne_dagster.config import load_settings
+from ayne_dagster.commands.output import fail, print_result
+from ayne_dagster.config import Settings, load_settings
 
 
 @click.command()
@@ -36,3 +36,56 @@ def snapshot(file: Path, as_json: bool) -> None:
 
 def _describe_snapshot(result: dict[str, Any]) -> str:
     return f"{result['snapshot']}  {result['bytes'] / 1e6:,.1f} MB, in {result['seconds']:.1f} s"
+
+
+@click.command()
+@json_option
+def check(as_json: bool) -> None:
+    """Verify the database: keys, refresh state against tables and log, times, schema. Changes nothing.
+
+    Exit code 0: sound; 1: something is wrong, and what to do is said.
+    """
+    from ayne_dagster.warehouse.integrity import check_database, describe
+
+    settings = load_settings()
+    started = time.monotonic()
+    report = check_database(warehouse(settings), settings.now())
+    found = [describe(finding) for finding in report.findings]
+    if trouble := _ledger_trouble(settings):
+        found.append(trouble)
+    result = {
+        "sound": not found,
+        "database": str(settings.database),
+        "schema_version": report.version,
+        "movies": report.movies,
+        "findings": found,
+        "notes": report.notes,
+        "seconds": round(time.monotonic() - started, 3),
+    }
+    print_result(result, as_json, _describe_check)
+    if found:
+        fail(f"{len(found)} thing(s) are wrong in {settings.database}; nothing was changed.")
+
+
+def _ledger_trouble(settings: Settings) -> dict[str, Any] | None:
+    """The ledger as a finding, where it cannot be read."""
+    from ayne_dagster.doctor import ledger_use
+    from ayne_dagster.sources.ledger import LedgerError
+
+    try:
+        ledger_use(settings)
+    except LedgerError as error:
+        do = "Until it can be used, nothing is asked: no request is sent that is not counted."
+        return {"code": "ledger", "where": "request ledger", "what": str(error), "do": do, "count": 1, "examples": []}
+    return None
+
+
+def _describe_check(result: dict[str, Any]) -> str:
+    lines = []
+    for finding in result["findings"]:
+        examples = f" For example {', '.join(finding['examples'])}." if finding["examples"] else ""
+        lines.append(f"{finding['where']}: {finding['what']}{examples}\n    {finding['do']}")
+    lines += [f"Note: {note}" for note in result["notes"]]
+    verdict = "Sound" if result["sound"] else "NOT sound"
+    lines.append(f"{verdict}: {result['movies']:,} movies, schema version {result['schema_version'] or 'unknown'}.")
+    return "\n".join(lines)

@@ -282,7 +282,7 @@ class CredentialsTransport(httpx.AsyncBaseTransport):
         self._raw_headers = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
         self._parameters = dict(parameters or {})
         values = [*(headers or {}).values(), *self._parameters.values()]
-        self._secrets = _spellings(word for value in values for word in value.split())
+        self._secrets = spellings(word for value in values for word in value.split())
         self._secret_bytes = [secret.encode() for secret in self._secrets]
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -333,7 +333,7 @@ class CredentialsTransport(httpx.AsyncBaseTransport):
         await self._inner.aclose()
 
 
-def _spellings(secrets: Iterable[str]) -> list[str]:
+def spellings(secrets: Iterable[str]) -> list[str]:
     """Secrets as they stand, and as addresses write them.
 
     Words shorter than any real key (OMDb's has 8 letters) stay: the stand-in's `demo` is a word of many plots.

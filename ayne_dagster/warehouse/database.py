@@ -136,6 +136,12 @@ class Database:
             pass
         return self._open(read_only=True)
 
+    @property
+    def _config(self) -> dict[str, str | bool | int | float | list[str]]:
+        # Left to itself, DuckDB takes the prefix of the path for part of the folder in which it puts what does not fit
+        # into memory, and cannot make it.
+        return CONNECTION_CONFIG | {"temp_directory": f"{self.path}.tmp"}
+
     def _open(self, read_only: bool) -> duckdb.DuckDBPyConnection:
         deadline = time.monotonic() + self.wait_seconds
         pause = 0.01
@@ -145,7 +151,7 @@ class Database:
                     _create_if_missing(self.path)
                 # The prefix keeps DuckDB from opening other formats, an SQLite file with an extension, say. Looking at
                 # the first bytes instead would be fatal: closing any descriptor of the file drops the process's locks.
-                return duckdb.connect(f"duckdb:{self.path}", read_only=read_only, config=CONNECTION_CONFIG)
+                return duckdb.connect(f"duckdb:{self.path}", read_only=read_only, config=self._config)
             except (duckdb.Error, OSError) as error:
                 if not _may_pass(error):
                     raise _explained(error, self.path) from None

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,6 +24,7 @@ from ayne_dagster.warehouse.database import Database, WarehouseError
 
 _MAGIC = slice(8, 12)
 """Where a DuckDB file says DUCK."""
+_NOT_WRITTEN = "The snapshot could not be written ({reason}); the database is untouched. Is there room on the disk?"
 
 
 class SnapshotError(WarehouseError):
@@ -32,9 +34,10 @@ class SnapshotError(WarehouseError):
 def publish_snapshot(database: Database, target: Path) -> int:
     """Copy the database, as of one instant, to a file.
 
-    The database is open, to read, for as long as the copying takes (a second for each 100 MB); a run waits meanwhile
-    with what has arrived. A snapshot that is there already is replaced in one step, and who reads it goes on reading the
-    former one.
+    Two steps: file and log are copied as they are, which takes a fraction of a second for each 100 MB and is all that a
+    run ever waits for; then the snapshot is written from that copy, with nobody waiting, and every block of it is read.
+    Writing it from the database itself kept a run waiting for half a minute at 1,000,000 movies. A snapshot that is there
+    already is replaced in one step, and who reads it goes on reading the former one.
 
     Args:
         database: what to copy; waited for while a process commits to it.
@@ -53,32 +56,47 @@ def publish_snapshot(database: Database, target: Path) -> int:
         target.parent.mkdir(parents=True, exist_ok=True)
         _require_replaceable(target, database.path)
         with _alone_in(target.parent):
-            partial = target.with_name(f".{target.name}.partial")
+            raw, partial = (target.with_name(f".{target.name}.{stage}") for stage in ("raw", "partial"))
             try:
-                _remove(partial)
-                _copy(database, partial)
+                _remove(raw, partial)
+                _take(database, raw)
+                _write(raw, partial)
                 os.replace(partial, target)
                 _sync(target.parent)
             finally:
-                _remove(partial)
+                _remove(raw, partial)
         return target.stat().st_size
     except OSError as error:
         raise SnapshotError(f"{target} cannot be written ({error.strerror or error}): choose another file.") from None
 
 
-def _copy(database: Database, partial: Path) -> None:
+def _take(database: Database, raw: Path) -> None:
+    """Copy file and log as they are, while no process can write: a commit's worth of waiting for a run."""
+    with database.connect(read_only=True):
+        for path in (database.path, _log_of(database.path)):
+            if path.exists():
+                _copy_bytes(path, raw if path == database.path else _log_of(raw))
+
+
+def _copy_bytes(source: Path, target: Path) -> None:
+    """Copy a file by another process: closing a descriptor of the database in this one would drop its lock."""
+    done = subprocess.run(["cp", "--", source, target], capture_output=True, text=True, check=False)  # noqa: S603, S607
+    if done.returncode:
+        reason = done.stderr.strip().rsplit(": ", 1)[-1]
+        raise SnapshotError(_NOT_WRITTEN.format(reason=reason or f"cp ended with {done.returncode}"))
+
+
+def _write(raw: Path, partial: Path) -> None:
+    """Make the snapshot of the copied files: what the log holds is taken in, and every block is read and checked."""
     quoted = str(partial).replace("'", "''")  # ATTACH takes no parameter
-    with database.connect(read_only=True) as connection:
-        name = connection.execute("SELECT current_database()").fetchall()[0][0].replace('"', '""')
-        try:
-            connection.execute(f"ATTACH 'duckdb:{quoted}' AS ayne_snapshot (READ_WRITE)")
+    try:
+        with Database(raw).connect() as connection:
+            name = connection.execute("SELECT current_database()").fetchall()[0][0].replace('"', '""')
+            connection.execute(f"ATTACH 'duckdb:{quoted}' AS ayne_snapshot")
             connection.execute(f'COPY FROM DATABASE "{name}" TO ayne_snapshot')
             connection.execute("DETACH ayne_snapshot")
-        except duckdb.Error as error:
-            reason = str(error).splitlines()[0]
-            raise SnapshotError(
-                f"The snapshot could not be written ({reason}); the database is untouched. Is there room on the disk?"
-            ) from None
+    except duckdb.Error as error:
+        raise SnapshotError(_NOT_WRITTEN.format(reason=str(error).splitlines()[0])) from None
     _sync(partial)
 
 
@@ -112,10 +130,11 @@ def _alone_in(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _remove(partial: Path) -> None:
-    for path in (partial, _log_of(partial)):
-        with suppress(FileNotFoundError):
-            path.unlink()
+def _remove(*paths: Path) -> None:
+    for path in paths:
+        for file in (path, _log_of(path)):
+            with suppress(FileNotFoundError):
+                file.unlink()
 
 
 def _log_of(path: Path) -> Path:
