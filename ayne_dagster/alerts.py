@@ -2,7 +2,7 @@
 
 Alerts are delivered at least once. A quota's alert is noted in the sensor's cursor only when it was delivered. Dagster
 moves the cursor of a run-failure sensor on whatever the sensor does, so a failed run whose alert was not delivered
-carries a tag, and `undelivered_alerts` sends it again until it is. A process that dies between the delivery and the note
+carries a tag, and `undelivered_alerts` sends it again until it is. A process that dies between delivery and note
 delivers twice.
 
 https://docs.dagster.io/guides/automate/run-status-sensors
@@ -16,8 +16,9 @@ import dagster as dg
 from ayne_dagster.config import Settings, load_settings
 from ayne_dagster.notify import Alert, NotificationFailed, Notifier, shortened
 from ayne_dagster.refresh.strategy import SOURCES
-from ayne_dagster.resources import Clock, OMDBResource
+from ayne_dagster.resources import Clock, OMDBResource, TMDBResource
 from ayne_dagster.run_failures import failure_reason
+from ayne_dagster.sources.account import Account
 from ayne_dagster.sources.ledger import LedgerError
 from ayne_dagster.sources.transport import spellings
 
@@ -60,16 +61,18 @@ def failed_run_alert(run: dg.DagsterRun, reason: str | None, at: datetime) -> Al
     )
 
 
-def quota_alert(source: str, cap: int, now: datetime) -> Alert:
-    """The alert for a day's quota that is used up (`now`: aware UTC)."""
-    title = SOURCES[source].title
+def quota_alert(account: Account, now: datetime) -> Alert:
+    """The alert for a day's quota of which collections may spend no more (`now`: aware UTC)."""
+    title, limits = SOURCES[account.source].title, account.settings
+    kept = f", but for the {limits.quota_reserve:,} kept for people" if limits.quota_reserve else ""
+    quota = f"{limits.daily_quota:,} requests" if limits.daily_quota else "requests"
     return Alert(
         kind="quota_used_up",
-        what=f"The {cap:,} requests to {title} of {now.astimezone(UTC).date()} (UTC) are used up.",
-        means="What was fetched is kept; the rest stays due, and nothing more is asked there today.",
-        do="Nothing: it goes on after midnight UTC. If it happens daily, ask for less (AYNE_REFRESH_LIMIT) or get more.",
+        what=f"The {quota} to {title} of {account.today} (UTC) are used up{kept}.",
+        means="What was fetched is kept; the rest stays due, and collections ask nothing more there today.",
+        do="Nothing: it goes on after midnight UTC. If it happens daily, lower AYNE_REFRESH_LIMIT or get a larger quota.",
         at=now.astimezone(UTC).isoformat(timespec="seconds"),
-        source=source,
+        source=account.source,
     )
 
 
@@ -121,6 +124,7 @@ def undelivered_alerts(context: dg.SensorEvaluationContext, notifier: dg.Resourc
 def quota_alerts(
     context: dg.SensorEvaluationContext,
     notifier: dg.ResourceParam[Notifier],
+    tmdb: TMDBResource,
     omdb: OMDBResource,
     clock: Clock,
 ) -> dg.SkipReason:
@@ -129,15 +133,18 @@ def quota_alerts(
     now = clock.now()
     today = now.astimezone(UTC).date().isoformat()
     said = []
-    for source, resource in (("omdb", omdb),):
+    for account in (tmdb.account(clock), omdb.account(clock)):
+        source = account.source
+        if told.get(source) == today:
+            continue
         try:
-            use = resource.quota(clock)
+            use = account.quota_use
         except LedgerError as error:
             said.append(str(error))
             continue
-        if use.left != 0 or told.get(source) == today:
+        if use.left is None or use.left > account.settings.quota_reserve:
             continue
-        if failure := _delivery_failure(notifier, quota_alert(source, use.cap, now)):
+        if failure := _delivery_failure(notifier, quota_alert(account, now)):
             said.append(f"The alert for {source}'s quota is sent again at the next tick: {failure}.")
             context.log.warning(said[-1])
             continue

@@ -19,6 +19,7 @@ from ayne_dagster.automation import (
     REASONS_TAG,
     discovery_schedule,
     due_movies_sensor,
+    pick_batch,
 )
 from ayne_dagster.config import Settings
 from ayne_dagster.definitions import build_defs
@@ -49,8 +50,8 @@ def settings(make_settings: MakeSettings) -> Settings:
 
 
 def evaluate(settings: Settings, instance: dg.DagsterInstance) -> dg.RunRequest | dg.SkipReason:
-    context = dg.build_sensor_context(instance=instance, resources=build_resources(settings))
-    result = due_movies_sensor(context)
+    with dg.build_sensor_context(instance=instance, resources=build_resources(settings)) as context:
+        result = due_movies_sensor(context)
     assert isinstance(result, dg.RunRequest | dg.SkipReason)
     return result
 
@@ -165,7 +166,7 @@ def test_a_source_without_quota_is_not_waited_for(make_settings: MakeSettings, i
         merge_answers(connection, TMDB_DETAILS, "tmdb", [Answer(1, Outcome.FETCHED, START, row)], "earlier")
     assert "omdb: 1 never_fetched" in request(settings, instance).tags[REASONS_TAG]
     account = account_name("omdb", settings.omdb.base_url, settings.omdb_api_key)
-    RequestLedger(settings.ledger).fill(account, START.date(), 5)
+    RequestLedger(settings.ledger).fill(account, START.date())
     assert "used up" in skipped(settings, instance)
 
 
@@ -174,6 +175,13 @@ def test_the_limit_holds_for_each_source(
 ) -> None:
     monkeypatch.setenv("AYNE_REFRESH_LIMIT", "2")
     assert request(settings, instance).run_config["ops"]["tmdb_details"]["config"]["tmdb_ids"] == [2, 3]
+
+
+def test_each_source_is_asked_for_no_more_movies_than_its_own_limit(settings: Settings) -> None:
+    batch = pick_batch(Database(settings.database), START, {"tmdb": 2})
+    assert batch.ids == [2, 3]
+    ops = batch.run_config()["ops"]
+    assert {asset: ops[asset]["config"]["limit"] for asset in ops} == {"tmdb_details": 2, "omdb_ratings": 0}
 
 
 def test_a_run_whose_command_was_killed_is_closed(settings: Settings, instance: dg.DagsterInstance) -> None:

@@ -20,9 +20,9 @@ SOURCE_RETRIES = dg.RetryPolicy(max_retries=2, delay=60, backoff=dg.Backoff.EXPO
 def retry_or_fail(context: dg.AssetExecutionContext, failure: dg.Failure) -> NoReturn:
     """End a step whose source is down: have Dagster try it again, or fail it where somebody waits in the foreground.
 
-    The policy is not given to `@dg.asset`: Dagster would apply it to a terminated run too, which would then go on, and to
-    `ayne collect`, which would keep its user waiting instead of telling what is wrong. Only a run that Dagster launched
-    has an origin.
+    The policy is not given to `@dg.asset`: Dagster would apply it to a terminated run too, which would then go on, and
+    to `ayne collect`, which would keep its user waiting instead of telling what is wrong. Only a run that Dagster
+    launched has an origin.
 
     Raises:
         dg.RetryRequested: Dagster launched the run, and has retries left for the step.

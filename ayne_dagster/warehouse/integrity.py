@@ -1,7 +1,7 @@
 """Verifying a database: what is wrong in it, in a person's words. Reads only, and repairs nothing.
 
-Every rule is one query that finds the rows which break it, so that a rule can be tried by hand. What a merge, a purge or
-a change of the IMDb id rightfully leaves behind breaks none.
+Every rule is one query that finds the rows which break it, so that a rule can be tried by hand. What a merge, a purge
+or a change of the IMDb id rightfully leaves behind breaks none.
 """
 
 from __future__ import annotations
@@ -199,7 +199,7 @@ def _note_spool(path: Path, report: Report) -> None:
     folder = path.with_suffix(".spool")
     waiting = sum(1 for file in folder.iterdir() if file.is_file()) if folder.is_dir() else 0
     if waiting:
-        report.notes.append(f"{waiting:,} batch(es) of answers wait in {folder.name}: the next collection takes them in.")
+        report.notes.append(f"{waiting:,} file(s) of answers wait in {folder.name}: the next collection takes them in.")
 
 
 def _rules() -> Iterator[_Rule]:
@@ -360,7 +360,7 @@ def _row_rules(source: str) -> Iterator[_Rule]:
         "missing_row",
         table,
         f"SELECT tmdb_id FROM refresh_metadata AS m ANTI JOIN {table} USING (tmdb_id) WHERE {checked} IS NOT NULL"
-        f" AND EXISTS (SELECT 1 FROM fetch_log AS f WHERE f.tmdb_id = m.tmdb_id AND {fetched} AND fetched_at = {checked})",
+        f" AND EXISTS (SELECT 1 FROM fetch_log AS f WHERE f.tmdb_id = m.tmdb_id AND fetched_at = {checked} AND {fetched})",
         f"{{n}} movie(s) were fetched from {title}, by refresh state and log, and have no row.",
         _FETCH_AGAIN,
     )

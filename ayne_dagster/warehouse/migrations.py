@@ -1,4 +1,4 @@
-"""How a database of an older schema becomes one of today's: explicit steps, in order, in one transaction. No data rules.
+"""How a database of an older schema becomes one of today's: explicit steps, in order, in one transaction.
 
 To change the schema: change `schema.py`, raise `SCHEMA_VERSION`, add the step that leads there to `STEPS`, and note the
 new fingerprint where the test asks for it. A step is SQL or a function; it sees a database of exactly the version

@@ -1,12 +1,13 @@
 """Publishing a consistent copy of the database while runs go on: whole under its name, or not at all.
 
 Copying the file itself is no backup: without its write-ahead log, what was committed last is missing from the copy, or
-the copy is empty. A snapshot has no log, is readable by DuckDB 1.5 and 2, and nobody holds it: readers may keep it open.
+the copy is empty. A snapshot has no log, is readable by DuckDB 1.5 and 2, and nobody writes to it: readers may keep it
+open.
 
 To restore one: stop everything that uses the database; put the snapshot in its place and remove the `.wal` file that
-belonged to what was there (`rm -f ayne.duckdb.wal; cp snapshot.duckdb ayne.duckdb`); run `ayne check`; collect. What was
-fetched after the snapshot was taken is due again, and only that is asked for. The request ledger stays as it is: it counts
-what was sent, whatever became of the answers.
+belonged to what was there (`rm -f ayne.duckdb.wal; cp snapshot.duckdb ayne.duckdb`), which would be replayed into it;
+run `ayne check`; collect. What was fetched after the snapshot was taken is due again, and only that is asked for. The
+request ledger stays as it is: it counts what was sent, whatever became of the answers.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ def publish_snapshot(database: Database, target: Path) -> int:
 
     Two steps: file and log are copied as they are, which takes a fraction of a second for each 100 MB and is all that a
     run ever waits for; then the snapshot is written from that copy, with nobody waiting, and every block of it is read.
-    Writing it from the database itself kept a run waiting for half a minute at 1,000,000 movies. A snapshot that is there
-    already is replaced in one step, and who reads it goes on reading the former one.
+    Writing it from the database itself kept a run waiting for half a minute at 1,000,000 movies. A snapshot that is
+    there already is replaced in one step, and who reads it goes on reading the former one.
 
     Args:
         database: what to copy; waited for while a process commits to it.
@@ -61,7 +62,7 @@ def publish_snapshot(database: Database, target: Path) -> int:
                 _remove(raw, partial)
                 _take(database, raw)
                 _write(raw, partial)
-                os.replace(partial, target)
+                partial.replace(target)
                 _sync(target.parent)
             finally:
                 _remove(raw, partial)
@@ -114,8 +115,8 @@ def _require_replaceable(target: Path, live: Path) -> None:
         raise SnapshotError(f"{target} exists and is no database: it is left alone. Name another file.")
     if _log_of(target).exists():
         raise SnapshotError(
-            f"{target} is being written to by a program, or was not closed ({_log_of(target).name} is beside it): it is "
-            "left alone. Name another file."
+            f"{target} is being written to by a program, or was not closed ({_log_of(target).name} is beside it): "
+            "it is left alone. Name another file."
         )
 
 

@@ -243,7 +243,7 @@ def test_answers_that_wait_are_worth_a_note(sound: Database) -> None:
     (spool / "1.json").write_text("{}")
     report = check_database(sound, NOW)
     assert report.sound
-    assert report.notes == ["1 batch(es) of answers wait in ayne.spool: the next collection takes them in."]
+    assert report.notes == ["1 file(s) of answers wait in ayne.spool: the next collection takes them in."]
 
 
 def test_an_older_schema_is_checked_as_far_as_it_goes_and_not_migrated(tmp_path: Path) -> None:

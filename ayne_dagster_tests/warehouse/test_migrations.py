@@ -120,9 +120,7 @@ def test_inspecting_an_older_database_leaves_it_as_it_is(old: Database) -> None:
     assert untouched(old.path)
 
 
-def test_a_step_that_fails_leaves_the_older_version_and_says_so(
-    old: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_step_that_fails_leaves_the_older_version_and_says_so(old: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     step = STEPS[2]
 
     def failing(connection: duckdb.DuckDBPyConnection) -> None:
@@ -130,7 +128,10 @@ def test_a_step_that_fails_leaves_the_older_version_and_says_so(
         connection.execute("SELECT no_such_column FROM refresh_metadata")
 
     monkeypatch.setitem(STEPS, 2, failing)
-    with pytest.raises(DatabaseUnusable, match="from version 1 to 2 failed.*nothing was changed") as caught, old.connect():
+    with (
+        pytest.raises(DatabaseUnusable, match="from version 1 to 2 failed.*nothing was changed") as caught,
+        old.connect(),
+    ):
         pass
     assert "\n" not in str(caught.value)
     assert untouched(old.path)
