@@ -360,7 +360,8 @@ def _row_rules(source: str) -> Iterator[_Rule]:
         "missing_row",
         table,
         f"SELECT tmdb_id FROM refresh_metadata AS m ANTI JOIN {table} USING (tmdb_id) WHERE {checked} IS NOT NULL"
-        f" AND EXISTS (SELECT 1 FROM fetch_log AS f WHERE f.tmdb_id = m.tmdb_id AND fetched_at = {checked} AND {fetched})",
+        f" AND EXISTS (SELECT 1 FROM fetch_log AS f"
+        f" WHERE f.tmdb_id = m.tmdb_id AND fetched_at = {checked} AND {fetched})",
         f"{{n}} movie(s) were fetched from {title}, by refresh state and log, and have no row.",
         _FETCH_AGAIN,
     )

@@ -153,7 +153,8 @@ DAMAGE = {
         {("misplaced", "refresh_metadata")},
     ),
     "a check in the future": (
-        "UPDATE refresh_metadata SET tmdb_checked_at = '2999-01-01', tmdb_attempted_at = '2999-01-01' WHERE tmdb_id = 6;"
+        "UPDATE refresh_metadata SET tmdb_checked_at = '2999-01-01', tmdb_attempted_at = '2999-01-01'"
+        " WHERE tmdb_id = 6;"
         "UPDATE fetch_log SET fetched_at = '2999-01-01' WHERE tmdb_id = 6 AND source = 'tmdb'",
         {("future", "refresh_metadata"), ("future", "fetch_log")},
     ),

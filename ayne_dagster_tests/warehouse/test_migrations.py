@@ -129,7 +129,7 @@ def test_a_step_that_fails_leaves_the_older_version_and_says_so(old: Database, m
 
     monkeypatch.setitem(STEPS, 2, failing)
     with (
-        pytest.raises(DatabaseUnusable, match="from version 1 to 2 failed.*nothing was changed") as caught,
+        pytest.raises(DatabaseUnusable, match=r"from version 1 to 2 failed.*nothing was changed") as caught,
         old.connect(),
     ):
         pass
