@@ -39,6 +39,8 @@ for _command in (
     data.export,
     data.purge,
     operations.snapshot,
+    operations.check,
+    operations.doctor,
     serving.standin,
     serving.dev,
 ):

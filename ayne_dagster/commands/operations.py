@@ -12,7 +12,7 @@ import click
 from ayne_dagster.commands.files import warehouse
 from ayne_dagster.commands.options import json_option
 from ayne_dagster.commands.output import fail, print_result
-from ayne_dagster.config import Settings, load_settings
+from ayne_dagster.config import Settings, SettingsError, load_settings
 
 
 @click.command()
@@ -89,3 +89,34 @@ def _describe_check(result: dict[str, Any]) -> str:
     verdict = "Sound" if result["sound"] else "NOT sound"
     lines.append(f"{verdict}: {result['movies']:,} movies, schema version {result['schema_version'] or 'unknown'}.")
     return "\n".join(lines)
+
+
+@click.command()
+@click.option("--online", is_flag=True, help="Ask each API once whether its key works; the requests are counted.")
+@json_option
+def doctor(online: bool, as_json: bool) -> None:
+    """Tell whether keys, addresses, database, ledger, Dagster, disk and clock are usable, on one screen.
+
+    Exit code 0: usable, perhaps with warnings; 1: something is wrong, and what to do is said.
+    """
+    from ayne_dagster.doctor import WRONG, Line, examine
+
+    try:
+        lines = examine(load_settings(), online=online)
+    except SettingsError as error:
+        lines = [Line("settings", WRONG, str(error), "Correct it in the environment or in .env.")]
+    wrong = [line.name for line in lines if line.state == WRONG]
+    result = {"usable": not wrong, "lines": [line.as_json() for line in lines]}
+    print_result(result, as_json, _describe_doctor)
+    if wrong:
+        fail(f"{len(wrong)} thing(s) are wrong: {', '.join(wrong)}.")
+
+
+def _describe_doctor(result: dict[str, Any]) -> str:
+    width = max(len(line["name"]) for line in result["lines"])
+    shown = []
+    for line in result["lines"]:
+        shown.append(f"{line['state']:7}  {line['name']:{width}}  {line['text']}")
+        if line["do"]:
+            shown.append(f"{'':7}  {'':{width}}  → {line['do']}")
+    return "\n".join(shown)
