@@ -70,7 +70,7 @@ def quota_alert(account: Account, now: datetime) -> Alert:
         kind="quota_used_up",
         what=f"The {quota} to {title} of {account.today} (UTC) are used up{kept}.",
         means="What was fetched is kept; the rest stays due, and collections ask nothing more there today.",
-        do="Nothing: it goes on after midnight UTC. If it happens daily, lower AYNE_REFRESH_LIMIT or get a larger quota.",
+        do="Nothing: it goes on after midnight UTC. If it happens daily, lower AYNE_REFRESH_LIMIT or get more.",
         at=now.astimezone(UTC).isoformat(timespec="seconds"),
         source=account.source,
     )

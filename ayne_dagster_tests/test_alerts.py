@@ -197,9 +197,7 @@ def test_runs_of_another_code_location_are_not_ours_to_tell_of(daemon: Daemon, h
     def theirs() -> None:
         fail()
 
-    assert not theirs.execute_in_process(
-        instance=daemon.instance, raise_on_error=False, run_config=QUIET
-    ).success
+    assert not theirs.execute_in_process(instance=daemon.instance, raise_on_error=False, run_config=QUIET).success
     daemon.tick(run_failure_alerts)
     assert hook.paths == []
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,6 +27,8 @@ from ayne_dagster.warehouse.schema import SCHEMA_VERSION
 from ayne_dagster_tests.conftest import START
 from ayne_dagster_tests.processes import Ayne, pointing_at
 from ayne_dagster_tests.test_step_retries import LAUNCHED
+from ayne_dagster_tests.warehouse.samples import HOLD, end, python
+from ayne_dagster_tests.warehouse.samples import line as next_line
 from ayne_dagster_tests.warehouse.schema_v1 import make_version_1
 
 MakeSettings = Callable[..., Settings]
@@ -87,7 +87,10 @@ def test_a_v3_key_alone_will_do(settings: Settings) -> None:
 
 
 def test_an_address_that_is_not_encrypted_is_a_warning_and_its_password_is_not_shown(settings: Settings) -> None:
-    line = look(replace(settings, tmdb=ApiSettings("http://me:hunter22@proxy.example:8080/3?k=hunter22", 1, 1, 1)), "TMDB address")
+    line = look(
+        replace(settings, tmdb=ApiSettings("http://me:hunter22@proxy.example:8080/3?k=hunter22", 1, 1, 1)),
+        "TMDB address",
+    )
     assert line.state == WARNING
     assert line.text.startswith("http://proxy.example:8080/3 ")
 
@@ -124,14 +127,12 @@ def test_a_locked_database_is_a_warning_that_names_the_holder(
     monkeypatch.setattr(doctor, "DATABASE_WAIT_SECONDS", 0.05)
     with Database(settings.database).connect():
         pass
-    script = f"import duckdb, sys; c = duckdb.connect({str(settings.database)!r}); print('open', flush=True); sys.stdin.read()"
-    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == b"open\n"
-        line = look(settings, "database")
-        assert line.state == WARNING
-        assert f"process {holder.pid}" in line.text
-        holder.communicate(b"")
+    holder = python(HOLD, settings.database)
+    assert next_line(holder) == "held"
+    found = look(settings, "database")
+    assert found.state == WARNING
+    assert f"process {holder.pid}" in found.text
+    assert end(holder) == 0
 
 
 def test_a_place_that_cannot_be_written_is_wrong(settings: Settings, tmp_path: Path) -> None:
@@ -159,7 +160,9 @@ def test_the_disk_is_judged_by_what_is_free_and_by_what_a_snapshot_needs() -> No
     assert disk_line(3 * gigabyte, gigabyte).state == OK
 
 
-def test_a_ledger_that_cannot_be_used_is_wrong_and_its_password_is_not_shown(settings: Settings, tmp_path: Path) -> None:
+def test_a_ledger_that_cannot_be_used_is_wrong_and_its_password_is_not_shown(
+    settings: Settings, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("")
     for url in (f"sqlite:///{tmp_path}/file/ledger", "postgresql+psycopg://me:hunter22@127.0.0.1:9/ledger"):
         line = look(replace(settings, ledger_url=url), "ledger")
