@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -16,7 +17,7 @@ def failure_reason(events: Iterable[dg.DagsterEvent]) -> str | None:
             if data.user_failure_data and data.user_failure_data.description:
                 return data.user_failure_data.description
             *_, root = [None, *error_chain(data.error)]
-            return f"{event.step_key} failed: {root.message.strip() if root else event.message}"
+            return f"{event.step_key} failed: {_without_class(root) if root else event.message}"
     return None
 
 
@@ -25,3 +26,9 @@ def error_chain(error: Any) -> Iterator[Any]:
     while error is not None:
         yield error
         error = error.cause
+
+
+def _without_class(error: Any) -> str:
+    """The text of a serialized error; Dagster puts the class before it, which says nothing to a person."""
+    text: str = error.message.strip()
+    return re.sub(rf"^[\w.]*\b{re.escape(error.cls_name or '')}: ", "", text)

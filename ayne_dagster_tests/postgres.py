@@ -69,7 +69,7 @@ def running_postgres(*options: str) -> Iterator[Postgres]:
     Raises:
         NoPostgres: its programs are not there, or do not start.
     """
-    with tempfile.TemporaryDirectory(prefix="ayne-postgres-", dir="/tmp", ignore_cleanup_errors=True) as name:  # noqa: S108 -- a short path that `nobody` can reach
+    with tempfile.TemporaryDirectory(prefix="ayne-postgres-", dir="/tmp", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         programs, owner = _programs(folder)
         _make_cluster(folder, programs, owner)
@@ -144,7 +144,7 @@ def _free_port() -> int:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """A server for all tests of this process. Where there is none, the tests that want it are skipped, but not in CI."""
+    """A server for all tests of this process. Where none can be had, they are skipped and say so; in CI they fail."""
     try:
         with running_postgres("fsync=off") as server:
             yield server

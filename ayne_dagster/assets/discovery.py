@@ -8,7 +8,7 @@ import dagster as dg
 import duckdb
 from pydantic import Field
 
-from ayne_dagster.assets.collecting import Steps, asking, failing_clearly, pace_metadata
+from ayne_dagster.assets.collecting import Steps, asking, collecting_from, failing_clearly, pace_metadata
 from ayne_dagster.assets.definition import TMDB_POOL, partitioned_options
 from ayne_dagster.checks import check_results, check_specs
 from ayne_dagster.collection import Listed, date_span, discover
@@ -16,9 +16,9 @@ from ayne_dagster.io_manager import MergeStream
 from ayne_dagster.progress import Progress, watcher
 from ayne_dagster.resources import Clock, DuckDBDatabase, TMDBResource
 from ayne_dagster.streams import Batches, Emit
-from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.merge import ListedMovie, MergeReport, QuarantinedBody, merge_listing, quarantine
 from ayne_dagster.warehouse.schema import DISCOVERED_MOVIES
+from ayne_dagster.warehouse.spool import Origin
 
 
 class DiscoveryConfig(dg.Config):
@@ -45,7 +45,6 @@ def discovered_movies(
     progress = Progress()
     watcher().started(DISCOVERED_MOVIES.name, progress)
     span = date_span(context.partition_keys)
-    held = ExitStack()
 
     async def produce(emit: Emit[Listed]) -> None:
         if span is None:
@@ -67,7 +66,6 @@ def discovered_movies(
         return report
 
     def done(report: MergeReport, seconds: float) -> None:
-        held.close()  # see `fetch_due`
         for year, counts in report.by_year.items():
             if year in context.partition_keys:
                 metadata = _metadata(counts) | {"seconds": round(seconds, 3)} | pace_metadata(progress)
@@ -78,9 +76,12 @@ def discovered_movies(
         )
         watcher().finished(DISCOVERED_MOVIES.name, _metadata(report.total()) | {"requests": progress.requests})
 
-    with held:
-        held.enter_context(lease(database.file.path, "tmdb", context.log.info))
-        yield dg.Output(MergeStream(Batches(failing_clearly(context, produce)), merge, done))
+    with ExitStack() as held:
+        held.enter_context(collecting_from("tmdb", database, context))
+        origin = Origin("tmdb", DISCOVERED_MOVIES.name, context.run.run_id)
+        yield dg.Output(
+            MergeStream(Batches(failing_clearly(context, produce)), merge, done, origin, release=held.close)
+        )
     yield from check_results(DISCOVERED_MOVIES, database.file, clock.now())
 
 

@@ -96,7 +96,7 @@ def _write(raw: Path, partial: Path) -> None:
             connection.execute(f"ATTACH 'duckdb:{quoted}' AS ayne_snapshot")
             connection.execute(f'COPY FROM DATABASE "{name}" TO ayne_snapshot')
             connection.execute("DETACH ayne_snapshot")
-    except duckdb.Error as error:
+    except (duckdb.Error, WarehouseError) as error:
         raise SnapshotError(_NOT_WRITTEN.format(reason=str(error).splitlines()[0])) from None
     _sync(partial)
 
