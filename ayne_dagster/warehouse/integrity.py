@@ -30,6 +30,7 @@ from ayne_dagster.warehouse.schema import (
     TMDB_DETAILS,
     VIEWS,
 )
+from ayne_dagster.warehouse.spool import SET_ASIDE, spool_folder
 
 AHEAD = timedelta(hours=1)
 """How far clocks of machines may differ before a time counts as lying in the future."""
@@ -195,11 +196,16 @@ def _read_everything(connection: duckdb.DuckDBPyConnection) -> int:
 
 
 def _note_spool(path: Path, report: Report) -> None:
-    """Answers that could not be committed wait in files beside the database, one a batch."""
-    folder = path.with_suffix(".spool")
-    waiting = sum(1 for file in folder.iterdir() if file.is_file()) if folder.is_dir() else 0
+    """Batches that could not be committed wait in files beside the database (`spool`)."""
+    folder = spool_folder(path)
+    names = [file.suffix for file in folder.iterdir() if file.is_file()] if folder.is_dir() else []
+    waiting, unusable = len(names) - names.count(SET_ASIDE), names.count(SET_ASIDE)
     if waiting:
         report.notes.append(f"{waiting:,} file(s) of answers wait in {folder.name}: the next collection takes them in.")
+    if unusable:
+        report.notes.append(
+            f"{unusable:,} file(s) in {folder.name} could not be merged, and were set aside: *{SET_ASIDE}."
+        )
 
 
 def _rules() -> Iterator[_Rule]:

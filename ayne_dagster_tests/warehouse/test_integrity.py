@@ -14,6 +14,7 @@ from ayne_dagster.warehouse.integrity import ROWS_OF, Finding, Report, check_dat
 from ayne_dagster.warehouse.merge import QuarantinedBody, quarantine
 from ayne_dagster.warehouse.purge import purge
 from ayne_dagster.warehouse.schema import ANSWER_TABLES, SCHEMA_VERSION
+from ayne_dagster.warehouse.spool import SET_ASIDE
 from ayne_dagster.warehouse.state import derive_columns, set_override
 from ayne_dagster.warehouse.statistics import record_stats
 
@@ -245,6 +246,9 @@ def test_answers_that_wait_are_worth_a_note(sound: Database) -> None:
     report = check_database(sound, NOW)
     assert report.sound
     assert report.notes == ["1 file(s) of answers wait in ayne.spool: the next collection takes them in."]
+    (spool / "1.json").rename(spool / f"1{SET_ASIDE}")
+    (note,) = check_database(sound, NOW).notes
+    assert "could not be merged, and were set aside" in note
 
 
 def test_an_older_schema_is_checked_as_far_as_it_goes_and_not_migrated(tmp_path: Path) -> None:
