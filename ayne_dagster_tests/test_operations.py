@@ -16,7 +16,7 @@ from ayne_dagster.warehouse.integrity import check_database
 from ayne_dagster_tests.processes import Ayne, asked, number_asked, wait_until
 from ayne_dagster_tests.warehouse.schema_v1 import make_version_1
 
-YEARS = ("--start-year", "2018", "--end-year", "2026", "--min-votes", "0")
+YEARS = ("--start-year", "2022", "--end-year", "2026", "--min-votes", "0")
 ALL = ("--refresh-limit", "1000")
 
 
