@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 
 from ayne_dagster.partitions import UNKNOWN_YEAR
@@ -56,7 +57,10 @@ def details_fetcher(client: AsyncTMDBClient, now: Clock) -> Fetch:
             return _without_row(due, Outcome.QUARANTINED, now(), error)
         except RequestRejected as error:
             return _without_row(due, Outcome.FAILED, now(), error)
-        return Answer(due.tmdb_id, Outcome.FETCHED, now(), row, due.release_year, requests)
+        answer = Answer(due.tmdb_id, Outcome.FETCHED, now(), row, due.release_year, requests)
+        # Kept as far as it goes, but no check: TMDB once left sub-resources out for hours (see `MovieDetails`).
+        missing = ", ".join(movie.missing_parts)
+        return replace(answer, outcome=Outcome.INCOMPLETE, reason=f"TMDB left out {missing}") if missing else answer
 
     return fetch
 
@@ -159,8 +163,9 @@ class _Collection:
                 self._progress.deferred.append(movie)
                 raise
             self._answered = True
-            await self._blame_suspects()
+            # The answer first: to emit may mean to wait, and an interruption of the wait leaves out what comes after.
             await self._done(answer)
+            await self._blame_suspects()
 
     def _suspect(self, movie: DueMovie, error: SourceUnavailable) -> None:
         """Hold a failure back until another movie's answer shows that the source is up."""
@@ -196,7 +201,8 @@ async def discover(
 ) -> None:
     """List the movies released in a span of dates, and emit each once.
 
-    A page or row that cannot be used is emitted as a quarantined body; the others go on.
+    A page or row that cannot be used, and a listing that stays short, is emitted as a quarantined body; the others go
+    on.
 
     Raises:
         InvalidCredentials: the key is not accepted.
@@ -239,4 +245,5 @@ def _listed(page: ListedPage, at: datetime) -> Iterator[Listed]:
 
 def _quarantined_page(page: ListedPage, error: SourceError, at: datetime) -> QuarantinedBody:
     body = error.body if isinstance(error, MalformedAnswer) else b""
-    return QuarantinedBody("tmdb", f"discover {page.window}, page {page.page}", at, str(error), body)
+    where = f"discover {page.window}" + (f", page {page.page}" if page.page else "")
+    return QuarantinedBody("tmdb", where, at, str(error), body)

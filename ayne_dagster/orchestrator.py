@@ -6,8 +6,10 @@ No collecting of its own: what a run does is in `assets`, and the command line i
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -23,8 +25,13 @@ from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR
 from ayne_dagster.progress import Progress, Watcher, watched_by
 from ayne_dagster.refresh.strategy import COLLECTED
 from ayne_dagster.warehouse.client import DuckDBClient
-from ayne_dagster.warehouse.database import Database
+from ayne_dagster.warehouse.database import Database, WarehouseError
+from ayne_dagster.warehouse.lease import lease
+from ayne_dagster.warehouse.spool import kept, merge_kept
 from ayne_dagster.warehouse.state import due_counts
+
+INTERRUPTED = "Interrupted; everything that had arrived is kept."
+_INTERRUPTIONS = {KeyboardInterrupt.__name__, dg.DagsterExecutionInterruptedError.__name__}
 
 
 class CollectionFailed(RuntimeError):
@@ -66,7 +73,8 @@ class CollectionResult:
     """Movies that froze in this collection."""
     failed: int = 0
     deferred: int = 0
-    due_remaining: int = 0
+    due_remaining: int | None = 0
+    """None where the database could not be asked after a failure."""
     requests: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COLLECTED, 0))
     seconds: float = 0.0
 
@@ -79,7 +87,7 @@ class _Counting:
     """Adds up what the steps of a collection report, and passes it on to who shows it."""
 
     def __init__(self, result: CollectionResult, shown_by: Watcher | None) -> None:
-        self._result = result
+        self.result = result
         self._shown_by = shown_by
 
     def started(self, step: str, progress: Progress) -> None:
@@ -87,7 +95,7 @@ class _Counting:
             self._shown_by.started(step, progress)
 
     def finished(self, step: str, counts: Mapping[str, int]) -> None:
-        result = self._result
+        result = self.result
         result.failed += counts.get("failed", 0)
         result.deferred += counts.get("deferred", 0)
         if step == "discovered_movies":
@@ -105,6 +113,10 @@ class _Counting:
             result.frozen += counts["newly_frozen"]
         if self._shown_by is not None:
             self._shown_by.finished(step, counts)
+
+    def note(self, text: str) -> None:
+        if self._shown_by is not None:
+            self._shown_by.note(text)
 
 
 class DataCollectionOrchestrator:
@@ -165,31 +177,51 @@ class DataCollectionOrchestrator:
         started = time.monotonic()
         limit = self.settings.refresh_limit if refresh_limit is None else refresh_limit
         result = CollectionResult()
-        database = Database(self.settings.database)
+        counting = _Counting(result, self._watcher)
+        database = Database(self.settings.database, on_wait=counting.note)
         with database.connect():
             pass  # an unusable file should fail before anything is asked
         try:
-            if discovery is not None:
-                self._discover(discovery, result)
-            if request := self._refresh_request(database, limit):
-                self._run("refresh_movies", *request, result)
+            self._collect(database, discovery, limit, counting)
+        except CollectionFailed:
+            # The reason may be that the database cannot be had: not the time to wait for it.
+            with suppress(WarehouseError):
+                result.due_remaining = None
+                result.due_remaining = self._due_remaining(replace(database, wait_seconds=0.0))
+            raise
         finally:
-            with database.connect() as connection:
-                result.due_remaining = due_counts(connection, COLLECTED, self.now())["any_source"]
             result.seconds = round(time.monotonic() - started, 3)
+        result.due_remaining = self._due_remaining(database)
         return result
+
+    def _collect(self, database: Database, discovery: DiscoveryPlan | None, limit: int, counting: _Counting) -> None:
+        try:
+            for source in COLLECTED:
+                if kept(database.path, source):
+                    with lease(database.path, source, counting.note):
+                        merge_kept(database, source, counting.note)
+            if discovery is not None:
+                self._discover(discovery, counting)
+            if request := self._refresh_request(database, limit):
+                self._run("refresh_movies", *request, counting)
+        except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+            raise CollectionInterrupted(INTERRUPTED, counting.result) from None
+
+    def _due_remaining(self, database: Database) -> int:
+        with database.connect() as connection:
+            return due_counts(connection, COLLECTED, self.now())["any_source"]
 
     def now(self) -> datetime:
         """What time the platform's clock shows."""
         return self.settings.now()
 
-    def _discover(self, plan: DiscoveryPlan, result: CollectionResult) -> None:
+    def _discover(self, plan: DiscoveryPlan, counting: _Counting) -> None:
         config = {"min_votes": plan.min_votes, "max_pages": plan.max_pages}
         self._run(
             "discover_movies",
             range_tags(str(plan.start_year), str(plan.end_year)),
             {"ops": {"discovered_movies": {"config": config}}},
-            result,
+            counting,
         )
 
     def _refresh_request(self, database: Database, limit: int) -> tuple[dict[str, str], dict[str, Any]] | None:
@@ -197,33 +229,39 @@ class DataCollectionOrchestrator:
         batch = pick_batch(database, self.now(), dict.fromkeys(COLLECTED, limit))
         return (batch.tags(), batch.run_config()) if batch.movies else None
 
-    def _run(
-        self, job_name: str, tags: Mapping[str, str], run_config: Mapping[str, Any], result: CollectionResult
-    ) -> None:
+    def _run(self, job_name: str, tags: Mapping[str, str], run_config: Mapping[str, Any], counting: _Counting) -> None:
         """Execute a job in this process, recorded in the instance.
 
         Raises:
             CollectionFailed: it failed.
+            BaseException: an interruption came outside of its steps; the run is closed all the same.
         """
         job = build_defs(self.settings).resolve_job_def(job_name)
         quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-        with open_instance(self.settings) as instance, watched_by(_Counting(result, self._watcher)):
+        with open_instance(self.settings) as instance, watched_by(counting):
             close_abandoned_runs(instance)
-            with own_run(instance) as own_tag:
-                outcome = job.execute_in_process(
-                    run_config={**run_config, **quiet},
-                    instance=instance,
-                    tags={**tags, **own_tag},
-                    raise_on_error=False,
-                )
+            try:
+                with own_run(instance) as own_tag:
+                    outcome = job.execute_in_process(
+                        run_config={**run_config, **quiet},
+                        instance=instance,
+                        tags={**tags, **own_tag},
+                        raise_on_error=False,
+                    )
+            except BaseException:
+                close_abandoned_runs(instance)
+                raise
         if not outcome.success:
-            kind = CollectionInterrupted if _was_interrupted(outcome) else CollectionFailed
-            raise kind(_reason(outcome), result)
+            if _was_interrupted(outcome):
+                raise CollectionInterrupted(INTERRUPTED, counting.result)
+            raise CollectionFailed(_reason(outcome), counting.result)
 
 
 def _was_interrupted(outcome: dg.ExecuteInProcessResult) -> bool:
+    """Whether Ctrl-C or SIGTERM ended the run: in a step, or between two."""
     errors = [event.step_failure_data.error for event in outcome.all_events if event.is_step_failure]
-    return any(e.cls_name == dg.DagsterExecutionInterruptedError.__name__ for error in errors for e in _chain(error))
+    errors += [event.job_failure_data.error for event in outcome.all_events if event.is_job_failure]
+    return any(e.cls_name in _INTERRUPTIONS for error in errors for e in _chain(error))
 
 
 def _chain(error: Any) -> Iterator[Any]:
@@ -241,5 +279,11 @@ def _reason(outcome: dg.ExecuteInProcessResult) -> str:
             if data.user_failure_data and data.user_failure_data.description:
                 return data.user_failure_data.description
             *_, root = [None, *_chain(data.error)]
-            return f"{event.step_key} failed: {root.message.strip() if root else event.message}"
+            return f"{event.step_key} failed: {_without_class(root) if root else event.message}"
     return "The run failed before its first step; its log in the Dagster UI says more."
+
+
+def _without_class(error: Any) -> str:
+    """The text of a serialized error; Dagster puts the class before it, which says nothing to a person."""
+    text: str = error.message.strip()
+    return re.sub(rf"^[\w.]*\b{re.escape(error.cls_name or '')}: ", "", text)

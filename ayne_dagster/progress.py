@@ -37,12 +37,18 @@ class Watcher(Protocol):
     def finished(self, step: str, counts: Mapping[str, int]) -> None:
         """A step has ended, with these counts."""
 
+    def note(self, text: str) -> None:
+        """Something that a person should know while it happens: a wait, say."""
+
 
 class _Nobody:
     def started(self, step: str, progress: Progress) -> None:
         pass
 
     def finished(self, step: str, counts: Mapping[str, int]) -> None:
+        pass
+
+    def note(self, text: str) -> None:
         pass
 
 

@@ -3,7 +3,6 @@
 https://docs.dagster.io/guides/build/external-resources
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -16,6 +15,7 @@ from dagster_duckdb import DuckDBResource
 from pydantic import Field
 
 from ayne_dagster.config import ApiSettings, Settings
+from ayne_dagster.keyring import key_of, name_of
 from ayne_dagster.sources.ledger import QuotaUse, RequestLedger
 from ayne_dagster.sources.omdb.client import AsyncOMDBClient
 from ayne_dagster.sources.tmdb.client import AsyncTMDBClient
@@ -60,12 +60,20 @@ class _ApiResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     burst: int = Field(description="Size of the token bucket")
     max_concurrent: int = Field(description="Connections")
     daily_quota: int = Field(default=0, description="Requests a UTC day; 0: no limit")
+    retry_wait: float = Field(default=0.5, description="Seconds before the second attempt at a request")
     ledger: str = Field(description="The request ledger, shared by all processes")
 
     @property
     def api(self) -> ApiSettings:
         """The limits as the sources take them."""
-        return ApiSettings(self.base_url, self.requests_per_second, self.burst, self.max_concurrent, self.daily_quota)
+        return ApiSettings(
+            self.base_url,
+            self.requests_per_second,
+            self.burst,
+            self.max_concurrent,
+            self.daily_quota,
+            retry_wait=self.retry_wait,
+        )
 
     @property
     def request_ledger(self) -> RequestLedger:
@@ -74,16 +82,16 @@ class _ApiResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 
 class TMDBResource(_ApiResource):
-    """Access to TMDB."""
+    """Access to TMDB. Its configuration names its keys and holds none (see `keyring`)."""
 
-    read_token: str | None = Field(default=None, description="API Read Access Token (bearer)")
-    api_key: str | None = Field(default=None, description="v3 key, used where there is no token")
+    read_token_name: str | None = Field(default=None, description="Name of the API Read Access Token (bearer)")
+    api_key_name: str | None = Field(default=None, description="Name of the v3 key, used where there is no token")
 
     def client(self, clock: Clock) -> AsyncTMDBClient:
         """A new client; the caller closes it."""
         return AsyncTMDBClient(
-            self.read_token,
-            self.api_key,
+            key_of(self.read_token_name),
+            key_of(self.api_key_name),
             settings=Settings(tmdb=self.api),
             ledger=self.request_ledger,
             now=clock.now,
@@ -91,38 +99,37 @@ class TMDBResource(_ApiResource):
 
 
 class OMDBResource(_ApiResource):
-    """Access to OMDb."""
+    """Access to OMDb. Its configuration names its key and holds none (see `keyring`)."""
 
-    api_key: str | None = Field(default=None, description="API key")
+    api_key_name: str | None = Field(default=None, description="Name of the API key")
 
     def client(self, clock: Clock) -> AsyncOMDBClient:
         """A new client; the caller closes it."""
         return AsyncOMDBClient(
-            self.api_key, settings=Settings(omdb=self.api), ledger=self.request_ledger, now=clock.now
+            key_of(self.api_key_name), settings=Settings(omdb=self.api), ledger=self.request_ledger, now=clock.now
         )
 
     def quota(self, clock: Clock) -> QuotaUse:
         """How much of today's quota is used."""
-        account = Account("omdb", self.api, self.request_ledger, self.api_key, clock.now)
+        account = Account("omdb", self.api, self.request_ledger, key_of(self.api_key_name), clock.now)
         return self.request_ledger.use(account.name, account.today, self.daily_quota)
 
 
 def build_resources(settings: Settings) -> dict[str, Any]:
     """The resources of a code location, by the names that assets ask for.
 
-    Keys that stand in the environment are referred to by the name of their variable, so that no configuration that
-    Dagster stores or shows holds one.
+    Keys are referred to by name, so that no configuration of Dagster's, stored, shown or resolved, holds one.
     """
     return {
         "database": DuckDBDatabase(database=str(settings.database)),
         "clock": Clock(offset_seconds=settings.clock_offset.total_seconds()),
         "tmdb": TMDBResource(
             **_limits(settings.tmdb, settings),
-            read_token=_by_name("TMDB_READ_TOKEN", settings.tmdb_read_token),
-            api_key=_by_name("TMDB_API_KEY", settings.tmdb_api_key),
+            read_token_name=name_of("TMDB_READ_TOKEN", settings.tmdb_read_token),
+            api_key_name=name_of("TMDB_API_KEY", settings.tmdb_api_key),
         ),
         "omdb": OMDBResource(
-            **_limits(settings.omdb, settings), api_key=_by_name("OMDB_API_KEY", settings.omdb_api_key)
+            **_limits(settings.omdb, settings), api_key_name=name_of("OMDB_API_KEY", settings.omdb_api_key)
         ),
     }
 
@@ -134,9 +141,6 @@ def _limits(api: ApiSettings, settings: Settings) -> dict[str, Any]:
         "burst": api.burst,
         "max_concurrent": api.max_concurrent,
         "daily_quota": api.daily_quota,
+        "retry_wait": api.retry_wait,
         "ledger": str(settings.ledger),
     }
-
-
-def _by_name(variable: str, value: str | None) -> Any:
-    return dg.EnvVar(variable) if value and os.environ.get(variable) == value else value

@@ -1,13 +1,14 @@
 """Movies found on TMDB's discover pages. Listing is in `sources.tmdb`, storing in `warehouse`."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any
 
 import dagster as dg
 import duckdb
 from pydantic import Field
 
-from ayne_dagster.assets.collecting import Steps, failing_clearly
+from ayne_dagster.assets.collecting import Steps, collecting_from, failing_clearly
 from ayne_dagster.assets.definition import TMDB_POOL, partitioned_options
 from ayne_dagster.checks import check_results, check_specs
 from ayne_dagster.collection import Listed, date_span, discover
@@ -16,9 +17,9 @@ from ayne_dagster.progress import Progress, watcher
 from ayne_dagster.resources import Clock, DuckDBDatabase, TMDBResource
 from ayne_dagster.sources.transport import Account
 from ayne_dagster.streams import Batches, Emit
-from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.merge import ListedMovie, MergeReport, QuarantinedBody, merge_listing, quarantine
 from ayne_dagster.warehouse.schema import DISCOVERED_MOVIES
+from ayne_dagster.warehouse.spool import Origin
 
 
 class DiscoveryConfig(dg.Config):
@@ -75,8 +76,10 @@ def discovered_movies(
         context.log.info(f"{dict(report.total())}, {requests} requests, {progress.short_by} promised and not shown")
         watcher().finished(DISCOVERED_MOVIES.name, _metadata(report.total()) | {"requests": requests})
 
-    with lease(database.file.path, "tmdb", context.log.info):
-        yield dg.Output(MergeStream(Batches(failing_clearly(produce)), merge, done))
+    with ExitStack() as held:
+        held.enter_context(collecting_from("tmdb", database, context))
+        origin = Origin("tmdb", DISCOVERED_MOVIES.name, context.run.run_id)
+        yield dg.Output(MergeStream(Batches(failing_clearly(produce)), merge, done, origin, release=held.close))
     yield from check_results(DISCOVERED_MOVIES, database.file, clock.now())
 
 

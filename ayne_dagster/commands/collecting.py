@@ -80,7 +80,11 @@ def _describe_collection(result: dict[str, Any]) -> str:
             f"OMDb ratings  {result['omdb_updated']:,} fetched, {result['omdb_changed']:,} of them new or changed",
             f"Frozen        {result['frozen']:,} movies found stable",
             f"Failed        {result['failed']:,}",
-            f"Still due     {result['due_remaining']:,}, {result['deferred']:,} of them deferred by this run",
+            f"Still due     {_number(result['due_remaining'])}, {result['deferred']:,} of them deferred by this run",
             f"Requests      {requests}, in {timedelta(seconds=round(result['seconds']))}",
         ]
     )
+
+
+def _number(count: int | None) -> str:
+    return "unknown" if count is None else f"{count:,}"

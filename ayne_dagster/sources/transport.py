@@ -158,9 +158,10 @@ class RetryTransport(httpx.AsyncBaseTransport):
         return response
 
     def _wait(self, state: RetryCallState) -> float:
-        """Seconds before the next attempt: 0.5, 1, 2 … with jitter; as long as the source asks for where it says."""
+        """Seconds before the next attempt: `retry_wait`, doubled each time, with jitter; or what the source asks."""
         error = state.outcome.exception() if state.outcome else None
-        wait = float(0.5 * 2 ** (state.attempt_number - 1) * (0.5 + self._jitter.random()))
+        first = self._account.settings.retry_wait
+        wait = float(first * 2 ** (state.attempt_number - 1) * (0.5 + self._jitter.random()))
         if isinstance(error, _TryAgain) and error.throttled:
             wait = error.retry_after if error.retry_after is not None else 2 * wait
             if wait > LONGEST_WAIT:
