@@ -16,7 +16,7 @@ from typing import Any
 
 import dagster as dg
 
-from ayne_dagster.automation import pick_batch, range_tags
+from ayne_dagster.automation import ASSET_OF, pick_batch, range_tags
 from ayne_dagster.config import Settings, load_settings
 from ayne_dagster.definitions import build_defs
 from ayne_dagster.instance import open_instance
@@ -76,6 +76,8 @@ class CollectionResult:
     due_remaining: int | None = 0
     """None where the database could not be asked after a failure."""
     requests: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COLLECTED, 0))
+    slowed: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Sources that refused requests until the pace was halved: how many `refusals`, and the `slowest_rate` a second."""
     seconds: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
@@ -89,8 +91,10 @@ class _Counting:
     def __init__(self, result: CollectionResult, shown_by: Watcher | None) -> None:
         self.result = result
         self._shown_by = shown_by
+        self._progress = Progress()
 
     def started(self, step: str, progress: Progress) -> None:
+        self._progress = progress
         if self._shown_by is not None:
             self._shown_by.started(step, progress)
 
@@ -111,12 +115,27 @@ class _Counting:
             result.requests["omdb"] += counts["requests"]
         elif step == "refresh_metadata":
             result.frozen += counts["newly_frozen"]
+        if step in _SOURCE_OF:
+            self._note_pace(_SOURCE_OF[step])
         if self._shown_by is not None:
             self._shown_by.finished(step, counts)
 
     def note(self, text: str) -> None:
         if self._shown_by is not None:
             self._shown_by.note(text)
+
+    def _note_pace(self, source: str) -> None:
+        rate, refusals = self._progress.slowest_rate, self._progress.refusals
+        if rate is not None:
+            earlier = self.result.slowed.get(source, {"refusals": 0, "slowest_rate": rate})
+            self.result.slowed[source] = {
+                "refusals": earlier["refusals"] + refusals,
+                "slowest_rate": min(earlier["slowest_rate"], rate),
+            }
+
+
+_SOURCE_OF = {"discovered_movies": "tmdb"} | {asset: source for source, asset in ASSET_OF.items()}
+"""Which source a step asks."""
 
 
 class DataCollectionOrchestrator:
@@ -165,8 +184,15 @@ class DataCollectionOrchestrator:
         result = await asyncio.to_thread(self.collect, plan, refresh_limit=refresh_limit)
         return result.as_dict()
 
-    def collect(self, discovery: DiscoveryPlan | None, *, refresh_limit: int | None = None) -> CollectionResult:
+    def collect(
+        self, discovery: DiscoveryPlan | None, *, refresh_limit: int | None = None, use_reserve: bool = False
+    ) -> CollectionResult:
         """Discover (unless the plan is None), then refresh what is due; blocking.
+
+        Args:
+            discovery: what to discover.
+            refresh_limit: movies a source; `AYNE_REFRESH_LIMIT` when left out.
+            use_reserve: use up the quotas, with the part of them that is kept for people.
 
         Raises:
             CollectionFailed: a run failed.
@@ -182,7 +208,7 @@ class DataCollectionOrchestrator:
         with database.connect():
             pass  # an unusable file should fail before anything is asked
         try:
-            self._collect(database, discovery, limit, counting)
+            self._collect(database, discovery, limit, use_reserve, counting)
         except CollectionFailed:
             # The reason may be that the database cannot be had: not the time to wait for it.
             with suppress(WarehouseError):
@@ -194,15 +220,22 @@ class DataCollectionOrchestrator:
         result.due_remaining = self._due_remaining(database)
         return result
 
-    def _collect(self, database: Database, discovery: DiscoveryPlan | None, limit: int, counting: _Counting) -> None:
+    def _collect(
+        self,
+        database: Database,
+        discovery: DiscoveryPlan | None,
+        limit: int,
+        use_reserve: bool,
+        counting: _Counting,
+    ) -> None:
         try:
             for source in COLLECTED:
                 if kept(database.path, source):
                     with lease(database.path, source, counting.note):
                         merge_kept(database, source, counting.note)
             if discovery is not None:
-                self._discover(discovery, counting)
-            if request := self._refresh_request(database, limit):
+                self._discover(discovery, use_reserve, counting)
+            if request := self._refresh_request(database, limit, use_reserve):
                 self._run("refresh_movies", *request, counting)
         except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
             raise CollectionInterrupted(INTERRUPTED, counting.result) from None
@@ -215,8 +248,8 @@ class DataCollectionOrchestrator:
         """What time the platform's clock shows."""
         return self.settings.now()
 
-    def _discover(self, plan: DiscoveryPlan, counting: _Counting) -> None:
-        config = {"min_votes": plan.min_votes, "max_pages": plan.max_pages}
+    def _discover(self, plan: DiscoveryPlan, use_reserve: bool, counting: _Counting) -> None:
+        config = {"min_votes": plan.min_votes, "max_pages": plan.max_pages, "use_reserve": use_reserve}
         self._run(
             "discover_movies",
             range_tags(str(plan.start_year), str(plan.end_year)),
@@ -224,10 +257,12 @@ class DataCollectionOrchestrator:
             counting,
         )
 
-    def _refresh_request(self, database: Database, limit: int) -> tuple[dict[str, str], dict[str, Any]] | None:
+    def _refresh_request(
+        self, database: Database, limit: int, use_reserve: bool
+    ) -> tuple[dict[str, str], dict[str, Any]] | None:
         """Tags and config of the run for what is due; the list of movies itself is not kept while it runs."""
         batch = pick_batch(database, self.now(), dict.fromkeys(COLLECTED, limit))
-        return (batch.tags(), batch.run_config()) if batch.movies else None
+        return (batch.tags(), batch.run_config(use_reserve=use_reserve)) if batch.movies else None
 
     def _run(self, job_name: str, tags: Mapping[str, str], run_config: Mapping[str, Any], counting: _Counting) -> None:
         """Execute a job in this process, recorded in the instance.
