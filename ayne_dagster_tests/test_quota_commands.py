@@ -85,14 +85,14 @@ def test_a_collection_that_was_slowed_down_says_so(command: Ayne, standin: Stand
     command = Ayne(command.folder, command.settings | {"AYNE_OMDB_DAILY_QUOTA": "0"}, command.database_name)
     standin.inject(Fault("status", "omdb", times=8, status=429, retry_after=1.1))
     told = command.run("collect", "--refresh-only")
-    assert "Slowed down   OMDb to 16 requests a second, after 8 refusals (HTTP 429)" in told.out
-    assert "slowed down to 16 requests a second after 8 refusals (HTTP 429)" in told.err
+    assert "Slowed down   OMDb to 1/2 of its pace, after 8 refusals (HTTP 429)" in told.out
+    assert "slowed down to 1/2 of its pace after 8 refusals (HTTP 429)" in told.err
     with command.instance() as instance:
         event = instance.get_latest_materialization_event(dg.AssetKey(["omdb_ratings"]))
     assert event is not None
     assert event.asset_materialization is not None
     metadata = event.asset_materialization.metadata
-    assert (metadata["refusals"].value, metadata["slowest_rate"].value) == (8, 16.0)
+    assert (metadata["refusals"].value, metadata["slowest_share"].value) == (8, 0.5)
 
 
 @pytest.mark.end_to_end
