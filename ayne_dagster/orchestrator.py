@@ -15,7 +15,7 @@ from typing import Any
 
 import dagster as dg
 
-from ayne_dagster.automation import pick_batch, range_tags
+from ayne_dagster.automation import ASSET_OF, pick_batch, range_tags
 from ayne_dagster.config import Settings, load_settings
 from ayne_dagster.definitions import build_defs
 from ayne_dagster.instance import open_instance
@@ -77,7 +77,7 @@ class CollectionResult:
     """None where the database could not be asked after a failure."""
     requests: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COLLECTED, 0))
     slowed: dict[str, dict[str, float]] = field(default_factory=dict)
-    """Sources that refused requests until the pace was halved: how many `refusals`, and the `slowest_rate` a second."""
+    """Sources that refused requests until the pace was halved: how many `refusals`, and the `slowest_share` of it."""
     seconds: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
@@ -125,16 +125,16 @@ class _Counting:
             self._shown_by.note(text)
 
     def _note_pace(self, source: str) -> None:
-        rate, refusals = self._progress.slowest_rate, self._progress.refusals
-        if rate is not None:
-            earlier = self.result.slowed.get(source, {"refusals": 0, "slowest_rate": rate})
+        share, refusals = self._progress.slowest_share, self._progress.refusals
+        if share is not None:
+            earlier = self.result.slowed.get(source, {"refusals": 0, "slowest_share": share})
             self.result.slowed[source] = {
                 "refusals": earlier["refusals"] + refusals,
-                "slowest_rate": min(earlier["slowest_rate"], rate),
+                "slowest_share": min(earlier["slowest_share"], share),
             }
 
 
-_SOURCE_OF = {"discovered_movies": "tmdb", "tmdb_details": "tmdb", "omdb_ratings": "omdb"}
+_SOURCE_OF = {"discovered_movies": "tmdb"} | {asset: source for source, asset in ASSET_OF.items()}
 """Which source a step asks."""
 
 

@@ -85,14 +85,37 @@ def test_a_collection_that_was_slowed_down_says_so(command: Ayne, standin: Stand
     command = Ayne(command.folder, command.settings | {"AYNE_OMDB_DAILY_QUOTA": "0"}, command.database_name)
     standin.inject(Fault("status", "omdb", times=8, status=429, retry_after=1.1))
     told = command.run("collect", "--refresh-only")
-    assert "Slowed down   OMDb to 16 requests a second, after 8 refusals (HTTP 429)" in told.out
-    assert "slowed down to 16 requests a second after 8 refusals (HTTP 429)" in told.err
+    assert "Slowed down   OMDb to 1/2 of its pace, after 8 refusals (HTTP 429)" in told.out
+    assert "slowed down to 1/2 of its pace after 8 refusals (HTTP 429)" in told.err
     with command.instance() as instance:
         event = instance.get_latest_materialization_event(dg.AssetKey(["omdb_ratings"]))
     assert event is not None
     assert event.asset_materialization is not None
     metadata = event.asset_materialization.metadata
-    assert (metadata["refusals"].value, metadata["slowest_rate"].value) == (8, 16.0)
+    assert (metadata["refusals"].value, metadata["slowest_share"].value) == (8, 0.5)
+
+
+@pytest.mark.end_to_end
+def test_the_end_of_tmdbs_quota_ends_a_discovery_well_and_quarantines_no_page(command: Ayne, standin: StandIn) -> None:
+    settings = command.settings | {"AYNE_TMDB_DAILY_QUOTA": "5", "AYNE_TMDB_QUOTA_RESERVE": "2"}
+    command = Ayne(command.folder, settings, command.database_name)
+    told = command.call("collect", "--json", "--min-votes", "0")
+    assert told.code == 0
+    assert standin.requests()["tmdb"] == told.json["requests"]["tmdb"] == 3
+    assert told.json["discovered"] > 0
+    assert command.rows("SELECT * FROM quarantine") == []
+    assert command.call("collect", "--json", "--min-votes", "0", "--use-reserve").json["requests"]["tmdb"] == 2
+
+
+@pytest.mark.end_to_end
+def test_a_long_pause_that_tmdb_asks_for_ends_a_discovery_at_once(command: Ayne, standin: StandIn) -> None:
+    standin.inject(Fault("status", "tmdb", status=429, retry_after=1800.0, match="/discover/"))
+    command = Ayne(command.folder, command.settings | {"AYNE_TMDB_MAX_CONCURRENT": "1"}, command.database_name)
+    told = command.run("collect", "--json", "--min-votes", "0")
+    assert told.code == 1
+    assert "tmdb asks to wait 1800 s" in told.err
+    assert standin.requests()["tmdb"] == 1
+    assert command.rows("SELECT * FROM quarantine") == []
 
 
 # Budget

@@ -64,7 +64,7 @@ async def asking(client: C, progress: Progress) -> AsyncIterator[C]:
         account = client.account
         progress.requests += account.requests_sent
         progress.refusals += account.refusals
-        progress.slowest_rate = account.slowest_rate
+        progress.slowest_share = account.slowest_share
         await client.aclose()
 
 
@@ -209,7 +209,7 @@ def _report(
 def pace_metadata(progress: Progress) -> dict[str, Any]:
     """How the source refused requests and slowed the run, where it did."""
     refused = {"refusals": progress.refusals} if progress.refusals else {}
-    return refused | ({"slowest_rate": progress.slowest_rate} if progress.slowest_rate is not None else {})
+    return refused | ({"slowest_share": progress.slowest_share} if progress.slowest_share is not None else {})
 
 
 def partition_metadata(counts: Mapping[str, int]) -> dict[str, Any]:

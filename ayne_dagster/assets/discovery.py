@@ -70,9 +70,10 @@ def discovered_movies(
             if year in context.partition_keys:
                 metadata = _metadata(counts) | {"seconds": round(seconds, 3)} | pace_metadata(progress)
                 context.add_asset_metadata(metadata, partition_key=year)
-        slowed = f"; {progress.slowed}" if progress.slowed else ""
+        remarks = [f"stopped: {progress.stopped_because}" if progress.stopped_because else None, progress.slowed]
         context.log.info(
-            f"{dict(report.total())}, {progress.requests} requests, {progress.short_by} promised and not shown{slowed}"
+            f"{dict(report.total())}, {progress.requests} requests, {progress.short_by} promised and not shown"
+            + "".join(f"; {remark}" for remark in remarks if remark)
         )
         watcher().finished(DISCOVERED_MOVIES.name, _metadata(report.total()) | {"requests": progress.requests})
 

@@ -76,7 +76,7 @@ def collect(
 def _describe_collection(result: dict[str, Any]) -> str:
     requests = ", ".join(f"{number:,} {SOURCES[source].title}" for source, number in result["requests"].items())
     slowed = [
-        f"Slowed down   {SOURCES[source].title} to {how['slowest_rate']:g} requests a second,"
+        f"Slowed down   {SOURCES[source].title} to 1/{1 / how['slowest_share']:.0f} of its pace,"
         f" after {how['refusals']:,} refusals (HTTP 429)"
         for source, how in result["slowed"].items()
     ]

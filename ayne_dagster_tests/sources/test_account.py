@@ -21,7 +21,7 @@ from ayne_dagster.sources.account import Account, account_of
 from ayne_dagster.sources.errors import QuotaExhausted, SourcePaused
 from ayne_dagster.sources.ledger import RequestLedger
 from ayne_dagster.sources.omdb.client import AsyncOMDBClient
-from ayne_dagster.sources.pace import MOST_HALVINGS, UNPACED_RATE
+from ayne_dagster.sources.pace import MOST_HALVINGS
 from ayne_dagster.sources.transport import PaceTransport, build_client
 from ayne_dagster_tests.sources.test_transport import KEY, URL, Wire, answer, good, virtually
 
@@ -154,7 +154,7 @@ def test_refusals_that_repeat_halve_the_pace_and_quiet_minutes_restore_it(ledger
     fast = [later - earlier for earlier, later in pairwise(times) if earlier > 150]
     assert min(slow) == pytest.approx(0.5, abs=0.01)
     assert sorted(fast)[len(fast) // 2] == pytest.approx(0.25, abs=0.01)
-    assert (of.refusals, of.most_halvings, of.slowest_rate) == (2, 1, 2.0)
+    assert (of.refusals, of.slowest_share) == (2, 0.5)
 
 
 def test_a_process_that_was_not_refused_itself_slows_down_with_the_others(ledger: RequestLedger) -> None:
@@ -168,39 +168,45 @@ def test_a_process_that_was_not_refused_itself_slows_down_with_the_others(ledger
     virtually(main)
     distances = [later - earlier for earlier, later in pairwise(quiet.times)]
     assert min(distances) == pytest.approx(0.5, abs=0.01), "and has no burst"
-    assert (other.refusals, other.slowest_rate) == (0, 2.0)
+    assert (other.refusals, other.slowest_share) == (0, 0.5)
 
 
 def test_one_refusal_is_told_and_slows_nobody() -> None:
     of = account(PACED)
     virtually(lambda: ask(Wire(answer(429, retry_after="1"), good), of, 3))
-    assert (of.refusals, of.slowest_rate) == (1, None)
+    assert (of.refusals, of.slowest_share) == (1, None)
 
 
 def test_a_storm_of_refusals_never_slows_below_the_floor() -> None:
     of = account(PACED)
     virtually(lambda: ask(Wire(answer(429, retry_after="0")), of, 12))
-    assert of.slowest_rate == PACED.requests_per_second / 2**MOST_HALVINGS
+    assert of.slowest_share == 0.5**MOST_HALVINGS
 
 
-def test_an_account_without_a_pace_gets_one_while_refusals_repeat() -> None:
-    of = account(FREE)
+def test_an_account_without_a_pace_has_half_its_connections_while_refusals_repeat(ledger: RequestLedger) -> None:
+    first = account(FREE, ledger)
     wire = Wire(answer(429, retry_after="1"), answer(429, retry_after="1"), good)
-    virtually(lambda: ask(wire, of, 1))
-    assert of.slowest_rate == UNPACED_RATE / 2
+    slowed, restored = Wire(seconds=1.0), Wire(seconds=1.0)
 
     async def main() -> None:
-        again = account(FREE, ledger=of.ledger)
-        wire.times.clear()
-        await ask(wire, again, 60)
-        before = len(wire.times)
+        await ask(wire, first, 1)
+        await ask(slowed, account(FREE, ledger), 30)
         await asyncio.sleep(300)
-        await ask(wire, again, 20)
-        assert wire.times[before + 19] - wire.times[before] < 0.01, "after quiet minutes there is none again"
+        await ask(restored, account(FREE, ledger), 30)
 
     virtually(main)
-    distances = [later - earlier for earlier, later in pairwise(wire.times[:60])]
-    assert min(distances) == pytest.approx(2 / UNPACED_RATE, rel=0.05)
+    assert first.slowest_share == 0.5
+    assert (slowed.most_in_flight, restored.most_in_flight) == (2, 5)
+
+
+def test_connections_come_back_during_a_run_and_never_fall_below_one() -> None:
+    wire = Wire(*[answer(429, retry_after="1")] * 20, good, seconds=1.0)
+    of = account(FREE)
+    virtually(lambda: ask(wire, of, 700))
+    assert of.slowest_share == 0.5**MOST_HALVINGS
+    assert wire.most_in_flight == 5
+    late = wire.times[-20:]
+    assert late[-1] - late[0] < 6, "five at a time again"
 
 
 # Long pauses

@@ -20,8 +20,10 @@ from ayne_dagster.sources.errors import (
     InvalidCredentials,
     MalformedAnswer,
     NotFound,
+    QuotaExhausted,
     RequestRejected,
     SourceError,
+    SourcePaused,
 )
 from ayne_dagster.sources.json_body import validate_json
 from ayne_dagster.sources.ledger import RequestLedger
@@ -274,7 +276,7 @@ class AsyncTMDBClient(AsyncClosing):
         try:
             response = await self._get("/discover/movie", parameters)
             body = validate_json(DiscoverPage, response.content)
-        except InvalidCredentials:
+        except (InvalidCredentials, QuotaExhausted, SourcePaused):  # they concern all pages alike
             raise
         except SourceError as error:
             return ListedPage(window, page, [], error=error)
