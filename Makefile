@@ -17,7 +17,7 @@ define environment
 	fi
 endef
 
-.PHONY: demo dev test lint test-duckdb2 kills format bench clean
+.PHONY: demo dev test lint test-duckdb2 kills format bench proof-limits clean
 
 demo: $(VENV)/.ready ## Collect invented movies from a stand-in; needs no keys
 	@$(BIN)/ayne demo
@@ -45,6 +45,9 @@ format: $(VENV)/.ready-dev
 
 bench: $(VENV)/.ready-dev ## The figures of benchmarks/
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+proof-limits: $(VENV)/.ready-dev ## Quota and pace over four processes with the full figures, two minutes
+	@$(BIN)/python -m pytest -q --timeout 900 ayne_dagster_tests/proof_limits.py
 
 clean:
 	rm -rf $(VENV) $(VENV)-duckdb2

@@ -6,7 +6,7 @@ https://docs.dagster.io/guides/automate/sensors
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,11 +21,12 @@ from ayne_dagster.assets.imdb import imdb_ratings
 from ayne_dagster.assets.marts import collection_status, movies
 from ayne_dagster.assets.ratings import omdb_ratings
 from ayne_dagster.assets.refresh import refresh_metadata
+from ayne_dagster.budgets import SourceBudget, source_budgets
 from ayne_dagster.config import load_settings
 from ayne_dagster.own_runs import UNFINISHED, close_abandoned_runs
 from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR, partition_range
 from ayne_dagster.refresh.strategy import COLLECTED, DUE_REASONS
-from ayne_dagster.resources import Clock, DuckDBDatabase, OMDBResource
+from ayne_dagster.resources import Clock, DuckDBDatabase, OMDBResource, TMDBResource
 from ayne_dagster.sources.ledger import LedgerError
 from ayne_dagster.warehouse.database import Database, DatabaseBusy, WarehouseError
 from ayne_dagster.warehouse.state import DueMovie, due_movies
@@ -69,11 +70,17 @@ read_daily_files_job = dg.define_asset_job(
 )
 
 
+ASSET_OF = {"tmdb": "tmdb_details", "omdb": "omdb_ratings"}
+"""Which asset fetches from which source."""
+
+
 @dataclass(frozen=True)
 class RefreshBatch:
-    """The movies that one run is to refresh, and why."""
+    """The movies that one run is to refresh, and why; and how many of them each source may be asked for."""
 
     movies: Sequence[DueMovie]
+    limits: Mapping[str, int]
+    """Movies at most, by source; a source that is left out is not asked."""
 
     @property
     def ids(self) -> list[int]:
@@ -101,11 +108,15 @@ class RefreshBatch:
         span = partition_range({movie.release_year for movie in self.movies})
         return range_tags(*span) | {BATCH_TAG: self.fingerprint, REASONS_TAG: self.reasons} if span else {}
 
-    def run_config(self, limit: int) -> dict[str, Any]:
-        """Run config: the chosen ids, or only the limit where they are too many to list."""
+    def run_config(self, *, use_reserve: bool = False) -> dict[str, Any]:
+        """Run config: each source's limit and the chosen ids, or only the limit where they are too many to list."""
         ids = self.ids if len(self.movies) <= MAX_IDS_IN_CONFIG else []
-        config = {"config": {"tmdb_ids": ids, "limit": limit}}
-        return {"ops": {"tmdb_details": config, "omdb_ratings": config}}
+        return {
+            "ops": {
+                asset: {"config": {"tmdb_ids": ids, "limit": self.limits.get(source, 0), "use_reserve": use_reserve}}
+                for source, asset in ASSET_OF.items()
+            }
+        }
 
 
 def range_tags(first: str, last: str) -> dict[str, str]:
@@ -113,35 +124,38 @@ def range_tags(first: str, last: str) -> dict[str, str]:
     return {RANGE_START_TAG: first, RANGE_END_TAG: last}
 
 
-def pick_batch(database: Database, sources: Sequence[str], now: datetime, limit: int) -> RefreshBatch:
-    """The movies for a run: those due for any of the sources, at most `limit` a source.
+def pick_batch(database: Database, now: datetime, limits: Mapping[str, int]) -> RefreshBatch:
+    """The movies for a run: those due for any of the sources, at most its limit for each.
 
     Args:
         database: the warehouse.
-        sources: which sources can be asked now.
         now: the instant (aware UTC).
-        limit: movies a run and source.
+        limits: movies at most, by source; one that is left out, or has 0, is not asked.
     """
     chosen: dict[int, DueMovie] = {}
     with database.connect() as connection:
-        for source in sources:
+        for source, limit in limits.items():
             for movie in due_movies(connection, (source,), now, limit):
                 earlier = chosen.get(movie.tmdb_id)
                 reasons: Mapping[str, Any] = {**(earlier.reasons if earlier else {}), **movie.reasons}
                 chosen[movie.tmdb_id] = DueMovie(
                     movie.tmdb_id, movie.release_year, movie.release_date, movie.imdb_id, reasons
                 )
-    return RefreshBatch(list(chosen.values()))
+    return RefreshBatch(list(chosen.values()), limits)
 
 
 @dg.sensor(
     name="due_movies_sensor",
     job=refresh_movies_job,
     minimum_interval_seconds=60,
-    description="Requests one run for the movies that are due by the refresh strategy.",
+    description="Requests one run for the movies that are due by the refresh strategy, within the day's budgets.",
 )
 def due_movies_sensor(
-    context: dg.SensorEvaluationContext, database: DuckDBDatabase, omdb: OMDBResource, clock: Clock
+    context: dg.SensorEvaluationContext,
+    database: DuckDBDatabase,
+    tmdb: TMDBResource,
+    omdb: OMDBResource,
+    clock: Clock,
 ) -> dg.RunRequest | dg.SkipReason:
     """Pick the due movies and request a run for them, unless one is under way or has just failed."""
     close_abandoned_runs(context.instance)
@@ -153,26 +167,26 @@ def due_movies_sensor(
     try:
         if not file.path.exists():
             return dg.SkipReason(f"There is no database at {file.path} yet: run discover_movies first.")
-        sources, exhausted = _sources_with_quota(omdb, clock)
-        batch = pick_batch(file, sources, clock.now(), limit)
+        now = clock.now()
+        budgets = source_budgets((tmdb.account(clock), omdb.account(clock)), now)
+        limits = {source: budget.limit(limit) for source, budget in budgets.items()}
+        batch = pick_batch(file, now, limits)
     except DatabaseBusy as error:
         return dg.SkipReason(f"The database is busy, trying again at the next tick: {error}")
     except (WarehouseError, LedgerError) as error:
         return dg.SkipReason(str(error))
     if not batch.movies:
-        return dg.SkipReason(f"Nothing is due{exhausted}.")
-    return _request(context.instance, batch, limit)
+        return dg.SkipReason(_why_nothing(budgets.values()))
+    return _request(context.instance, batch)
 
 
-def _sources_with_quota(omdb: OMDBResource, clock: Clock) -> tuple[list[str], str]:
-    """The sources that may be asked today, and a remark about one that may not."""
-    quota = omdb.quota(clock)
-    if quota.left == 0:
-        return [s for s in COLLECTED if s != "omdb"], f"; OMDb's {quota.cap} requests of today are used up"
-    return list(COLLECTED), ""
+def _why_nothing(budgets: Iterable[SourceBudget]) -> str:
+    """Why no run is requested though none is under way."""
+    hindrances = [budget.hindrance for budget in budgets if budget.hindrance]
+    return f"Nothing is due that may be asked for now: {'. '.join(hindrances)}." if hindrances else "Nothing is due."
 
 
-def _request(instance: dg.DagsterInstance, batch: RefreshBatch, limit: int) -> dg.RunRequest | dg.SkipReason:
+def _request(instance: dg.DagsterInstance, batch: RefreshBatch) -> dg.RunRequest | dg.SkipReason:
     """The run request for a batch. A run key is launched once ever, so each further attempt has a number of its own."""
     fingerprint = batch.fingerprint
     earlier = instance.get_run_records(dg.RunsFilter(job_name="refresh_movies", tags={BATCH_TAG: fingerprint}))
@@ -189,7 +203,7 @@ def _request(instance: dg.DagsterInstance, batch: RefreshBatch, limit: int) -> d
     attempt = len(earlier) + 1
     return dg.RunRequest(
         run_key=f"{fingerprint}:{attempt}",
-        run_config=batch.run_config(limit),
+        run_config=batch.run_config(),
         tags=batch.tags() | {ATTEMPT_TAG: str(attempt)},
     )
 

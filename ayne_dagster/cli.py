@@ -15,7 +15,7 @@ from typing import NoReturn
 
 import click
 
-from ayne_dagster.commands import collecting, data, decisions, feeds, serving, status
+from ayne_dagster.commands import collecting, data, decisions, feeds, operations, serving, status
 from ayne_dagster.commands.output import CommandFailed, one_line
 from ayne_dagster.config import SettingsError
 
@@ -35,6 +35,7 @@ for _command in (
     feeds.changes,
     feeds.files,
     status.stats,
+    status.budget,
     decisions.due,
     decisions.explain,
     decisions.freeze,
@@ -42,6 +43,9 @@ for _command in (
     decisions.force,
     data.export,
     data.purge,
+    operations.snapshot,
+    operations.check,
+    operations.doctor,
     serving.standin,
     serving.dev,
 ):

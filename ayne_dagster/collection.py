@@ -20,6 +20,7 @@ from ayne_dagster.sources.errors import (
     QuotaExhausted,
     RequestRejected,
     SourceError,
+    SourcePaused,
     SourceUnavailable,
 )
 from ayne_dagster.sources.json_body import validate
@@ -151,6 +152,11 @@ class _Collection:
                 return
             try:
                 answer = await self._fetch(movie)
+            except SourcePaused as error:
+                # It concerns all movies alike: those that wait for their turn meet the same pause, and send nothing.
+                self._progress.deferred.append(movie)
+                self._stop = self._stop or SourceDown(str(error))
+                return
             except SourceUnavailable as error:
                 self._suspect(movie, error)
                 continue
@@ -215,28 +221,49 @@ async def discover(
         InvalidCredentials: the key is not accepted.
         SourceDown: no page at all could be had.
     """
-    seen: set[int] = set()
-    failed: list[ListedPage] = []
-    windows: dict[str, int] = {}
-    answered = False
-    async for page in client.discover_movies(*span, min_votes=min_votes, max_pages=max_pages):
+    listing = _Listing(emit, now, progress)
+    try:
+        async for page in client.discover_movies(*span, min_votes=min_votes, max_pages=max_pages):
+            await listing.take(page)
+    except QuotaExhausted as error:
+        progress.stopped_because = str(error)
+        return
+    except SourcePaused as error:
+        progress.stopped_because = str(error)
+        raise SourceDown(str(error)) from None
+    progress.short_by = max(0, progress.total - len(listing.seen)) if max_pages is None else 0
+    if listing.failed and not listing.answered:
+        raise SourceDown(str(listing.failed[-1].error))
+
+
+class _Listing:
+    """What the pages of one `discover` have shown so far."""
+
+    def __init__(self, emit: Emit[Listed], now: Clock, progress: Progress) -> None:
+        self._emit = emit
+        self._now = now
+        self._progress = progress
+        self._windows: dict[str, int] = {}
+        self.seen: set[int] = set()
+        self.failed: list[ListedPage] = []
+        self.answered = False
+
+    async def take(self, page: ListedPage) -> None:
+        """Emit what is new on a page."""
         if page.error is None:
-            answered = True
-            windows[str(page.window)] = page.total_results
-        progress.total = sum(windows.values())
+            self.answered = True
+            self._windows[str(page.window)] = page.total_results
+        self._progress.total = sum(self._windows.values())
         if page.error is not None:
-            failed.append(page)
-            await emit(_quarantined_page(page, page.error, now()))
-        for listed in _listed(page, now()):
+            self.failed.append(page)
+            await self._emit(_quarantined_page(page, page.error, self._now()))
+        for listed in _listed(page, self._now()):
             if isinstance(listed, ListedMovie):
-                if listed.tmdb_id in seen:
+                if listed.tmdb_id in self.seen:
                     continue
-                seen.add(listed.tmdb_id)
-                progress.done += 1
-            await emit(listed)
-    progress.short_by = max(0, progress.total - len(seen)) if max_pages is None else 0
-    if failed and not answered:
-        raise SourceDown(str(failed[-1].error))
+                self.seen.add(listed.tmdb_id)
+                self._progress.done += 1
+            await self._emit(listed)
 
 
 def _listed(page: ListedPage, at: datetime) -> Iterator[Listed]:

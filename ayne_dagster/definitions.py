@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 from dotenv import load_dotenv
 
+from ayne_dagster.alerts import ALERT_SENSORS
 from ayne_dagster.assets.changes import tmdb_changes
 from ayne_dagster.assets.details import tmdb_details
 from ayne_dagster.assets.discovery import discovered_movies
@@ -29,6 +30,7 @@ from ayne_dagster.automation import (
 from ayne_dagster.checks import with_freshness_policies
 from ayne_dagster.config import Settings, load_settings
 from ayne_dagster.io_manager import MergingDuckDBIOManager
+from ayne_dagster.notify import build_notifier
 from ayne_dagster.resources import build_resources
 
 ASSETS = [
@@ -51,11 +53,11 @@ def build_defs(settings: Settings, *, resource_overrides: dict[str, Any] | None 
         settings: where things are, and the limits.
         resource_overrides: resources to use instead, by name.
     """
-    resources = build_resources(settings) | (resource_overrides or {})
+    resources = build_resources(settings) | {"notifier": build_notifier(settings)} | (resource_overrides or {})
     return dg.Definitions(
         assets=with_freshness_policies(ASSETS),
         jobs=[discover_movies_job, refresh_movies_job, read_change_feed_job, read_daily_files_job],
-        sensors=[due_movies_sensor],
+        sensors=[due_movies_sensor, *ALERT_SENSORS],
         schedules=[discovery_schedule, change_feed_schedule, daily_files_schedule],
         resources=resources | {"io_manager": MergingDuckDBIOManager(database=resources["database"])},
         executor=dg.in_process_executor,

@@ -13,14 +13,19 @@ import dagster as dg
 from ayne_dagster.config import Settings, SettingsError
 
 
+def home_path(settings: Settings) -> Path:
+    """Where the Dagster home of a database is, or will be."""
+    given = os.environ.get("DAGSTER_HOME")
+    return Path(given) if given else settings.database.with_suffix(".dagster_home")
+
+
 def dagster_home(settings: Settings) -> Path:
     """The Dagster home of a database, made ready with our `dagster.yaml` when it has none.
 
     Raises:
         SettingsError: the folder cannot be written.
     """
-    given = os.environ.get("DAGSTER_HOME")
-    home = Path(given) if given else settings.database.with_suffix(".dagster_home")
+    home = home_path(settings)
     try:
         home.mkdir(parents=True, exist_ok=True)
         if not (home / "dagster.yaml").exists():

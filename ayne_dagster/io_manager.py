@@ -34,7 +34,7 @@ class TableWrite(Generic[T]):
     write: Callable[[duckdb.DuckDBPyConnection], T]
     done: Callable[[T], None]
     release: Callable[[], None] = lambda: None
-    """Called last, come what may; what it holds would stay held otherwise, since Dagster leaves the generator of a failed step suspended."""
+    """Called last, come what may: Dagster leaves the generator of a failed step suspended, with what it holds."""
 
 
 class MergingDuckDBIOManager(dg.ConfigurableIOManager):

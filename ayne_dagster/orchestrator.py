@@ -6,9 +6,8 @@ No collecting of its own: what a run does is in `assets`, and the command line i
 from __future__ import annotations
 
 import asyncio
-import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -16,7 +15,7 @@ from typing import Any
 
 import dagster as dg
 
-from ayne_dagster.automation import pick_batch, range_tags
+from ayne_dagster.automation import ASSET_OF, pick_batch, range_tags
 from ayne_dagster.config import Settings, load_settings
 from ayne_dagster.definitions import build_defs
 from ayne_dagster.instance import open_instance
@@ -24,6 +23,7 @@ from ayne_dagster.own_runs import close_abandoned_runs, own_run
 from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR
 from ayne_dagster.progress import Progress, Watcher, watched_by
 from ayne_dagster.refresh.strategy import COLLECTED
+from ayne_dagster.run_failures import error_chain, failure_reason
 from ayne_dagster.warehouse.change_feed import feed_position, plan_reading
 from ayne_dagster.warehouse.client import DuckDBClient
 from ayne_dagster.warehouse.database import Database, WarehouseError
@@ -79,6 +79,8 @@ class CollectionResult:
     due_remaining: int | None = 0
     """None where the database could not be asked after a failure."""
     requests: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COLLECTED, 0))
+    slowed: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Sources that refused requests until the pace was halved: how many `refusals`, and the `slowest_share` of it."""
     seconds: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
@@ -94,8 +96,10 @@ class _Counting:
         """What each step told at its end."""
         self.result = result
         self._shown_by = shown_by
+        self._progress = Progress()
 
     def started(self, step: str, progress: Progress) -> None:
+        self._progress = progress
         if self._shown_by is not None:
             self._shown_by.started(step, progress)
 
@@ -120,12 +124,27 @@ class _Counting:
             result.requests["omdb"] += counts["requests"]
         elif step == "refresh_metadata":
             result.frozen += counts["newly_frozen"]
+        if step in _SOURCE_OF:
+            self._note_pace(_SOURCE_OF[step])
         if self._shown_by is not None:
             self._shown_by.finished(step, counts)
 
     def note(self, text: str) -> None:
         if self._shown_by is not None:
             self._shown_by.note(text)
+
+    def _note_pace(self, source: str) -> None:
+        share, refusals = self._progress.slowest_share, self._progress.refusals
+        if share is not None:
+            earlier = self.result.slowed.get(source, {"refusals": 0, "slowest_share": share})
+            self.result.slowed[source] = {
+                "refusals": earlier["refusals"] + refusals,
+                "slowest_share": min(earlier["slowest_share"], share),
+            }
+
+
+_SOURCE_OF = {"discovered_movies": "tmdb"} | {asset: source for source, asset in ASSET_OF.items()}
+"""Which source a step asks."""
 
 
 class DataCollectionOrchestrator:
@@ -180,6 +199,7 @@ class DataCollectionOrchestrator:
         *,
         refresh_limit: int | None = None,
         change_feed: bool | None = None,
+        use_reserve: bool = False,
     ) -> CollectionResult:
         """Discover (unless the plan is None), read the change feed, then refresh what is due; blocking.
 
@@ -188,6 +208,7 @@ class DataCollectionOrchestrator:
             refresh_limit: movies a source; `AYNE_REFRESH_LIMIT` when left out.
             change_feed: whether to read the feed's days up to yesterday, as far as they were not read; when left out,
                 with the strategy `value_of_refresh`, which counts on it. A feed that fails does not stop the refresh.
+            use_reserve: use up the quotas, with the part of them that is kept for people.
 
         Raises:
             CollectionFailed: a run failed.
@@ -203,7 +224,7 @@ class DataCollectionOrchestrator:
         with database.connect():
             pass  # an unusable file should fail before anything is asked
         try:
-            self._collect(database, discovery, limit, self._wants_feed(change_feed), counting)
+            self._collect(database, discovery, limit, self._wants_feed(change_feed), use_reserve, counting)
         except CollectionFailed:
             # The reason may be that the database cannot be had: not the time to wait for it.
             with suppress(WarehouseError):
@@ -261,6 +282,7 @@ class DataCollectionOrchestrator:
         discovery: DiscoveryPlan | None,
         limit: int,
         reads_feed: bool,
+        use_reserve: bool,
         counting: _Counting,
     ) -> None:
         try:
@@ -269,9 +291,9 @@ class DataCollectionOrchestrator:
                     with lease(database.path, source, counting.note):
                         merge_kept(database, source, counting.note)
             if discovery is not None:
-                self._discover(discovery, counting)
+                self._discover(discovery, use_reserve, counting)
             failed_feed = self._read_feed_if_due(database, counting) if reads_feed else None
-            if request := self._refresh_request(database, limit):
+            if request := self._refresh_request(database, limit, use_reserve):
                 self._run("refresh_movies", *request, counting)
             if failed_feed is not None:
                 raise failed_feed
@@ -286,8 +308,8 @@ class DataCollectionOrchestrator:
         """What time the platform's clock shows."""
         return self.settings.now()
 
-    def _discover(self, plan: DiscoveryPlan, counting: _Counting) -> None:
-        config = {"min_votes": plan.min_votes, "max_pages": plan.max_pages}
+    def _discover(self, plan: DiscoveryPlan, use_reserve: bool, counting: _Counting) -> None:
+        config = {"min_votes": plan.min_votes, "max_pages": plan.max_pages, "use_reserve": use_reserve}
         self._run(
             "discover_movies",
             range_tags(str(plan.start_year), str(plan.end_year)),
@@ -311,10 +333,12 @@ class DataCollectionOrchestrator:
             return error
         return None
 
-    def _refresh_request(self, database: Database, limit: int) -> tuple[dict[str, str], dict[str, Any]] | None:
+    def _refresh_request(
+        self, database: Database, limit: int, use_reserve: bool
+    ) -> tuple[dict[str, str], dict[str, Any]] | None:
         """Tags and config of the run for what is due; the list of movies itself is not kept while it runs."""
-        batch = pick_batch(database, COLLECTED, self.now(), limit)
-        return (batch.tags(), batch.run_config(limit)) if batch.movies else None
+        batch = pick_batch(database, self.now(), dict.fromkeys(COLLECTED, limit))
+        return (batch.tags(), batch.run_config(use_reserve=use_reserve)) if batch.movies else None
 
     def _run(self, job_name: str, tags: Mapping[str, str], run_config: Mapping[str, Any], counting: _Counting) -> None:
         """Execute a job in this process, recorded in the instance.
@@ -341,36 +365,14 @@ class DataCollectionOrchestrator:
         if not outcome.success:
             if _was_interrupted(outcome):
                 raise CollectionInterrupted(INTERRUPTED, counting.result)
-            raise CollectionFailed(_reason(outcome), counting.result)
+            reason = failure_reason(outcome.all_events)
+            raise CollectionFailed(
+                reason or "The run failed before its first step; its log says more.", counting.result
+            )
 
 
 def _was_interrupted(outcome: dg.ExecuteInProcessResult) -> bool:
     """Whether Ctrl-C or SIGTERM ended the run: in a step, or between two."""
     errors = [event.step_failure_data.error for event in outcome.all_events if event.is_step_failure]
     errors += [event.job_failure_data.error for event in outcome.all_events if event.is_job_failure]
-    return any(e.cls_name in _INTERRUPTIONS for error in errors for e in _chain(error))
-
-
-def _chain(error: Any) -> Iterator[Any]:
-    """A serialized error and its causes."""
-    while error is not None:
-        yield error
-        error = error.cause
-
-
-def _reason(outcome: dg.ExecuteInProcessResult) -> str:
-    """Why a run failed, in the words of the step that did."""
-    for event in outcome.all_events:
-        if event.is_step_failure:
-            data = event.step_failure_data
-            if data.user_failure_data and data.user_failure_data.description:
-                return data.user_failure_data.description
-            *_, root = [None, *_chain(data.error)]
-            return f"{event.step_key} failed: {_without_class(root) if root else event.message}"
-    return "The run failed before its first step; its log in the Dagster UI says more."
-
-
-def _without_class(error: Any) -> str:
-    """The text of a serialized error; Dagster puts the class before it, which says nothing to a person."""
-    text: str = error.message.strip()
-    return re.sub(rf"^[\w.]*\b{re.escape(error.cls_name or '')}: ", "", text)
+    return any(cause.cls_name in _INTERRUPTIONS for error in errors for cause in error_chain(error))

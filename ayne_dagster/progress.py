@@ -26,6 +26,19 @@ class Progress:
     stopped_because: str | None = None
     short_by: int = 0
     """Movies that a listing promised and did not show."""
+    requests: int = 0
+    """Requests sent, retries included; known when the asking has ended, as the next two are."""
+    refusals: int = 0
+    """Answers "too many requests"."""
+    slowest_share: float | None = None
+    """Part of the pace that repeated refusals slowed the source to, at the slowest; None when they did not."""
+
+    @property
+    def slowed(self) -> str | None:
+        """How the pace was slowed, in words."""
+        if self.slowest_share is None:
+            return None
+        return f"slowed down to 1/{1 / self.slowest_share:.0f} of its pace after {self.refusals} refusals (HTTP 429)"
 
 
 class Watcher(Protocol):

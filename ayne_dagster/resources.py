@@ -16,10 +16,10 @@ from pydantic import Field
 
 from ayne_dagster.config import ApiSettings, Settings
 from ayne_dagster.keyring import key_of, name_of
-from ayne_dagster.sources.ledger import QuotaUse, RequestLedger
+from ayne_dagster.sources.account import Account, account_of
+from ayne_dagster.sources.ledger import RequestLedger, open_ledger
 from ayne_dagster.sources.omdb.client import AsyncOMDBClient
 from ayne_dagster.sources.tmdb.client import AsyncTMDBClient
-from ayne_dagster.sources.transport import Account
 from ayne_dagster.warehouse.database import Database
 
 
@@ -60,8 +60,10 @@ class _ApiResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     burst: int = Field(description="Size of the token bucket")
     max_concurrent: int = Field(description="Connections")
     daily_quota: int = Field(default=0, description="Requests a UTC day; 0: no limit")
+    quota_reserve: int = Field(default=0, description="Requests of the daily quota that collections leave to people")
     retry_wait: float = Field(default=0.5, description="Seconds before the second attempt at a request")
-    ledger: str = Field(description="The request ledger, shared by all processes")
+    ledger: dg.ResourceDependency[RequestLedger]
+    """Shared by all processes. An object, not configuration: its address may hold a password."""
 
     @property
     def api(self) -> ApiSettings:
@@ -72,13 +74,9 @@ class _ApiResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             self.burst,
             self.max_concurrent,
             self.daily_quota,
-            retry_wait=self.retry_wait,
+            self.quota_reserve,
+            self.retry_wait,
         )
-
-    @property
-    def request_ledger(self) -> RequestLedger:
-        """The ledger, opened at first use."""
-        return RequestLedger(Path(self.ledger))
 
 
 class TMDBResource(_ApiResource):
@@ -87,14 +85,18 @@ class TMDBResource(_ApiResource):
     read_token_name: str | None = Field(default=None, description="Name of the API Read Access Token (bearer)")
     api_key_name: str | None = Field(default=None, description="Name of the v3 key, used where there is no token")
 
-    def client(self, clock: Clock) -> AsyncTMDBClient:
-        """A new client; the caller closes it."""
-        return AsyncTMDBClient(
-            key_of(self.read_token_name),
-            key_of(self.api_key_name),
-            settings=Settings(tmdb=self.api),
-            ledger=self.request_ledger,
-            now=clock.now,
+    def client(self, clock: Clock, *, use_reserve: bool = False) -> AsyncTMDBClient:
+        """A new client; the caller closes it. Collections leave the quota's reserve to people unless told otherwise."""
+        return AsyncTMDBClient(settings=self._settings, ledger=self.ledger, now=clock.now, use_reserve=use_reserve)
+
+    def account(self, clock: Clock) -> Account:
+        """Where the clients' requests are counted."""
+        return account_of("tmdb", self._settings, self.ledger, clock.now)
+
+    @property
+    def _settings(self) -> Settings:
+        return Settings(
+            tmdb=self.api, tmdb_read_token=key_of(self.read_token_name), tmdb_api_key=key_of(self.api_key_name)
         )
 
 
@@ -103,16 +105,17 @@ class OMDBResource(_ApiResource):
 
     api_key_name: str | None = Field(default=None, description="Name of the API key")
 
-    def client(self, clock: Clock) -> AsyncOMDBClient:
-        """A new client; the caller closes it."""
-        return AsyncOMDBClient(
-            key_of(self.api_key_name), settings=Settings(omdb=self.api), ledger=self.request_ledger, now=clock.now
-        )
+    def client(self, clock: Clock, *, use_reserve: bool = False) -> AsyncOMDBClient:
+        """A new client; the caller closes it. Collections leave the quota's reserve to people unless told otherwise."""
+        return AsyncOMDBClient(settings=self._settings, ledger=self.ledger, now=clock.now, use_reserve=use_reserve)
 
-    def quota(self, clock: Clock) -> QuotaUse:
-        """How much of today's quota is used."""
-        account = Account("omdb", self.api, self.request_ledger, key_of(self.api_key_name), clock.now)
-        return self.request_ledger.use(account.name, account.today, self.daily_quota)
+    def account(self, clock: Clock) -> Account:
+        """Where the clients' requests are counted."""
+        return account_of("omdb", self._settings, self.ledger, clock.now)
+
+    @property
+    def _settings(self) -> Settings:
+        return Settings(omdb=self.api, omdb_api_key=key_of(self.api_key_name))
 
 
 class DailyFiles(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -130,16 +133,17 @@ def build_resources(settings: Settings) -> dict[str, Any]:
 
     Keys are referred to by name, so that no configuration of Dagster's, stored, shown or resolved, holds one.
     """
+    ledger = open_ledger(settings)
     return {
         "database": DuckDBDatabase(database=str(settings.database)),
         "clock": Clock(offset_seconds=settings.clock_offset.total_seconds()),
         "tmdb": TMDBResource(
-            **_limits(settings.tmdb, settings),
+            **_limits(settings.tmdb, ledger),
             read_token_name=name_of("TMDB_READ_TOKEN", settings.tmdb_read_token),
             api_key_name=name_of("TMDB_API_KEY", settings.tmdb_api_key),
         ),
         "omdb": OMDBResource(
-            **_limits(settings.omdb, settings), api_key_name=name_of("OMDB_API_KEY", settings.omdb_api_key)
+            **_limits(settings.omdb, ledger), api_key_name=name_of("OMDB_API_KEY", settings.omdb_api_key)
         ),
         "daily_files": DailyFiles(
             tmdb_id_export=settings.tmdb_export_url,
@@ -149,13 +153,14 @@ def build_resources(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _limits(api: ApiSettings, settings: Settings) -> dict[str, Any]:
+def _limits(api: ApiSettings, ledger: RequestLedger) -> dict[str, Any]:
     return {
         "base_url": api.base_url,
         "requests_per_second": api.requests_per_second,
         "burst": api.burst,
         "max_concurrent": api.max_concurrent,
         "daily_quota": api.daily_quota,
+        "quota_reserve": api.quota_reserve,
         "retry_wait": api.retry_wait,
-        "ledger": str(settings.ledger),
+        "ledger": ledger,
     }

@@ -303,6 +303,29 @@ def test_one_failing_movie_among_good_ones_is_that_movies_failure() -> None:
     assert (failed.reason, failed.at, failed.row, failed.release_year) == ("no answer about 4", NOON, None, "1999")
 
 
+def test_a_source_that_asks_for_a_long_pause_is_down_at_once_and_no_movie_is_blamed() -> None:
+    requests = 0
+
+    def handler(_: httpx.Request) -> httpx.Response:
+        nonlocal requests
+        requests += 1
+        return httpx.Response(429, headers={"retry-after": "1800"})
+
+    async def emit(answer: Answer) -> None:
+        raise AssertionError("there is no answer")
+
+    progress = Progress()
+
+    async def main() -> None:
+        async with omdb_client(handler, None, max_concurrent=1) as omdb:
+            await collect_answers(movies(40), ratings_fetcher(omdb, noon), emit, workers=4, now=noon, progress=progress)
+
+    with pytest.raises(SourceDown, match="1800 s"):
+        asyncio.run(main())
+    assert requests == 1
+    assert len(progress.deferred) == 40, "each once"
+
+
 def test_failing_movies_at_the_end_are_their_own_failures() -> None:
     collected = Collected(movies(10), Source(unavailable(8, 9, 10)))
     assert collected.error is None

@@ -7,14 +7,13 @@ from typing import Any
 import dagster as dg
 import duckdb
 
-from ayne_dagster.assets.collecting import Steps, collecting_from, failing_clearly
+from ayne_dagster.assets.collecting import Steps, asking, collecting_from, failing_clearly
 from ayne_dagster.assets.definition import TMDB_POOL, table_options
 from ayne_dagster.checks import check_results, check_specs
 from ayne_dagster.collection import FeedItem, read_change_feed
 from ayne_dagster.io_manager import MergeStream
 from ayne_dagster.progress import Progress, watcher
 from ayne_dagster.resources import Clock, DuckDBDatabase, TMDBResource
-from ayne_dagster.sources.transport import Account
 from ayne_dagster.streams import Batches, Emit
 from ayne_dagster.warehouse.change_feed import FeedPlan, FeedPosition, feed_position, merge_feed_days, plan_reading
 from ayne_dagster.warehouse.merge import MergeReport, QuarantinedBody, quarantine
@@ -29,7 +28,6 @@ def tmdb_changes(
 ) -> Steps:
     """Read the days of the feed that are complete and were not read, and signal the movies that they name."""
     progress = Progress()
-    sent: list[Account] = []
     plans: list[FeedPlan] = []
     watcher().started(TMDB_CHANGES.name, progress)
 
@@ -41,18 +39,17 @@ def tmdb_changes(
         return report
 
     def done(report: MergeReport, seconds: float) -> None:
-        requests = sum(account.requests_sent for account in sent)
         with database.file.connect() as connection:
             position = feed_position(connection)
         counts = report.total()
         told = {name: counts.get(name, 0) for name in COUNTS}
         context.add_asset_metadata(
-            told | {"cursor": str(position.cursor), "requests": requests, "seconds": round(seconds, 3)}
+            told | {"cursor": str(position.cursor), "requests": progress.requests, "seconds": round(seconds, 3)}
         )
         if told["gaps"]:
             context.log.warning(f"{told['gaps']} days of the change feed were not read as a whole, and will not be.")
         context.log.info(_in_words(told, position, progress))
-        watcher().finished(TMDB_CHANGES.name, told | {"requests": requests})
+        watcher().finished(TMDB_CHANGES.name, told | {"requests": progress.requests})
 
     @contextmanager
     def around() -> Iterator[None]:
@@ -64,12 +61,11 @@ def tmdb_changes(
     async def produce(emit: Emit[FeedItem]) -> None:
         (plan,) = plans
         if plan.days:
-            async with tmdb.client(clock) as client:
-                sent.append(client.account)
+            async with asking(tmdb.client(clock), progress) as client:
                 await read_change_feed(client, plan, emit, now=clock.now, progress=progress)
 
     # Each day is a commit of its own, with the cursor: a reading that is killed goes on with the next day.
-    batches = Batches(failing_clearly(produce), max_batch=1)
+    batches = Batches(failing_clearly(context, produce), max_batch=1)
     yield dg.Output(MergeStream(batches, merge, done, around=around))
     yield from check_results(TMDB_CHANGES, database.file, clock.now())
 

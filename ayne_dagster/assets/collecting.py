@@ -5,16 +5,17 @@ Which source, table and client is theirs to say; which movie is due is decided i
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import dagster as dg
 import duckdb
 from pydantic import Field
 
+from ayne_dagster.assets.definition import retry_or_fail
 from ayne_dagster.checks import check_results
 from ayne_dagster.collection import Fetch, SourceDown, collect_answers
 from ayne_dagster.config import load_settings
@@ -22,8 +23,9 @@ from ayne_dagster.io_manager import MergeStream
 from ayne_dagster.partitions import PARTITION_KEYS
 from ayne_dagster.progress import Progress, watcher
 from ayne_dagster.resources import Clock, DuckDBDatabase
+from ayne_dagster.sources.account import Account
 from ayne_dagster.sources.errors import InvalidCredentials
-from ayne_dagster.sources.transport import Account
+from ayne_dagster.sources.ledger import LedgerError
 from ayne_dagster.streams import Batches, Emit
 from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.merge import Answer, MergeReport, merge_answers
@@ -32,6 +34,7 @@ from ayne_dagster.warehouse.spool import Origin, merge_kept
 from ayne_dagster.warehouse.state import DueMovie, due_by_year, due_movies
 
 T = TypeVar("T")
+C = TypeVar("C", bound="Client")
 Steps = Iterator[dg.Output[Any] | dg.AssetCheckResult]
 
 
@@ -39,7 +42,30 @@ class RefreshConfig(dg.Config):
     """What a refresh asks for. Without config: the due movies of the run's partitions."""
 
     tmdb_ids: list[int] = Field(default=[], description="Only these movies, as far as they are due; empty: any")
-    limit: int | None = Field(default=None, description="Movies at most; AYNE_REFRESH_LIMIT when left out")
+    limit: int | None = Field(default=None, description="Movies of its source at most; AYNE_REFRESH_LIMIT if unset")
+    use_reserve: bool = Field(default=False, description="Use up the quota, with the part that is kept for people")
+
+
+class Client(Protocol):
+    """A source's client, as far as it matters here."""
+
+    account: Account
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+
+
+@asynccontextmanager
+async def asking(client: C, progress: Progress) -> AsyncIterator[C]:
+    """A client for the length of the block; what it spent and how it was slowed goes to the progress."""
+    try:
+        yield client
+    finally:
+        account = client.account
+        progress.requests += account.requests_sent
+        progress.refusals += account.refusals
+        progress.slowest_share = account.slowest_share
+        await client.aclose()
 
 
 def fetch_due(
@@ -50,7 +76,7 @@ def fetch_due(
     table: Table,
     database: DuckDBDatabase,
     clock: Clock,
-    open_client: Callable[[], AbstractAsyncContextManager[Any]],
+    open_client: Callable[[], Any],
     fetcher: Callable[[Any, Callable[[], datetime]], Fetch],
 ) -> Steps:
     """Fetch the due movies of the run's partitions from one source, and merge the answers as they arrive.
@@ -67,7 +93,6 @@ def fetch_due(
     """
     due: list[DueMovie] = []
     progress = Progress()
-    sent: list[Account] = []
 
     @contextmanager
     def around() -> Iterator[None]:
@@ -80,8 +105,7 @@ def fetch_due(
     async def produce(emit: Emit[Answer]) -> None:
         if not due:
             return
-        async with open_client() as client:
-            sent.append(client.account)
+        async with asking(open_client(), progress) as client:
             fetch = fetcher(client, clock.now)
             workers = client.account.settings.max_concurrent
             await collect_answers(due, fetch, emit, workers=workers, now=clock.now, progress=progress)
@@ -93,13 +117,12 @@ def fetch_due(
 
     def tell(report: MergeReport, seconds: float, left: dict[str, int]) -> None:
         _report(context, report, progress, left, seconds)
-        requests = sum(account.requests_sent for account in sent)
-        watcher().finished(table.name, _totals(report, progress, left) | {"requests": requests})
+        watcher().finished(table.name, _totals(report, progress, left))
 
     merge = partial(merge_batch, table=table, source=source, run_id=context.run.run_id)
     origin = Origin(source, table.name, context.run.run_id)
     stopped = partial(tell, left={})
-    yield dg.Output(MergeStream(Batches(failing_clearly(produce)), merge, done, origin, stopped, around))
+    yield dg.Output(MergeStream(Batches(failing_clearly(context, produce)), merge, done, origin, stopped, around))
     yield from check_results(table, database.file, clock.now())
 
 
@@ -142,9 +165,12 @@ def _pick_due(
 
 
 def failing_clearly(
-    produce: Callable[[Emit[T]], Awaitable[None]],
+    context: dg.AssetExecutionContext, produce: Callable[[Emit[T]], Awaitable[None]]
 ) -> Callable[[Emit[T]], Awaitable[None]]:
-    """The producer, with errors that concern the whole source as Dagster failures in a person's words."""
+    """The producer, with errors that concern the whole source as Dagster failures in a person's words.
+
+    A source that is down is tried again by Dagster (`retry_or_fail`); a key that is not accepted never is.
+    """
 
     async def wrapped(emit: Emit[T]) -> None:
         try:
@@ -152,7 +178,9 @@ def failing_clearly(
         except InvalidCredentials as error:
             raise dg.Failure(str(error), allow_retries=False) from None
         except SourceDown as error:
-            raise dg.Failure(f"{error}. What was fetched is kept; the rest stays due.") from None
+            retry_or_fail(context, dg.Failure(f"{error}. What was fetched is kept; the rest stays due."))
+        except LedgerError as error:
+            retry_or_fail(context, dg.Failure(str(error)))
 
     return wrapped
 
@@ -171,12 +199,20 @@ def _report(
                 "deferred": deferred.get(year, 0),
                 "due_left": left.get(year, 0),
                 "seconds": round(seconds, 3),
+                **pace_metadata(progress),
             }
             context.add_asset_metadata(metadata, partition_key=year)
     stopped = f"; stopped: {progress.stopped_because}" if progress.stopped_because else ""
+    slowed = f"; {progress.slowed}" if progress.slowed else ""
     context.log.info(
-        f"{dict(report.total())}, {len(progress.deferred)} deferred, {sum(left.values())} due left{stopped}"
+        f"{dict(report.total())}, {len(progress.deferred)} deferred, {sum(left.values())} due left{slowed}{stopped}"
     )
+
+
+def pace_metadata(progress: Progress) -> dict[str, Any]:
+    """How the source refused requests and slowed the run, where it did."""
+    refused = {"refusals": progress.refusals} if progress.refusals else {}
+    return refused | ({"slowest_share": progress.slowest_share} if progress.slowest_share is not None else {})
 
 
 def partition_metadata(counts: Mapping[str, int]) -> dict[str, Any]:
@@ -195,4 +231,4 @@ def partition_metadata(counts: Mapping[str, int]) -> dict[str, Any]:
 
 def _totals(report: MergeReport, progress: Progress, left: dict[str, int]) -> dict[str, int]:
     totals = partition_metadata(report.total())
-    return totals | {"deferred": len(progress.deferred), "due_left": sum(left.values())}
+    return totals | {"deferred": len(progress.deferred), "due_left": sum(left.values()), "requests": progress.requests}

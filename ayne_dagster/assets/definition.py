@@ -1,8 +1,8 @@
-"""What all assets share in their definition: partitions, owners, column schemas. Nothing that runs."""
+"""What all assets share in their definition: partitions, owners, column schemas, retries. No work of an asset."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import dagster as dg
 
@@ -13,6 +13,25 @@ RELEASE_YEARS = dg.StaticPartitionsDefinition(list(PARTITION_KEYS))
 OWNERS = ["team:movies"]
 TMDB_POOL = "tmdb"
 OMDB_POOL = "omdb"
+SOURCE_RETRIES = dg.RetryPolicy(max_retries=2, delay=60, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+"""When a step whose source was down is tried again within its run: after one minute and after two more, about."""
+
+
+def retry_or_fail(context: dg.AssetExecutionContext, failure: dg.Failure) -> NoReturn:
+    """End a step whose source is down: have Dagster try it again, or fail it where somebody waits in the foreground.
+
+    The policy is not given to `@dg.asset`: Dagster would apply it to a terminated run too, which would then go on, and
+    to `ayne collect`, which would keep its user waiting instead of telling what is wrong. Only a run that Dagster
+    launched has an origin.
+
+    Raises:
+        dg.RetryRequested: Dagster launched the run, and has retries left for the step.
+        dg.Failure: nobody else tries again, or the last retry has failed.
+    """
+    if context.run.remote_job_origin is None or context.retry_number >= SOURCE_RETRIES.max_retries:
+        raise failure from None
+    wait = SOURCE_RETRIES.calculate_delay(context.retry_number + 1)
+    raise dg.RetryRequested(SOURCE_RETRIES.max_retries, wait) from failure
 
 
 def table_options(table: Table | View, group: str, kinds: set[str]) -> dict[str, Any]:

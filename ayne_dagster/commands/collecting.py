@@ -36,6 +36,7 @@ from ayne_dagster.refresh.strategy import SOURCES
     default=None,
     help="Read TMDB's change feed once a day. Default: with AYNE_REFRESH_STRATEGY=value_of_refresh.",
 )
+@click.option("--use-reserve", is_flag=True, help="Use up the quotas, with the part that is kept for people.")
 @json_option
 def collect(
     start_year: int | None,
@@ -45,6 +46,7 @@ def collect(
     refresh_limit: int | None,
     refresh_only: bool,
     change_feed: bool | None,
+    use_reserve: bool,
     as_json: bool,
 ) -> None:
     """Discover movies, then refresh those that are due."""
@@ -66,7 +68,7 @@ def collect(
     with shown_on_stderr() as display:
         try:
             result = DataCollectionOrchestrator(settings=settings, watcher=display).collect(
-                plan, refresh_limit=refresh_limit, change_feed=change_feed
+                plan, refresh_limit=refresh_limit, change_feed=change_feed, use_reserve=use_reserve
             )
         except CollectionFailed as error:
             result, failure = error.result, error
@@ -79,6 +81,11 @@ def collect(
 
 def _describe_collection(result: dict[str, Any]) -> str:
     requests = ", ".join(f"{number:,} {SOURCES[source].title}" for source, number in result["requests"].items())
+    slowed = [
+        f"Slowed down   {SOURCES[source].title} to 1/{1 / how['slowest_share']:.0f} of its pace,"
+        f" after {how['refusals']:,} refusals (HTTP 429)"
+        for source, how in result["slowed"].items()
+    ]
     return "\n".join(
         [
             f"Discovered    {result['discovered']:,} new movies",
@@ -89,6 +96,7 @@ def _describe_collection(result: dict[str, Any]) -> str:
             f"Failed        {result['failed']:,}",
             f"Still due     {_number(result['due_remaining'])}, {result['deferred']:,} of them deferred by this run",
             f"Requests      {requests}, in {timedelta(seconds=round(result['seconds']))}",
+            *slowed,
         ]
     )
 

@@ -19,7 +19,14 @@ from pathlib import Path
 import duckdb
 
 from ayne_dagster.warehouse.interruption import signals_held_back
-from ayne_dagster.warehouse.schema import ALL_TABLES, SCHEMA_VERSION, TABLES, VIEWS
+from ayne_dagster.warehouse.migrations import (
+    VERSION_TABLE,
+    MigrationFailed,
+    create_schema,
+    migrate,
+    schema_version,
+)
+from ayne_dagster.warehouse.schema import ALL_TABLES, SCHEMA_VERSION
 
 CONNECTION_CONFIG: dict[str, str | bool | int | float | list[str]] = {
     # A default file of DuckDB 2.0 cannot be read by 1.5: written so that both can.
@@ -85,6 +92,8 @@ class Database:
     def connect(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open the file, with the schema in place, and close it in any case.
 
+        An older schema is migrated first, for readers too: what they ask for may be in the newer one alone.
+
         Raises:
             DatabaseBusy: another process holds it.
             DatabaseDamaged: part of it is missing or is not what was written.
@@ -95,14 +104,12 @@ class Database:
             raise DatabaseUnusable(
                 f"There is no database at {self.path} yet: run `ayne collect` (or `ayne demo`) first."
             )
-        connection = self._open(read_only)
+        connection = self._open_migrated() if read_only else self._open(read_only=False)
         # DuckDB looks for signals while it works; one that raised within a BEGIN or COMMIT left the file such that the
         # next `duckdb.connect` of the process never returned, and with it the batch that had arrived (DuckDB 1.5.6).
         with nullcontext() if read_only else signals_held_back():
             try:
-                if read_only:
-                    _require_ours(connection, self.path)
-                else:
+                if not read_only:
                     _require_whole(connection, self.path)
                     _ensure_schema(connection, self.path)
                 yield connection
@@ -131,6 +138,42 @@ class Database:
                     connection.execute("ROLLBACK")
                 raise
 
+    @contextmanager
+    def inspect(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the file to read, with whatever is in it: nothing is migrated, refused or changed.
+
+        Raises:
+            DatabaseBusy: another process holds it.
+            DatabaseUnusable: no file, or no DuckDB file.
+        """
+        self.require_file()
+        connection = self._open(read_only=True)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def _open_migrated(self) -> duckdb.DuckDBPyConnection:
+        """The file, open to read and with the schema of today."""
+        connection = self._open(read_only=True)
+        try:
+            _require_ours(connection, self.path)
+            if not _is_older(connection):
+                return connection
+        except BaseException:
+            connection.close()
+            raise
+        connection.close()
+        with self.connect():
+            pass
+        return self._open(read_only=True)
+
+    @property
+    def _config(self) -> dict[str, str | bool | int | float | list[str]]:
+        # Left to itself, DuckDB takes the prefix of the path for part of the folder in which it puts what does not fit
+        # into memory, and cannot make it.
+        return CONNECTION_CONFIG | {"temp_directory": f"{self.path}.tmp"}
+
     def _open(self, read_only: bool) -> duckdb.DuckDBPyConnection:
         started = time.monotonic()
         pause, told = 0.01, self.on_wait is None
@@ -141,7 +184,7 @@ class Database:
                     _require_writable_folder(self.path.parent)
                 # The prefix keeps DuckDB from opening other formats, an SQLite file with an extension, say. Looking at
                 # the first bytes instead would be fatal: closing any descriptor of the file drops the process's locks.
-                return duckdb.connect(f"duckdb:{self.path}", read_only=read_only, config=CONNECTION_CONFIG)
+                return duckdb.connect(f"duckdb:{self.path}", read_only=read_only, config=self._config)
             except (duckdb.Error, OSError) as error:
                 if not _may_pass(error):
                     raise _explained(error, self.path) from None
@@ -275,40 +318,36 @@ def _require_whole(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
 
 
 def _ensure_schema(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Create what is missing in a new file."""
+    """Create what is missing in a new file, migrate an older one."""
     _require_ours(connection, path)
-    if _schema_version(connection) == SCHEMA_VERSION:
-        return
-    connection.execute("BEGIN")
-    for table in TABLES:
-        connection.execute(table.ddl())
-    for view in VIEWS:
-        connection.execute(view.ddl())
-    connection.execute("CREATE TABLE IF NOT EXISTS warehouse_schema (version INTEGER)")
-    connection.execute("DELETE FROM warehouse_schema")
-    connection.execute("INSERT INTO warehouse_schema VALUES (?)", [SCHEMA_VERSION])
-    connection.execute("COMMIT")
+    version = schema_version(connection)
+    if version is None:
+        create_schema(connection)
+    elif version < SCHEMA_VERSION:
+        try:
+            migrate(connection, version)
+        except MigrationFailed as error:
+            raise DatabaseUnusable(
+                f"{path} has schema version {version} and could not be brought to {SCHEMA_VERSION}: {error}; nothing "
+                "was changed in it. Keep it, and run `ayne check`."
+            ) from None
 
 
 def _require_ours(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     """Refuse what a newer version wrote, and leave another program's database alone: one with tables, but not ours."""
-    version = _schema_version(connection)
+    version = schema_version(connection)
     if version is not None and version > SCHEMA_VERSION:
         raise DatabaseUnusable(
             f"{path} has schema version {version}, this program knows {SCHEMA_VERSION}: install the newer ayne_dagster."
         )
     tables = {row[0] for row in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-    if tables and not tables & (ALL_TABLES.keys() | {"warehouse_schema"}):
+    if tables and not tables & (ALL_TABLES.keys() | {VERSION_TABLE}):
         raise DatabaseUnusable(
             f"{path} is a DuckDB database of another program; nothing was changed in it. Choose another AYNE_DATABASE."
         )
 
 
-def _schema_version(connection: duckdb.DuckDBPyConnection) -> int | None:
-    tables = connection.execute(
-        "SELECT table_name FROM duckdb_tables() WHERE table_name = 'warehouse_schema'"
-    ).fetchall()
-    if not tables:
-        return None
-    rows = connection.execute("SELECT max(version) FROM warehouse_schema").fetchall()
-    return None if rows[0][0] is None else int(rows[0][0])
+def _is_older(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether a schema must be migrated (or a half-made one completed) before its tables can be read as ours."""
+    version = schema_version(connection)
+    return version is None or version < SCHEMA_VERSION

@@ -18,6 +18,7 @@ _EXPIRED_DETAILS = "SELECT tmdb_id FROM refresh_metadata WHERE tmdb_checked_at <
 _EXPIRED_MOVIES = """
 SELECT tmdb_id FROM refresh_metadata
 WHERE tmdb_checked_at IS NULL AND coalesce(last_seen_at, first_seen_at) < $cutoff"""
+_OF_NO_MOVIE = "tmdb_id NOT IN (SELECT tmdb_id FROM refresh_metadata)"
 _FROM_TMDB = "source IN ('tmdb_details', 'discovered_movies')"
 
 
@@ -25,7 +26,7 @@ def purge(connection: duckdb.DuckDBPyConnection, now: datetime) -> dict[str, int
     """Drop what is older than 180 days, within an open transaction.
 
     Details go with the IMDb id that came with them; the movie is then due as if never fetched. A movie that no listing
-    has shown for that long either goes altogether.
+    has shown for that long either goes altogether, with what other sources said of it.
 
     Returns:
         How many rows went, by table.
@@ -42,6 +43,7 @@ def purge(connection: duckdb.DuckDBPyConnection, now: datetime) -> dict[str, int
     dropped["tmdb_changes"] = _delete(connection, "tmdb_changes WHERE seen_at < $cutoff", cutoff)
     dropped["tmdb_id_export"] = _delete(connection, "tmdb_id_export WHERE last_listed_on < $cutoff", cutoff)
     dropped["movie_history"] = _delete(connection, f"movie_history WHERE changed_at < $cutoff AND {_FROM_TMDB}", cutoff)
+    dropped["movie_history"] += _delete(connection, f"movie_history WHERE {_OF_NO_MOVIE}", {})
     dropped["quarantine"] = _delete(connection, "quarantine WHERE quarantined_at < $cutoff AND source = 'tmdb'", cutoff)
     return dropped
 

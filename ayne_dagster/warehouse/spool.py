@@ -42,7 +42,7 @@ Item = Answer | ListedMovie | QuarantinedBody
 FORMAT = 1
 _KINDS = {kind.__name__: kind for kind in (Answer, ListedMovie, QuarantinedBody)}
 _SUFFIX = ".jsonl"
-_SET_ASIDE = ".unusable"
+SET_ASIDE = ".unusable"
 _MARK = "$"
 
 
@@ -124,7 +124,7 @@ def merge_kept(database: Database, source: str, tell: Callable[[str], object]) -
             with database.transaction() as connection:
                 part = _merge(connection, origin, items)
         except (SpoolError, duckdb.Error, ArithmeticError, LookupError, TypeError, ValueError) as error:
-            aside = path.with_suffix(_SET_ASIDE)
+            aside = path.with_suffix(SET_ASIDE)
             path.replace(aside)
             tell(f"{aside} could not be merged and was set aside: {_reason(error)}")
             continue

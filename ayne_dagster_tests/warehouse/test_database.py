@@ -225,6 +225,17 @@ def test_processes_that_make_the_database_at_once_all_keep_their_rows(database: 
         assert connection.execute("SELECT tmdb_id FROM refresh_metadata ORDER BY 1").fetchall() == [(0,), (1,), (2,)]
 
 
+@pytest.mark.parametrize("read_only", [False, True])
+def test_work_that_does_not_fit_into_memory_goes_through_the_disk(database: Database, read_only: bool) -> None:
+    with database.connect():
+        pass
+    with database.connect(read_only=read_only) as connection:
+        connection.execute("SET memory_limit = '40MB'")
+        large = "SELECT count(*) FROM (SELECT i, count(*) FROM range(3_000_000) AS r(i) GROUP BY i ORDER BY hash(i))"
+        assert connection.execute(large).fetchall() == [(3_000_000,)]
+    assert [path.name for path in database.path.parent.iterdir()] == [database.path.name]
+
+
 def test_a_missing_file_is_no_place_to_read_from(database: Database) -> None:
     with pytest.raises(DatabaseUnusable, match="ayne collect"), database.connect(read_only=True):
         pass

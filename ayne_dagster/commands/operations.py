@@ -1,0 +1,122 @@
+"""Keeping it running: snapshot, check, doctor. What they do is in `warehouse` and `doctor`."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ayne_dagster.commands.files import warehouse
+from ayne_dagster.commands.options import json_option
+from ayne_dagster.commands.output import fail, print_result
+from ayne_dagster.config import Settings, SettingsError, load_settings
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@json_option
+def snapshot(file: Path, as_json: bool) -> None:
+    """Copy the database to FILE, consistent and whole, also while a run writes to it.
+
+    FILE is replaced in one step. To restore it: stop everything, remove the database's .wal file, copy FILE over the
+    database, run `ayne check`, then collect.
+    """
+    from ayne_dagster.warehouse.snapshot import publish_snapshot
+
+    # So that a service manager's stop, too, leaves nothing half-written.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    started = time.monotonic()
+    size = publish_snapshot(warehouse(load_settings()), file)
+    result = {"snapshot": str(file), "bytes": size, "seconds": round(time.monotonic() - started, 3)}
+    print_result(result, as_json, _describe_snapshot)
+
+
+def _describe_snapshot(result: dict[str, Any]) -> str:
+    return f"{result['snapshot']}  {result['bytes'] / 1e6:,.1f} MB, in {result['seconds']:.1f} s"
+
+
+@click.command()
+@json_option
+def check(as_json: bool) -> None:
+    """Verify the database: keys, refresh state against tables and log, times, schema. Changes nothing.
+
+    Exit code 0: sound; 1: something is wrong, and what to do is said.
+    """
+    from ayne_dagster.warehouse.integrity import check_database, describe
+
+    settings = load_settings()
+    started = time.monotonic()
+    report = check_database(warehouse(settings), settings.now())
+    found = [describe(finding) for finding in report.findings]
+    if trouble := _ledger_trouble(settings):
+        found.append(trouble)
+    result = {
+        "sound": not found,
+        "database": str(settings.database),
+        "schema_version": report.version,
+        "movies": report.movies,
+        "findings": found,
+        "notes": report.notes,
+        "seconds": round(time.monotonic() - started, 3),
+    }
+    print_result(result, as_json, _describe_check)
+    if found:
+        fail(f"{len(found)} thing(s) are wrong in {settings.database}; nothing was changed.")
+
+
+def _ledger_trouble(settings: Settings) -> dict[str, Any] | None:
+    """The ledger as a finding, where it cannot be read."""
+    from ayne_dagster.doctor import ledger_use
+    from ayne_dagster.sources.ledger import LedgerError
+
+    try:
+        ledger_use(settings)
+    except LedgerError as error:
+        do = "Until it can be used, nothing is asked: no request is sent that is not counted."
+        return {"code": "ledger", "where": "request ledger", "what": str(error), "do": do, "count": 1, "examples": []}
+    return None
+
+
+def _describe_check(result: dict[str, Any]) -> str:
+    lines = []
+    for finding in result["findings"]:
+        examples = f" For example {', '.join(finding['examples'])}." if finding["examples"] else ""
+        lines.append(f"{finding['where']}: {finding['what']}{examples}\n    {finding['do']}")
+    lines += [f"Note: {note}" for note in result["notes"]]
+    verdict = "Sound" if result["sound"] else "NOT sound"
+    lines.append(f"{verdict}: {result['movies']:,} movies, schema version {result['schema_version'] or 'unknown'}.")
+    return "\n".join(lines)
+
+
+@click.command()
+@click.option("--online", is_flag=True, help="Ask each API once whether its key works; the requests are counted.")
+@json_option
+def doctor(online: bool, as_json: bool) -> None:
+    """Tell whether keys, addresses, database, ledger, Dagster, disk and clock are usable, on one screen.
+
+    Exit code 0: usable, perhaps with warnings; 1: something is wrong, and what to do is said.
+    """
+    from ayne_dagster.doctor import WRONG, Line, examine
+
+    try:
+        lines = examine(load_settings(), online=online)
+    except SettingsError as error:
+        lines = [Line("settings", WRONG, str(error), "Correct it in the environment or in .env.")]
+    wrong = [line.name for line in lines if line.state == WRONG]
+    result = {"usable": not wrong, "lines": [line.as_json() for line in lines]}
+    print_result(result, as_json, _describe_doctor)
+    if wrong:
+        fail(f"{len(wrong)} thing(s) are wrong: {', '.join(wrong)}.")
+
+
+def _describe_doctor(result: dict[str, Any]) -> str:
+    width = max(len(line["name"]) for line in result["lines"])
+    shown = []
+    for line in result["lines"]:
+        shown.append(f"{line['state']:7}  {line['name']:{width}}  {line['text']}")
+        if line["do"]:
+            shown.append(f"{'':7}  {'':{width}}  → {line['do']}")
+    return "\n".join(shown)

@@ -1,0 +1,325 @@
+"""Whether everything that a collection needs is usable: one line a thing, with what to do. Changes and repairs nothing.
+
+Nothing is asked of the APIs unless that is wanted; then each is asked once, and the request is counted like any other.
+No line holds a key or a password.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import dagster as dg
+import duckdb
+
+from ayne_dagster.automation import discovery_schedule, due_movies_sensor
+from ayne_dagster.config import Settings
+from ayne_dagster.instance import home_path
+from ayne_dagster.refresh.strategy import COLLECTED, SOURCES
+from ayne_dagster.sources.account import account_of
+from ayne_dagster.sources.errors import InvalidCredentials, NotFound, QuotaExhausted, SourceError
+from ayne_dagster.sources.ledger import LedgerError, QuotaUse, RequestLedger, open_ledger
+from ayne_dagster.sources.omdb.client import AsyncOMDBClient
+from ayne_dagster.sources.tmdb.client import AsyncTMDBClient
+from ayne_dagster.warehouse.database import Database, DatabaseBusy, WarehouseError
+from ayne_dagster.warehouse.migrations import schema_version
+from ayne_dagster.warehouse.schema import SCHEMA_VERSION
+
+OK, WARNING, WRONG = "ok", "warning", "wrong"
+PYTHONS = ((3, 11), (3, 14))
+DUCKDBS = ((1, 5, 2), (3,))
+DAGSTERS = ((1, 13), (2,))
+"""From this version on, and below that: as pyproject.toml asks for."""
+LEAST_FREE = 100 * 2**20
+SCARCE = 2**30
+"""Bytes free on the disk below which nothing can be trusted to be written, and below which it should be looked at."""
+DATABASE_WAIT_SECONDS = 1.0
+ONLINE_SECONDS = 15.0
+KNOWN_MOVIE, KNOWN_IMDB_ID = 550, "tt0137523"
+"""What is asked for online: any answer about it shows that the key works."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """What is to be said about one thing."""
+
+    name: str
+    state: str
+    """ok, warning or wrong."""
+    text: str
+    do: str = ""
+    """What to do; empty where nothing is."""
+
+    def as_json(self) -> dict[str, str]:
+        """The line by name."""
+        return asdict(self)
+
+
+def examine(settings: Settings, *, online: bool = False) -> list[Line]:
+    """Look at everything; what cannot be looked at is a line too.
+
+    Args:
+        settings: what to look at.
+        online: whether to ask each API once.
+    """
+    parts: list[tuple[str, Callable[[], Iterable[Line]]]] = [
+        ("versions", _versions),
+        ("keys", lambda: _keys(settings)),
+        ("addresses", lambda: _addresses(settings)),
+        ("database", lambda: _database(settings)),
+        ("disk", lambda: _disk(settings)),
+        ("ledger", lambda: _ledger(settings)),
+        ("Dagster", lambda: _dagster(settings)),
+        ("clock", lambda: _clock(settings)),
+    ]
+    if online:
+        parts.append(("online", lambda: _online(settings)))
+    lines: list[Line] = []
+    for name, look in parts:
+        try:
+            lines += look()
+        except Exception as error:  # noqa: BLE001 -- a doctor that falls ill itself helps nobody; texts may hold secrets
+            lines.append(Line(name, WRONG, f"cannot be looked at ({type(error).__name__})", "Run `ayne collect`."))
+    return lines
+
+
+def ledger_use(settings: Settings) -> dict[str, QuotaUse]:
+    """Today's use of each source's quota. A ledger that is not there yet is not made by looking.
+
+    Raises:
+        LedgerError: it cannot be read.
+    """
+    ledger = open_ledger(settings)
+    ledger = ledger if ledger.exists else RequestLedger.in_memory()
+    return {source: account_of(source, settings, ledger, settings.now).quota_use for source in COLLECTED}
+
+
+def _versions() -> Iterator[Line]:
+    for name, found, bounds in (
+        ("Python", platform.python_version(), PYTHONS),
+        ("Dagster", version("dagster"), DAGSTERS),
+        ("DuckDB", duckdb.__version__, DUCKDBS),
+    ):
+        yield version_line(name, found, bounds)
+
+
+def version_line(name: str, found: str, bounds: tuple[tuple[int, ...], tuple[int, ...]]) -> Line:
+    """Whether a version lies from the first bound on and below the second."""
+    numbers = tuple(int(part) for part in found.split(".")[:3] if part.isdigit())
+    least, below = (".".join(map(str, bound)) for bound in bounds)
+    if bounds[0] <= numbers < bounds[1]:
+        return Line(name, OK, found)
+    return Line(name, WRONG, f"{found} is not supported", f"Install a version from {least} on and below {below}.")
+
+
+def _keys(settings: Settings) -> Iterator[Line]:
+    where = "in the environment or in .env; `ayne demo` needs none"
+    if settings.tmdb_read_token:
+        yield Line("TMDB key", OK, "read token (TMDB_READ_TOKEN)")
+    elif settings.tmdb_api_key:
+        yield Line("TMDB key", OK, "v3 key (TMDB_API_KEY); a read token would stay out of addresses")
+    else:
+        yield Line("TMDB key", WRONG, "missing", f"Set TMDB_READ_TOKEN (themoviedb.org/settings/api) {where}.")
+    if settings.omdb_api_key:
+        yield Line("OMDb key", OK, "OMDB_API_KEY")
+    else:
+        yield Line("OMDb key", WRONG, "missing", f"Set OMDB_API_KEY (omdbapi.com/apikey.aspx) {where}.")
+
+
+def _addresses(settings: Settings) -> Iterator[Line]:
+    for name, address in (("TMDB address", settings.tmdb.base_url), ("OMDb address", settings.omdb.base_url)):
+        parts = urlsplit(address)
+        port = f":{parts.port}" if parts.port else ""
+        shown = f"{parts.scheme}://{parts.hostname}{port}{parts.path}"
+        if parts.scheme == "https" or parts.hostname in ("127.0.0.1", "localhost", "::1"):
+            yield Line(name, OK, shown)
+        else:
+            yield Line(name, WARNING, f"{shown} is not encrypted: the key can be read on its way", "Use https.")
+
+
+def _database(settings: Settings) -> Iterator[Line]:
+    path = settings.database
+    if not path.exists():
+        if _writable(path.parent):
+            yield Line("database", OK, f"{path} is not there yet: the first `ayne collect` makes it")
+        else:
+            yield _not_writable("database", path.parent, "AYNE_DATABASE")
+        return
+    size = path.stat().st_size / 1e6
+    try:
+        with Database(path, DATABASE_WAIT_SECONDS).inspect() as connection:
+            found = schema_version(connection)
+    except DatabaseBusy as error:
+        yield Line("database", WARNING, str(error), "Nothing, while a run commits; close a program that keeps it open.")
+        return
+    except WarehouseError as error:
+        yield Line("database", WRONG, str(error), "Restore a snapshot, or choose another AYNE_DATABASE.")
+        return
+    text = f"{path}, schema version {found}, {size:,.1f} MB"
+    if found is None or found > SCHEMA_VERSION:
+        do = "Install the newer ayne_dagster." if found else "Choose another AYNE_DATABASE."
+        yield Line("database", WRONG, f"{text}: not one of this program's (it knows version {SCHEMA_VERSION})", do)
+    elif not (os.access(path, os.W_OK) and _writable(path.parent)):
+        yield _not_writable("database", path, "AYNE_DATABASE")
+    elif found < SCHEMA_VERSION:
+        do = "Take a snapshot if you may go back; nothing else."
+        yield Line("database", WARNING, f"{text}: the next command makes it version {SCHEMA_VERSION}", do)
+    else:
+        yield Line("database", OK, text)
+
+
+def _disk(settings: Settings) -> Iterator[Line]:
+    path = settings.database
+    free = shutil.disk_usage(_nearest(path.parent)).free
+    yield disk_line(free, path.stat().st_size if path.exists() else 0)
+
+
+def disk_line(free: int, size: int) -> Line:
+    """Whether the disk has room, by the bytes that are free and those of the database."""
+    text = f"{free / 1e9:,.1f} GB free"
+    if free < LEAST_FREE:
+        return Line("disk", WRONG, text, "Free some: what cannot be committed is lost when the process ends.")
+    if free < max(SCARCE, 2 * size):
+        return Line("disk", WARNING, text, "Free some: a snapshot needs twice the room of the database.")
+    return Line("disk", OK, text)
+
+
+def _ledger(settings: Settings) -> Iterator[Line]:
+    try:
+        used = ledger_use(settings)
+    except LedgerError as error:
+        yield Line("ledger", WRONG, str(error), "Until it can be used, nothing is asked.")
+        return
+    ledger = open_ledger(settings)
+    folder = Path(ledger.name.removeprefix("sqlite:///")).parent if settings.ledger_url else settings.ledger.parent
+    if not ledger.exists and not _writable(folder):
+        yield _not_writable("ledger", folder, "AYNE_LEDGER_URL" if settings.ledger_url else "AYNE_DATABASE")
+        return
+    yield Line("ledger", OK, ledger.name if ledger.exists else f"{ledger.name} is not there yet")
+    for source, use in used.items():
+        yield quota_line(source, use)
+
+
+def quota_line(source: str, use: QuotaUse) -> Line:
+    """What is left of a source's quota."""
+    name = f"{SOURCES[source].title} today"
+    if use.left == 0:
+        return Line(name, WARNING, f"{use.used:,} requests, none left", "Wait until midnight UTC.")
+    quota = f" of {use.cap:,}, {use.left:,} left" if use.cap else ", no quota"
+    return Line(name, OK, f"{use.used:,} requests{quota}")
+
+
+def _dagster(settings: Settings) -> Iterator[Line]:
+    home = home_path(settings)
+    if not _writable(home):
+        yield _not_writable("Dagster home", home, "DAGSTER_HOME")
+        return
+    if not (home / "dagster.yaml").exists():
+        yield Line("Dagster home", OK, f"{home} is not there yet: the first `ayne collect` or `ayne dev` makes it")
+        return
+    try:
+        with dg.DagsterInstance.from_config(str(home.resolve())) as instance:
+            runs = instance.get_runs_count()
+            yield Line("Dagster home", OK, f"{home}, {runs:,} runs")
+            yield from _automation(instance)
+    except Exception as error:  # noqa: BLE001 -- Dagster raises what its storage does; its text may hold a password
+        do = f"Look at {home / 'dagster.yaml'} and at the storage that it names."
+        yield Line("Dagster home", WRONG, f"{home} cannot be opened ({type(error).__name__})", do)
+
+
+def _automation(instance: dg.DagsterInstance) -> Iterator[Line]:
+    """The daemon, and what it is to do."""
+    beats = [s for s in instance.get_daemon_statuses().values() if s.required and s.last_heartbeat is not None]
+    running = {
+        state.instigator_name
+        for state in instance.all_instigator_state()
+        if state.status.value in ("RUNNING", "DECLARED_IN_CODE")
+    }
+    ill = sorted(status.daemon_type for status in beats if not status.healthy)
+    if not beats:
+        yield Line("daemon", OK, "has never run: `ayne dev` starts it; collections by hand or by cron need none")
+    elif ill:
+        yield Line("daemon", WARNING, f"not running, or ill: {', '.join(ill)}", "Start it: `ayne dev`.")
+    else:
+        yield Line("daemon", OK, "running")
+    wanted = (due_movies_sensor.name, discovery_schedule.name)
+    missing = [name for name in wanted if name not in running]
+    if beats and missing:
+        yield Line("automation", WARNING, f"not switched on: {', '.join(missing)}", "Switch on, under Automation.")
+    else:
+        yield Line("automation", OK, f"on: {', '.join(sorted(running)) or 'nothing'}")
+
+
+def _clock(settings: Settings) -> Iterator[Line]:
+    now: datetime = settings.now()
+    shown = f"{now:%Y-%m-%d %H:%M} UTC"
+    if settings.clock_offset:
+        days = settings.clock_offset.total_seconds() / 86400
+        do = "Take AYNE_CLOCK_OFFSET_DAYS away, unless this is a demonstration."
+        yield Line("clock", WARNING, f"{shown}: turned by {days:+g} days", do)
+    else:
+        yield Line("clock", OK, shown)
+
+
+def _online(settings: Settings) -> Iterator[Line]:
+    """Ask each API for one movie."""
+    ledger = open_ledger(settings)
+    for source, key in (("tmdb", settings.tmdb_read_token or settings.tmdb_api_key), ("omdb", settings.omdb_api_key)):
+        if not key:
+            continue
+        name = f"{SOURCES[source].title} online"
+        yield asyncio.run(_asked(name, lambda s=source: _question(s, settings, ledger)))  # type: ignore[misc]
+
+
+async def _question(source: str, settings: Settings, ledger: RequestLedger) -> None:
+    """One request, by the key and within the limits of the settings."""
+    if source == "tmdb":
+        async with AsyncTMDBClient(settings=settings, ledger=ledger, now=settings.now) as tmdb:
+            await tmdb.fetch_details(KNOWN_MOVIE)
+    else:
+        async with AsyncOMDBClient(settings=settings, ledger=ledger, now=settings.now) as omdb:
+            await omdb.fetch_movie(KNOWN_IMDB_ID)
+
+
+async def _asked(name: str, ask: Callable[[], Any]) -> Line:
+    try:
+        async with asyncio.timeout(ONLINE_SECONDS):
+            await ask()
+    except NotFound:
+        pass  # it answered, to this key
+    except InvalidCredentials as error:
+        return Line(name, WRONG, str(error), "Get a new key, or activate it from the mail that brought it.")
+    except QuotaExhausted as error:
+        return Line(name, WARNING, str(error), "Wait until midnight UTC.")
+    except (SourceError, LedgerError) as error:
+        return Line(name, WRONG, str(error), "Look at the network and at the address.")
+    except TimeoutError:
+        return Line(name, WRONG, f"no usable answer within {ONLINE_SECONDS:g} s", "Look at the network.")
+    return Line(name, OK, "the key works")
+
+
+def _nearest(path: Path) -> Path:
+    """The path, or the nearest folder above it that exists."""
+    path = path.absolute()
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path
+
+
+def _writable(folder: Path) -> bool:
+    """Whether a folder can be written, or made."""
+    nearest = _nearest(folder)
+    return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
+
+
+def _not_writable(name: str, path: Path, setting: str) -> Line:
+    return Line(name, WRONG, f"{path} cannot be written", f"Fix its permissions, or set {setting}.")

@@ -1,0 +1,314 @@
+"""`ayne doctor`: each thing that can be wrong is said, with what to do, and never a secret."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+import pytest
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, ScheduleInstigatorData
+from dagster._daemon.types import DaemonHeartbeat
+
+from ayne_dagster import doctor
+from ayne_dagster.config import ApiSettings, Settings
+from ayne_dagster.demo.faults import Fault
+from ayne_dagster.demo.standin import StandIn
+from ayne_dagster.doctor import DUCKDBS, OK, PYTHONS, WARNING, WRONG, Line, disk_line, examine, version_line
+from ayne_dagster.instance import open_instance
+from ayne_dagster.sources.account import account_of
+from ayne_dagster.sources.ledger import open_ledger
+from ayne_dagster.warehouse.database import Database
+from ayne_dagster.warehouse.schema import SCHEMA_VERSION
+from ayne_dagster_tests.conftest import START
+from ayne_dagster_tests.processes import Ayne, pointing_at
+from ayne_dagster_tests.test_step_retries import LAUNCHED
+from ayne_dagster_tests.warehouse.samples import HOLD, end, python
+from ayne_dagster_tests.warehouse.samples import line as next_line
+from ayne_dagster_tests.warehouse.schema_v1 import make_version_1
+
+MakeSettings = Callable[..., Settings]
+NAMES = {
+    "Python", "Dagster", "DuckDB", "TMDB key", "OMDb key", "TMDB address", "OMDb address", "database", "disk", "ledger",
+    "TMDB today", "OMDb today", "Dagster home", "clock",
+}  # fmt: skip
+
+
+@pytest.fixture
+def settings(make_settings: MakeSettings) -> Settings:
+    """Settings with which everything is usable; the clock is right."""
+    return replace(make_settings(), clock_offset=Settings().clock_offset)
+
+
+def look(settings: Settings, name: str, *, online: bool = False) -> Line:
+    (line,) = [line for line in examine(settings, online=online) if line.name == name]
+    return line
+
+
+def test_all_is_well_before_the_first_collection_and_nothing_is_made_by_looking(
+    settings: Settings, tmp_path: Path
+) -> None:
+    lines = examine(settings)
+    assert {line.name for line in lines} == NAMES
+    assert {line.state for line in lines} == {OK}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_all_is_well_after_a_collection(settings: Settings) -> None:
+    with Database(settings.database).connect():
+        pass
+    with open_instance(settings):
+        pass
+    lines = {line.name: line for line in examine(settings)}
+    assert {line.state for line in lines.values()} == {OK}
+    assert f"schema version {SCHEMA_VERSION}" in lines["database"].text
+    assert "has never run" in lines["daemon"].text
+    assert "0 runs" in lines["Dagster home"].text
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [({"tmdb_read_token": None}, "TMDB key"), ({"omdb_api_key": None}, "OMDb key")],
+)
+def test_a_missing_key_is_wrong(settings: Settings, changes: dict[str, None], name: str) -> None:
+    line = look(replace(settings, **changes), name)
+    assert (line.state, line.text) == (WRONG, "missing")
+    assert "Set " in line.do
+
+
+def test_a_v3_key_alone_will_do(settings: Settings) -> None:
+    line = look(replace(settings, tmdb_read_token=None, tmdb_api_key="abcdefgh"), "TMDB key")
+    assert line.state == OK
+    assert "TMDB_API_KEY" in line.text
+
+
+def test_an_address_that_is_not_encrypted_is_a_warning_and_its_password_is_not_shown(settings: Settings) -> None:
+    line = look(
+        replace(settings, tmdb=ApiSettings("http://me:hunter22@proxy.example:8080/3?k=hunter22", 1, 1, 1)),
+        "TMDB address",
+    )
+    assert line.state == WARNING
+    assert line.text.startswith("http://proxy.example:8080/3 ")
+
+
+def test_a_file_that_is_no_database_is_wrong(settings: Settings) -> None:
+    settings.database.write_text("a letter")
+    assert look(settings, "database").state == WRONG
+
+
+def test_a_database_of_a_newer_version_is_wrong(settings: Settings) -> None:
+    with Database(settings.database).connect() as connection:
+        connection.execute("UPDATE warehouse_schema SET version = version + 1")
+    line = look(settings, "database")
+    assert (line.state, line.do) == (WRONG, "Install the newer ayne_dagster.")
+
+
+def test_another_program_s_database_is_wrong(settings: Settings) -> None:
+    with duckdb.connect(str(settings.database)) as connection:
+        connection.execute("CREATE TABLE theirs (i INTEGER)")
+    assert look(settings, "database").state == WRONG
+
+
+def test_an_older_database_is_a_warning_and_stays_as_it_is(settings: Settings) -> None:
+    make_version_1(settings.database)
+    for _ in range(2):
+        line = look(settings, "database")
+        assert line.state == WARNING
+        assert "schema version 1" in line.text
+
+
+def test_a_locked_database_is_a_warning_that_names_the_holder(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "DATABASE_WAIT_SECONDS", 0.05)
+    with Database(settings.database).connect():
+        pass
+    holder = python(HOLD, settings.database)
+    assert next_line(holder) == "held"
+    found = look(settings, "database")
+    assert found.state == WARNING
+    assert f"process {holder.pid}" in found.text
+    assert end(holder) == 0
+
+
+def test_a_place_that_cannot_be_written_is_wrong(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    nowhere = replace(settings, database=tmp_path / "file" / "ayne.duckdb")
+    for name in ("database", "ledger", "Dagster home"):
+        line = look(nowhere, name)
+        assert line.state == WRONG, name
+        assert "cannot be written" in line.text
+        assert "set AYNE_DATABASE" in line.do or "set DAGSTER_HOME" in line.do
+
+
+def test_a_database_that_is_read_only_is_wrong(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Database(settings.database).connect():
+        pass
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != settings.database)
+    assert "cannot be written" in look(settings, "database").text
+
+
+def test_the_disk_is_judged_by_what_is_free_and_by_what_a_snapshot_needs() -> None:
+    megabyte, gigabyte = 2**20, 2**30
+    assert disk_line(50 * megabyte, 0).state == WRONG
+    assert disk_line(500 * megabyte, 0).state == WARNING
+    assert disk_line(3 * gigabyte, 2 * gigabyte).state == WARNING
+    assert disk_line(3 * gigabyte, gigabyte).state == OK
+
+
+def test_a_ledger_that_cannot_be_used_is_wrong_and_its_password_is_not_shown(
+    settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    for url in (f"sqlite:///{tmp_path}/file/ledger", "postgresql+psycopg://me:hunter22@127.0.0.1:9/ledger"):
+        line = look(replace(settings, ledger_url=url), "ledger")
+        assert line.state == WRONG
+        assert "hunter22" not in line.text + line.do
+
+
+def test_a_used_up_quota_is_a_warning(settings: Settings) -> None:
+    settings = replace(settings, omdb=replace(settings.omdb, daily_quota=10))
+    account = account_of("omdb", settings, open_ledger(settings), settings.now)
+    assert account.ledger.charge(account.name, account.today, 10)
+    assert look(settings, "OMDb today").text == "1 requests of 10, 9 left"
+    account.ledger.fill(account.name, account.today)
+    assert look(settings, "OMDb today").state == WARNING
+
+
+def test_a_dagster_home_that_cannot_be_opened_is_wrong(settings: Settings) -> None:
+    home = settings.database.with_suffix(".dagster_home")
+    home.mkdir()
+    for content in ("storage: {", "no_such_setting: 1", "storage:\n  postgres:\n    postgres_url: hunter22\n"):
+        (home / "dagster.yaml").write_text(content)
+        line = look(settings, "Dagster home")
+        assert line.state == WRONG, content
+        assert "dagster.yaml" in line.do
+        assert "hunter22" not in line.text
+
+
+def beat(instance: dg.DagsterInstance, seconds_ago: float) -> None:
+    for kind in instance.get_required_daemon_types():
+        instance.add_daemon_heartbeat(DaemonHeartbeat(time.time() - seconds_ago, kind, "here", []))
+
+
+def switch_on(instance: dg.DagsterInstance, name: str, kind: InstigatorType) -> None:
+    origin = LAUNCHED.repository_origin.get_instigator_origin(name)
+    data = ScheduleInstigatorData("0 5 * * *") if kind is InstigatorType.SCHEDULE else None
+    instance.add_instigator_state(InstigatorState(origin, kind, InstigatorStatus.RUNNING, data))
+
+
+def test_a_daemon_that_runs_wants_something_to_do(settings: Settings) -> None:
+    with open_instance(settings) as instance:
+        beat(instance, 0)
+        assert look(settings, "daemon").text == "running"
+        automation = look(settings, "automation")
+        assert automation.state == WARNING
+        assert "due_movies_sensor, discovery_schedule" in automation.text
+        switch_on(instance, "due_movies_sensor", InstigatorType.SENSOR)
+        switch_on(instance, "discovery_schedule", InstigatorType.SCHEDULE)
+    assert look(settings, "automation") == Line("automation", OK, "on: discovery_schedule, due_movies_sensor")
+
+
+def test_a_daemon_that_does_not_run_any_more_is_a_warning(settings: Settings) -> None:
+    with open_instance(settings) as instance:
+        beat(instance, 100_000)
+    line = look(settings, "daemon")
+    assert line.state == WARNING
+    assert "SENSOR" in line.text
+    assert "ayne dev" in line.do
+
+
+def test_a_turned_clock_is_a_warning(make_settings: MakeSettings) -> None:
+    line = look(make_settings(START), "clock")
+    assert line.state == WARNING
+    assert "2026-01-01 12:00 UTC" in line.text
+    assert "AYNE_CLOCK_OFFSET_DAYS" in line.do
+
+
+@pytest.mark.parametrize(
+    ("found", "bounds", "state"),
+    [
+        ("3.11.0", PYTHONS, OK),
+        ("3.13.9", PYTHONS, OK),
+        ("3.10.14", PYTHONS, WRONG),
+        ("3.14.0", PYTHONS, WRONG),
+        ("1.5.2", DUCKDBS, OK),
+        ("2.0.0", DUCKDBS, OK),
+        ("1.5.1", DUCKDBS, WRONG),
+        ("3.0.0", DUCKDBS, WRONG),
+    ],
+)
+def test_versions_are_judged_by_what_is_supported(
+    found: str, bounds: tuple[tuple[int, ...], tuple[int, ...]], state: str
+) -> None:
+    assert version_line("it", found, bounds).state == state
+
+
+def test_what_cannot_be_looked_at_is_a_line_and_hides_nothing_else(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(path: object) -> None:
+        raise RuntimeError("hunter22")
+
+    monkeypatch.setattr("shutil.disk_usage", broken)
+    lines = {line.name: line for line in examine(settings)}
+    assert (lines["disk"].state, lines["disk"].text) == (WRONG, "cannot be looked at (RuntimeError)")
+    assert set(lines) == NAMES
+
+
+def test_nothing_is_asked_of_the_apis_unless_it_is_wanted(settings: Settings, standin: StandIn) -> None:
+    examine(settings)
+    assert standin.log() == []
+
+
+def test_each_api_is_asked_once_when_it_is_wanted_and_the_request_is_counted(
+    settings: Settings, standin: StandIn
+) -> None:
+    settings = replace(settings, omdb=replace(settings.omdb, daily_quota=10))
+    lines = {line.name: line for line in examine(settings, online=True)}
+    assert (lines["TMDB online"].state, lines["OMDb online"].state) == (OK, OK)
+    assert sorted(entry["source"] for entry in standin.log()) == ["omdb", "tmdb"]
+    assert look(settings, "OMDb today").text == "1 requests of 10, 9 left"
+
+
+def test_a_key_that_does_not_work_is_wrong(settings: Settings, standin: StandIn) -> None:
+    standin.inject(Fault("status", "any", status=401, message="Invalid API key!"))
+    for name in ("TMDB online", "OMDb online"):
+        assert look(settings, name, online=True).state == WRONG, name
+
+
+def test_a_source_that_gives_no_answer_is_given_up(
+    settings: Settings, standin: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "ONLINE_SECONDS", 0.3)
+    standin.inject(Fault("hang", "any", delay_seconds=20))
+    assert look(settings, "TMDB online", online=True).text == "no usable answer within 0.3 s"
+
+
+def test_a_quota_that_is_used_up_is_a_warning_online(settings: Settings) -> None:
+    settings = replace(settings, omdb=replace(settings.omdb, daily_quota=10))
+    account = account_of("omdb", settings, open_ledger(settings), settings.now)
+    account.ledger.fill(account.name, account.today)
+    assert look(settings, "OMDb online", online=True).state == WARNING
+
+
+def test_the_command_says_it_on_one_screen_and_by_its_exit_code(standin: StandIn, tmp_path: Path) -> None:
+    usable = Ayne(tmp_path, pointing_at(standin)).call("doctor")
+    assert usable.code == 0, usable.err
+    assert len(usable.out.splitlines()) < 40
+    wrong = Ayne(tmp_path, {"OMDB_API_KEY": "hunter22key"}).call("doctor", "--json")
+    assert wrong.code == 1
+    assert wrong.complaint == "ayne: 1 thing(s) are wrong: TMDB key."
+    assert wrong.json["usable"] is False
+    assert {line["name"] for line in wrong.json["lines"]} == NAMES
+    assert "hunter22" not in wrong.out + wrong.err
+
+
+def test_a_setting_that_cannot_be_used_is_what_the_doctor_says(tmp_path: Path) -> None:
+    said = Ayne(tmp_path, {"AYNE_OMDB_DAILY_QUOTA": "many"}).call("doctor", "--json")
+    assert said.code == 1
+    assert "AYNE_OMDB_DAILY_QUOTA" in said.json["lines"][0]["text"]

@@ -1,0 +1,151 @@
+"""Steps whose source was down: Dagster tries again what it launched, and asks only for what is missing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.execution.api import execute_run
+from dagster._core.remote_origin import (
+    ManagedGrpcPythonEnvCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+
+from ayne_dagster.assets import definition
+from ayne_dagster.automation import range_tags
+from ayne_dagster.config import Settings
+from ayne_dagster.definitions import build_defs
+from ayne_dagster.demo.faults import Fault
+from ayne_dagster.demo.standin import StandIn
+from ayne_dagster.orchestrator import CollectionFailed, DataCollectionOrchestrator, DiscoveryPlan
+from ayne_dagster.sources import transport
+from ayne_dagster.warehouse.database import Database
+
+MakeSettings = Callable[..., Settings]
+YEARS = range_tags("2019", "2022")
+LAUNCHED = RemoteJobOrigin(
+    RemoteRepositoryOrigin(
+        ManagedGrpcPythonEnvCodeLocationOrigin(
+            loadable_target_origin=LoadableTargetOrigin(module_name="ayne_dagster.definitions"),
+            location_name="ayne_dagster",
+        ),
+        "__repository__",
+    ),
+    "refresh_movies",
+)
+"""Where a run comes from that a sensor, a schedule or the UI launched."""
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No wait between the attempts of a request, and of a step."""
+    monkeypatch.setattr(transport.RetryTransport, "_wait", lambda self, state: 0.0)
+    at_once = dg.RetryPolicy(max_retries=definition.SOURCE_RETRIES.max_retries, delay=0)
+    monkeypatch.setattr(definition, "SOURCE_RETRIES", at_once)
+
+
+def discovered(settings: Settings, instance: dg.DagsterInstance) -> int:
+    job = build_defs(settings).resolve_job_def("discover_movies")
+    quiet: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    assert job.execute_in_process(instance=instance, tags=YEARS, run_config=quiet).success
+    with Database(settings.database).connect() as connection:
+        return int(connection.execute("SELECT count(*) FROM refresh_metadata").fetchall()[0][0])
+
+
+def launch(settings: Settings, instance: dg.DagsterInstance) -> dg.DagsterRun:
+    """Execute a refresh as a run worker does."""
+    job = build_defs(settings).resolve_job_def("refresh_movies")
+    ops = {name: {"config": {"limit": 1000}} for name in ("tmdb_details", "omdb_ratings")}
+    config = {"ops": ops, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    run = instance.create_run_for_job(job, run_config=config, tags=YEARS, remote_job_origin=LAUNCHED)
+    execute_run(InMemoryJob(job), run, instance)
+    ended = instance.get_run_by_id(run.run_id)
+    assert ended is not None
+    return ended
+
+
+def events(instance: dg.DagsterInstance, run: dg.DagsterRun, kind: dg.DagsterEventType) -> list[str | None]:
+    return [entry.step_key for entry in instance.all_logs(run.run_id, of_type=kind)]
+
+
+def details_asked(standin: StandIn) -> Counter[str]:
+    return Counter(str(e["id"]) for e in standin.log() if e["endpoint"] == "details" and e["status"] != 503)
+
+
+def test_a_source_that_is_down_is_tried_again_and_asked_only_for_what_is_missing(
+    make_settings: MakeSettings, standin: StandIn, instance: dg.DagsterInstance
+) -> None:
+    settings = make_settings()
+    settings = replace(settings, tmdb=replace(settings.tmdb, max_concurrent=1))
+    movies = discovered(settings, instance)
+    # Ten answers come; then ten movies in a row, with five attempts each, get none.
+    standin.inject(Fault("hang", "tmdb", times=10), Fault("status", "tmdb", times=50, status=503))
+    run = launch(settings, instance)
+
+    assert run.status is dg.DagsterRunStatus.SUCCESS
+    assert events(instance, run, dg.DagsterEventType.STEP_UP_FOR_RETRY) == ["tmdb_details"]
+    asked = details_asked(standin)
+    assert len(asked) == movies
+    assert set(asked.values()) == {1}, "an answer that was there was paid for again"
+    with Database(settings.database).connect() as connection:
+        log = connection.execute("SELECT count(*), count(DISTINCT tmdb_id) FROM fetch_log WHERE source = 'tmdb'")
+        assert log.fetchall() == [(movies, movies)]
+
+
+def test_a_source_that_stays_down_fails_the_run_in_its_own_words(
+    make_settings: MakeSettings, standin: StandIn, instance: dg.DagsterInstance
+) -> None:
+    discovered(settings := make_settings(), instance)
+    standin.inject(Fault("status", "tmdb", status=503))
+    run = launch(settings, instance)
+
+    assert run.status is dg.DagsterRunStatus.FAILURE
+    retries = definition.SOURCE_RETRIES.max_retries
+    assert events(instance, run, dg.DagsterEventType.STEP_UP_FOR_RETRY) == ["tmdb_details"] * retries
+    (failed,) = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+    assert failed.dagster_event is not None
+    failure = failed.dagster_event.step_failure_data.user_failure_data
+    assert failure is not None
+    assert "the rest stays due" in (failure.description or "")
+
+
+def test_a_key_that_is_not_accepted_is_not_tried_again(
+    make_settings: MakeSettings, standin: StandIn, instance: dg.DagsterInstance
+) -> None:
+    discovered(settings := make_settings(), instance)
+    standin.inject(Fault("status", "tmdb", status=401))
+    run = launch(settings, instance)
+
+    assert run.status is dg.DagsterRunStatus.FAILURE
+    assert events(instance, run, dg.DagsterEventType.STEP_UP_FOR_RETRY) == []
+
+
+def test_a_collection_in_the_foreground_does_not_wait_for_a_source_that_is_down(
+    make_settings: MakeSettings, standin: StandIn
+) -> None:
+    collector = DataCollectionOrchestrator(settings=make_settings())
+    collector.collect(DiscoveryPlan(2019, 2022, None, 0), refresh_limit=0)
+    standin.clear_log()
+    standin.inject(Fault("status", "tmdb", status=503))
+    with pytest.raises(CollectionFailed, match="the rest stays due"):
+        collector.collect(None, refresh_limit=1000)
+    with collector_instance(collector) as instance:
+        (run, *_) = instance.get_runs()
+        assert events(instance, run, dg.DagsterEventType.STEP_UP_FOR_RETRY) == []
+
+
+def collector_instance(collector: DataCollectionOrchestrator) -> dg.DagsterInstance:
+    return dg.DagsterInstance.from_config(str(collector.settings.database.with_suffix(".dagster_home")))
+
+
+def test_only_errors_of_the_source_are_tried_again(make_settings: MakeSettings) -> None:
+    # Dagster applies an asset's policy to an interruption too: a terminated run would go on.
+    for asset in build_defs(make_settings()).resolve_asset_graph().assets_defs:
+        assert asset.op.retry_policy is None
