@@ -320,7 +320,7 @@ def test_a_source_that_asks_for_a_long_pause_is_down_at_once_and_no_movie_is_bla
         async with omdb_client(handler, None, max_concurrent=1) as omdb:
             await collect_answers(movies(40), ratings_fetcher(omdb, noon), emit, workers=4, now=noon, progress=progress)
 
-    with pytest.raises(SourceDown, match="1800 s"):
+    with pytest.raises(SourceDown, match=r"^omdb asks to wait 1800 s: try again later$"):
         asyncio.run(main())
     assert requests == 1
     assert len(progress.deferred) == 40, "each once"
