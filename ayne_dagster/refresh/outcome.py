@@ -7,10 +7,17 @@ committed again.
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
-from ayne_dagster.refresh.strategy import CYCLE_SOURCE, TOMBSTONE_AFTER, MovieState, SourceState, interval
+from ayne_dagster.refresh.age_table import CYCLE_SOURCE
+from ayne_dagster.refresh.ages import band_of, interval
+from ayne_dagster.refresh.feeds import Feed
+from ayne_dagster.refresh.learning import factor, learn, rate
+from ayne_dagster.refresh.states import SOURCES, MovieState, SourceState
+
+TOMBSTONE_AFTER = timedelta(hours=8)
+"""A second 404 counts only when it comes this long after the first: TMDB's edge caches hold a 404 for 8 hours."""
 
 
 class Outcome(StrEnum):
@@ -26,7 +33,16 @@ class Outcome(StrEnum):
     """The body could not be used; it is kept with its reason."""
 
 
-def after(movie: MovieState, source: str, outcome: Outcome, at: datetime, *, changed: bool = False) -> MovieState:
+def after(
+    movie: MovieState,
+    source: str,
+    outcome: Outcome,
+    at: datetime,
+    *,
+    changed: bool = False,
+    feed: Feed | None = None,
+    bucket_rate: float | None = None,
+) -> MovieState:
     """The movie's state after an attempt.
 
     Args:
@@ -35,12 +51,15 @@ def after(movie: MovieState, source: str, outcome: Outcome, at: datetime, *, cha
         outcome: how it ended.
         at: when the answer arrived (aware UTC).
         changed: whether a field that counts has changed; the first answer ever is a change.
+        feed: the source's change feed, if one is read.
+        bucket_rate: changes a day that the movie's bucket makes expect; when left out, what its own rate implies.
     """
     before = movie.at(source)
     if before.attempted_at is not None and at <= before.attempted_at:
         return movie
     if outcome in (Outcome.FETCHED, Outcome.ABSENT):
-        state = _checked(before, at, changed)
+        expected = bucket_rate if bucket_rate is not None else bucket_rate_of(movie, source, at)
+        state = _checked(before, source, at, changed, feed, expected)
         cycles = _cycles(movie, source, before, at, changed)
     else:
         state = _failed(before, at, missing=outcome is Outcome.NOT_FOUND)
@@ -48,7 +67,28 @@ def after(movie: MovieState, source: str, outcome: Outcome, at: datetime, *, cha
     return replace(movie, unchanged_cycles=cycles, sources={**movie.sources, source: state})
 
 
-def _checked(before: SourceState, at: datetime, changed: bool) -> SourceState:
+def bucket_rate_of(movie: MovieState, source: str, now: datetime) -> float:
+    """Changes a day that the movie's bucket makes expect, by its own stored rate; else by the age table."""
+    state = movie.at(source)
+    if state.rate is None:
+        return 1 / band_of(movie.release_date, now).interval_days[source]
+    return state.rate / factor(state.exposure, state.changes)
+
+
+def _checked(
+    before: SourceState, source: str, at: datetime, changed: bool, feed: Feed | None, bucket_rate: float
+) -> SourceState:
+    exposure, changes = before.exposure, before.changes
+    if before.checked_at is not None and at > before.checked_at:
+        exposure, changes = learn(
+            exposure,
+            changes,
+            days=(at - before.checked_at) / timedelta(days=1),
+            changed=changed,
+            signals=before.signals,
+            bucket_rate=bucket_rate,
+            feed=feed,
+        )
     return replace(
         before,
         attempted_at=at,
@@ -57,7 +97,21 @@ def _checked(before: SourceState, at: datetime, changed: bool) -> SourceState:
         failures=0,
         missing_since=None,
         tombstoned_at=None,
+        exposure=exposure,
+        changes=changes,
+        signals=0,
+        recheck_at=_recheck_at(before, source, at),
+        rate=rate(bucket_rate, exposure, changes),
     )
+
+
+def _recheck_at(before: SourceState, source: str, at: datetime) -> datetime | None:
+    """When to look once more after a check: the body may be from before the change that was signalled."""
+    recheck_after = SOURCES[source].recheck_after
+    recheck_at = before.recheck_at
+    if before.signals > 0 and before.signalled_at is not None and recheck_after is not None:
+        recheck_at = before.signalled_at + recheck_after
+    return recheck_at if recheck_at is not None and at < recheck_at else None
 
 
 def _failed(before: SourceState, at: datetime, *, missing: bool) -> SourceState:

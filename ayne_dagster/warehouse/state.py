@@ -10,15 +10,17 @@ from typing import Any
 
 import duckdb
 
-from ayne_dagster.refresh.due import (
-    category_sql,
-    due_count_query,
-    due_query,
-    due_sql,
-    frozen_sql,
-    fully_refreshed_sql,
+from ayne_dagster.refresh.ages import category_sql
+from ayne_dagster.refresh.states import fully_refreshed_sql
+from ayne_dagster.refresh.strategy import (
+    AGE_TABLE_STRATEGY,
+    SOURCES,
+    MovieState,
+    Override,
+    Reason,
+    Strategy,
+    movie_state,
 )
-from ayne_dagster.refresh.strategy import SOURCES, MovieState, Override, Reason, movie_state
 from ayne_dagster.warehouse.rows import Row, id_table, naive_utc, registered
 from ayne_dagster.warehouse.schema import REFRESH_METADATA
 
@@ -70,6 +72,7 @@ def due_movies(
     *,
     years: Collection[str] | None = None,
     ids: Collection[int] | None = None,
+    strategy: Strategy = AGE_TABLE_STRATEGY,
 ) -> list[DueMovie]:
     """The movies due for any of the sources at `now`, in the order in which to ask for them.
 
@@ -80,10 +83,11 @@ def due_movies(
         limit: how many movies at most.
         years: only movies of these partitions.
         ids: only these movies.
+        strategy: what decides.
     """
     within, parameters = _within(years, ids)
     found = connection.execute(
-        due_query(tuple(sources), within=within), {"now": naive_utc(now), "limit": limit, **parameters}
+        strategy.due_query(tuple(sources), within=within), {"now": naive_utc(now), "limit": limit, **parameters}
     )
     due: list[DueMovie] = []
     # A run may take 100,000 movies: the few different reasons and years are shared, and no second list is made.
@@ -101,19 +105,22 @@ def due_counts(
     now: datetime,
     *,
     years: Collection[str] | None = None,
+    strategy: Strategy = AGE_TABLE_STRATEGY,
 ) -> dict[str, int]:
     """How many movies are due, by source, and as `any_source` for any of them."""
     within, parameters = _within(years, None)
     row = connection.execute(
-        due_count_query(tuple(sources), within=within), {"now": naive_utc(now), **parameters}
+        strategy.due_count_query(tuple(sources), within=within), {"now": naive_utc(now), **parameters}
     ).fetchall()[0]
     return dict(zip((*sources, "any_source"), row, strict=True))
 
 
-def due_by_year(connection: duckdb.DuckDBPyConnection, source: str, now: datetime) -> dict[str, int]:
+def due_by_year(
+    connection: duckdb.DuckDBPyConnection, source: str, now: datetime, *, strategy: Strategy = AGE_TABLE_STRATEGY
+) -> dict[str, int]:
     """How many movies are due for a source, by release year."""
     rows = connection.execute(
-        f"SELECT release_year, count(*) FROM refresh_metadata WHERE {due_sql(source)} GROUP BY release_year",
+        f"SELECT release_year, count(*) FROM refresh_metadata WHERE {strategy.due_sql(source)} GROUP BY release_year",
         {"now": naive_utc(now)},
     ).fetchall()
     return dict(rows)
@@ -160,7 +167,11 @@ def set_override(
 
 
 def derive_columns(
-    connection: duckdb.DuckDBPyConnection, now: datetime, *, years: Collection[str] | None = None
+    connection: duckdb.DuckDBPyConnection,
+    now: datetime,
+    *,
+    years: Collection[str] | None = None,
+    strategy: Strategy = AGE_TABLE_STRATEGY,
 ) -> dict[str, dict[str, int]]:
     """Work out category, fully_refreshed and frozen anew where they changed.
 
@@ -172,9 +183,9 @@ def derive_columns(
     bound = {"now": naive_utc(now), **parameters}
     derived = f"""
     SELECT tmdb_id, release_year, frozen AS was_frozen,
-           {category_sql()} AS category, {fully_refreshed_sql()} AS fully_refreshed, {frozen_sql()} AS frozen,
+           {category_sql()} AS category, {fully_refreshed_sql()} AS fully_refreshed, {strategy.frozen_sql()} AS frozen,
            (refresh_metadata.category, refresh_metadata.fully_refreshed, refresh_metadata.frozen) IS DISTINCT FROM
-           ({category_sql()}, {fully_refreshed_sql()}, {frozen_sql()}) AS differs
+           ({category_sql()}, {fully_refreshed_sql()}, {strategy.frozen_sql()}) AS differs
     FROM refresh_metadata {where}"""
     connection.execute(f"CREATE OR REPLACE TEMP TABLE derived AS {derived}", bound)
     connection.execute(
