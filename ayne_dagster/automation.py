@@ -54,11 +54,17 @@ refresh_movies_job = dg.define_asset_job(
 )
 
 
+_ASSET_OF = {"tmdb": "tmdb_details", "omdb": "omdb_ratings"}
+"""Which asset fetches from which source."""
+
+
 @dataclass(frozen=True)
 class RefreshBatch:
-    """The movies that one run is to refresh, and why."""
+    """The movies that one run is to refresh, and why; and how many of them each source may be asked for."""
 
     movies: Sequence[DueMovie]
+    limits: Mapping[str, int]
+    """Movies at most, by source; a source that is left out is not asked."""
 
     @property
     def ids(self) -> list[int]:
@@ -86,11 +92,15 @@ class RefreshBatch:
         span = partition_range({movie.release_year for movie in self.movies})
         return range_tags(*span) | {BATCH_TAG: self.fingerprint, REASONS_TAG: self.reasons} if span else {}
 
-    def run_config(self, limit: int) -> dict[str, Any]:
-        """Run config: the chosen ids, or only the limit where they are too many to list."""
+    def run_config(self) -> dict[str, Any]:
+        """Run config: each source's limit and the chosen ids, or only the limit where they are too many to list."""
         ids = self.ids if len(self.movies) <= MAX_IDS_IN_CONFIG else []
-        config = {"config": {"tmdb_ids": ids, "limit": limit}}
-        return {"ops": {"tmdb_details": config, "omdb_ratings": config}}
+        return {
+            "ops": {
+                asset: {"config": {"tmdb_ids": ids, "limit": self.limits.get(source, 0)}}
+                for source, asset in _ASSET_OF.items()
+            }
+        }
 
 
 def range_tags(first: str, last: str) -> dict[str, str]:
@@ -98,25 +108,24 @@ def range_tags(first: str, last: str) -> dict[str, str]:
     return {RANGE_START_TAG: first, RANGE_END_TAG: last}
 
 
-def pick_batch(database: Database, sources: Sequence[str], now: datetime, limit: int) -> RefreshBatch:
-    """The movies for a run: those due for any of the sources, at most `limit` a source.
+def pick_batch(database: Database, now: datetime, limits: Mapping[str, int]) -> RefreshBatch:
+    """The movies for a run: those due for any of the sources, at most its limit for each.
 
     Args:
         database: the warehouse.
-        sources: which sources can be asked now.
         now: the instant (aware UTC).
-        limit: movies a run and source.
+        limits: movies at most, by source; one that is left out, or has 0, is not asked.
     """
     chosen: dict[int, DueMovie] = {}
     with database.connect() as connection:
-        for source in sources:
+        for source, limit in limits.items():
             for movie in due_movies(connection, (source,), now, limit):
                 earlier = chosen.get(movie.tmdb_id)
                 reasons: Mapping[str, Any] = {**(earlier.reasons if earlier else {}), **movie.reasons}
                 chosen[movie.tmdb_id] = DueMovie(
                     movie.tmdb_id, movie.release_year, movie.release_date, movie.imdb_id, reasons
                 )
-    return RefreshBatch(list(chosen.values()))
+    return RefreshBatch(list(chosen.values()), limits)
 
 
 @dg.sensor(
@@ -139,14 +148,14 @@ def due_movies_sensor(
         if not file.path.exists():
             return dg.SkipReason(f"There is no database at {file.path} yet: run discover_movies first.")
         sources, exhausted = _sources_with_quota(omdb, clock)
-        batch = pick_batch(file, sources, clock.now(), limit)
+        batch = pick_batch(file, clock.now(), dict.fromkeys(sources, limit))
     except DatabaseBusy as error:
         return dg.SkipReason(f"The database is busy, trying again at the next tick: {error}")
     except (WarehouseError, LedgerError) as error:
         return dg.SkipReason(str(error))
     if not batch.movies:
         return dg.SkipReason(f"Nothing is due{exhausted}.")
-    return _request(context.instance, batch, limit)
+    return _request(context.instance, batch)
 
 
 def _sources_with_quota(omdb: OMDBResource, clock: Clock) -> tuple[list[str], str]:
@@ -157,7 +166,7 @@ def _sources_with_quota(omdb: OMDBResource, clock: Clock) -> tuple[list[str], st
     return list(COLLECTED), ""
 
 
-def _request(instance: dg.DagsterInstance, batch: RefreshBatch, limit: int) -> dg.RunRequest | dg.SkipReason:
+def _request(instance: dg.DagsterInstance, batch: RefreshBatch) -> dg.RunRequest | dg.SkipReason:
     """The run request for a batch. A run key is launched once ever, so each further attempt has a number of its own."""
     fingerprint = batch.fingerprint
     earlier = instance.get_run_records(dg.RunsFilter(job_name="refresh_movies", tags={BATCH_TAG: fingerprint}))
@@ -174,7 +183,7 @@ def _request(instance: dg.DagsterInstance, batch: RefreshBatch, limit: int) -> d
     attempt = len(earlier) + 1
     return dg.RunRequest(
         run_key=f"{fingerprint}:{attempt}",
-        run_config=batch.run_config(limit),
+        run_config=batch.run_config(),
         tags=batch.tags() | {ATTEMPT_TAG: str(attempt)},
     )
 

@@ -194,8 +194,8 @@ class DataCollectionOrchestrator:
 
     def _refresh_request(self, database: Database, limit: int) -> tuple[dict[str, str], dict[str, Any]] | None:
         """Tags and config of the run for what is due; the list of movies itself is not kept while it runs."""
-        batch = pick_batch(database, COLLECTED, self.now(), limit)
-        return (batch.tags(), batch.run_config(limit)) if batch.movies else None
+        batch = pick_batch(database, self.now(), dict.fromkeys(COLLECTED, limit))
+        return (batch.tags(), batch.run_config()) if batch.movies else None
 
     def _run(
         self, job_name: str, tags: Mapping[str, str], run_config: Mapping[str, Any], result: CollectionResult

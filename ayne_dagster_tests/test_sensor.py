@@ -19,6 +19,7 @@ from ayne_dagster.automation import (
     REASONS_TAG,
     discovery_schedule,
     due_movies_sensor,
+    pick_batch,
 )
 from ayne_dagster.config import Settings
 from ayne_dagster.definitions import build_defs
@@ -174,6 +175,13 @@ def test_the_limit_holds_for_each_source(
 ) -> None:
     monkeypatch.setenv("AYNE_REFRESH_LIMIT", "2")
     assert request(settings, instance).run_config["ops"]["tmdb_details"]["config"]["tmdb_ids"] == [2, 3]
+
+
+def test_each_source_is_asked_for_no_more_movies_than_its_own_limit(settings: Settings) -> None:
+    batch = pick_batch(Database(settings.database), START, {"tmdb": 2})
+    assert batch.ids == [2, 3]
+    ops = batch.run_config()["ops"]
+    assert {asset: ops[asset]["config"]["limit"] for asset in ops} == {"tmdb_details": 2, "omdb_ratings": 0}
 
 
 def test_a_run_whose_command_was_killed_is_closed(settings: Settings, instance: dg.DagsterInstance) -> None:

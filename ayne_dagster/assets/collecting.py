@@ -38,7 +38,7 @@ class RefreshConfig(dg.Config):
     """What a refresh asks for. Without config: the due movies of the run's partitions."""
 
     tmdb_ids: list[int] = Field(default=[], description="Only these movies, as far as they are due; empty: any")
-    limit: int | None = Field(default=None, description="Movies at most; AYNE_REFRESH_LIMIT when left out")
+    limit: int | None = Field(default=None, description="Movies of its source at most; AYNE_REFRESH_LIMIT if unset")
 
 
 def fetch_due(
