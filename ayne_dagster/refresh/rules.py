@@ -211,11 +211,11 @@ class RuledStrategy(ABC):
 
     def reason_sql(self, source: str) -> str:
         """The reason code of the decision for a source."""
-        return self._first_rule_sql(source, lambda reason: f"'{reason}'")
+        return self.first_rule_sql(source, lambda reason: f"'{reason}'")
 
     def due_sql(self, source: str) -> str:
         """Whether a movie is due for a source: the same rules as truth values, which cost less than texts."""
-        return "(" + self._first_rule_sql(source, lambda reason: str(reason in DUE_REASONS).upper()) + ")"
+        return "(" + self.first_rule_sql(source, lambda reason: str(reason in DUE_REASONS).upper()) + ")"
 
     def due_count_query(self, sources: tuple[str, ...], *, within: str | None = None) -> str:
         """How many movies are due for each of the sources and for any of them. Parameter: `$now`."""
@@ -246,7 +246,8 @@ FROM refresh_metadata{f" WHERE {within}" if within else ""}"""
         ]
         return [rule for rule in rules if rule]
 
-    def _first_rule_sql(self, source: str, value: Callable[[Reason], str]) -> str:
+    def first_rule_sql(self, source: str, value: Callable[[Reason], str]) -> str:
+        """A value by the reason of the decision."""
         cases = [f"WHEN {condition} THEN {value(reason)}" for condition, reason in self._rules(source)]
         return "CASE " + "\n         ".join(cases) + f"\n         ELSE {value(self.rest)} END"
 

@@ -22,7 +22,7 @@ from ayne_dagster.refresh.learning import (
     importance,
     importance_sql,
 )
-from ayne_dagster.refresh.rules import Reason, RuledStrategy, forced_sql, is_recheck_due
+from ayne_dagster.refresh.rules import Reason, RuledStrategy, is_recheck_due
 from ayne_dagster.refresh.states import SOURCES, MovieState
 
 CUTOFF = expected_of_share(0.1)
@@ -154,7 +154,7 @@ class ValueOfRefreshStrategy(RuledStrategy):
 
     def routine_sql(self, source: str) -> str:
         """Whether the expected changes have reached the cut-off."""
-        return f"{self._expected_sql(source)} >= {double_sql(CUTOFF)}"
+        return f"{self._silent_changes_sql(source)} >= {double_sql(CUTOFF)}"
 
     def _reaches_cutoff(self, movie: MovieState, source: str, rate: float) -> datetime | None:
         """The first microsecond at which rate · silent days ≥ the cut-off, by bisection: the very sum that SQL does."""
@@ -185,63 +185,96 @@ first AS (SELECT * FROM placed ORDER BY {_ORDER} LIMIT $limit)
 SELECT tmdb_id, release_year, release_date, imdb_id,
        {reasons}
 FROM refresh_metadata JOIN first USING (tmdb_id)
+WHERE turn IS NOT NULL
 ORDER BY {_ORDER}"""
 
     def rank_query(self, source: str) -> str:
         """See `RuledStrategy.rank_query`."""
         return f"""
 WITH {self._placed_sql((source,), None)}
-SELECT place FROM (SELECT tmdb_id, row_number() OVER (ORDER BY {_ORDER}) AS place FROM placed)
-WHERE tmdb_id = $tmdb_id"""
+SELECT place
+FROM (SELECT tmdb_id, turn, row_number() OVER (ORDER BY {_ORDER}) AS place FROM placed)
+WHERE tmdb_id = $tmdb_id AND turn IS NOT NULL"""
 
     def _placed_sql(self, sources: tuple[str, ...], within: str | None) -> str:
-        """Common table expressions: all due movies, those of the reserve, and all with their turn and its measure."""
-        return f"""waiting AS MATERIALIZED (
-    SELECT tmdb_id, {_least([self._turn_sql(source) for source in sources])} AS turn,
-           {self._importance_sql()} AS importance,
-           {_greatest([self._value_sql(source) for source in sources])} AS value,
-           {_least([f"{s}_checked_at" for s in sources if SOURCES[s].ceiling] or ["NULL::TIMESTAMP"])} AS checked_at
-    FROM refresh_metadata
-    WHERE {self.due_for_any_sql(sources)}{f" AND {within}" if within else ""}
-),
-reserve AS (
-    SELECT tmdb_id FROM waiting WHERE turn = {_RESERVE} ORDER BY checked_at, tmdb_id LIMIT $limit // {RESERVE_SHARE}
-),
+        """Common table expressions that end with `placed`: every movie's turn (NULL: not due) and its measure in it.
+
+        Nothing is filtered: the rules are worked out once, as the turn, and who is not due comes last.
+        """
+        turns = [f"{self._turn_sql(source)} AS {source}_turn" for source in sources]
+        values = [f"CASE WHEN {source}_turn = {_BY_VALUE} THEN {self._value_sql(source)} END" for source in sources]
+        columns = dict.fromkeys(column for source in sources for column in _value_columns(source))
+        separator = ",\n           "
+        return f"""{self._reserve_sql(sources, within)},
 placed AS (
-    SELECT tmdb_id, CASE WHEN turn = {_RESERVE} AND r.tmdb_id IS NULL THEN {_BY_VALUE} ELSE turn END AS turn,
-           CASE WHEN turn < {_RESERVE} THEN importance WHEN r.tmdb_id IS NULL THEN value
-                ELSE -epoch_us(checked_at) END AS measure
-    FROM waiting AS w LEFT JOIN (SELECT tmdb_id FROM reserve) AS r USING (tmdb_id)
+    SELECT tmdb_id, least({", ".join(f"{source}_turn" for source in sources)}) AS turn,
+           CASE WHEN turn < {_RESERVE} THEN {self._importance_sql()} WHEN turn = {_RESERVE} THEN -reserved
+                ELSE greatest({", ".join(values)}) END AS measure
+    FROM (
+        SELECT tmdb_id, release_date, importance, popularity, reserved, {", ".join(columns)},
+               {separator.join(turns)}
+        FROM refresh_metadata LEFT JOIN reserve USING (tmdb_id){f" WHERE {within}" if within else ""}
+    )
+)"""
+
+    def _reserve_sql(self, sources: tuple[str, ...], within: str | None) -> str:
+        """The movies near the ceiling for which room is kept, with the time of their last check: the oldest."""
+        selects = [
+            f"SELECT tmdb_id, epoch_us({source}_checked_at) AS reserved FROM refresh_metadata"
+            f" WHERE {self.ceiling_sql(source)} AND {self.first_rule_sql(source, _is_ceiling)}"
+            + (f" AND {within}" if within else "")
+            for source in sources
+            if SOURCES[source].ceiling
+        ]
+        candidates = " UNION ALL ".join(selects) or "SELECT 0 AS tmdb_id, 0 AS reserved WHERE FALSE"
+        return f"""reserve AS (
+    SELECT tmdb_id, min(reserved) AS reserved FROM ({candidates})
+    GROUP BY tmdb_id ORDER BY reserved, tmdb_id LIMIT $limit // {RESERVE_SHARE}
 )"""
 
     def _turn_sql(self, source: str) -> str:
-        """In which turn a movie is asked for at a source; NULL if it is not due there."""
-        turns = [
-            f"WHEN NOT {self.due_sql(source)} THEN NULL",
-            f"WHEN {forced_sql(source)} THEN {_MANUAL}",
-            f"WHEN {source}_checked_at IS NULL THEN {_NEVER_FETCHED}",
-            f"WHEN {self.ceiling_sql(source)} THEN {_RESERVE}" if SOURCES[source].ceiling else "",
-        ]
-        return f"CASE {' '.join(turns)} ELSE {_BY_VALUE} END"
+        """In which turn a movie is asked for at a source; NULL where it is not due."""
+
+        def turn(reason: Reason) -> str:
+            if reason is Reason.CHANGE_FEED:
+                return f"CASE WHEN {source}_checked_at IS NULL THEN {_NEVER_FETCHED} ELSE {_BY_VALUE} END"
+            if reason is Reason.CEILING:
+                return f"CASE WHEN reserved IS NULL THEN {_BY_VALUE} ELSE {_RESERVE} END"
+            return str(_TURNS.get(reason, "NULL"))
+
+        return self.first_rule_sql(source, turn)
 
     def _value_sql(self, source: str) -> str:
-        expected = self._expected_sql(source)
-        return (
-            f"CASE WHEN {self.due_sql(source)} AND {source}_checked_at IS NOT NULL THEN {self._importance_sql()}"
-            f" * ({expected} - ln(1 + {expected})) / {_rate_sql(source)} END"
-        )
+        """`value`."""
+        silent, signals = self._silent_changes_sql(source), self._signals_sql(source)
+        expected = f"({silent} + {signals} * {double_sql((self.feeds.get(source) or Feed()).weight_of_signal)})"
+        return f"{self._importance_sql()} * ({expected} - ln(1 + {expected})) / {_rate_sql(source)}"
 
-    def _expected_sql(self, source: str) -> str:
-        feed = self.feeds.get(source)
-        signals = f"(coalesce({source}_signals, 0) + CASE WHEN {source}_recheck_at <= $now THEN 1 ELSE 0 END)"
-        silent = f"{_rate_sql(source)} * {silent_days_sql(feed, f'{source}_checked_at')}"
-        return f"({silent} + {signals} * {double_sql((feed or Feed()).weight_of_signal)})"
+    def _silent_changes_sql(self, source: str) -> str:
+        """Changes expected of which there was no signal."""
+        return f"{_rate_sql(source)} * {silent_days_sql(self.feeds.get(source), f'{source}_checked_at')}"
+
+    def _signals_sql(self, source: str) -> str:
+        return f"(coalesce({source}_signals, 0) + CASE WHEN {source}_recheck_at <= $now THEN 1 ELSE 0 END)"
 
     def _importance_sql(self) -> str:
         return f"coalesce(importance, {importance_sql(double_sql(self.mean_popularity))})"
 
 
-_ORDER = "turn, measure DESC, tmdb_id"
+_TURNS = {
+    Reason.MANUAL: _MANUAL,
+    Reason.NEVER_FETCHED: _NEVER_FETCHED,
+    Reason.INDEX: _BY_VALUE,
+}
+_ORDER = "turn NULLS LAST, measure DESC NULLS LAST, tmdb_id"
+
+
+def _is_ceiling(reason: Reason) -> str:
+    return str(reason is Reason.CEILING).upper()
+
+
+def _value_columns(source: str) -> tuple[str, ...]:
+    return tuple(f"{source}_{name}" for name in ("checked_at", "rate", "signals", "recheck_at"))
 
 
 def _rate_sql(source: str) -> str:
@@ -249,10 +282,3 @@ def _rate_sql(source: str) -> str:
     first = by_age_sql([double_sql(1 / band.interval_days[source]) for band in AGE_TABLE])
     return f"coalesce({source}_rate, {first})"
 
-
-def _least(values: list[str]) -> str:
-    return f"least({', '.join(values)})"
-
-
-def _greatest(values: list[str]) -> str:
-    return f"greatest({', '.join(values)})"
