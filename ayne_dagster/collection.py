@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 
 from ayne_dagster.partitions import UNKNOWN_YEAR
@@ -160,7 +161,7 @@ class _Collection:
                 raise
             self._answered = True
             await self._blame_suspects()
-            await self._done(answer)
+            await self._done(movie, answer)
 
     def _suspect(self, movie: DueMovie, error: SourceUnavailable) -> None:
         """Hold a failure back until another movie's answer shows that the source is up."""
@@ -170,12 +171,13 @@ class _Collection:
 
     async def _blame_suspects(self) -> None:
         suspects, self._suspects = self._suspects, []
-        for _, answer in suspects:
-            await self._done(answer)
+        for movie, answer in suspects:
+            await self._done(movie, answer)
 
-    async def _done(self, answer: Answer) -> None:
+    async def _done(self, movie: DueMovie, answer: Answer) -> None:
         self._progress.done += 1
-        await self._emit(answer)
+        # Each source is asked for movies that are due for it, so there is one reason.
+        await self._emit(replace(answer, due_because=next(iter(movie.reasons.values()), None)))
 
 
 def date_span(years: Sequence[str]) -> tuple[date, date] | None:

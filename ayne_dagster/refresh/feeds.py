@@ -78,14 +78,19 @@ def silent_days_sql(feed: Feed | None, start: str) -> str:
     elapsed = f"greatest(0, (epoch_us($now) - epoch_us({start})) / {DAY_IN_MICROSECONDS})"
     if feed is None:
         return f"CAST({elapsed} AS DOUBLE)"
+    covered, uncovered = double_sql(1 - feed.recall), double_sql(feed.recall)
+    blind = blind_microseconds_sql(feed, start, "$now")
+    return f"({covered} * {elapsed} + {uncovered} * ({blind} / {DAY_IN_MICROSECONDS}))"
+
+
+def blind_microseconds_sql(feed: Feed, start: str, end: str) -> str:
+    """`Feed.blind_microseconds` from one instant to another."""
     terms = []
     for gap in feed.gaps:
         first = f"epoch_us({start})" if gap.start is None else f"greatest(epoch_us({start}), {_epoch(gap.start)})"
-        last = "epoch_us($now)" if gap.end is None else f"least(epoch_us($now), {_epoch(gap.end)})"
+        last = f"epoch_us({end})" if gap.end is None else f"least(epoch_us({end}), {_epoch(gap.end)})"
         terms.append(f"greatest(0, {last} - {first})")
-    blind = " + ".join(terms) or "0"
-    covered, uncovered = double_sql(1 - feed.recall), double_sql(feed.recall)
-    return f"({covered} * {elapsed} + {uncovered} * (({blind}) / {DAY_IN_MICROSECONDS}))"
+    return f"({' + '.join(terms) or '0'})"
 
 
 def double_sql(number: float) -> str:

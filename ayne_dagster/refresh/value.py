@@ -281,4 +281,3 @@ def _rate_sql(source: str) -> str:
     """`rate_of`."""
     first = by_age_sql([double_sql(1 / band.interval_days[source]) for band in AGE_TABLE])
     return f"coalesce({source}_rate, {first})"
-
