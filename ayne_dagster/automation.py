@@ -6,7 +6,7 @@ https://docs.dagster.io/guides/automate/sensors
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,11 +18,12 @@ from ayne_dagster.assets.discovery import discovered_movies
 from ayne_dagster.assets.marts import collection_status, movies
 from ayne_dagster.assets.ratings import omdb_ratings
 from ayne_dagster.assets.refresh import refresh_metadata
+from ayne_dagster.budgets import SourceBudget, source_budgets
 from ayne_dagster.config import load_settings
 from ayne_dagster.own_runs import UNFINISHED, close_abandoned_runs
 from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR, partition_range
 from ayne_dagster.refresh.strategy import COLLECTED, DUE_REASONS
-from ayne_dagster.resources import Clock, DuckDBDatabase, OMDBResource
+from ayne_dagster.resources import Clock, DuckDBDatabase, OMDBResource, TMDBResource
 from ayne_dagster.sources.ledger import LedgerError
 from ayne_dagster.warehouse.database import Database, DatabaseBusy, WarehouseError
 from ayne_dagster.warehouse.state import DueMovie, due_movies
@@ -92,12 +93,12 @@ class RefreshBatch:
         span = partition_range({movie.release_year for movie in self.movies})
         return range_tags(*span) | {BATCH_TAG: self.fingerprint, REASONS_TAG: self.reasons} if span else {}
 
-    def run_config(self) -> dict[str, Any]:
+    def run_config(self, *, use_reserve: bool = False) -> dict[str, Any]:
         """Run config: each source's limit and the chosen ids, or only the limit where they are too many to list."""
         ids = self.ids if len(self.movies) <= MAX_IDS_IN_CONFIG else []
         return {
             "ops": {
-                asset: {"config": {"tmdb_ids": ids, "limit": self.limits.get(source, 0)}}
+                asset: {"config": {"tmdb_ids": ids, "limit": self.limits.get(source, 0), "use_reserve": use_reserve}}
                 for source, asset in _ASSET_OF.items()
             }
         }
@@ -132,10 +133,14 @@ def pick_batch(database: Database, now: datetime, limits: Mapping[str, int]) -> 
     name="due_movies_sensor",
     job=refresh_movies_job,
     minimum_interval_seconds=60,
-    description="Requests one run for the movies that are due by the refresh strategy.",
+    description="Requests one run for the movies that are due by the refresh strategy, within the day's budgets.",
 )
 def due_movies_sensor(
-    context: dg.SensorEvaluationContext, database: DuckDBDatabase, omdb: OMDBResource, clock: Clock
+    context: dg.SensorEvaluationContext,
+    database: DuckDBDatabase,
+    tmdb: TMDBResource,
+    omdb: OMDBResource,
+    clock: Clock,
 ) -> dg.RunRequest | dg.SkipReason:
     """Pick the due movies and request a run for them, unless one is under way or has just failed."""
     close_abandoned_runs(context.instance)
@@ -147,23 +152,23 @@ def due_movies_sensor(
     try:
         if not file.path.exists():
             return dg.SkipReason(f"There is no database at {file.path} yet: run discover_movies first.")
-        sources, exhausted = _sources_with_quota(omdb, clock)
-        batch = pick_batch(file, clock.now(), dict.fromkeys(sources, limit))
+        now = clock.now()
+        budgets = source_budgets((tmdb.account(clock), omdb.account(clock)), now)
+        limits = {source: budget.limit(limit) for source, budget in budgets.items()}
+        batch = pick_batch(file, now, limits)
     except DatabaseBusy as error:
         return dg.SkipReason(f"The database is busy, trying again at the next tick: {error}")
     except (WarehouseError, LedgerError) as error:
         return dg.SkipReason(str(error))
     if not batch.movies:
-        return dg.SkipReason(f"Nothing is due{exhausted}.")
+        return dg.SkipReason(_why_nothing(budgets.values()))
     return _request(context.instance, batch)
 
 
-def _sources_with_quota(omdb: OMDBResource, clock: Clock) -> tuple[list[str], str]:
-    """The sources that may be asked today, and a remark about one that may not."""
-    quota = omdb.quota(clock)
-    if quota.left == 0:
-        return [s for s in COLLECTED if s != "omdb"], f"; OMDb's {quota.cap} requests of today are used up"
-    return list(COLLECTED), ""
+def _why_nothing(budgets: Iterable[SourceBudget]) -> str:
+    """Why no run is requested though none is under way."""
+    hindrances = [budget.hindrance for budget in budgets if budget.hindrance]
+    return f"Nothing is due that may be asked for now: {'. '.join(hindrances)}." if hindrances else "Nothing is due."
 
 
 def _request(instance: dg.DagsterInstance, batch: RefreshBatch) -> dg.RunRequest | dg.SkipReason:

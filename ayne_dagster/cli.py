@@ -30,6 +30,7 @@ for _command in (
     serving.demo,
     collecting.collect,
     status.stats,
+    status.budget,
     decisions.due,
     decisions.explain,
     decisions.freeze,

@@ -20,6 +20,7 @@ from ayne_dagster.sources.errors import (
     QuotaExhausted,
     RequestRejected,
     SourceError,
+    SourcePaused,
     SourceUnavailable,
 )
 from ayne_dagster.sources.json_body import validate
@@ -145,6 +146,11 @@ class _Collection:
                 return
             try:
                 answer = await self._fetch(movie)
+            except SourcePaused as error:
+                # It concerns all movies alike: those that wait for their turn meet the same pause, and send nothing.
+                self._progress.deferred.append(movie)
+                self._stop = self._stop or SourceDown(str(error))
+                return
             except SourceUnavailable as error:
                 self._suspect(movie, error)
                 continue

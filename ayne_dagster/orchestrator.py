@@ -68,6 +68,8 @@ class CollectionResult:
     deferred: int = 0
     due_remaining: int = 0
     requests: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COLLECTED, 0))
+    slowed: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Sources that refused requests until the pace was halved: how many `refusals`, and the `slowest_rate` a second."""
     seconds: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
@@ -81,8 +83,10 @@ class _Counting:
     def __init__(self, result: CollectionResult, shown_by: Watcher | None) -> None:
         self._result = result
         self._shown_by = shown_by
+        self._progress = Progress()
 
     def started(self, step: str, progress: Progress) -> None:
+        self._progress = progress
         if self._shown_by is not None:
             self._shown_by.started(step, progress)
 
@@ -103,8 +107,23 @@ class _Counting:
             result.requests["omdb"] += counts["requests"]
         elif step == "refresh_metadata":
             result.frozen += counts["newly_frozen"]
+        if step in _SOURCE_OF:
+            self._note_pace(_SOURCE_OF[step])
         if self._shown_by is not None:
             self._shown_by.finished(step, counts)
+
+    def _note_pace(self, source: str) -> None:
+        rate, refusals = self._progress.slowest_rate, self._progress.refusals
+        if rate is not None:
+            earlier = self._result.slowed.get(source, {"refusals": 0, "slowest_rate": rate})
+            self._result.slowed[source] = {
+                "refusals": earlier["refusals"] + refusals,
+                "slowest_rate": min(earlier["slowest_rate"], rate),
+            }
+
+
+_SOURCE_OF = {"discovered_movies": "tmdb", "tmdb_details": "tmdb", "omdb_ratings": "omdb"}
+"""Which source a step asks."""
 
 
 class DataCollectionOrchestrator:
@@ -153,8 +172,15 @@ class DataCollectionOrchestrator:
         result = await asyncio.to_thread(self.collect, plan, refresh_limit=refresh_limit)
         return result.as_dict()
 
-    def collect(self, discovery: DiscoveryPlan | None, *, refresh_limit: int | None = None) -> CollectionResult:
+    def collect(
+        self, discovery: DiscoveryPlan | None, *, refresh_limit: int | None = None, use_reserve: bool = False
+    ) -> CollectionResult:
         """Discover (unless the plan is None), then refresh what is due; blocking.
+
+        Args:
+            discovery: what to discover.
+            refresh_limit: movies a source; `AYNE_REFRESH_LIMIT` when left out.
+            use_reserve: use up the quotas, with the part of them that is kept for people.
 
         Raises:
             CollectionFailed: a run failed.
@@ -170,8 +196,8 @@ class DataCollectionOrchestrator:
             pass  # an unusable file should fail before anything is asked
         try:
             if discovery is not None:
-                self._discover(discovery, result)
-            if request := self._refresh_request(database, limit):
+                self._discover(discovery, use_reserve, result)
+            if request := self._refresh_request(database, limit, use_reserve):
                 self._run("refresh_movies", *request, result)
         finally:
             with database.connect() as connection:
@@ -183,8 +209,8 @@ class DataCollectionOrchestrator:
         """What time the platform's clock shows."""
         return self.settings.now()
 
-    def _discover(self, plan: DiscoveryPlan, result: CollectionResult) -> None:
-        config = {"min_votes": plan.min_votes, "max_pages": plan.max_pages}
+    def _discover(self, plan: DiscoveryPlan, use_reserve: bool, result: CollectionResult) -> None:
+        config = {"min_votes": plan.min_votes, "max_pages": plan.max_pages, "use_reserve": use_reserve}
         self._run(
             "discover_movies",
             range_tags(str(plan.start_year), str(plan.end_year)),
@@ -192,10 +218,12 @@ class DataCollectionOrchestrator:
             result,
         )
 
-    def _refresh_request(self, database: Database, limit: int) -> tuple[dict[str, str], dict[str, Any]] | None:
+    def _refresh_request(
+        self, database: Database, limit: int, use_reserve: bool
+    ) -> tuple[dict[str, str], dict[str, Any]] | None:
         """Tags and config of the run for what is due; the list of movies itself is not kept while it runs."""
         batch = pick_batch(database, self.now(), dict.fromkeys(COLLECTED, limit))
-        return (batch.tags(), batch.run_config()) if batch.movies else None
+        return (batch.tags(), batch.run_config(use_reserve=use_reserve)) if batch.movies else None
 
     def _run(
         self, job_name: str, tags: Mapping[str, str], run_config: Mapping[str, Any], result: CollectionResult

@@ -26,6 +26,19 @@ class Progress:
     stopped_because: str | None = None
     short_by: int = 0
     """Movies that a listing promised and did not show."""
+    requests: int = 0
+    """Requests sent, retries included; known when the asking has ended, as the next two are."""
+    refusals: int = 0
+    """Answers "too many requests"."""
+    slowest_rate: float | None = None
+    """Requests a second that repeated refusals slowed the pace to, at the slowest; None when they did not."""
+
+    @property
+    def slowed(self) -> str | None:
+        """How the pace was slowed, in words."""
+        if self.slowest_rate is None:
+            return None
+        return f"slowed down to {self.slowest_rate:g} requests a second after {self.refusals} refusals (HTTP 429)"
 
 
 class Watcher(Protocol):

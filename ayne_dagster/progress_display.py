@@ -51,6 +51,8 @@ class Display:
             self._task = None
         shown = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in counts.items() if number)
         self._console.print(f"{WORDS.get(step, step)}: {shown or 'nothing to do'}", markup=False, soft_wrap=True)
+        if progress is not None and progress.slowed:
+            self._console.print(f"  {progress.slowed}", markup=False, soft_wrap=True)
         if progress is not None and progress.stopped_because:
             self._console.print(f"  stopped early: {progress.stopped_because}", markup=False, soft_wrap=True)
 

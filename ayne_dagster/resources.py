@@ -16,10 +16,10 @@ from dagster_duckdb import DuckDBResource
 from pydantic import Field
 
 from ayne_dagster.config import ApiSettings, Settings
-from ayne_dagster.sources.ledger import QuotaUse, RequestLedger
+from ayne_dagster.sources.account import Account, account_of
+from ayne_dagster.sources.ledger import RequestLedger, open_ledger
 from ayne_dagster.sources.omdb.client import AsyncOMDBClient
 from ayne_dagster.sources.tmdb.client import AsyncTMDBClient
-from ayne_dagster.sources.transport import Account
 from ayne_dagster.warehouse.database import Database
 
 
@@ -60,17 +60,21 @@ class _ApiResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     burst: int = Field(description="Size of the token bucket")
     max_concurrent: int = Field(description="Connections")
     daily_quota: int = Field(default=0, description="Requests a UTC day; 0: no limit")
-    ledger: str = Field(description="The request ledger, shared by all processes")
+    quota_reserve: int = Field(default=0, description="Requests of the daily quota that collections leave to people")
+    ledger: dg.ResourceDependency[RequestLedger]
+    """Shared by all processes. An object, not configuration: its address may hold a password."""
 
     @property
     def api(self) -> ApiSettings:
         """The limits as the sources take them."""
-        return ApiSettings(self.base_url, self.requests_per_second, self.burst, self.max_concurrent, self.daily_quota)
-
-    @property
-    def request_ledger(self) -> RequestLedger:
-        """The ledger, opened at first use."""
-        return RequestLedger(Path(self.ledger))
+        return ApiSettings(
+            self.base_url,
+            self.requests_per_second,
+            self.burst,
+            self.max_concurrent,
+            self.daily_quota,
+            self.quota_reserve,
+        )
 
 
 class TMDBResource(_ApiResource):
@@ -79,15 +83,17 @@ class TMDBResource(_ApiResource):
     read_token: str | None = Field(default=None, description="API Read Access Token (bearer)")
     api_key: str | None = Field(default=None, description="v3 key, used where there is no token")
 
-    def client(self, clock: Clock) -> AsyncTMDBClient:
-        """A new client; the caller closes it."""
-        return AsyncTMDBClient(
-            self.read_token,
-            self.api_key,
-            settings=Settings(tmdb=self.api),
-            ledger=self.request_ledger,
-            now=clock.now,
-        )
+    def client(self, clock: Clock, *, use_reserve: bool = False) -> AsyncTMDBClient:
+        """A new client; the caller closes it. Collections leave the quota's reserve to people unless told otherwise."""
+        return AsyncTMDBClient(settings=self._settings, ledger=self.ledger, now=clock.now, use_reserve=use_reserve)
+
+    def account(self, clock: Clock) -> Account:
+        """Where the clients' requests are counted."""
+        return account_of("tmdb", self._settings, self.ledger, clock.now)
+
+    @property
+    def _settings(self) -> Settings:
+        return Settings(tmdb=self.api, tmdb_read_token=self.read_token, tmdb_api_key=self.api_key)
 
 
 class OMDBResource(_ApiResource):
@@ -95,16 +101,17 @@ class OMDBResource(_ApiResource):
 
     api_key: str | None = Field(default=None, description="API key")
 
-    def client(self, clock: Clock) -> AsyncOMDBClient:
-        """A new client; the caller closes it."""
-        return AsyncOMDBClient(
-            self.api_key, settings=Settings(omdb=self.api), ledger=self.request_ledger, now=clock.now
-        )
+    def client(self, clock: Clock, *, use_reserve: bool = False) -> AsyncOMDBClient:
+        """A new client; the caller closes it. Collections leave the quota's reserve to people unless told otherwise."""
+        return AsyncOMDBClient(settings=self._settings, ledger=self.ledger, now=clock.now, use_reserve=use_reserve)
 
-    def quota(self, clock: Clock) -> QuotaUse:
-        """How much of today's quota is used."""
-        account = Account("omdb", self.api, self.request_ledger, self.api_key, clock.now)
-        return self.request_ledger.use(account.name, account.today, self.daily_quota)
+    def account(self, clock: Clock) -> Account:
+        """Where the clients' requests are counted."""
+        return account_of("omdb", self._settings, self.ledger, clock.now)
+
+    @property
+    def _settings(self) -> Settings:
+        return Settings(omdb=self.api, omdb_api_key=self.api_key)
 
 
 def build_resources(settings: Settings) -> dict[str, Any]:
@@ -113,28 +120,28 @@ def build_resources(settings: Settings) -> dict[str, Any]:
     Keys that stand in the environment are referred to by the name of their variable, so that no configuration that
     Dagster stores or shows holds one.
     """
+    ledger = open_ledger(settings)
     return {
         "database": DuckDBDatabase(database=str(settings.database)),
         "clock": Clock(offset_seconds=settings.clock_offset.total_seconds()),
         "tmdb": TMDBResource(
-            **_limits(settings.tmdb, settings),
+            **_limits(settings.tmdb, ledger),
             read_token=_by_name("TMDB_READ_TOKEN", settings.tmdb_read_token),
             api_key=_by_name("TMDB_API_KEY", settings.tmdb_api_key),
         ),
-        "omdb": OMDBResource(
-            **_limits(settings.omdb, settings), api_key=_by_name("OMDB_API_KEY", settings.omdb_api_key)
-        ),
+        "omdb": OMDBResource(**_limits(settings.omdb, ledger), api_key=_by_name("OMDB_API_KEY", settings.omdb_api_key)),
     }
 
 
-def _limits(api: ApiSettings, settings: Settings) -> dict[str, Any]:
+def _limits(api: ApiSettings, ledger: RequestLedger) -> dict[str, Any]:
     return {
         "base_url": api.base_url,
         "requests_per_second": api.requests_per_second,
         "burst": api.burst,
         "max_concurrent": api.max_concurrent,
         "daily_quota": api.daily_quota,
-        "ledger": str(settings.ledger),
+        "quota_reserve": api.quota_reserve,
+        "ledger": ledger,
     }
 
 

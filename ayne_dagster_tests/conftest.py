@@ -17,6 +17,8 @@ from hypothesis import settings as hypothesis_settings
 from ayne_dagster.config import ApiSettings, Settings
 from ayne_dagster.demo.standin import StandIn
 
+pytest_plugins = ["ayne_dagster_tests.postgres"]
+
 hypothesis_settings.register_profile(
     # Machines that run tests are shared: a slow example is no finding.
     "ayne",

@@ -50,8 +50,8 @@ def settings(make_settings: MakeSettings) -> Settings:
 
 
 def evaluate(settings: Settings, instance: dg.DagsterInstance) -> dg.RunRequest | dg.SkipReason:
-    context = dg.build_sensor_context(instance=instance, resources=build_resources(settings))
-    result = due_movies_sensor(context)
+    with dg.build_sensor_context(instance=instance, resources=build_resources(settings)) as context:
+        result = due_movies_sensor(context)
     assert isinstance(result, dg.RunRequest | dg.SkipReason)
     return result
 
@@ -166,7 +166,7 @@ def test_a_source_without_quota_is_not_waited_for(make_settings: MakeSettings, i
         merge_answers(connection, TMDB_DETAILS, "tmdb", [Answer(1, Outcome.FETCHED, START, row)], "earlier")
     assert "omdb: 1 never_fetched" in request(settings, instance).tags[REASONS_TAG]
     account = account_name("omdb", settings.omdb.base_url, settings.omdb_api_key)
-    RequestLedger(settings.ledger).fill(account, START.date(), 5)
+    RequestLedger(settings.ledger).fill(account, START.date())
     assert "used up" in skipped(settings, instance)
 
 

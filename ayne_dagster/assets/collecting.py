@@ -5,11 +5,11 @@ Which source, table and client is theirs to say; which movie is due is decided i
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import dagster as dg
 import duckdb
@@ -22,8 +22,9 @@ from ayne_dagster.io_manager import MergeStream
 from ayne_dagster.partitions import PARTITION_KEYS
 from ayne_dagster.progress import Progress, watcher
 from ayne_dagster.resources import Clock, DuckDBDatabase
+from ayne_dagster.sources.account import Account
 from ayne_dagster.sources.errors import InvalidCredentials
-from ayne_dagster.sources.transport import Account
+from ayne_dagster.sources.ledger import LedgerError
 from ayne_dagster.streams import Batches, Emit
 from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.merge import Answer, MergeReport, merge_answers
@@ -31,6 +32,7 @@ from ayne_dagster.warehouse.schema import Table
 from ayne_dagster.warehouse.state import DueMovie, due_by_year, due_movies
 
 T = TypeVar("T")
+C = TypeVar("C", bound="Client")
 Steps = Iterator[dg.Output[Any] | dg.AssetCheckResult]
 
 
@@ -39,6 +41,29 @@ class RefreshConfig(dg.Config):
 
     tmdb_ids: list[int] = Field(default=[], description="Only these movies, as far as they are due; empty: any")
     limit: int | None = Field(default=None, description="Movies of its source at most; AYNE_REFRESH_LIMIT if unset")
+    use_reserve: bool = Field(default=False, description="Use up the quota, with the part that is kept for people")
+
+
+class Client(Protocol):
+    """A source's client, as far as it matters here."""
+
+    account: Account
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+
+
+@asynccontextmanager
+async def asking(client: C, progress: Progress) -> AsyncIterator[C]:
+    """A client for the length of the block; what it spent and how it was slowed goes to the progress."""
+    try:
+        yield client
+    finally:
+        account = client.account
+        progress.requests += account.requests_sent
+        progress.refusals += account.refusals
+        progress.slowest_rate = account.slowest_rate
+        await client.aclose()
 
 
 def fetch_due(
@@ -49,7 +74,7 @@ def fetch_due(
     table: Table,
     database: DuckDBDatabase,
     clock: Clock,
-    open_client: Callable[[], AbstractAsyncContextManager[Any]],
+    open_client: Callable[[], Any],
     fetcher: Callable[[Any, Callable[[], datetime]], Fetch],
 ) -> Steps:
     """Fetch the due movies of the run's partitions from one source, and merge the answers as they arrive.
@@ -68,13 +93,11 @@ def fetch_due(
         due = _pick_due(context, config, source, database, clock.now())
         progress = Progress(total=len(due))
         watcher().started(table.name, progress)
-        sent: list[Account] = []
 
         async def produce(emit: Emit[Answer]) -> None:
             if not due:
                 return
-            async with open_client() as client:
-                sent.append(client.account)
+            async with asking(open_client(), progress) as client:
                 fetch = fetcher(client, clock.now)
                 workers = client.account.settings.max_concurrent
                 await collect_answers(due, fetch, emit, workers=workers, now=clock.now, progress=progress)
@@ -83,8 +106,7 @@ def fetch_due(
             with database.file.connect() as connection:
                 left = due_by_year(connection, source, clock.now())
             _report(context, report, progress, left, seconds)
-            requests = sum(account.requests_sent for account in sent)
-            watcher().finished(table.name, _totals(report, progress, left) | {"requests": requests})
+            watcher().finished(table.name, _totals(report, progress, left))
 
         merge = partial(merge_batch, table=table, source=source, run_id=context.run.run_id)
         yield dg.Output(MergeStream(Batches(failing_clearly(produce)), merge, done))
@@ -124,6 +146,8 @@ def failing_clearly(
             raise dg.Failure(str(error), allow_retries=False) from None
         except SourceDown as error:
             raise dg.Failure(f"{error}. What was fetched is kept; the rest stays due.") from None
+        except LedgerError as error:
+            raise dg.Failure(str(error)) from None
 
     return wrapped
 
@@ -142,12 +166,20 @@ def _report(
                 "deferred": deferred.get(year, 0),
                 "due_left": left.get(year, 0),
                 "seconds": round(seconds, 3),
+                **pace_metadata(progress),
             }
             context.add_asset_metadata(metadata, partition_key=year)
     stopped = f"; stopped: {progress.stopped_because}" if progress.stopped_because else ""
+    slowed = f"; {progress.slowed}" if progress.slowed else ""
     context.log.info(
-        f"{dict(report.total())}, {len(progress.deferred)} deferred, {sum(left.values())} due left{stopped}"
+        f"{dict(report.total())}, {len(progress.deferred)} deferred, {sum(left.values())} due left{slowed}{stopped}"
     )
+
+
+def pace_metadata(progress: Progress) -> dict[str, Any]:
+    """How the source refused requests and slowed the run, where it did."""
+    refused = {"refusals": progress.refusals} if progress.refusals else {}
+    return refused | ({"slowest_rate": progress.slowest_rate} if progress.slowest_rate is not None else {})
 
 
 def partition_metadata(counts: Mapping[str, int]) -> dict[str, Any]:
@@ -166,4 +198,4 @@ def partition_metadata(counts: Mapping[str, int]) -> dict[str, Any]:
 
 def _totals(report: MergeReport, progress: Progress, left: dict[str, int]) -> dict[str, int]:
     totals = partition_metadata(report.total())
-    return totals | {"deferred": len(progress.deferred), "due_left": sum(left.values())}
+    return totals | {"deferred": len(progress.deferred), "due_left": sum(left.values()), "requests": progress.requests}

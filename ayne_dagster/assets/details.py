@@ -32,6 +32,6 @@ def tmdb_details(
         table=TMDB_DETAILS,
         database=database,
         clock=clock,
-        open_client=lambda: tmdb.client(clock),
+        open_client=lambda: tmdb.client(clock, use_reserve=config.use_reserve),
         fetcher=details_fetcher,
     )

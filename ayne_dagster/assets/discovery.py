@@ -7,14 +7,13 @@ import dagster as dg
 import duckdb
 from pydantic import Field
 
-from ayne_dagster.assets.collecting import Steps, failing_clearly
+from ayne_dagster.assets.collecting import Steps, asking, failing_clearly, pace_metadata
 from ayne_dagster.assets.definition import TMDB_POOL, partitioned_options
 from ayne_dagster.checks import check_results, check_specs
 from ayne_dagster.collection import Listed, date_span, discover
 from ayne_dagster.io_manager import MergeStream
 from ayne_dagster.progress import Progress, watcher
 from ayne_dagster.resources import Clock, DuckDBDatabase, TMDBResource
-from ayne_dagster.sources.transport import Account
 from ayne_dagster.streams import Batches, Emit
 from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.merge import ListedMovie, MergeReport, QuarantinedBody, merge_listing, quarantine
@@ -26,6 +25,7 @@ class DiscoveryConfig(dg.Config):
 
     min_votes: int = Field(default=200, ge=0, description="Leave out movies with fewer votes")
     max_pages: int | None = Field(default=None, ge=1, description="Pages of 20 movies a release year at most")
+    use_reserve: bool = Field(default=False, description="Use up the quota, with the part that is kept for people")
 
 
 @dg.asset(
@@ -44,13 +44,11 @@ def discovered_movies(
     progress = Progress()
     watcher().started(DISCOVERED_MOVIES.name, progress)
     span = date_span(context.partition_keys)
-    sent: list[Account] = []
 
     async def produce(emit: Emit[Listed]) -> None:
         if span is None:
             return
-        async with tmdb.client(clock) as client:
-            sent.append(client.account)
+        async with asking(tmdb.client(clock, use_reserve=config.use_reserve), progress) as client:
             await discover(
                 client,
                 span,
@@ -67,13 +65,15 @@ def discovered_movies(
         return report
 
     def done(report: MergeReport, seconds: float) -> None:
-        requests = sum(account.requests_sent for account in sent)
         for year, counts in report.by_year.items():
             if year in context.partition_keys:
-                metadata = _metadata(counts) | {"seconds": round(seconds, 3)}
+                metadata = _metadata(counts) | {"seconds": round(seconds, 3)} | pace_metadata(progress)
                 context.add_asset_metadata(metadata, partition_key=year)
-        context.log.info(f"{dict(report.total())}, {requests} requests, {progress.short_by} promised and not shown")
-        watcher().finished(DISCOVERED_MOVIES.name, _metadata(report.total()) | {"requests": requests})
+        slowed = f"; {progress.slowed}" if progress.slowed else ""
+        context.log.info(
+            f"{dict(report.total())}, {progress.requests} requests, {progress.short_by} promised and not shown{slowed}"
+        )
+        watcher().finished(DISCOVERED_MOVIES.name, _metadata(report.total()) | {"requests": progress.requests})
 
     with lease(database.file.path, "tmdb", context.log.info):
         yield dg.Output(MergeStream(Batches(failing_clearly(produce)), merge, done))

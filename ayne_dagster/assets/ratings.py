@@ -32,6 +32,6 @@ def omdb_ratings(
         table=OMDB_RATINGS,
         database=database,
         clock=clock,
-        open_client=lambda: omdb.client(clock),
+        open_client=lambda: omdb.client(clock, use_reserve=config.use_reserve),
         fetcher=ratings_fetcher,
     )

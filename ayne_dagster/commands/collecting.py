@@ -31,6 +31,7 @@ from ayne_dagster.refresh.strategy import SOURCES
     help="Movies a source. Default: AYNE_REFRESH_LIMIT, or 100.",
 )
 @click.option("--refresh-only", is_flag=True, help="Discover nothing, refresh what is due.")
+@click.option("--use-reserve", is_flag=True, help="Use up the quotas, with the part that is kept for people.")
 @json_option
 def collect(
     start_year: int | None,
@@ -39,6 +40,7 @@ def collect(
     min_votes: int,
     refresh_limit: int | None,
     refresh_only: bool,
+    use_reserve: bool,
     as_json: bool,
 ) -> None:
     """Discover movies, then refresh those that are due."""
@@ -60,7 +62,7 @@ def collect(
     with shown_on_stderr() as display:
         try:
             result = DataCollectionOrchestrator(settings=settings, watcher=display).collect(
-                plan, refresh_limit=refresh_limit
+                plan, refresh_limit=refresh_limit, use_reserve=use_reserve
             )
         except CollectionFailed as error:
             result, failure = error.result, error
@@ -73,6 +75,11 @@ def collect(
 
 def _describe_collection(result: dict[str, Any]) -> str:
     requests = ", ".join(f"{number:,} {SOURCES[source].title}" for source, number in result["requests"].items())
+    slowed = [
+        f"Slowed down   {SOURCES[source].title} to {how['slowest_rate']:g} requests a second,"
+        f" after {how['refusals']:,} refusals (HTTP 429)"
+        for source, how in result["slowed"].items()
+    ]
     return "\n".join(
         [
             f"Discovered    {result['discovered']:,} new movies",
@@ -82,5 +89,6 @@ def _describe_collection(result: dict[str, Any]) -> str:
             f"Failed        {result['failed']:,}",
             f"Still due     {result['due_remaining']:,}, {result['deferred']:,} of them deferred by this run",
             f"Requests      {requests}, in {timedelta(seconds=round(result['seconds']))}",
+            *slowed,
         ]
     )

@@ -1,35 +1,88 @@
-"""`ayne stats`: how much is collected, and what is left of the budgets. Counting is in the warehouse and the ledger."""
+"""`ayne stats`, `ayne budget`: how much is collected, and what is left of the budgets. Counting is done elsewhere."""
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ayne_dagster.commands.files import warehouse
 from ayne_dagster.commands.options import json_option
-from ayne_dagster.commands.output import print_result
+from ayne_dagster.commands.output import print_result, table
 from ayne_dagster.config import Settings, load_settings
+from ayne_dagster.refresh.strategy import COLLECTED, SOURCES
+
+if TYPE_CHECKING:
+    from ayne_dagster.budgets import SourceBudget
 
 
 @click.command()
 @json_option
 def stats(as_json: bool) -> None:
-    """Tell how much is collected."""
+    """Tell how much is collected, and how much of the quotas is left."""
     from ayne_dagster.warehouse.client import DuckDBClient
 
     settings = load_settings()
-    counts: dict[str, Any] = DuckDBClient(settings.database).get_collection_stats(settings.now())
-    print_result(counts | {"quota": _quota(settings)}, as_json, _describe_stats)
+    now = settings.now()
+    counts: dict[str, Any] = DuckDBClient(settings.database).get_collection_stats(now)
+    quotas = {source: _quota(budget) for source, budget in _budgets(settings, now).items()}
+    print_result(counts | {"quota": quotas}, as_json, _describe_stats)
 
 
-def _quota(settings: Settings) -> dict[str, Any]:
-    """OMDb's quota of today, as the ledger counts it."""
-    from ayne_dagster.sources.ledger import RequestLedger, account_name
+@click.command()
+@json_option
+def budget(as_json: bool) -> None:
+    """Tell how today's requests are planned, what is spent, and how long the due movies take."""
+    from ayne_dagster.refresh.budget import hours_left
+    from ayne_dagster.warehouse.state import due_counts
 
-    account = account_name("omdb", settings.omdb.base_url, settings.omdb_api_key)
-    cap = settings.omdb.daily_quota
-    used = RequestLedger(settings.ledger).use(account, settings.now().date(), cap) if settings.ledger.exists() else None
-    return {"omdb": {"used": used.used if used else 0, "of": cap or None, "left": used.left if used else cap or None}}
+    settings = load_settings()
+    now = settings.now()
+    with warehouse(settings).connect(read_only=True) as connection:
+        due = due_counts(connection, COLLECTED, now)
+    plans = {source: _plan(budget, due[source], settings) for source, budget in _budgets(settings, now).items()}
+    result = {"as_of": now.isoformat(), "hours_left": round(hours_left(now), 2), "sources": plans}
+    print_result(result, as_json, _describe_budget)
+
+
+def _budgets(settings: Settings, now: datetime) -> dict[str, SourceBudget]:
+    """What each source grants; a ledger that is not there yet is not made by looking."""
+    from ayne_dagster.budgets import source_budgets
+    from ayne_dagster.sources.account import account_of
+    from ayne_dagster.sources.ledger import RequestLedger, open_ledger
+
+    ledger = open_ledger(settings)
+    ledger = ledger if ledger.exists else RequestLedger.in_memory()
+    return source_budgets([account_of(source, settings, ledger, lambda: now) for source in COLLECTED], now)
+
+
+def _quota(budget: SourceBudget) -> dict[str, Any]:
+    use = budget.use
+    return {"used": use.used, "of": use.cap or None, "left": use.left, "reserve": _reserve(budget)}
+
+
+def _plan(budget: SourceBudget, due: int, settings: Settings) -> dict[str, Any]:
+    """The plan of a source; what only a daily quota gives a meaning is None without one."""
+    plan, now = budget.plan, budget.now
+    later = plan.next_release(now) if plan else None
+    days = plan.days_for(due) if plan else None
+    return {
+        "quota": budget.use.cap or None,
+        "reserve": _reserve(budget),
+        "used": budget.use.used,
+        "left": budget.use.left,
+        "released": plan.released(now) if plan else None,
+        "next_release": later.isoformat() if later else None,
+        "askable_now": budget.limit(settings.refresh_limit),
+        "hindrance": budget.hindrance,
+        "due": due,
+        "backlog_days": None if days is None else round(days, 1),
+    }
+
+
+def _reserve(budget: SourceBudget) -> int:
+    return budget.plan.reserve if budget.plan else 0
 
 
 def _describe_stats(counts: dict[str, Any]) -> Any:
@@ -46,7 +99,24 @@ def _describe_stats(counts: dict[str, Any]) -> Any:
         "quarantined": "bodies in quarantine",
     }
     lines = [f"{counts[key]:>10,}  {text}" for key, text in names.items()]
-    quota = counts["quota"]["omdb"]
-    if quota["of"]:
-        lines.append(f"{quota['left']:>10,}  of {quota['of']:,} OMDb requests left today")
+    for source, quota in counts["quota"].items():
+        title = SOURCES[source].title
+        kept = f", {quota['reserve']:,} of them kept for people" if quota["reserve"] else ""
+        if quota["left"] is not None:
+            of = f"of {quota['of']:,} " if quota["of"] else ""
+            lines.append(f"{quota['left']:>10,}  {of}{title} requests left today ({quota['used']:,} used{kept})")
+        elif quota["used"]:
+            lines.append(f"{quota['used']:>10,}  {title} requests today, of any number")
     return "\n".join(lines)
+
+
+def _describe_budget(result: dict[str, Any]) -> Any:
+    rows = table("Source", "Quota", "Reserve", "Used", "Left", "Released", "Askable now", "Due", "Backlog")
+    for source, plan in result["sources"].items():
+        numbers = (plan[key] for key in ("quota", "reserve", "used", "left", "released", "askable_now", "due"))
+        shown = ["–" if number is None else f"{number:,}" for number in numbers]
+        days = plan["backlog_days"]
+        rows.add_row(SOURCES[source].title, *shown, "–" if days is None else f"{days:,g} days")
+    hindrances = [plan["hindrance"] + "." for plan in result["sources"].values() if plan["hindrance"]]
+    rows.caption = "\n".join([f"{result['hours_left']:g} hours of the UTC day are left.", *hindrances])
+    return rows

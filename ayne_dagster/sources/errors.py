@@ -42,8 +42,16 @@ class SourceUnavailable(SourceError):
     """No usable answer after all retries: time-outs, resets, 5xx, 429."""
 
 
+class SourcePaused(SourceUnavailable):
+    """The source asks for a longer pause than a run waits for: ask it nothing more before that is over."""
+
+    requests = 0
+
+
 class QuotaExhausted(SourceError):
     """The day's quota is used up, or the source says so: ask nothing more today."""
+
+    requests = 0
 
 
 class InvalidCredentials(SourceError):

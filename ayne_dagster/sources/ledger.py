@@ -1,39 +1,54 @@
 """The request ledger: pace and daily quota of each API account, shared by all processes and kept across crashes.
 
-A small SQLite database beside the warehouse, written before each request is sent. Not for statistics: what was
-fetched is in the warehouse's `fetch_log`. A ledger in DuckDB was tried and lost a worker; here every charge is one
-atomic UPDATE (DESIGN, "Invariants" 6).
+Written before each request is sent. A small SQLite file beside the warehouse by default; what `AYNE_LEDGER_URL` names
+where several machines share a key (Postgres is tested, SQLAlchemy's other databases are not). Not for statistics: what
+was fetched is in the warehouse's `fetch_log`. A ledger in DuckDB was tried and lost a worker; here every charge is one
+atomic UPDATE (DESIGN, "Invariants" 6). How an account is slowed is reckoned in `pace`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import sqlite3
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Engine
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random
+from sqlalchemy.engine import Connection
 
-_METADATA = sa.MetaData()
+from ayne_dagster.config import Settings
+from ayne_dagster.sources.ledger_database import IN_MEMORY, METADATA, LedgerDatabase, LedgerError
+from ayne_dagster.sources.pace import Pace
+
+__all__ = ["LedgerError", "QuotaUse", "RequestLedger", "Standing", "account_name", "open_ledger"]
+
+T = TypeVar("T")
+
 _QUOTA = sa.Table(
     "quota",
-    _METADATA,
-    sa.Column("account", sa.String, primary_key=True),
-    sa.Column("day", sa.String, primary_key=True),
+    METADATA,
+    sa.Column("account", sa.String(80), primary_key=True),
+    sa.Column("day", sa.String(10), primary_key=True),
     sa.Column("used", sa.Integer, nullable=False),
 )
+_CLOSED = sa.Table(  # days on which the source itself said that the quota is used up
+    "closed_days",
+    METADATA,
+    sa.Column("account", sa.String(80), primary_key=True),
+    sa.Column("day", sa.String(10), primary_key=True),
+)
 _PACE = sa.Table(
-    "pace",
-    _METADATA,
-    sa.Column("account", sa.String, primary_key=True),
-    # Theoretical arrival time of the next request (GCRA), and the end of a pause, as seconds since the epoch.
-    sa.Column("arrival", sa.Float, nullable=False),
-    sa.Column("paused_until", sa.Float, nullable=False),
+    "account_pace",
+    METADATA,
+    sa.Column("account", sa.String(80), primary_key=True),
+    sa.Column("arrival", sa.Double, nullable=False),
+    sa.Column("paused_until", sa.Double, nullable=False),
+    sa.Column("halvings", sa.Integer, nullable=False),
+    sa.Column("refused_at", sa.Double, nullable=False),
+    sa.Column("refusals", sa.Integer, nullable=False),
 )
 
 
@@ -43,28 +58,50 @@ def account_name(source: str, base_url: str, key: str | None) -> str:
     return f"{source}:{digest[:16]}"
 
 
-class LedgerError(Exception):
-    """The ledger cannot be used: one line that says why."""
+def open_ledger(settings: Settings) -> RequestLedger:
+    """The ledger of the settings, opened at first use: that of `AYNE_LEDGER_URL`, or the file beside the database."""
+    return RequestLedger(settings.ledger_url or settings.ledger)
 
 
 @dataclass(frozen=True)
 class QuotaUse:
-    """Requests used on a day, of how many (0: no limit)."""
+    """Requests used on a day, of how many."""
 
     used: int
     cap: int
+    """The day's quota; 0: no limit."""
+    closed: bool = False
+    """Whether the source itself said that nothing is left, whatever our count."""
 
     @property
     def left(self) -> int | None:
         """Requests left; None without a limit."""
+        if self.closed:
+            return 0
         return max(0, self.cap - self.used) if self.cap else None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What holds for an account now, by whichever process it came about."""
+
+    pause_left: float
+    """Seconds until anybody may send."""
+    closed: bool
+    """Whether the source says that today's quota is used up."""
+    halvings: int
+    """How often refusals have halved the pace."""
 
 
 class RequestLedger:
     """Charges requests to accounts.
 
     Args:
-        path: the SQLite file; it and its folder are made when they do not exist.
+        place: the SQLite file (it and its folder are made when they do not exist), or a database as SQLAlchemy writes
+            it. It is opened at first use.
+
+    Raises:
+        LedgerError: by every method, when the ledger cannot be used.
 
     Example:
         >>> ledger = RequestLedger(Path("/tmp/doctest.ledger.sqlite"))
@@ -72,9 +109,26 @@ class RequestLedger:
         True
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._engine: Engine | None = None
+    def __init__(self, place: Path | str) -> None:
+        self._database = LedgerDatabase(place)
+
+    @classmethod
+    def in_memory(cls) -> RequestLedger:
+        """A ledger that only this object knows and that ends with it."""
+        return cls(IN_MEMORY)
+
+    def __repr__(self) -> str:
+        return f"RequestLedger({self.name!r})"
+
+    @property
+    def name(self) -> str:
+        """Where it is, without user and password."""
+        return self._database.name
+
+    @property
+    def exists(self) -> bool:
+        """False for a file that nothing has been written to yet; looking at it would make it."""
+        return self._database.exists
 
     def charge(self, account: str, day: date, cap: int) -> bool:
         """Charge one request to the day's quota, before it is sent.
@@ -82,147 +136,110 @@ class RequestLedger:
         Returns:
             False when the quota is used up: the request must not be sent.
         """
+        row = {"account": account, "day": day.isoformat()}
         use = (
             sa.update(_QUOTA)
-            .where(_QUOTA.c.account == account, _QUOTA.c.day == day.isoformat(), _QUOTA.c.used < cap)
+            .where(_QUOTA.c.account == account, _QUOTA.c.day == row["day"], _QUOTA.c.used < cap)
+            .where(~_is_closed(account, day))
             .values(used=_QUOTA.c.used + 1)
         )
-        with self._transaction() as connection:
-            _ensure_row(connection, _QUOTA, account=account, day=day.isoformat(), used=0)
-            return connection.execute(use).rowcount == 1
 
-    def fill(self, account: str, day: date, cap: int) -> None:
-        """Note that the source itself says the day's quota is used up."""
-        with self._transaction() as connection:
-            _ensure_row(connection, _QUOTA, account=account, day=day.isoformat(), used=0)
-            connection.execute(
-                sa.update(_QUOTA)
-                .where(_QUOTA.c.account == account, _QUOTA.c.day == day.isoformat(), _QUOTA.c.used < cap)
-                .values(used=cap)
-            )
+        def work(connection: Connection) -> bool:
+            if connection.execute(use).rowcount == 1:
+                return True
+            _insert_new(connection, _QUOTA, row | {"used": 0})
+            return connection.execute(use).rowcount == 1  # the row may have come from another process just now
+
+        return self._database.run(work)
+
+    def count(self, account: str, day: date, number: int) -> None:
+        """Note requests that were sent without a quota to charge them to."""
+        row = {"account": account, "day": day.isoformat()}
+        add = (
+            sa.update(_QUOTA)
+            .where(_QUOTA.c.account == account, _QUOTA.c.day == row["day"])
+            .values(used=_QUOTA.c.used + number)
+        )
+
+        def work(connection: Connection) -> None:
+            if not connection.execute(add).rowcount:
+                _insert_new(connection, _QUOTA, row | {"used": 0})
+                connection.execute(add)
+
+        self._database.run(work)
+
+    def fill(self, account: str, day: date) -> None:
+        """Note that the source itself says the day's quota is used up: it holds for everybody, whatever their quota."""
+        row = {"account": account, "day": day.isoformat()}
+        self._database.run(lambda connection: _insert_new(connection, _CLOSED, row))
 
     def use(self, account: str, day: date, cap: int) -> QuotaUse:
         """How much of the day's quota is used."""
-        query = sa.select(_QUOTA.c.used).where(_QUOTA.c.account == account, _QUOTA.c.day == day.isoformat())
-        with self._transaction() as connection:
-            return QuotaUse(connection.execute(query).scalar() or 0, cap)
+        used = sa.select(_QUOTA.c.used).where(_QUOTA.c.account == account, _QUOTA.c.day == day.isoformat())
+
+        def work(connection: Connection) -> QuotaUse:
+            closed = bool(connection.execute(sa.select(_is_closed(account, day))).scalar())
+            return QuotaUse(connection.execute(used).scalar() or 0, cap, closed)
+
+        return self._database.run(work)
 
     def reserve(self, account: str, rate: float, burst: int, now: float) -> float:
-        """Reserve the next place in an account's pace (GCRA: a token bucket in one number).
+        """Reserve the next place in an account's pace.
 
         Args:
             account: whose pace.
-            rate: requests a second, above 0.
+            rate: requests a second, above 0; refusals slow it.
             burst: size of the bucket.
-            now: seconds since the epoch.
+            now: seconds since the epoch, by this machine's clock.
 
         Returns:
             Seconds to wait before sending.
         """
-        step = 1.0 / rate
-        with self._transaction() as connection:
-            _ensure_row(connection, _PACE, account=account, arrival=0.0, paused_until=0.0)
-            row = connection.execute(
-                sa.select(_PACE.c.arrival, _PACE.c.paused_until).where(_PACE.c.account == account)
-            ).one()
-            start = max(now, _believable(row.paused_until, now))
-            arrival = max(_believable(row.arrival, now), start) + step
-            connection.execute(sa.update(_PACE).where(_PACE.c.account == account).values(arrival=arrival))
-        return float(max(start, arrival - burst * step) - now)
+        return self._change_pace(account, now, lambda pace, instant: pace.place(rate, burst, instant))
 
-    def pause_left(self, account: str, now: float) -> float:
-        """Seconds until anybody may send for an account again (`now`: seconds since the epoch)."""
-        query = sa.select(_PACE.c.paused_until).where(_PACE.c.account == account)
-        with self._transaction() as connection:
-            return float(max(0.0, _believable(connection.execute(query).scalar() or 0.0, now) - now))
+    def refuse(self, account: str, pause: float, now: float) -> None:
+        """Note that the source refused a request: nobody sends for `pause` seconds, at most an hour; see `pace`."""
+        self._change_pace(account, now, lambda pace, instant: (pace.refused(pause, instant), None))
 
-    def pause(self, account: str, until: float) -> None:
-        """Let nobody send for an account before `until` (seconds since the epoch)."""
-        with self._transaction() as connection:
-            _ensure_row(connection, _PACE, account=account, arrival=0.0, paused_until=0.0)
-            connection.execute(
-                sa.update(_PACE)
-                .where(_PACE.c.account == account, _PACE.c.paused_until < until)
-                .values(paused_until=until)
-            )
+    def standing(self, account: str, day: date, now: float) -> Standing:
+        """What holds for an account (`day`: whose quota; `now`: seconds since the epoch)."""
 
-    def _transaction(self) -> _Transaction:
-        if self._engine is None:
-            self._engine = _open(self.path)
-        return _Transaction(self._engine, self.path)
+        def work(connection: Connection) -> Standing:
+            instant = self._database.shared_time(now)
+            row = connection.execute(sa.select(_PACE).where(_PACE.c.account == account)).mappings().first()
+            pace = _pace(row) if row else Pace()
+            closed = bool(connection.execute(sa.select(_is_closed(account, day))).scalar())
+            return Standing(pace.pause_left(instant), closed, pace.halvings_at(instant))
 
+        return self._database.run(work)
 
-def _believable(instant: float, now: float) -> float:
-    """An instant of the ledger; one far ahead means that the clock was set back, and nobody waits for it."""
-    return instant if instant < now + 3600 else 0.0
+    def _change_pace(self, account: str, now: float, change: Callable[[Pace, float], tuple[Pace, T]]) -> T:
+        """Read the state of an account's pace, change it and write it: one step for all others."""
+        query = sa.select(_PACE).where(_PACE.c.account == account).with_for_update()
+
+        def work(connection: Connection) -> T:
+            row = connection.execute(query).mappings().first()
+            if row is None:
+                _insert_new(connection, _PACE, {"account": account, **asdict(Pace())})
+                row = connection.execute(query).mappings().one()
+            changed, told = change(_pace(row), self._database.shared_time(now))
+            connection.execute(sa.update(_PACE).where(_PACE.c.account == account).values(asdict(changed)))
+            return told
+
+        return self._database.run(work)
 
 
-class _Transaction:
-    """One write transaction; the lock is taken at its start, so that read and update are one step."""
-
-    def __init__(self, engine: Engine, path: Path) -> None:
-        self._engine = engine
-        self._path = path
-
-    def __enter__(self) -> Connection:
-        try:
-            self._begin = self._engine.begin()
-            return self._begin.__enter__()
-        except sa.exc.SQLAlchemyError as error:
-            raise _explained(error, self._path) from None
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            self._begin.__exit__(kind, error, trace)
-        except sa.exc.SQLAlchemyError as failure:
-            raise _explained(failure, self._path) from None
-        if isinstance(error, sa.exc.SQLAlchemyError):
-            raise _explained(error, self._path) from None
+def _pace(row: Any) -> Pace:
+    return Pace(**{name: value for name, value in row.items() if name != "account"})
 
 
-def _open(path: Path) -> Engine:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": 30, "check_same_thread": False})
-
-        @sa.event.listens_for(engine, "connect")
-        def _configure(connection: object, _: object) -> None:
-            connection.isolation_level = None  # type: ignore[attr-defined]
-            _set_journal(connection)
-
-        @sa.event.listens_for(engine, "begin")
-        def _begin(connection: Connection) -> None:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-        _METADATA.create_all(engine)
-    except (OSError, sa.exc.SQLAlchemyError) as error:
-        raise _explained(error, path) from None
-    return engine
+def _is_closed(account: str, day: date) -> sa.Exists:
+    return sa.exists().where(_CLOSED.c.account == account, _CLOSED.c.day == day.isoformat())
 
 
-@retry(
-    retry=retry_if_exception_type(sqlite3.OperationalError),
-    stop=stop_after_delay(10),
-    wait=wait_random(0.01, 0.05),
-    reraise=True,
-)
-def _set_journal(connection: Any) -> None:
-    """WAL: a killed process leaves nothing half written, and a charge costs a tenth of a millisecond.
-
-    Changing to it fails at once while another process does so; SQLite's own wait does not cover it.
-    """
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
-
-
-def _explained(error: Exception, path: Path) -> LedgerError:
-    reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-    return LedgerError(f"The request ledger {path} cannot be used ({reason}); nothing was asked. Check its folder.")
-
-
-def _ensure_row(connection: Connection, table: sa.Table, **values: object) -> None:
-    keys = [table.c[column.name] == values[column.name] for column in table.primary_key.columns]
-    if connection.execute(sa.select(sa.literal(1)).where(*keys)).first() is None:
-        connection.execute(sa.insert(table).values(**values))
+def _insert_new(connection: Connection, table: sa.Table, row: dict[str, Any]) -> None:
+    """Insert a row unless it is there; two processes may do so at the same moment, and to be second is as good."""
+    keys = [table.c[column.name] == row[column.name] for column in table.primary_key.columns]
+    if connection.execute(sa.select(sa.literal(1)).select_from(table).where(*keys)).first() is None:
+        with suppress(sa.exc.IntegrityError), connection.begin_nested():
+            connection.execute(sa.insert(table).values(row))

@@ -16,8 +16,6 @@ import random
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Self
@@ -30,77 +28,33 @@ from httpx_aiohttp import AiohttpTransport
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
 
 from ayne_dagster.config import ApiSettings
-from ayne_dagster.sources.errors import MalformedAnswer, QuotaExhausted, SourceError, SourceUnavailable
+from ayne_dagster.sources.account import Account
+from ayne_dagster.sources.errors import MalformedAnswer, SourceError, SourcePaused, SourceUnavailable
 from ayne_dagster.sources.json_body import MAX_BODY_BYTES
-from ayne_dagster.sources.ledger import RequestLedger, account_name
 
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 ATTEMPTS = 5
 LONGEST_WAIT = 300.0
-"""A source that asks for a longer pause than this many seconds counts as unavailable."""
+"""A source that asks for a longer pause than this many seconds counts as unavailable, for all workers at once."""
+MOST_LATENESS = 0.5
+"""How late a request may leave, in distances between requests: a machine that is busy wakes sleepers late, and several
+that leave late together would be a rush."""
+LEAST_LATENESS = 0.01
+"""Seconds that no timer can be relied on for."""
 
 
 _LOG = logging.getLogger(__name__)
-_LOOK_SECONDS = 0.25
-"""How often the ledger is asked for pauses that others noted: a look costs as much as a third of a request."""
-
-
-@dataclass
-class Account:
-    """An API account as the transports share it: identity, limits, pause, and the count of requests sent."""
-
-    source: str
-    settings: ApiSettings
-    ledger: RequestLedger | None = None
-    key: str | None = field(default=None, repr=False)
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    """The platform's clock; it says which day's quota is charged."""
-    requests_sent: int = 0
-    exhausted_on: date | None = None
-    """The day on which the source itself said that its quota is used up."""
-    _resume_at: float = 0.0
-    _looked_at: float = float("-inf")
-
-    @property
-    def name(self) -> str:
-        """Its name in the ledger."""
-        return account_name(self.source, self.settings.base_url, self.key)
-
-    @property
-    def today(self) -> date:
-        """The UTC day whose quota is charged."""
-        return self.now().astimezone(UTC).date()
-
-    def note_exhausted(self) -> None:
-        """The source's own count is ahead of ours: ask nothing more today, in no process."""
-        self.exhausted_on = self.today
-        if self.ledger is not None and self.settings.daily_quota:
-            self.ledger.fill(self.name, self.today, self.settings.daily_quota)
-
-    def pause(self, seconds: float) -> None:
-        """Let no worker of this account send for some time."""
-        self._resume_at = max(self._resume_at, time.monotonic() + seconds)
-        if self.ledger is not None:
-            self.ledger.pause(self.name, time.time() + seconds)
-
-    @property
-    def pause_left(self) -> float:
-        """Seconds until workers may send again; a pause that another process noted counts too."""
-        if self.ledger is not None and time.monotonic() - self._looked_at >= _LOOK_SECONDS:
-            self._looked_at = time.monotonic()
-            elsewhere = self.ledger.pause_left(self.name, time.time())
-            self._resume_at = max(self._resume_at, time.monotonic() + elsewhere)
-        return max(0.0, self._resume_at - time.monotonic())
 
 
 class RetryTransport(httpx.AsyncBaseTransport):
     """Asks again after time-outs, resets, 429, 5xx and bodies that are no JSON; waits grow, with jitter.
 
-    A 429 pauses all workers of the account, for Retry-After where it is given. The number of requests spent is in
-    `response.extensions["requests"]`, or on the error.
+    A 429 pauses all workers of the account, for Retry-After where it is given; repeated, it slows them (`pace`). The
+    number of requests spent is in `response.extensions["requests"]`, or on the error.
 
     Raises:
         SourceUnavailable: no usable answer after all attempts.
+        SourcePaused: the source asks for a longer pause than a run waits for.
     """
 
     def __init__(
@@ -138,7 +92,7 @@ class RetryTransport(httpx.AsyncBaseTransport):
             unavailable.requests = sent
             raise unavailable from None
         except SourceError as error:
-            error.requests = sent - isinstance(error, QuotaExhausted)  # the last one was not sent
+            error.requests += sent - 1  # what the last attempt cost is on the error
             raise
         response.extensions["requests"] = sent
         return response
@@ -163,9 +117,11 @@ class RetryTransport(httpx.AsyncBaseTransport):
         wait = float(0.5 * 2 ** (state.attempt_number - 1) * (0.5 + self._jitter.random()))
         if isinstance(error, _TryAgain) and error.throttled:
             wait = error.retry_after if error.retry_after is not None else 2 * wait
+            self._account.refused(wait)
             if wait > LONGEST_WAIT:
-                raise SourceUnavailable(f"{self._account.source} asks to wait {wait:.0f} s: try again later")
-            self._account.pause(wait)
+                paused = SourcePaused(f"{self._account.source} asks to wait {wait:.0f} s: try again later")
+                paused.requests = 1
+                raise paused
         return wait
 
     async def aclose(self) -> None:
@@ -177,7 +133,10 @@ class PaceTransport(httpx.AsyncBaseTransport):
     """Lets requests through at the account's rate, and no more at a time than its connections.
 
     The bucket is one request smaller than the burst that was set: requests that leave at the right distance may
-    arrive a little closer together.
+    arrive a little closer together. A request that woke too late for its place takes another.
+
+    Raises:
+        SourcePaused: the account is paused for longer than a run waits for; nothing was sent.
     """
 
     def __init__(
@@ -203,28 +162,33 @@ class PaceTransport(httpx.AsyncBaseTransport):
         """
         async with self._connections:
             await self._pause()
-            await self._take_place()
-            while await self._pause():
-                await self._take_place()
+            in_time = await self._take_place()
+            while await self._pause() or not in_time:
+                in_time = await self._take_place()
             return await self._inner.handle_async_request(request)
 
     async def _pause(self) -> bool:
         """Wait while the account is paused; whether it was."""
         paused = False
         while left := self._account.pause_left:
+            if left > LONGEST_WAIT:
+                raise SourcePaused(f"{self._account.source} asked to wait: {left:.0f} s are left, try again later")
             paused = True
             await self._sleep(left)
         return paused
 
-    async def _take_place(self) -> None:
-        if self._limiter is None:
-            return
-        await self._limiter.acquire()
-        if self._account.ledger is not None:
-            rate = self._account.settings.requests_per_second
-            wait = self._account.ledger.reserve(self._account.name, rate, self._bucket, time.time())
-            if wait:
-                await self._sleep(wait)
+    async def _take_place(self) -> bool:
+        """Wait for the next place in the pace; whether it was reached in time."""
+        rate = self._account.rate
+        if not rate:
+            return True
+        if self._limiter is not None:
+            await self._limiter.acquire()
+        wait = self._account.ledger.reserve(self._account.name, rate, self._bucket, time.time())
+        due = time.monotonic() + wait
+        if wait:
+            await self._sleep(wait)
+        return time.monotonic() - due <= max(MOST_LATENESS / rate, LEAST_LATENESS)
 
     async def aclose(self) -> None:
         """Close the layers below."""
@@ -241,30 +205,15 @@ class QuotaTransport(httpx.AsyncBaseTransport):
     def __init__(self, inner: httpx.AsyncBaseTransport, account: Account) -> None:
         self._inner = inner
         self._account = account
-        self._used_here = 0
-        self._day = account.today
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Charge, then send."""
-        cap = self._account.settings.daily_quota
-        if self._account.exhausted_on == self._account.today:
-            raise QuotaExhausted(f"{self._account.source}: today's requests are used up, it says")
-        if cap and not self._charge(cap):
-            raise QuotaExhausted(f"{self._account.source}: today's {cap} requests are used up")
-        self._account.requests_sent += 1
+        self._account.charge()
         return await self._inner.handle_async_request(request)
 
-    def _charge(self, cap: int) -> bool:
-        """Charge the ledger, or where there is none what this process has used."""
-        if self._account.ledger is not None:
-            return self._account.ledger.charge(self._account.name, self._account.today, cap)
-        if self._day != self._account.today:
-            self._day, self._used_here = self._account.today, 0
-        self._used_here += 1
-        return self._used_here <= cap
-
     async def aclose(self) -> None:
-        """Close the layers below."""
+        """Bring the day's count up to date, and close the layers below."""
+        self._account.settle()
         await self._inner.aclose()
 
 

@@ -29,12 +29,13 @@ import httpx
 import pytest
 
 from ayne_dagster.config import ApiSettings
+from ayne_dagster.sources import account as account_module
 from ayne_dagster.sources import transport
+from ayne_dagster.sources.account import Account
 from ayne_dagster.sources.errors import MalformedAnswer, QuotaExhausted, SourceError, SourceUnavailable
 from ayne_dagster.sources.json_body import MAX_BODY_BYTES, parse_json
 from ayne_dagster.sources.ledger import RequestLedger
 from ayne_dagster.sources.transport import (
-    Account,
     CredentialsTransport,
     PaceTransport,
     RetryTransport,
@@ -76,7 +77,9 @@ def virtually(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
     with asyncio.Runner(loop_factory=VirtualLoop) as runner, pytest.MonkeyPatch.context() as patch:
         now = runner.get_loop().time
         start = NOON.timestamp() - now()
-        patch.setattr(transport, "time", SimpleNamespace(monotonic=now, time=lambda: start + now()))
+        clock = SimpleNamespace(monotonic=now, time=lambda: start + now())
+        for module in (transport, account_module):
+            patch.setattr(module, "time", clock)
         return runner.run(main())
 
 
@@ -142,8 +145,8 @@ def broken_in_the_middle(error: Exception) -> Callable[[], httpx.Response]:
     return lambda: httpx.Response(200, stream=Chunks([b'{"id":'], error))
 
 
-def account(settings: ApiSettings = NO_PACE, **more: Any) -> Account:
-    return Account("tmdb", settings, **more)
+def account(settings: ApiSettings = NO_PACE, *, ledger: RequestLedger | None = None, **more: Any) -> Account:
+    return Account("tmdb", settings, ledger or RequestLedger.in_memory(), **more)
 
 
 async def ask(wire: Wire, of: Account | None = None, times: int = 1, **more: Any) -> list[httpx.Response]:

@@ -12,12 +12,13 @@ from datetime import UTC, datetime
 import httpx
 
 from ayne_dagster.config import Settings, load_settings
+from ayne_dagster.sources.account import Account
 from ayne_dagster.sources.blocking import BlockingClient
 from ayne_dagster.sources.errors import InvalidCredentials, MalformedAnswer, QuotaExhausted, SourceError
 from ayne_dagster.sources.ledger import RequestLedger
 from ayne_dagster.sources.omdb.models import OMDbMovie, read_answer
 from ayne_dagster.sources.omdb.normalize import is_same_imdb_id
-from ayne_dagster.sources.transport import Account, AsyncClosing, build_client
+from ayne_dagster.sources.transport import AsyncClosing, build_client
 
 
 class AsyncOMDBClient(AsyncClosing):
@@ -30,7 +31,8 @@ class AsyncOMDBClient(AsyncClosing):
         burst: size of the token bucket.
         max_concurrent: connections.
         daily_quota: requests a UTC day; 0: no limit.
-        ledger: shares pace and quota with other processes.
+        ledger: shares pace and quota with other processes; in memory by default, for this client alone.
+        use_reserve: whether the reserve of the quota may be spent.
         now: the clock; it says which day's quota is charged.
         wire: the transport at the bottom, for tests.
         settings: where everything that is left out comes from; the environment by default.
@@ -46,6 +48,7 @@ class AsyncOMDBClient(AsyncClosing):
         max_concurrent: int | None = None,
         daily_quota: int | None = None,
         ledger: RequestLedger | None = None,
+        use_reserve: bool = True,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         wire: httpx.AsyncBaseTransport | None = None,
         settings: Settings | None = None,
@@ -62,7 +65,7 @@ class AsyncOMDBClient(AsyncClosing):
         api_key = api_key or settings.omdb_api_key
         if not api_key:
             raise InvalidCredentials("No OMDb key: set OMDB_API_KEY.")
-        self.account = Account("omdb", api, ledger, api_key, now)
+        self.account = Account("omdb", api, ledger or RequestLedger.in_memory(), api_key, now, use_reserve)
         self._http = build_client(self.account, parameters={"apikey": api_key}, wire=wire)
 
     async def get_movie_by_imdb_id(self, imdb_id: str) -> OMDbMovie:

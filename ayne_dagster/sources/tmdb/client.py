@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from ayne_dagster.config import Settings, load_settings
+from ayne_dagster.sources.account import Account
 from ayne_dagster.sources.blocking import BlockingClient
 from ayne_dagster.sources.errors import (
     InvalidCredentials,
@@ -25,7 +26,7 @@ from ayne_dagster.sources.errors import (
 from ayne_dagster.sources.json_body import validate_json
 from ayne_dagster.sources.ledger import RequestLedger
 from ayne_dagster.sources.tmdb.models import ChangesPage, DiscoverPage, ErrorBody, MovieDetails
-from ayne_dagster.sources.transport import Account, AsyncClosing, build_client
+from ayne_dagster.sources.transport import AsyncClosing, build_client
 
 APPENDED = "external_ids,keywords,release_dates,credits"
 PAGE_ROWS = 20
@@ -77,7 +78,8 @@ class AsyncTMDBClient(AsyncClosing):
         requests_per_second: sustained rate; 0: no pace.
         burst: size of the token bucket.
         max_concurrent: connections.
-        ledger: shares the pace with other processes.
+        ledger: shares pace and quota with other processes; in memory by default, for this client alone.
+        use_reserve: whether the reserve of the quota may be spent.
         now: the clock.
         wire: the transport at the bottom, for tests.
         settings: where everything that is left out comes from; the environment by default.
@@ -97,6 +99,7 @@ class AsyncTMDBClient(AsyncClosing):
         burst: int | None = None,
         max_concurrent: int | None = None,
         ledger: RequestLedger | None = None,
+        use_reserve: bool = True,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         wire: httpx.AsyncBaseTransport | None = None,
         settings: Settings | None = None,
@@ -113,7 +116,9 @@ class AsyncTMDBClient(AsyncClosing):
             read_token, api_key = settings.tmdb_read_token, settings.tmdb_api_key
         if not (read_token or api_key):
             raise InvalidCredentials("No TMDB key: set TMDB_READ_TOKEN (or TMDB_API_KEY).")
-        self.account = Account("tmdb", api, ledger, read_token or api_key, now)
+        self.account = Account(
+            "tmdb", api, ledger or RequestLedger.in_memory(), read_token or api_key, now, use_reserve
+        )
         self._base = api.base_url.rstrip("/")
         self._http = build_client(
             self.account,

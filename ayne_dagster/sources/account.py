@@ -1,0 +1,159 @@
+"""An API account as the transports share it: identity, limits, pause, and what was spent. Sends nothing itself."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+
+from ayne_dagster.config import ApiSettings, Settings
+from ayne_dagster.sources.errors import QuotaExhausted
+from ayne_dagster.sources.ledger import LedgerError, QuotaUse, RequestLedger, Standing, account_name
+from ayne_dagster.sources.pace import UNPACED_RATE
+
+_LOG = logging.getLogger(__name__)
+_LOOK_SECONDS = 0.25
+"""How often the ledger is asked for what others noted: a look costs as much as a third of a request."""
+
+
+@dataclass
+class Account:
+    """Identity, limits, pause, and the count of requests sent.
+
+    What several processes must agree on is in the ledger; a client that was given none has one of its own in memory.
+    """
+
+    source: str
+    settings: ApiSettings
+    ledger: RequestLedger = field(default_factory=RequestLedger.in_memory)
+    key: str | None = field(default=None, repr=False)
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    """The platform's clock; it says which day's quota is charged."""
+    use_reserve: bool = True
+    """Whether the quota's reserve may be spent: it is kept for people, so collections may not."""
+    requests_sent: int = 0
+    exhausted_on: date | None = None
+    """The day on which the source itself said that its quota is used up, to whichever process."""
+    refusals: int = 0
+    """Answers "too many requests" that this process got."""
+    most_halvings: int = 0
+    """How often the pace was halved at the slowest, as far as this process saw."""
+    _halvings: int = 0
+    _resume_at: float = 0.0
+    _looked_at: float = float("-inf")
+    _uncounted: int = 0
+
+    @property
+    def name(self) -> str:
+        """Its name in the ledger."""
+        return account_name(self.source, self.settings.base_url, self.key)
+
+    @property
+    def today(self) -> date:
+        """The UTC day whose quota is charged."""
+        return self.now().astimezone(UTC).date()
+
+    @property
+    def quota_use(self) -> QuotaUse:
+        """How much of today's quota is used."""
+        return self.ledger.use(self.name, self.today, self.settings.daily_quota)
+
+    @property
+    def standing(self) -> Standing:
+        """What holds for it now, in the ledger."""
+        return self.ledger.standing(self.name, self.today, time.time())
+
+    @property
+    def rate(self) -> float:
+        """Requests a second before halving; 0: no pace."""
+        return self.settings.requests_per_second or (UNPACED_RATE if self._halvings else 0.0)
+
+    @property
+    def slowest_rate(self) -> float | None:
+        """Requests a second that refusals slowed the pace to, at the slowest; None when they did not."""
+        full = self.settings.requests_per_second or UNPACED_RATE
+        return full / 2**self.most_halvings if self.most_halvings else None
+
+    def charge(self) -> None:
+        """Charge one request to today's quota, before it is sent.
+
+        Raises:
+            QuotaExhausted: nothing is left; the request must not be sent.
+        """
+        quota, today = self.settings.daily_quota, self.today
+        if self.exhausted_on != today and not quota:
+            self._look_again()
+        if self.exhausted_on == today:
+            raise QuotaExhausted(f"{self.source}: today's requests are used up, it says")
+        if not quota:
+            self._uncounted += 1
+        elif not self.ledger.charge(self.name, today, self._cap):
+            raise QuotaExhausted(self._why_refused())
+        self.requests_sent += 1
+
+    @property
+    def _cap(self) -> int:
+        """Requests a day that may be charged here, of those with a quota."""
+        reserve = 0 if self.use_reserve else self.settings.quota_reserve
+        return max(0, self.settings.daily_quota - reserve)
+
+    def _why_refused(self) -> str:
+        if self.quota_use.closed:
+            self.exhausted_on = self.today
+            return f"{self.source}: today's requests are used up, it says"
+        kept = self.settings.daily_quota - self._cap
+        reserve = f"; {kept} more are kept in reserve for people" if kept else ""
+        return f"{self.source}: today's {self._cap} requests are used up{reserve}"
+
+    def note_exhausted(self) -> None:
+        """The source's own count is ahead of ours: ask nothing more today, in no process."""
+        self.exhausted_on = self.today
+        self.ledger.fill(self.name, self.today)
+
+    def refused(self, pause: float) -> None:
+        """The source answered "too many requests": let no worker send for some seconds, and slow down when repeated."""
+        self.refusals += 1
+        self._resume_at = max(self._resume_at, time.monotonic() + pause)
+        self.ledger.refuse(self.name, pause, time.time())
+        self._look()
+
+    @property
+    def pause_left(self) -> float:
+        """Seconds until workers may send again; a pause that another process noted counts too."""
+        self._look_again()
+        return max(0.0, self._resume_at - time.monotonic())
+
+    def _look_again(self) -> None:
+        if time.monotonic() - self._looked_at >= _LOOK_SECONDS:
+            self._look()
+
+    def _look(self) -> None:
+        """Read what holds for all, and add what was sent without a quota to the day's count."""
+        self._looked_at = time.monotonic()
+        if self._uncounted:
+            self.ledger.count(self.name, self.today, self._uncounted)
+            self._uncounted = 0
+        standing = self.standing
+        self._resume_at = max(self._resume_at, time.monotonic() + standing.pause_left)
+        self._halvings = standing.halvings
+        self.most_halvings = max(self.most_halvings, standing.halvings)
+        if standing.closed:
+            self.exhausted_on = self.today
+
+    def settle(self) -> None:
+        """Bring the day's count up to date, at the end."""
+        try:
+            if self._uncounted:
+                self.ledger.count(self.name, self.today, self._uncounted)
+                self._uncounted = 0
+        except LedgerError as error:  # nothing depends on this count: it is for people
+            _LOG.warning("%s requests of today are not counted: %s", self._uncounted, error)
+
+
+def account_of(source: str, settings: Settings, ledger: RequestLedger, now: Callable[[], datetime]) -> Account:
+    """The account at a source that the settings' clients use."""
+    if source == "tmdb":
+        return Account(source, settings.tmdb, ledger, settings.tmdb_read_token or settings.tmdb_api_key, now)
+    return Account(source, settings.omdb, ledger, settings.omdb_api_key, now)

@@ -1,0 +1,216 @@
+"""Where the request ledger is kept: opening, transactions, errors in one line without secrets. What is kept: `ledger`.
+
+SQLite locks the whole file at the start of a transaction; other databases lock the rows that are read to be changed.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, Connection, Engine
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, stop_after_delay, wait_random
+
+METADATA = sa.MetaData()
+IN_MEMORY = "sqlite://"
+POSTGRES = "postgresql+psycopg"
+CLOCKS_AGREE = 0.05
+"""Seconds by which the clocks of two machines may differ before it counts."""
+
+T = TypeVar("T")
+
+
+class LedgerError(Exception):
+    """The ledger cannot be used: one line that says why."""
+
+
+class LedgerDatabase:
+    """A database for the ledger's tables, opened at first use.
+
+    Args:
+        place: an SQLite file, or an address as SQLAlchemy writes it.
+    """
+
+    def __init__(self, place: Path | str) -> None:
+        self._url = URL.create("sqlite", database=str(place)) if isinstance(place, Path) else _parsed(place)
+        self._engine: Engine | None = None
+        self._ahead = 0.0
+
+    @property
+    def name(self) -> str:
+        """The file, or the address without user, password and options."""
+        if self._url is None:
+            return "of AYNE_LEDGER_URL"
+        if self._file is not None:
+            return str(self._file)
+        return self._url.set(username=None, password=None, query={}).render_as_string()
+
+    @property
+    def exists(self) -> bool:
+        """False for a file that is not there yet."""
+        return self._file is None or self._file.exists()
+
+    @property
+    def _file(self) -> Path | None:
+        if (
+            self._url is None
+            or self._url.get_backend_name() != "sqlite"
+            or self._url.database in (None, "", ":memory:")
+        ):
+            return None
+        return Path(str(self._url.database))
+
+    def run(self, work: Callable[[Connection], T]) -> T:
+        """Do something in one transaction.
+
+        A connection that the server has closed meanwhile is made anew, once: what was under way was rolled back, or
+        at worst is charged twice.
+
+        Raises:
+            LedgerError: it cannot be done; nothing was changed.
+        """
+        try:
+            try:
+                return self._transaction(work)
+            except sa.exc.DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+                return self._transaction(work)
+        except (OSError, ImportError, sa.exc.SQLAlchemyError) as error:
+            raise self._explained(error) from None
+
+    def shared_time(self, now: float) -> float:
+        """An instant of this machine's clock, by the clock that all users of the ledger share: the server's."""
+        return now + self._ahead
+
+    def _transaction(self, work: Callable[[Connection], T]) -> T:
+        if self._engine is None:
+            self._engine = self._open()
+        with self._engine.begin() as connection:
+            return work(connection)
+
+    def _open(self) -> Engine:
+        if self._url is None:
+            raise LedgerError(
+                "AYNE_LEDGER_URL cannot be read; nothing was asked. Write it as "
+                "postgresql://user:password@host/database, with %40 for @, %3A for : and %2F for / inside the password."
+            )
+        if self._url.get_backend_name() == "sqlite":
+            engine = _open_sqlite(self._url, self._file)
+        else:
+            engine = _open_server(self._url)
+        _make_tables(engine)
+        if engine.dialect.name == "postgresql":
+            self._ahead = _clock_ahead(engine)
+        return engine
+
+    def _explained(self, error: Exception) -> LedgerError:
+        if isinstance(error, ModuleNotFoundError | sa.exc.NoSuchModuleError):
+            wanted = "ayne_dagster[postgres]" if "psycopg" in str(error) else "its SQLAlchemy driver"
+            return LedgerError(
+                f"The request ledger {self.name} cannot be used: {self._redacted(str(error))}; nothing was asked. "
+                f"Install {wanted}."
+            )
+        advice = "Check its folder." if self._file is not None else "Check AYNE_LEDGER_URL and its server."
+        reason = self._redacted(" ".join(str(getattr(error, "orig", None) or error).splitlines()[:1]))
+        return LedgerError(f"The request ledger {self.name} cannot be used ({reason}); nothing was asked. {advice}")
+
+    def _redacted(self, text: str) -> str:
+        secrets = [self._url.password, *map(str, self._url.query.values())] if self._url is not None else []
+        for secret in secrets:
+            if secret:
+                text = text.replace(str(secret), "…")
+        return text
+
+
+def _parsed(address: str) -> URL | None:
+    """The address; None where it cannot be read, which the first use tells."""
+    try:
+        url = sa.make_url(address)
+        if "@" in (url.host or ""):  # an @ in the password: its rest would be taken for the host, and shown
+            return None
+        return url.set(drivername=POSTGRES) if url.drivername in ("postgresql", "postgres") else url
+    except (sa.exc.ArgumentError, ValueError):
+        return None
+
+
+def _open_sqlite(url: URL, file: Path | None) -> Engine:
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    pool: dict[str, Any] = {} if file is not None else {"poolclass": sa.pool.StaticPool}
+    engine = sa.create_engine(url, connect_args={"timeout": 30, "check_same_thread": False}, **pool)
+
+    @sa.event.listens_for(engine, "connect")
+    def _configure(connection: object, _: object) -> None:
+        connection.isolation_level = None  # type: ignore[attr-defined]
+        _set_journal(connection)
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _open_server(url: URL) -> Engine:
+    if url.drivername != POSTGRES:
+        return sa.create_engine(url)
+    # A server or a network that goes silent ends in an error, not in a wait for ever.
+    patience = {"connect_timeout": 10, "tcp_user_timeout": 30_000, "keepalives_idle": 30}
+    engine = sa.create_engine(url, connect_args=patience, isolation_level="READ COMMITTED")
+
+    @sa.event.listens_for(engine, "connect")
+    def _configure(connection: Any, _: object) -> None:
+        # A machine that vanishes in the middle of a charge must not keep its lock for the hours that TCP would.
+        with connection.cursor() as cursor:
+            cursor.execute("SET idle_in_transaction_session_timeout = '10s'")
+            cursor.execute("SET lock_timeout = '30s'")
+        connection.commit()
+
+    return engine
+
+
+@retry(
+    retry=retry_if_exception_type((sa.exc.IntegrityError, sa.exc.ProgrammingError)),
+    stop=stop_after_attempt(5),
+    wait=wait_random(0.01, 0.05),
+    reraise=True,
+)
+def _make_tables(engine: Engine) -> None:
+    """Make the tables that are missing; on a server another process may be making them at the same moment."""
+    METADATA.create_all(engine)
+
+
+def _clock_ahead(engine: Engine) -> float:
+    """Seconds by which the server's clock is ahead of ours; 0 where they agree, as machines that keep time do.
+
+    Places in a pace are instants: with two clocks that differ, two machines would send at the same moment.
+    """
+    differences = []
+    with engine.begin() as connection:
+        for _ in range(3):
+            before = time.time()
+            server = float(connection.execute(sa.text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())
+            after = time.time()
+            differences.append((after - before, server - (before + after) / 2))
+    took, ahead = min(differences)
+    return ahead if abs(ahead) > CLOCKS_AGREE + took else 0.0
+
+
+@retry(
+    retry=retry_if_exception_type(sqlite3.OperationalError),
+    stop=stop_after_delay(10),
+    wait=wait_random(0.01, 0.05),
+    reraise=True,
+)
+def _set_journal(connection: Any) -> None:
+    """WAL: a killed process leaves nothing half written, and a charge costs a tenth of a millisecond.
+
+    Changing to it fails at once while another process does so; SQLite's own wait does not cover it.
+    """
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
