@@ -25,6 +25,7 @@ from ayne_dagster.refresh.strategy import COLLECTED
 from ayne_dagster.warehouse.client import DuckDBClient
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.state import due_counts
+from ayne_dagster.warehouse.strategies import load_strategy
 
 
 class CollectionFailed(RuntimeError):
@@ -201,7 +202,9 @@ class DataCollectionOrchestrator:
                 self._run("refresh_movies", *request, result)
         finally:
             with database.connect() as connection:
-                result.due_remaining = due_counts(connection, COLLECTED, self.now())["any_source"]
+                strategy = load_strategy(connection, self.settings.refresh_strategy)
+                counts = due_counts(connection, COLLECTED, self.now(), strategy=strategy)
+                result.due_remaining = counts["any_source"]
             result.seconds = round(time.monotonic() - started, 3)
         return result
 
@@ -222,7 +225,8 @@ class DataCollectionOrchestrator:
         self, database: Database, limit: int, use_reserve: bool
     ) -> tuple[dict[str, str], dict[str, Any]] | None:
         """Tags and config of the run for what is due; the list of movies itself is not kept while it runs."""
-        batch = pick_batch(database, self.now(), dict.fromkeys(COLLECTED, limit))
+        limits = dict.fromkeys(COLLECTED, limit)
+        batch = pick_batch(database, self.now(), limits, self.settings.refresh_strategy)
         return (batch.tags(), batch.run_config(use_reserve=use_reserve)) if batch.movies else None
 
     def _run(

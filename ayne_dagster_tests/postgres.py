@@ -69,7 +69,7 @@ def running_postgres(*options: str) -> Iterator[Postgres]:
     Raises:
         NoPostgres: its programs are not there, or do not start.
     """
-    with tempfile.TemporaryDirectory(prefix="ayne-postgres-", dir="/tmp", ignore_cleanup_errors=True) as name:  # noqa: S108 -- a short path that `nobody` can reach
+    with tempfile.TemporaryDirectory(prefix="ayne-postgres-", dir="/tmp", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         programs, owner = _programs(folder)
         _make_cluster(folder, programs, owner)

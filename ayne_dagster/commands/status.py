@@ -36,11 +36,13 @@ def budget(as_json: bool) -> None:
     """Tell how today's requests are planned, what is spent, and how long the due movies take."""
     from ayne_dagster.refresh.budget import hours_left
     from ayne_dagster.warehouse.state import due_counts
+    from ayne_dagster.warehouse.strategies import load_strategy
 
     settings = load_settings()
     now = settings.now()
     with warehouse(settings).connect(read_only=True) as connection:
-        due = due_counts(connection, COLLECTED, now)
+        strategy = load_strategy(connection, settings.refresh_strategy)
+        due = due_counts(connection, COLLECTED, now, strategy=strategy)
     plans = {source: _plan(budget, due[source], settings) for source, budget in _budgets(settings, now).items()}
     result = {"as_of": now.isoformat(), "hours_left": round(hours_left(now), 2), "sources": plans}
     print_result(result, as_json, _describe_budget)
