@@ -26,7 +26,7 @@ def stats(as_json: bool) -> None:
     settings = load_settings()
     now = settings.now()
     counts: dict[str, Any] = DuckDBClient(settings.database).get_collection_stats(now)
-    quotas = {source: _quota(budget) for source, budget in _budgets(settings, now).items()}
+    quotas = {source: _quota(budget) for source, budget in granted(settings, now).items()}
     print_result(counts | {"quota": quotas}, as_json, _describe_stats)
 
 
@@ -43,12 +43,12 @@ def budget(as_json: bool) -> None:
     with warehouse(settings).connect(read_only=True) as connection:
         strategy = load_strategy(connection, settings.refresh_strategy)
         due = due_counts(connection, COLLECTED, now, strategy=strategy)
-    plans = {source: _plan(budget, due[source], settings) for source, budget in _budgets(settings, now).items()}
+    plans = {source: _plan(budget, due[source], settings) for source, budget in granted(settings, now).items()}
     result = {"as_of": now.isoformat(), "hours_left": round(hours_left(now), 2), "sources": plans}
     print_result(result, as_json, _describe_budget)
 
 
-def _budgets(settings: Settings, now: datetime) -> dict[str, SourceBudget]:
+def granted(settings: Settings, now: datetime) -> dict[str, SourceBudget]:
     """What each source grants; a ledger that is not there yet is not made by looking."""
     from ayne_dagster.budgets import source_budgets
     from ayne_dagster.sources.account import account_of

@@ -22,8 +22,13 @@ def load_strategy(connection: duckdb.DuckDBPyConnection, name: str) -> Strategy:
     if name == AGE_TABLE_STRATEGY.name:
         return AGE_TABLE_STRATEGY
     if name == ValueOfRefreshStrategy.name:
-        return ValueOfRefreshStrategy(load_feeds(connection), mean_popularity(connection))
+        return value_of_refresh(connection)
     raise ValueError(f"There is no refresh strategy {name!r}.")
+
+
+def value_of_refresh(connection: duckdb.DuckDBPyConnection) -> ValueOfRefreshStrategy:
+    """The strategy that knows what refreshing is worth: its numbers are of interest under any other too."""
+    return ValueOfRefreshStrategy(load_feeds(connection), mean_popularity(connection))
 
 
 def load_feeds(connection: duckdb.DuckDBPyConnection) -> Mapping[str, Feed]:
