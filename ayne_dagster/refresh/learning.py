@@ -55,7 +55,8 @@ def buckets() -> Iterator[Bucket]:
 def popularity_bucket_sql() -> str:
     """The octave of a movie's popularity over the median; of an unknown one as of the median. Parameter: `$median`."""
     octave = "CAST(round(log2(greatest(popularity, 1e-9) / greatest($median, 1e-9))) AS INTEGER)"
-    return f"coalesce(greatest({LOWEST_BUCKET}, least({HIGHEST_BUCKET}, {octave})), 0)"
+    bounded = f"greatest({LOWEST_BUCKET}, least({HIGHEST_BUCKET}, {octave}))"
+    return f"CASE WHEN popularity IS NULL THEN 0 ELSE {bounded} END"
 
 
 def factor(exposure: float, changes: float) -> float:

@@ -58,8 +58,10 @@ def after(
     if before.attempted_at is not None and at <= before.attempted_at:
         return movie
     if outcome in (Outcome.FETCHED, Outcome.ABSENT):
-        expected = bucket_rate if bucket_rate is not None else bucket_rate_of(movie, source, at)
-        state = _checked(before, source, at, changed, feed, expected)
+        state = _checked(before, source, at, changed=changed)
+        state = _learned(before, state, feed, bucket_rate or bucket_rate_of(movie, source, at), changed=changed)
+        if bucket_rate is None and before.rate is None:
+            state = replace(state, rate=None)  # the movie's bucket is not known yet
         cycles = _cycles(movie, source, before, at, changed)
     else:
         state = _failed(before, at, missing=outcome is Outcome.NOT_FOUND)
@@ -75,20 +77,7 @@ def bucket_rate_of(movie: MovieState, source: str, now: datetime) -> float:
     return state.rate / factor(state.exposure, state.changes)
 
 
-def _checked(
-    before: SourceState, source: str, at: datetime, changed: bool, feed: Feed | None, bucket_rate: float
-) -> SourceState:
-    exposure, changes = before.exposure, before.changes
-    if before.checked_at is not None and at > before.checked_at:
-        exposure, changes = learn(
-            exposure,
-            changes,
-            days=(at - before.checked_at) / timedelta(days=1),
-            changed=changed,
-            signals=before.signals,
-            bucket_rate=bucket_rate,
-            feed=feed,
-        )
+def _checked(before: SourceState, source: str, at: datetime, *, changed: bool) -> SourceState:
     return replace(
         before,
         attempted_at=at,
@@ -97,12 +86,27 @@ def _checked(
         failures=0,
         missing_since=None,
         tombstoned_at=None,
-        exposure=exposure,
-        changes=changes,
         signals=0,
         recheck_at=_recheck_at(before, source, at),
-        rate=rate(bucket_rate, exposure, changes),
     )
+
+
+def _learned(
+    before: SourceState, checked: SourceState, feed: Feed | None, bucket_rate: float, *, changed: bool
+) -> SourceState:
+    """The state after a check with what it teaches; the first check has nothing to compare with."""
+    exposure, changes = before.exposure, before.changes
+    if before.checked_at is not None and checked.checked_at is not None:
+        exposure, changes = learn(
+            exposure,
+            changes,
+            days=(checked.checked_at - before.checked_at) / timedelta(days=1),
+            changed=changed,
+            signals=before.signals,
+            bucket_rate=bucket_rate,
+            feed=feed,
+        )
+    return replace(checked, exposure=exposure, changes=changes, rate=rate(bucket_rate, exposure, changes))
 
 
 def _recheck_at(before: SourceState, source: str, at: datetime) -> datetime | None:

@@ -45,7 +45,7 @@ def load_feeds(connection: duckdb.DuckDBPyConnection) -> Mapping[str, Feed]:
 
 def mean_popularity(connection: duckdb.DuckDBPyConnection) -> float:
     """Of the movies whose popularity is known; 1 where none is."""
-    found = connection.execute("SELECT avg(popularity) FROM refresh_metadata").fetchall()[0][0]
+    found = connection.execute("SELECT avg(popularity) FROM refresh_metadata WHERE popularity > 0").fetchall()[0][0]
     return float(found) if found else 1.0
 
 
