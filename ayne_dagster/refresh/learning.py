@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import expm1, log
 
 from ayne_dagster.refresh.ages import AGE_TABLE
-from ayne_dagster.refresh.feeds import Feed, double_sql
+from ayne_dagster.refresh.feeds import double_sql
 from ayne_dagster.refresh.states import COLLECTED
 
 POPULARITY_EXPONENT = 0.3
@@ -80,28 +80,35 @@ def learn(
     changes: float,
     *,
     days: float,
+    silent: float,
     changed: bool,
     signals: int,
+    precision: float,
     bucket_rate: float,
-    feed: Feed | None,
 ) -> tuple[float, float]:
     """Exposure and changes after a check.
+
+    What is counted are changes that were found, not signals: so neither a wrong signal nor a day on which no feed was
+    read counts for or against a movie.
 
     Args:
         exposure: changes expected so far (E).
         changes: changes found so far (A).
         days: since the check before.
-        changed: whether this one found a change.
+        silent: of these, days whose changes no signal told (`feeds.silent_days`).
+        changed: whether this check found a change.
         signals: change signals since the check before.
+        precision: probability that one of them is right.
         bucket_rate: changes a day that the movie's bucket makes expect (ρ).
-        feed: the source's change feed over these days, if it has one.
     """
-    days = max(0.0, days)
-    if feed is not None:
-        # Every relevant change is signalled with the feed's recall, and so many signals mean none.
-        return exposure + bucket_rate * days * feed.recall / feed.precision, changes + signals
-    expected = rate(bucket_rate, exposure, changes) * days
-    return exposure + bucket_rate * days, changes + (_at_least_one(expected) if changed else 0.0)
+    found = 0.0
+    if changed:
+        unsignalled = rate(bucket_rate, exposure, changes) * max(0.0, silent)
+        found = _at_least_one(unsignalled)
+        if signals:
+            # At least one of the signals is right; what they did not tell comes on top.
+            found = signals * precision / (1 - (1 - precision) ** signals) + unsignalled
+    return exposure + bucket_rate * max(0.0, days), changes + found
 
 
 def _at_least_one(expected: float) -> float:

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from ayne_dagster.refresh.age_table import CYCLE_SOURCE
 from ayne_dagster.refresh.ages import band_of, interval
-from ayne_dagster.refresh.feeds import Feed
+from ayne_dagster.refresh.feeds import Feed, silent_days
 from ayne_dagster.refresh.learning import factor, learn, rate
 from ayne_dagster.refresh.states import SOURCES, MovieState, SourceState
 
@@ -101,10 +101,11 @@ def _learned(
             exposure,
             changes,
             days=(checked.checked_at - before.checked_at) / timedelta(days=1),
+            silent=silent_days(feed, before.checked_at, checked.checked_at),
             changed=changed,
             signals=before.signals,
+            precision=(feed or Feed()).precision,
             bucket_rate=bucket_rate,
-            feed=feed,
         )
     return replace(checked, exposure=exposure, changes=changes, rate=rate(bucket_rate, exposure, changes))
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ayne_dagster.refresh.learning import buckets, correction, factor, learn, rate
 from ayne_dagster.refresh.outcome import Outcome, after
-from ayne_dagster.refresh.strategy import AGE_TABLE, Feed, MovieState
+from ayne_dagster.refresh.strategy import AGE_TABLE, Feed, Gap, MovieState
 
 from .states import DAY, HOUR, INSTANTS, NOW, aged, checked, movie, movies
 
@@ -56,11 +56,32 @@ def test_a_movie_learns_by_the_age_table_until_its_bucket_is_known() -> None:
     assert (state.exposure, state.rate) == (pytest.approx(0.5), None)
 
 
-def test_with_a_feed_its_signals_are_what_is_counted() -> None:
-    feed = Feed(recall=0.8, precision=0.4)
-    state = after(known(signals=2, signalled_at=NOW - DAY), "tmdb", Outcome.FETCHED, NOW, feed=feed).at("tmdb")
-    assert state.exposure == pytest.approx(0.02 * 10 * 0.8 / 0.4)
-    assert state.changes == 2
+FEED = Feed(recall=0.8, precision=0.4)
+
+
+def test_signals_that_came_to_nothing_are_no_changes() -> None:
+    state = after(known(signals=2, signalled_at=NOW - DAY), "tmdb", Outcome.FETCHED, NOW, feed=FEED).at("tmdb")
+    assert (state.exposure, state.changes) == (pytest.approx(0.2), 0)
+
+
+def test_of_several_signals_as_many_count_as_are_likely_right_when_one_was() -> None:
+    before = known(signals=2, signalled_at=NOW - DAY)
+    state = after(before, "tmdb", Outcome.FETCHED, NOW, changed=True, feed=FEED).at("tmdb")
+    assert state.changes == pytest.approx(2 * 0.4 / (1 - 0.6**2) + 0.2 * 0.2)
+
+
+def test_a_change_without_a_signal_is_one_that_the_feed_did_not_tell() -> None:
+    state = after(known(), "tmdb", Outcome.FETCHED, NOW, changed=True, feed=FEED).at("tmdb")
+    assert state.changes == pytest.approx(0.04 / -expm1(-0.04))
+
+
+def test_days_on_which_no_feed_was_read_count_as_without_one() -> None:
+    unread = Feed(0.8, 0.4, (Gap(None, NOW),))
+    with_it, without = (
+        after(known(), "tmdb", Outcome.FETCHED, NOW, changed=True, feed=f).at("tmdb") for f in (unread, None)
+    )
+    assert with_it.changes == pytest.approx(without.changes)
+    assert with_it.exposure == pytest.approx(without.exposure)
 
 
 def test_the_bucket_rate_can_be_given() -> None:
@@ -133,11 +154,20 @@ def test_after_a_correction_rates_are_what_the_corrected_belief_would_have_taugh
     assert rate(bucket_rate * by, 1e9 * by, 1e9) == pytest.approx(rate(bucket_rate, 1e9, 1e9), rel=1e-6)
 
 
-@given(st.lists(st.tuples(st.floats(0, 50), st.booleans()), max_size=30), st.floats(1e-3, 0.2))
-def test_evidence_only_grows(checks: list[tuple[float, bool]], bucket_rate: float) -> None:
+@given(st.lists(st.tuples(st.floats(0, 50), st.booleans(), st.integers(0, 9)), max_size=30), st.floats(1e-3, 0.2))
+def test_evidence_only_grows(checks: list[tuple[float, bool, int]], bucket_rate: float) -> None:
     exposure = changes = 0.0
-    for days, changed in checks:
-        more = learn(exposure, changes, days=days, changed=changed, signals=0, bucket_rate=bucket_rate, feed=None)
+    for days, changed, signals in checks:
+        more = learn(
+            exposure,
+            changes,
+            days=days,
+            silent=days / 2,
+            changed=changed,
+            signals=signals,
+            precision=0.3,
+            bucket_rate=bucket_rate,
+        )
         assert more[0] >= exposure
         assert more[1] >= changes + changed * (1 - 1e-9)
         exposure, changes = more
