@@ -17,7 +17,7 @@ define environment
 	fi
 endef
 
-.PHONY: demo dev test lint test-duckdb2 format bench clean
+.PHONY: demo dev test lint test-duckdb2 kills format bench proof-limits clean
 
 demo: $(VENV)/.ready ## Collect invented movies from a stand-in; needs no keys
 	@$(BIN)/ayne demo
@@ -36,12 +36,18 @@ lint: $(VENV)/.ready-dev ## Style, format and types
 test-duckdb2: $(VENV)-duckdb2/.ready-dev ## The whole suite on DuckDB 2
 	@$(VENV)-duckdb2/bin/python -m pytest -n auto
 
+kills: $(VENV)/.ready-dev ## Collections killed 100 times at random moments; says what was lost: nothing
+	@$(BIN)/python -W ignore -m ayne_dagster_tests.killing
+
 format: $(VENV)/.ready-dev
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
 bench: $(VENV)/.ready-dev ## The figures of benchmarks/
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+proof-limits: $(VENV)/.ready-dev ## Quota and pace over four processes with the full figures, two minutes
+	@$(BIN)/python -m pytest -q --timeout 900 ayne_dagster_tests/proof_limits.py
 
 clean:
 	rm -rf $(VENV) $(VENV)-duckdb2

@@ -56,7 +56,7 @@ refresh_movies_job = dg.define_asset_job(
 )
 
 
-_ASSET_OF = {"tmdb": "tmdb_details", "omdb": "omdb_ratings"}
+ASSET_OF = {"tmdb": "tmdb_details", "omdb": "omdb_ratings"}
 """Which asset fetches from which source."""
 
 
@@ -100,7 +100,7 @@ class RefreshBatch:
         return {
             "ops": {
                 asset: {"config": {"tmdb_ids": ids, "limit": self.limits.get(source, 0), "use_reserve": use_reserve}}
-                for source, asset in _ASSET_OF.items()
+                for source, asset in ASSET_OF.items()
             }
         }
 

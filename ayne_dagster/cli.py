@@ -8,8 +8,10 @@ needs them.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 
@@ -18,6 +20,7 @@ from ayne_dagster.commands.output import CommandFailed
 from ayne_dagster.config import SettingsError
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+INTERRUPTION = "Interrupted; everything that had arrived is kept."
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -45,15 +48,27 @@ for _command in (
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command and exit with its code; every error is one line on stderr."""
-    sys.exit(run(arguments))
+    """Run the command and exit with its code; every error is one line on stderr.
+
+    SIGTERM is what Ctrl-C is, from the first moment on.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        code = run(arguments)
+    except KeyboardInterrupt:  # while the command was still being loaded
+        code = _say(INTERRUPTION, INTERRUPTED)
+    sys.exit(code)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     from ayne_dagster.sources.errors import SourceError
     from ayne_dagster.sources.ledger import LedgerError
-    from ayne_dagster.warehouse.database import DatabaseBusy, WarehouseError
+    from ayne_dagster.warehouse.database import DatabaseBusy, DatabaseNotWritten, WarehouseError
 
     try:
         ayne.main(args=arguments, prog_name="ayne", standalone_mode=False)
@@ -68,8 +83,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         return _say(str(error), WRONG_USAGE)
     except (click.Abort, KeyboardInterrupt):
-        return _say("Interrupted; everything that had arrived is kept.", INTERRUPTED)
-    except (DatabaseBusy, SourceError) as error:
+        return _say(INTERRUPTION, INTERRUPTED)
+    except (DatabaseBusy, DatabaseNotWritten, SourceError) as error:
         return _say(str(error), FAILED)
     except (WarehouseError, LedgerError) as error:
         return _say(str(error), WRONG_USAGE)

@@ -58,7 +58,10 @@ def details_fetcher(client: AsyncTMDBClient, now: Clock) -> Fetch:
             return _without_row(due, Outcome.QUARANTINED, now(), error)
         except RequestRejected as error:
             return _without_row(due, Outcome.FAILED, now(), error)
-        return Answer(due.tmdb_id, Outcome.FETCHED, now(), row, due.release_year, requests)
+        answer = Answer(due.tmdb_id, Outcome.FETCHED, now(), row, due.release_year, requests)
+        # Kept as far as it goes, but no check: TMDB once left sub-resources out for hours (see `MovieDetails`).
+        missing = ", ".join(movie.missing_parts)
+        return replace(answer, outcome=Outcome.INCOMPLETE, reason=f"TMDB left out {missing}") if missing else answer
 
     return fetch
 
@@ -166,8 +169,9 @@ class _Collection:
                 self._progress.deferred.append(movie)
                 raise
             self._answered = True
-            await self._blame_suspects()
+            # The answer first: to emit may mean to wait, and an interruption of the wait leaves out what comes after.
             await self._done(movie, answer)
+            await self._blame_suspects()
 
     def _suspect(self, movie: DueMovie, error: SourceUnavailable) -> None:
         """Hold a failure back until another movie's answer shows that the source is up."""
@@ -204,34 +208,56 @@ async def discover(
 ) -> None:
     """List the movies released in a span of dates, and emit each once.
 
-    A page or row that cannot be used is emitted as a quarantined body; the others go on.
+    A page or row that cannot be used, and a listing that stays short, is emitted as a quarantined body; the others go
+    on.
 
     Raises:
         InvalidCredentials: the key is not accepted.
         SourceDown: no page at all could be had.
     """
-    seen: set[int] = set()
-    failed: list[ListedPage] = []
-    windows: dict[str, int] = {}
-    answered = False
-    async for page in client.discover_movies(*span, min_votes=min_votes, max_pages=max_pages):
+    listing = _Listing(emit, now, progress)
+    try:
+        async for page in client.discover_movies(*span, min_votes=min_votes, max_pages=max_pages):
+            await listing.take(page)
+    except QuotaExhausted as error:
+        progress.stopped_because = str(error)
+        return
+    except SourcePaused as error:
+        progress.stopped_because = str(error)
+        raise SourceDown(str(error)) from None
+    progress.short_by = max(0, progress.total - len(listing.seen)) if max_pages is None else 0
+    if listing.failed and not listing.answered:
+        raise SourceDown(str(listing.failed[-1].error))
+
+
+class _Listing:
+    """What the pages of one `discover` have shown so far."""
+
+    def __init__(self, emit: Emit[Listed], now: Clock, progress: Progress) -> None:
+        self._emit = emit
+        self._now = now
+        self._progress = progress
+        self._windows: dict[str, int] = {}
+        self.seen: set[int] = set()
+        self.failed: list[ListedPage] = []
+        self.answered = False
+
+    async def take(self, page: ListedPage) -> None:
+        """Emit what is new on a page."""
         if page.error is None:
-            answered = True
-            windows[str(page.window)] = page.total_results
-        progress.total = sum(windows.values())
+            self.answered = True
+            self._windows[str(page.window)] = page.total_results
+        self._progress.total = sum(self._windows.values())
         if page.error is not None:
-            failed.append(page)
-            await emit(_quarantined_page(page, page.error, now()))
-        for listed in _listed(page, now()):
+            self.failed.append(page)
+            await self._emit(_quarantined_page(page, page.error, self._now()))
+        for listed in _listed(page, self._now()):
             if isinstance(listed, ListedMovie):
-                if listed.tmdb_id in seen:
+                if listed.tmdb_id in self.seen:
                     continue
-                seen.add(listed.tmdb_id)
-                progress.done += 1
-            await emit(listed)
-    progress.short_by = max(0, progress.total - len(seen)) if max_pages is None else 0
-    if failed and not answered:
-        raise SourceDown(str(failed[-1].error))
+                self.seen.add(listed.tmdb_id)
+                self._progress.done += 1
+            await self._emit(listed)
 
 
 def _listed(page: ListedPage, at: datetime) -> Iterator[Listed]:
@@ -247,4 +273,5 @@ def _listed(page: ListedPage, at: datetime) -> Iterator[Listed]:
 
 def _quarantined_page(page: ListedPage, error: SourceError, at: datetime) -> QuarantinedBody:
     body = error.body if isinstance(error, MalformedAnswer) else b""
-    return QuarantinedBody("tmdb", f"discover {page.window}, page {page.page}", at, str(error), body)
+    where = f"discover {page.window}" + (f", page {page.page}" if page.page else "")
+    return QuarantinedBody("tmdb", where, at, str(error), body)

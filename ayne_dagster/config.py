@@ -38,9 +38,12 @@ class ApiSettings:
     """Requests a UTC day; 0: no limit."""
     quota_reserve: int = 0
     """Requests of the daily quota that unattended collections leave to people."""
+    retry_wait: float = 0.5
+    """Seconds before the second attempt at a request; each further wait is twice as long."""
 
     def __post_init__(self) -> None:
-        least_of = {"requests_per_second": 0, "burst": 1, "max_concurrent": 1, "daily_quota": 0, "quota_reserve": 0}
+        least_of = {"burst": 1, "max_concurrent": 1}
+        least_of |= dict.fromkeys(("requests_per_second", "daily_quota", "quota_reserve", "retry_wait"), 0)
         for name, least in least_of.items():
             if not getattr(self, name) >= least:
                 raise ValueError(f"{name} is {getattr(self, name)!r}: it must be at least {least}.")
@@ -163,6 +166,7 @@ class _Reader:
             max_concurrent=self.whole(f"AYNE_{prefix}_MAX_CONCURRENT", defaults.max_concurrent, minimum=1),
             daily_quota=self.whole(f"AYNE_{prefix}_DAILY_QUOTA", defaults.daily_quota),
             quota_reserve=self.whole(f"AYNE_{prefix}_QUOTA_RESERVE", defaults.quota_reserve),
+            retry_wait=self.number(f"AYNE_{prefix}_RETRY_WAIT", defaults.retry_wait),
         )
 
     def choice(self, name: str, choices: tuple[str, ...]) -> str:

@@ -24,8 +24,11 @@ def dagster_home(settings: Settings) -> Path:
     try:
         home.mkdir(parents=True, exist_ok=True)
         if not (home / "dagster.yaml").exists():
+            # Whole before it is in its place: half a file, as a kill leaves it, would be taken for what was meant.
+            new = home / f"dagster.yaml.{os.getpid()}"
             with as_file(files("ayne_dagster") / "dagster.yaml") as shipped:
-                shutil.copyfile(shipped, home / "dagster.yaml")
+                shutil.copyfile(shipped, new)
+            new.replace(home / "dagster.yaml")
     except OSError as error:
         raise SettingsError(
             f"The Dagster home {home} cannot be written ({error.strerror}): set DAGSTER_HOME or AYNE_DATABASE."

@@ -1,6 +1,7 @@
 """The DuckDB IO manager: the only writer of asset tables, which merges by key, batch by batch. No rules of its own.
 
-What a merge does to a row is in `warehouse.merge`; what an asset collects, in `collection`.
+What a merge does to a row is in `warehouse.merge`; what an asset collects, in `collection`; what becomes of a stream
+that ends before its time, in `draining`.
 
 An asset returns either a `MergeStream` (answers as they arrive) or a `TableWrite` (one statement's worth of work). The
 stock dagster-duckdb manager deletes the whole partition before it inserts, without a transaction: with a partial
@@ -9,7 +10,6 @@ refresh, the ordinary case here, it would destroy the rest of the year.
 https://docs.dagster.io/guides/build/io-managers
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -18,23 +18,13 @@ import dagster as dg
 import duckdb
 import pyarrow as pa
 
+from ayne_dagster.draining import Drain, MergeStream
 from ayne_dagster.resources import DuckDBDatabase
-from ayne_dagster.streams import Batches
-from ayne_dagster.warehouse.merge import MergeReport
 from ayne_dagster.warehouse.schema import ALL_TABLES, VIEWS
 
+__all__ = ["MergeStream", "MergingDuckDBIOManager", "TableWrite"]
+
 T = TypeVar("T")
-
-
-@dataclass
-class MergeStream(Generic[T]):
-    """What an asset returns to have batches merged as they arrive."""
-
-    batches: Batches[T]
-    merge: Callable[[duckdb.DuckDBPyConnection, list[T]], MergeReport]
-    """Merges one batch within an open transaction; merging it twice must change nothing the second time."""
-    done: Callable[[MergeReport, float], None]
-    """Told at the end what was merged and how many seconds it took, before the materialization is recorded."""
 
 
 @dataclass
@@ -55,39 +45,16 @@ class MergingDuckDBIOManager(dg.ConfigurableIOManager):
 
         Raises:
             TypeError: the asset returned something else.
+            dagster.Failure: answers could not be committed; says where they are kept.
         """
         if isinstance(obj, TableWrite):
             with self.database.file.transaction() as connection:
                 result = obj.write(connection)
             obj.done(result)
         elif isinstance(obj, MergeStream):
-            self._drain(obj, context)
+            Drain(obj, self.database.file, context.log).run()
         else:
             raise TypeError(f"Return a MergeStream or a TableWrite, not a {type(obj).__name__}.")
-
-    def _drain(self, stream: MergeStream[Any], context: dg.OutputContext) -> None:
-        """Commit each batch as it arrives; on any interruption, first what has arrived already."""
-        started = time.monotonic()
-        report = MergeReport()
-        uncommitted: list[Any] = []
-        try:
-            for batch in stream.batches:
-                uncommitted = batch
-                report.add(self._commit(stream, batch))
-                uncommitted = []
-        except BaseException:
-            # Dagster's interruption is a BaseException in this thread, and may have come in the middle of a commit.
-            for batch in (uncommitted, *stream.batches.stop()):
-                if batch:
-                    report.add(self._commit(stream, batch))
-            context.log.info(f"Stopped early; kept all that had arrived: {dict(report.total())}")
-            stream.done(report, time.monotonic() - started)
-            raise
-        stream.done(report, time.monotonic() - started)
-
-    def _commit(self, stream: MergeStream[Any], batch: list[Any]) -> MergeReport:
-        with self.database.file.transaction() as connection:
-            return stream.merge(connection, batch)
 
     def load_input(self, context: dg.InputContext) -> pa.Table:
         """An asset's rows, of the partitions asked for, as an Arrow table: for assets built on top of ours."""

@@ -6,15 +6,17 @@ No collecting of its own: what a run does is in `assets`, and the command line i
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 import dagster as dg
 
-from ayne_dagster.automation import pick_batch, range_tags
+from ayne_dagster.automation import ASSET_OF, pick_batch, range_tags
 from ayne_dagster.config import Settings, load_settings
 from ayne_dagster.definitions import build_defs
 from ayne_dagster.instance import open_instance
@@ -23,9 +25,14 @@ from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR
 from ayne_dagster.progress import Progress, Watcher, watched_by
 from ayne_dagster.refresh.strategy import COLLECTED
 from ayne_dagster.warehouse.client import DuckDBClient
-from ayne_dagster.warehouse.database import Database
+from ayne_dagster.warehouse.database import Database, WarehouseError
+from ayne_dagster.warehouse.lease import lease
+from ayne_dagster.warehouse.spool import kept, merge_kept
 from ayne_dagster.warehouse.state import due_counts
 from ayne_dagster.warehouse.strategies import load_strategy
+
+INTERRUPTED = "Interrupted; everything that had arrived is kept."
+_INTERRUPTIONS = {KeyboardInterrupt.__name__, dg.DagsterExecutionInterruptedError.__name__}
 
 
 class CollectionFailed(RuntimeError):
@@ -67,10 +74,11 @@ class CollectionResult:
     """Movies that froze in this collection."""
     failed: int = 0
     deferred: int = 0
-    due_remaining: int = 0
+    due_remaining: int | None = 0
+    """None where the database could not be asked after a failure."""
     requests: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COLLECTED, 0))
     slowed: dict[str, dict[str, float]] = field(default_factory=dict)
-    """Sources that refused requests until the pace was halved: how many `refusals`, and the `slowest_rate` a second."""
+    """Sources that refused requests until the pace was halved: how many `refusals`, and the `slowest_share` of it."""
     seconds: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
@@ -82,7 +90,7 @@ class _Counting:
     """Adds up what the steps of a collection report, and passes it on to who shows it."""
 
     def __init__(self, result: CollectionResult, shown_by: Watcher | None) -> None:
-        self._result = result
+        self.result = result
         self._shown_by = shown_by
         self._progress = Progress()
 
@@ -92,7 +100,7 @@ class _Counting:
             self._shown_by.started(step, progress)
 
     def finished(self, step: str, counts: Mapping[str, int]) -> None:
-        result = self._result
+        result = self.result
         result.failed += counts.get("failed", 0)
         result.deferred += counts.get("deferred", 0)
         if step == "discovered_movies":
@@ -113,17 +121,21 @@ class _Counting:
         if self._shown_by is not None:
             self._shown_by.finished(step, counts)
 
+    def note(self, text: str) -> None:
+        if self._shown_by is not None:
+            self._shown_by.note(text)
+
     def _note_pace(self, source: str) -> None:
-        rate, refusals = self._progress.slowest_rate, self._progress.refusals
-        if rate is not None:
-            earlier = self._result.slowed.get(source, {"refusals": 0, "slowest_rate": rate})
-            self._result.slowed[source] = {
+        share, refusals = self._progress.slowest_share, self._progress.refusals
+        if share is not None:
+            earlier = self.result.slowed.get(source, {"refusals": 0, "slowest_share": share})
+            self.result.slowed[source] = {
                 "refusals": earlier["refusals"] + refusals,
-                "slowest_rate": min(earlier["slowest_rate"], rate),
+                "slowest_share": min(earlier["slowest_share"], share),
             }
 
 
-_SOURCE_OF = {"discovered_movies": "tmdb", "tmdb_details": "tmdb", "omdb_ratings": "omdb"}
+_SOURCE_OF = {"discovered_movies": "tmdb"} | {asset: source for source, asset in ASSET_OF.items()}
 """Which source a step asks."""
 
 
@@ -192,33 +204,59 @@ class DataCollectionOrchestrator:
         started = time.monotonic()
         limit = self.settings.refresh_limit if refresh_limit is None else refresh_limit
         result = CollectionResult()
-        database = Database(self.settings.database)
+        counting = _Counting(result, self._watcher)
+        database = Database(self.settings.database, on_wait=counting.note)
         with database.connect():
             pass  # an unusable file should fail before anything is asked
         try:
-            if discovery is not None:
-                self._discover(discovery, use_reserve, result)
-            if request := self._refresh_request(database, limit, use_reserve):
-                self._run("refresh_movies", *request, result)
+            self._collect(database, discovery, limit, use_reserve, counting)
+        except CollectionFailed:
+            # The reason may be that the database cannot be had: not the time to wait for it.
+            with suppress(WarehouseError):
+                result.due_remaining = None
+                result.due_remaining = self._due_remaining(replace(database, wait_seconds=0.0))
+            raise
         finally:
-            with database.connect() as connection:
-                strategy = load_strategy(connection, self.settings.refresh_strategy)
-                counts = due_counts(connection, COLLECTED, self.now(), strategy=strategy)
-                result.due_remaining = counts["any_source"]
             result.seconds = round(time.monotonic() - started, 3)
+        result.due_remaining = self._due_remaining(database)
         return result
+
+    def _collect(
+        self,
+        database: Database,
+        discovery: DiscoveryPlan | None,
+        limit: int,
+        use_reserve: bool,
+        counting: _Counting,
+    ) -> None:
+        try:
+            for source in COLLECTED:
+                if kept(database.path, source):
+                    with lease(database.path, source, counting.note):
+                        merge_kept(database, source, counting.note)
+            if discovery is not None:
+                self._discover(discovery, use_reserve, counting)
+            if request := self._refresh_request(database, limit, use_reserve):
+                self._run("refresh_movies", *request, counting)
+        except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+            raise CollectionInterrupted(INTERRUPTED, counting.result) from None
+
+    def _due_remaining(self, database: Database) -> int:
+        with database.connect() as connection:
+            strategy = load_strategy(connection, self.settings.refresh_strategy)
+            return due_counts(connection, COLLECTED, self.now(), strategy=strategy)["any_source"]
 
     def now(self) -> datetime:
         """What time the platform's clock shows."""
         return self.settings.now()
 
-    def _discover(self, plan: DiscoveryPlan, use_reserve: bool, result: CollectionResult) -> None:
+    def _discover(self, plan: DiscoveryPlan, use_reserve: bool, counting: _Counting) -> None:
         config = {"min_votes": plan.min_votes, "max_pages": plan.max_pages, "use_reserve": use_reserve}
         self._run(
             "discover_movies",
             range_tags(str(plan.start_year), str(plan.end_year)),
             {"ops": {"discovered_movies": {"config": config}}},
-            result,
+            counting,
         )
 
     def _refresh_request(
@@ -229,33 +267,39 @@ class DataCollectionOrchestrator:
         batch = pick_batch(database, self.now(), limits, self.settings.refresh_strategy)
         return (batch.tags(), batch.run_config(use_reserve=use_reserve)) if batch.movies else None
 
-    def _run(
-        self, job_name: str, tags: Mapping[str, str], run_config: Mapping[str, Any], result: CollectionResult
-    ) -> None:
+    def _run(self, job_name: str, tags: Mapping[str, str], run_config: Mapping[str, Any], counting: _Counting) -> None:
         """Execute a job in this process, recorded in the instance.
 
         Raises:
             CollectionFailed: it failed.
+            BaseException: an interruption came outside of its steps; the run is closed all the same.
         """
         job = build_defs(self.settings).resolve_job_def(job_name)
         quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-        with open_instance(self.settings) as instance, watched_by(_Counting(result, self._watcher)):
+        with open_instance(self.settings) as instance, watched_by(counting):
             close_abandoned_runs(instance)
-            with own_run(instance) as own_tag:
-                outcome = job.execute_in_process(
-                    run_config={**run_config, **quiet},
-                    instance=instance,
-                    tags={**tags, **own_tag},
-                    raise_on_error=False,
-                )
+            try:
+                with own_run(instance) as own_tag:
+                    outcome = job.execute_in_process(
+                        run_config={**run_config, **quiet},
+                        instance=instance,
+                        tags={**tags, **own_tag},
+                        raise_on_error=False,
+                    )
+            except BaseException:
+                close_abandoned_runs(instance)
+                raise
         if not outcome.success:
-            kind = CollectionInterrupted if _was_interrupted(outcome) else CollectionFailed
-            raise kind(_reason(outcome), result)
+            if _was_interrupted(outcome):
+                raise CollectionInterrupted(INTERRUPTED, counting.result)
+            raise CollectionFailed(_reason(outcome), counting.result)
 
 
 def _was_interrupted(outcome: dg.ExecuteInProcessResult) -> bool:
+    """Whether Ctrl-C or SIGTERM ended the run: in a step, or between two."""
     errors = [event.step_failure_data.error for event in outcome.all_events if event.is_step_failure]
-    return any(e.cls_name == dg.DagsterExecutionInterruptedError.__name__ for error in errors for e in _chain(error))
+    errors += [event.job_failure_data.error for event in outcome.all_events if event.is_job_failure]
+    return any(e.cls_name in _INTERRUPTIONS for error in errors for e in _chain(error))
 
 
 def _chain(error: Any) -> Iterator[Any]:
@@ -273,5 +317,11 @@ def _reason(outcome: dg.ExecuteInProcessResult) -> str:
             if data.user_failure_data and data.user_failure_data.description:
                 return data.user_failure_data.description
             *_, root = [None, *_chain(data.error)]
-            return f"{event.step_key} failed: {root.message.strip() if root else event.message}"
+            return f"{event.step_key} failed: {_without_class(root) if root else event.message}"
     return "The run failed before its first step; its log in the Dagster UI says more."
+
+
+def _without_class(error: Any) -> str:
+    """The text of a serialized error; Dagster puts the class before it, which says nothing to a person."""
+    text: str = error.message.strip()
+    return re.sub(rf"^[\w.]*\b{re.escape(error.cls_name or '')}: ", "", text)

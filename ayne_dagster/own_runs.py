@@ -12,7 +12,7 @@ import fcntl
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import dagster as dg
@@ -51,7 +51,11 @@ def close_abandoned_runs(instance: dg.DagsterInstance) -> list[str]:
     for record in instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED)):
         run = record.dagster_run
         home, _, name = run.tags.get(OWN_RUN_TAG, "").partition("/")
-        if home == _home_id(folder) and not _is_held(folder / name):
+        if home != _home_id(folder) or _is_held(folder / name):
+            continue
+        # It may have ended well since the records were read: it lets go of its lock after it has recorded its end.
+        now = instance.get_run_by_id(run.run_id)
+        if now is not None and now.status in UNFINISHED:
             instance.report_run_failed(run, "The process that executed this run is gone; what had arrived is kept.")
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
             (folder / name).unlink(missing_ok=True)
@@ -68,11 +72,13 @@ def _folder(instance: dg.DagsterInstance) -> Path:
 def _home_id(folder: Path) -> str:
     """What tells this Dagster home from another on the same storage."""
     path = folder / "home"
-    try:
-        with path.open("x") as file:
-            file.write(uuid.uuid4().hex)
-    except FileExistsError:
-        pass
+    if not path.exists():
+        # Whole before it is in its place: one that a kill left empty would make all foreign runs look like ours.
+        new = folder / f"home.{uuid.uuid4().hex}"
+        new.write_text(uuid.uuid4().hex)
+        with suppress(FileExistsError):
+            path.hardlink_to(new)
+        new.unlink()
     return path.read_text()
 
 

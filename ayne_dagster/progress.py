@@ -30,15 +30,15 @@ class Progress:
     """Requests sent, retries included; known when the asking has ended, as the next two are."""
     refusals: int = 0
     """Answers "too many requests"."""
-    slowest_rate: float | None = None
-    """Requests a second that repeated refusals slowed the pace to, at the slowest; None when they did not."""
+    slowest_share: float | None = None
+    """Part of the pace that repeated refusals slowed the source to, at the slowest; None when they did not."""
 
     @property
     def slowed(self) -> str | None:
         """How the pace was slowed, in words."""
-        if self.slowest_rate is None:
+        if self.slowest_share is None:
             return None
-        return f"slowed down to {self.slowest_rate:g} requests a second after {self.refusals} refusals (HTTP 429)"
+        return f"slowed down to 1/{1 / self.slowest_share:.0f} of its pace after {self.refusals} refusals (HTTP 429)"
 
 
 class Watcher(Protocol):
@@ -50,12 +50,18 @@ class Watcher(Protocol):
     def finished(self, step: str, counts: Mapping[str, int]) -> None:
         """A step has ended, with these counts."""
 
+    def note(self, text: str) -> None:
+        """Something that a person should know while it happens: a wait, say."""
+
 
 class _Nobody:
     def started(self, step: str, progress: Progress) -> None:
         pass
 
     def finished(self, step: str, counts: Mapping[str, int]) -> None:
+        pass
+
+    def note(self, text: str) -> None:
         pass
 
 

@@ -56,6 +56,10 @@ class Display:
         if progress is not None and progress.stopped_because:
             self._console.print(f"  stopped early: {progress.stopped_because}", markup=False, soft_wrap=True)
 
+    def note(self, text: str) -> None:
+        """A line of its own."""
+        self._console.print(f"  {text}", markup=False, soft_wrap=True)
+
     def _watch(self) -> None:
         last_line = time.monotonic()
         while not self._ended.wait(REFRESH_SECONDS):

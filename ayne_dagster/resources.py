@@ -3,7 +3,6 @@
 https://docs.dagster.io/guides/build/external-resources
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -16,6 +15,7 @@ from dagster_duckdb import DuckDBResource
 from pydantic import Field
 
 from ayne_dagster.config import STRATEGIES, ApiSettings, Settings
+from ayne_dagster.keyring import key_of, name_of
 from ayne_dagster.refresh.strategy import Strategy
 from ayne_dagster.sources.account import Account, account_of
 from ayne_dagster.sources.ledger import RequestLedger, open_ledger
@@ -68,6 +68,7 @@ class _ApiResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     max_concurrent: int = Field(description="Connections")
     daily_quota: int = Field(default=0, description="Requests a UTC day; 0: no limit")
     quota_reserve: int = Field(default=0, description="Requests of the daily quota that collections leave to people")
+    retry_wait: float = Field(default=0.5, description="Seconds before the second attempt at a request")
     ledger: dg.ResourceDependency[RequestLedger]
     """Shared by all processes. An object, not configuration: its address may hold a password."""
 
@@ -81,14 +82,15 @@ class _ApiResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             self.max_concurrent,
             self.daily_quota,
             self.quota_reserve,
+            self.retry_wait,
         )
 
 
 class TMDBResource(_ApiResource):
-    """Access to TMDB."""
+    """Access to TMDB. Its configuration names its keys and holds none (see `keyring`)."""
 
-    read_token: str | None = Field(default=None, description="API Read Access Token (bearer)")
-    api_key: str | None = Field(default=None, description="v3 key, used where there is no token")
+    read_token_name: str | None = Field(default=None, description="Name of the API Read Access Token (bearer)")
+    api_key_name: str | None = Field(default=None, description="Name of the v3 key, used where there is no token")
 
     def client(self, clock: Clock, *, use_reserve: bool = False) -> AsyncTMDBClient:
         """A new client; the caller closes it. Collections leave the quota's reserve to people unless told otherwise."""
@@ -100,13 +102,15 @@ class TMDBResource(_ApiResource):
 
     @property
     def _settings(self) -> Settings:
-        return Settings(tmdb=self.api, tmdb_read_token=self.read_token, tmdb_api_key=self.api_key)
+        return Settings(
+            tmdb=self.api, tmdb_read_token=key_of(self.read_token_name), tmdb_api_key=key_of(self.api_key_name)
+        )
 
 
 class OMDBResource(_ApiResource):
-    """Access to OMDb."""
+    """Access to OMDb. Its configuration names its key and holds none (see `keyring`)."""
 
-    api_key: str | None = Field(default=None, description="API key")
+    api_key_name: str | None = Field(default=None, description="Name of the API key")
 
     def client(self, clock: Clock, *, use_reserve: bool = False) -> AsyncOMDBClient:
         """A new client; the caller closes it. Collections leave the quota's reserve to people unless told otherwise."""
@@ -118,14 +122,13 @@ class OMDBResource(_ApiResource):
 
     @property
     def _settings(self) -> Settings:
-        return Settings(omdb=self.api, omdb_api_key=self.api_key)
+        return Settings(omdb=self.api, omdb_api_key=key_of(self.api_key_name))
 
 
 def build_resources(settings: Settings) -> dict[str, Any]:
     """The resources of a code location, by the names that assets ask for.
 
-    Keys that stand in the environment are referred to by the name of their variable, so that no configuration that
-    Dagster stores or shows holds one.
+    Keys are referred to by name, so that no configuration of Dagster's, stored, shown or resolved, holds one.
     """
     ledger = open_ledger(settings)
     return {
@@ -133,10 +136,12 @@ def build_resources(settings: Settings) -> dict[str, Any]:
         "clock": Clock(offset_seconds=settings.clock_offset.total_seconds()),
         "tmdb": TMDBResource(
             **_limits(settings.tmdb, ledger),
-            read_token=_by_name("TMDB_READ_TOKEN", settings.tmdb_read_token),
-            api_key=_by_name("TMDB_API_KEY", settings.tmdb_api_key),
+            read_token_name=name_of("TMDB_READ_TOKEN", settings.tmdb_read_token),
+            api_key_name=name_of("TMDB_API_KEY", settings.tmdb_api_key),
         ),
-        "omdb": OMDBResource(**_limits(settings.omdb, ledger), api_key=_by_name("OMDB_API_KEY", settings.omdb_api_key)),
+        "omdb": OMDBResource(
+            **_limits(settings.omdb, ledger), api_key_name=name_of("OMDB_API_KEY", settings.omdb_api_key)
+        ),
     }
 
 
@@ -148,9 +153,6 @@ def _limits(api: ApiSettings, ledger: RequestLedger) -> dict[str, Any]:
         "max_concurrent": api.max_concurrent,
         "daily_quota": api.daily_quota,
         "quota_reserve": api.quota_reserve,
+        "retry_wait": api.retry_wait,
         "ledger": ledger,
     }
-
-
-def _by_name(variable: str, value: str | None) -> Any:
-    return dg.EnvVar(variable) if value and os.environ.get(variable) == value else value

@@ -22,7 +22,9 @@ MAX_WAIT = 0.5
 """Seconds that the first item of a batch waits for company: with a commit it stays well within a second."""
 CAPACITY = 2 * MAX_BATCH
 """Items that may wait for a commit before the producer has to."""
-STOP_SECONDS = 10.0
+LOOK_AGAIN_SECONDS = 1.0
+STOP_SECONDS = 5.0
+"""How long a producer that was told to end may take to. A supervisor gives the whole process ten."""
 
 
 class Batches(Generic[T]):
@@ -60,6 +62,7 @@ class Batches(Generic[T]):
         self._changed = threading.Condition()
         self._done = False
         self._stopping = False
+        self._interrupted = False
         self._error: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
@@ -68,21 +71,51 @@ class Batches(Generic[T]):
 
     def __iter__(self) -> Iterator[list[T]]:
         self._thread.start()
-        yield from self._batches()
+        while not self._interrupted and (batch := self._take()):
+            yield batch
+        if self._interrupted:
+            return
         self._thread.join()
         if self._error is not None:
             raise self._error
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether the iteration ended, or is about to end, because of `interrupt`."""
+        return self._interrupted
+
+    @property
+    def error(self) -> BaseException | None:
+        """What the producer failed with, as far as is known."""
+        return self._error
+
+    def interrupt(self) -> None:
+        """Tell the producer to end, and have the iteration end at once; what has arrived is left for `stop`.
+
+        Returns at once, and may be called from any thread and from a signal handler.
+        """
+        self._interrupted = True
+        self._cancel()
+        with self._changed:
+            self._changed.notify_all()
+
     def stop(self) -> Iterator[list[T]]:
         """End the producer; yields what has arrived and was not handed over."""
-        self._stopping = True
-        if self._task is not None:
-            self._tell_loop(self._task.cancel)
+        self._cancel()
         if self._thread.is_alive():
             self._thread.join(STOP_SECONDS)
         with self._changed:
             self._done = True
         yield from self._batches()
+
+    def _cancel(self) -> None:
+        self._stopping = True
+        if self._task is not None:
+            self._tell_loop(self._task.cancel)
+
+    @property
+    def _no_more_comes(self) -> bool:
+        return self._done or self._interrupted
 
     def _tell_loop(self, callback: Callable[[], object]) -> None:
         """Have something called in the loop's thread, unless the loop has ended meanwhile."""
@@ -95,13 +128,18 @@ class Batches(Generic[T]):
             yield batch
 
     def _take(self) -> list[T]:
-        """The next batch; empty when the producer has ended."""
+        """The next batch; empty when the producer has ended, or the iteration is interrupted."""
         with self._changed:
-            self._changed.wait_for(lambda: self._items or self._done)
+            # Not one long wait: what a signal handler tells just before it begins would not end it.
+            while not self._changed.wait_for(lambda: self._items or self._no_more_comes, LOOK_AGAIN_SECONDS):
+                pass
             deadline = self._items[0][0] + self._max_wait if self._items else 0.0
             self._changed.wait_for(
-                lambda: len(self._items) >= self._max_batch or self._done, timeout=deadline - time.monotonic()
+                lambda: len(self._items) >= self._max_batch or self._no_more_comes,
+                timeout=deadline - time.monotonic(),
             )
+            if self._interrupted and not self._done:
+                return []
             batch = [self._items.popleft()[1] for _ in range(min(self._max_batch, len(self._items)))]
         if self._room is not None:
             self._tell_loop(self._room.set)

@@ -144,7 +144,7 @@ def _free_port() -> int:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """A server for all tests of this process. Where there is none, the tests that want it are skipped, but not in CI."""
+    """A server for all tests of this process. Where none can be had, they are skipped and say so; in CI they fail."""
     try:
         with running_postgres("fsync=off") as server:
             yield server

@@ -156,7 +156,7 @@ def test_stats_counts_the_requests_left_of_the_quota(story: Story) -> None:
     quota = story.full.call("stats", "--json").json["quota"]["omdb"]
 
     used = story.first.json["requests"]["omdb"] + story.second.json["requests"]["omdb"]
-    assert quota == {"used": used, "of": 1000, "left": 1000 - used}
+    assert quota == {"used": used, "of": 1000, "left": 1000 - used, "reserve": 0}
 
 
 @pytest.mark.end_to_end
@@ -504,7 +504,7 @@ def test_our_own_quota_is_kept_over_runs(tmp_path: Path, story: Story, standin: 
     assert number_asked(standin, "details") == sum(ended.json["tmdb_updated"] for ended in results) > 32, (
         "the end of OMDb's quota does not stop TMDB"
     )
-    assert command.call("stats", "--json").json["quota"]["omdb"] == {"used": 20, "of": 20, "left": 0}
+    assert command.call("stats", "--json").json["quota"]["omdb"] == {"used": 20, "of": 20, "left": 0, "reserve": 0}
 
 
 @pytest.mark.end_to_end

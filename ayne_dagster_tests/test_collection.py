@@ -303,6 +303,29 @@ def test_one_failing_movie_among_good_ones_is_that_movies_failure() -> None:
     assert (failed.reason, failed.at, failed.row, failed.release_year) == ("no answer about 4", NOON, None, "1999")
 
 
+def test_a_source_that_asks_for_a_long_pause_is_down_at_once_and_no_movie_is_blamed() -> None:
+    requests = 0
+
+    def handler(_: httpx.Request) -> httpx.Response:
+        nonlocal requests
+        requests += 1
+        return httpx.Response(429, headers={"retry-after": "1800"})
+
+    async def emit(answer: Answer) -> None:
+        raise AssertionError("there is no answer")
+
+    progress = Progress()
+
+    async def main() -> None:
+        async with omdb_client(handler, None, max_concurrent=1) as omdb:
+            await collect_answers(movies(40), ratings_fetcher(omdb, noon), emit, workers=4, now=noon, progress=progress)
+
+    with pytest.raises(SourceDown, match="^omdb asks to wait 1800 s: try again later$"):
+        asyncio.run(main())
+    assert requests == 1
+    assert len(progress.deferred) == 40, "each once"
+
+
 def test_failing_movies_at_the_end_are_their_own_failures() -> None:
     collected = Collected(movies(10), Source(unavailable(8, 9, 10)))
     assert collected.error is None
@@ -443,10 +466,30 @@ def tmdb_client(handler: Handler) -> AsyncTMDBClient:
     return AsyncTMDBClient("token", settings=Settings(tmdb=ApiSettings("http://api.example/3", 0.0, 40, 5)), wire=wire)
 
 
+WITHOUT_PARTS: dict[str, Any] = {name: {} for name in ("external_ids", "keywords", "release_dates", "credits")}
+
+
+@pytest.mark.parametrize("left_out", [["credits"], ["keywords", "release_dates"], list(WITHOUT_PARTS)], ids=str)
+def test_details_that_lack_a_part_are_a_row_and_incomplete(left_out: list[str]) -> None:
+    body = {"id": 1, "title": "A film", **WITHOUT_PARTS}
+    for name in left_out:
+        del body[name]
+
+    async def main() -> Answer:
+        async with tmdb_client(lambda _: httpx.Response(200, json=body)) as tmdb:
+            return await details_fetcher(tmdb, noon)(movies(1)[0])
+
+    answer = asyncio.run(main())
+    assert answer.outcome is Outcome.INCOMPLETE
+    assert answer.row is not None
+    assert answer.row["title"] == "A film"
+    assert all(name in answer.reason for name in left_out)
+
+
 def test_details_are_a_row_with_the_requests_that_it_took() -> None:
     replies = [
         httpx.Response(502),
-        httpx.Response(200, json={"id": 1, "title": "A film", "release_date": "2024-02-03"}),
+        httpx.Response(200, json={"id": 1, "title": "A film", "release_date": "2024-02-03", **WITHOUT_PARTS}),
     ]
 
     async def main() -> Answer:
@@ -564,8 +607,10 @@ def test_a_row_that_cannot_be_used_is_quarantined_and_the_others_go_on() -> None
 def test_a_page_that_cannot_be_used_is_quarantined_and_the_others_go_on() -> None:
     found = Discovered(Listing([row(1)], 400, [row(3)], total=3))
     assert found.movies == [1, 3]
-    assert {body.subject for body in found.quarantined} == {"discover 2024-01-01 to 2024-12-31, page 2"}
+    window = "discover 2024-01-01 to 2024-12-31"
+    assert {body.subject for body in found.quarantined} == {f"{window}, page 2", window}
     assert "No." in found.quarantined[0].reason
+    assert "left out 1" in found.quarantined[-1].reason
     assert found.error is None
     assert found.progress.short_by == 1
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import click
 import duckdb
@@ -13,6 +15,7 @@ import pytest
 from ayne_dagster.cli import ayne
 from ayne_dagster.config import Settings, load_settings
 from ayne_dagster.definitions import build_defs
+from ayne_dagster.demo.faults import Fault, Kind, Script, read_faults
 from ayne_dagster.refresh.strategy import AGE_TABLE, SOURCES, calculate_refresh_plan
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.schema import ALL_TABLES, VIEWS
@@ -62,6 +65,15 @@ def test_every_python_example_in_the_readme_compiles_and_the_plan_is_the_one_sho
     shown = {"needs_tmdb": True, "needs_omdb": True, "needs_numbers": True}
     assert str(shown) in README
     assert calculate_refresh_plan({"release_date": "1999-10-15", "imdb_id": "tt0137523"}) == shown
+
+
+def test_every_kind_and_field_of_a_fault_is_described_and_the_example_is_a_plan() -> None:
+    text = (ROOT / "docs" / "faults.md").read_text()
+    described = set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))
+    names = {field.name for kind in (Fault, Script) for field in dataclasses.fields(kind)}
+    assert described == {*get_args(Kind), *names}
+    examples = re.findall(r"```json\n(.*?)```", text, re.DOTALL) + re.findall(r"-d '(.*?)'", text)
+    assert [len(read_faults(example)) for example in examples] == [4, 1]
 
 
 def test_env_example_lists_every_setting_with_its_default() -> None:

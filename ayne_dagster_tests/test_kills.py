@@ -12,25 +12,31 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
 
 from ayne_dagster import cli
 from ayne_dagster.demo.standin import StandIn
+from ayne_dagster_tests.killing import (
+    ALL,
+    CATALOGUE,
+    LATENCY,
+    PAGE_ROWS,
+    SAFE_AFTER,
+    YEARS,
+    Campaign,
+    Moment,
+    delivered,
+    imdb_ids,
+    no_duplicates,
+    one_truth,
+)
 from ayne_dagster_tests.processes import Ayne, Ended, asked, ended, number_asked, wait_until
 
 pytestmark = pytest.mark.end_to_end
 
-CATALOGUE = 2000
-YEARS = ("--start-year", "2019", "--end-year", "2026", "--min-votes", "0")
-ALL = ("--refresh-limit", "1000")
-LATENCY = 0.08
 PAGE_LATENCY = 0.4
-PAGE_ROWS = 20
-SAFE_AFTER = 1.5
-"""Seconds after which an answer must be on disk: half a second of company, a commit, and a busy machine."""
 
 STARTED = dg.DagsterRunStatus.STARTED
 
@@ -82,37 +88,9 @@ def _killed(process: subprocess.Popen[str]) -> float:
     return at
 
 
-def _delivered(standin: StandIn, endpoint: str, latency: float, before: float) -> list[dict[str, Any]]:
-    """The answers that had left the stand-in before an instant."""
-    return [e for e in standin.log() if e["endpoint"] == endpoint and e["status"] == 200 and e["at"] + latency < before]
-
-
-def _assert_one_truth(command: Ayne, source: str) -> set[int]:
-    """Rows, refresh state and log of a source tell of the same movies, each once; returns their ids."""
-    table = {"tmdb": "tmdb_details", "omdb": "omdb_ratings"}[source]
-    stored = command.column(f"SELECT tmdb_id FROM {table}")
-    checked = command.column(f"SELECT tmdb_id FROM refresh_metadata WHERE {source}_checked_at IS NOT NULL")
-    log = dict(command.rows(f"SELECT tmdb_id, outcome FROM fetch_log WHERE source = '{source}'"))
-    assert command.column(f"SELECT count(*) FROM fetch_log WHERE source = '{source}'") == [len(log)]
-    assert set(log) == set(checked)
-    assert {movie for movie, outcome in log.items() if outcome == "fetched"} == set(stored)
-    _assert_no_duplicates(command)
-    return set(log)
-
-
-def _assert_no_duplicates(command: Ayne) -> None:
-    for table in ("discovered_movies", "tmdb_details", "omdb_ratings", "refresh_metadata", "movies"):
-        assert command.column(f"SELECT count(*) - count(DISTINCT tmdb_id) FROM {table}") == [0], table
-
-
-def _imdb_ids(command: Ayne, ids: set[int]) -> set[str]:
-    known = dict(command.rows("SELECT tmdb_id, imdb_id FROM refresh_metadata"))
-    return {known[movie] for movie in ids}
-
-
 def _assert_ends_complete(command: Ayne, fast: StandIn, stored: dict[str, set[int]], movies: int) -> None:
     """A rerun asks only for what is missing and ends complete; another one asks nothing."""
-    stored_imdb_ids = _imdb_ids(command, stored["omdb"])
+    stored_imdb_ids = imdb_ids(command, stored["omdb"])
     rerun = command.asking(fast).call("collect", "--json", "--refresh-only", *ALL)
 
     assert rerun.code == 0, rerun.err
@@ -122,8 +100,8 @@ def _assert_ends_complete(command: Ayne, fast: StandIn, stored: dict[str, set[in
     assert len(ratings) == len(set(ratings))
     assert not set(ratings) & stored_imdb_ids
     assert (rerun.json["tmdb_updated"], rerun.json["due_remaining"]) == (len(details), 0)
-    assert len(_assert_one_truth(command, "tmdb")) == movies
-    _assert_one_truth(command, "omdb")
+    assert len(one_truth(command, "tmdb")) == movies
+    one_truth(command, "omdb")
     assert STARTED not in {run.status for run in command.runs()}, "the killed run is closed by the next"
     stats = command.call("stats", "--json").json
     assert stats["total_movies"] == stats["with_tmdb"] == stats["fully_refreshed"] == movies
@@ -146,15 +124,15 @@ def test_a_killed_refresh_keeps_what_had_arrived_and_the_rerun_asks_only_for_the
         killed_at = _killed(process)
     fast.clear_log()
 
-    stored = {"tmdb": _assert_one_truth(command, "tmdb"), "omdb": _assert_one_truth(command, "omdb")}
-    safe = {str(entry["id"]) for entry in _delivered(slow, endpoint, LATENCY, killed_at - SAFE_AFTER)}
+    stored = {"tmdb": one_truth(command, "tmdb"), "omdb": one_truth(command, "omdb")}
+    safe = {str(entry["id"]) for entry in delivered(slow, endpoint, killed_at - SAFE_AFTER)}
     if endpoint == "details":
         assert len(safe) > 50, "enough had arrived to tell"
         assert {int(movie) for movie in safe} <= stored["tmdb"]
         assert len(stored["tmdb"]) < discovered.movies
     else:
         assert len(safe) > 50, "enough had arrived to tell"
-        assert safe <= _imdb_ids(command, stored["omdb"])
+        assert safe <= imdb_ids(command, stored["omdb"])
         assert len(stored["tmdb"]) == discovered.movies
         assert len(stored["omdb"]) < discovered.movies
     _assert_ends_complete(command, fast, stored, discovered.movies)
@@ -169,7 +147,7 @@ def test_a_killed_discovery_keeps_the_pages_that_had_arrived_and_the_rerun_finds
         with asking.running("collect", *YEARS, "--refresh-limit", "0") as process:
             wait_until(lambda: number_asked(slow, "discover") >= 15, process)
             killed_at = _killed(process)
-        pages = len(_delivered(slow, "discover", PAGE_LATENCY, killed_at - SAFE_AFTER))
+        pages = len(delivered(slow, "discover", killed_at - SAFE_AFTER, PAGE_LATENCY))
 
     seen = "SELECT tmdb_id, first_seen_at FROM refresh_metadata"
     before: dict[int, datetime] = dict(command.rows(seen))
@@ -177,7 +155,7 @@ def test_a_killed_discovery_keeps_the_pages_that_had_arrived_and_the_rerun_finds
     # The pages ahead of their turn wait for the one before them.
     assert (pages - 1) * PAGE_ROWS <= len(before) < discovered.movies
     assert set(command.column("SELECT tmdb_id FROM discovered_movies")) == set(before)
-    _assert_no_duplicates(command)
+    no_duplicates(command)
 
     rerun = command.asking(fast).call("collect", "--json", *YEARS, "--refresh-limit", "0")
     after: dict[int, datetime] = dict(command.rows(seen))
@@ -185,11 +163,22 @@ def test_a_killed_discovery_keeps_the_pages_that_had_arrived_and_the_rerun_finds
     assert rerun.json["discovered"] == discovered.movies - len(before)
     assert len(after) == discovered.movies
     assert {movie: after[movie] for movie in before} == before, "being found again is no first time"
-    _assert_no_duplicates(command)
+    no_duplicates(command)
     assert [run.status for run in command.runs("discover_movies")] == [
         dg.DagsterRunStatus.SUCCESS,
         dg.DagsterRunStatus.FAILURE,
     ]
+
+
+def test_ten_kills_at_random_moments_break_nothing(
+    tmp_path: Path, slow: StandIn, fast: StandIn, discovered: Discovered
+) -> None:
+    movies = set(discovered.command.column("SELECT tmdb_id FROM discovered_movies"))
+    tally = Campaign(tmp_path, slow, fast, movies, seed=20).run(10)
+
+    assert len(tally.kills) == 10, tally.describe()
+    assert tally.over == 0
+    assert {kill.moment for kill in tally.kills} >= {Moment.DISCOVERY, Moment.FETCHING}, tally.describe()
 
 
 @pytest.mark.parametrize("case", ["nobody has noticed the death yet", "it ran in a container that is gone"])
@@ -259,8 +248,8 @@ def test_an_interrupted_refresh_commits_what_has_arrived_and_says_so(
         process.send_signal(number)
         result = _within(process)
 
-    stored = _assert_one_truth(command, "tmdb")
-    arrived = {int(entry["id"]) for entry in _delivered(slow, "details", LATENCY, interrupted_at - 0.25)}
+    stored = one_truth(command, "tmdb")
+    arrived = {int(entry["id"]) for entry in delivered(slow, "details", interrupted_at - 0.25)}
     assert len(arrived) > 50
     assert arrived <= stored, "nothing waits for company when the end has come"
     assert len(stored) < discovered.movies
@@ -286,8 +275,8 @@ def test_two_refreshes_at_once_ask_for_every_movie_once(tmp_path: Path, fast: St
     details, ratings = Counter(asked(fast, "details")), Counter(asked(fast, "omdb"))
     assert len(details) == discovered.movies
     assert set(details.values()) == set(ratings.values()) == {1}
-    assert len(_assert_one_truth(command, "tmdb")) == discovered.movies
-    assert len(_assert_one_truth(command, "omdb")) == len(ratings)
+    assert len(one_truth(command, "tmdb")) == discovered.movies
+    assert len(one_truth(command, "omdb")) == len(ratings)
     assert sum(result.json["tmdb_updated"] for result in results) == discovered.movies
     assert sum(result.json["requests"]["omdb"] for result in results) == len(ratings)
     assert {result.json["due_remaining"] for result in results} == {0}

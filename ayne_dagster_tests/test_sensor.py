@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -27,7 +28,8 @@ from ayne_dagster.own_runs import OWN_RUN_TAG, close_abandoned_runs, own_run
 from ayne_dagster.partitions import PARTITION_KEYS
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.resources import build_resources
-from ayne_dagster.sources.ledger import RequestLedger, account_name
+from ayne_dagster.sources.account import account_of
+from ayne_dagster.sources.ledger import RequestLedger, account_name, open_ledger
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.merge import Answer, ListedMovie, merge_answers, merge_listing
 from ayne_dagster.warehouse.schema import TMDB_DETAILS
@@ -182,6 +184,85 @@ def test_each_source_is_asked_for_no_more_movies_than_its_own_limit(settings: Se
     assert batch.ids == [2, 3]
     ops = batch.run_config()["ops"]
     assert {asset: ops[asset]["config"]["limit"] for asset in ops} == {"tmdb_details": 2, "omdb_ratings": 0}
+
+
+def with_quota(make_settings: MakeSettings, *, spent: int, **limits: int) -> Settings:
+    """One movie that is due for OMDb alone, at noon, with some of OMDb's 48 requests of the day spent."""
+    settings = make_settings(omdb_quota=48)
+    settings = replace(settings, omdb=replace(settings.omdb, **limits))
+    row = {"tmdb_id": 1, "imdb_id": "tt0000001", "release_date": START.date()}
+    with Database(settings.database).transaction() as connection:
+        merge_answers(connection, TMDB_DETAILS, "tmdb", [Answer(1, Outcome.FETCHED, START, row)], "earlier")
+    account = account_of("omdb", settings, open_ledger(settings), settings.now)
+    for _ in range(spent):
+        account.charge()
+    return settings
+
+
+@pytest.mark.parametrize(
+    ("spent", "limits", "expected"),
+    [(20, {}, 6), (0, {}, 26), (10, {"quota_reserve": 24}, 3), (0, {"daily_quota": 100_000}, 100)],
+    ids=["what is left of 13 hours", "all of 13 hours", "less the reserve", "never above the refresh limit"],
+)
+def test_a_source_is_asked_for_no_more_than_the_day_has_released(
+    make_settings: MakeSettings, instance: dg.DagsterInstance, spent: int, limits: dict[str, int], expected: int
+) -> None:
+    ops = request(with_quota(make_settings, spent=spent, **limits), instance).run_config["ops"]
+    assert ops["omdb_ratings"]["config"]["limit"] == expected
+    assert ops["tmdb_details"]["config"]["limit"] == 100, "a source without a quota has no budget"
+    assert not ops["omdb_ratings"]["config"]["use_reserve"]
+
+
+def test_no_run_is_requested_when_what_is_released_is_spent_and_the_reason_says_when_there_is_more(
+    make_settings: MakeSettings, instance: dg.DagsterInstance
+) -> None:
+    reason = skipped(with_quota(make_settings, spent=26), instance)
+    assert "26 spent of 26 released by now" in reason
+    assert "the next are released at 13:00 UTC" in reason
+
+
+def test_when_the_day_is_spent_the_reason_says_so_and_tells_of_the_reserve(
+    make_settings: MakeSettings, instance: dg.DagsterInstance
+) -> None:
+    reason = skipped(with_quota(make_settings, spent=40, quota_reserve=8), instance)
+    assert "OMDb's 48 requests of today are used up (40 spent, 8 kept for people)" in reason
+    assert "the next are released at 00:00 UTC" in reason
+
+
+def test_a_spent_budget_of_one_source_does_not_hold_up_another(
+    make_settings: MakeSettings, instance: dg.DagsterInstance
+) -> None:
+    settings = with_quota(make_settings, spent=26)
+    listed = ListedMovie(2, START, {"tmdb_id": 2, "release_date": START.date(), "title": "New"})
+    with Database(settings.database).transaction() as connection:
+        merge_listing(connection, [listed], "earlier")
+    run = request(settings, instance)
+    assert run.run_config["ops"]["omdb_ratings"]["config"]["limit"] == 0
+    assert run.run_config["ops"]["tmdb_details"]["config"]["tmdb_ids"] == [2]
+
+
+def test_a_source_that_asked_for_a_long_pause_is_not_asked_and_the_reason_says_until_when(
+    make_settings: MakeSettings, instance: dg.DagsterInstance
+) -> None:
+    settings = with_quota(make_settings, spent=0)
+    account = account_of("omdb", settings, open_ledger(settings), settings.now)
+    account.refused(1800)
+    assert "OMDb asked to wait until 12:" in skipped(settings, instance)
+
+
+def test_a_ledger_that_cannot_be_used_is_a_reason_to_skip_without_its_password(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    reason = skipped(replace(settings, ledger_url="postgresql://me:s3cret-word@127.0.0.1:1/ayne"), instance)
+    assert "127.0.0.1:1/ayne cannot be used" in reason
+    assert "s3cret-word" not in reason
+
+
+def test_no_configuration_holds_the_address_of_the_ledger(make_settings: MakeSettings) -> None:
+    settings = make_settings(ledger_url="postgresql://me:s3cret-word@127.0.0.1:1/ayne")
+    job = build_defs(settings).resolve_job_def("refresh_movies")
+    assert "s3cret-word" not in dg.serialize_value(job.get_job_snapshot())
+    assert "s3cret-word" not in repr(build_resources(settings))
 
 
 def test_a_run_whose_command_was_killed_is_closed(settings: Settings, instance: dg.DagsterInstance) -> None:

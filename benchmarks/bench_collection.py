@@ -150,6 +150,9 @@ class _Stopwatch:
             self.seconds, self.cpu_seconds = time.perf_counter() - self._started, cpu_seconds() - self._cpu
             self.fetched = counts["fetched"]
 
+    def note(self, text: str) -> None:
+        print(text, file=sys.stderr)
+
 
 if __name__ == "__main__":
     role, numbers = sys.argv[1] if len(sys.argv) > 1 else "", sys.argv[2:]

@@ -15,14 +15,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import accumulate, islice
-from pathlib import Path
 
 from harness import Figures, StandInProcess, parse_arguments, scratch, standin_process
 
 from ayne_dagster.config import ApiSettings, Settings, load_settings
 from ayne_dagster.demo.catalogue import Catalogue
 from ayne_dagster.sources.errors import NotFound
-from ayne_dagster.sources.ledger import RequestLedger
+from ayne_dagster.sources.ledger import open_ledger
 from ayne_dagster.sources.omdb.client import AsyncOMDBClient
 from ayne_dagster.sources.tmdb.client import AsyncTMDBClient
 
@@ -57,14 +56,14 @@ def main() -> None:
 
 async def ask_tmdb(standin: StandInProcess, settings: Settings, ids: Sequence[int]) -> Arrivals:
     """Details of some movies."""
-    async with AsyncTMDBClient(settings=settings, ledger=_ledger(settings.database)) as client:
+    async with AsyncTMDBClient(settings=settings, ledger=open_ledger(settings)) as client:
         asks: list[Ask] = [lambda i=i: client.get_movie_details(i) for i in ids]
         return await arrivals(standin, "tmdb", asks)
 
 
 async def ask_omdb(standin: StandInProcess, settings: Settings, ids: Sequence[int]) -> Arrivals:
     """Lookups of some IMDb ids."""
-    async with AsyncOMDBClient(settings=settings, ledger=_ledger(settings.database)) as client:
+    async with AsyncOMDBClient(settings=settings, ledger=open_ledger(settings)) as client:
         asks: list[Ask] = [lambda i=i: client.get_movie_by_imdb_id(f"tt{i:07}") for i in ids]
         return await arrivals(standin, "omdb", asks)
 
@@ -83,10 +82,6 @@ async def arrivals(standin: StandInProcess, source: str, asks: Sequence[Ask]) ->
 async def _asked(ask: Ask) -> None:
     with suppress(NotFound):  # an invented id: an answer like any other here
         await ask()
-
-
-def _ledger(database: Path) -> RequestLedger:
-    return RequestLedger(database.with_suffix(".ledger.sqlite"))
 
 
 def show(name: str, api: ApiSettings, seen: Arrivals) -> None:

@@ -6,7 +6,7 @@ Which source, table and client is theirs to say; which movie is due is decided i
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import datetime
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -29,6 +29,7 @@ from ayne_dagster.streams import Batches, Emit
 from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.merge import Answer, MergeReport, merge_answers
 from ayne_dagster.warehouse.schema import Table
+from ayne_dagster.warehouse.spool import Origin, merge_kept
 from ayne_dagster.warehouse.state import DueMovie, due_by_year, due_movies
 
 T = TypeVar("T")
@@ -62,7 +63,7 @@ async def asking(client: C, progress: Progress) -> AsyncIterator[C]:
         account = client.account
         progress.requests += account.requests_sent
         progress.refusals += account.refusals
-        progress.slowest_rate = account.slowest_rate
+        progress.slowest_share = account.slowest_share
         await client.aclose()
 
 
@@ -89,7 +90,8 @@ def fetch_due(
         open_client: makes the source's client.
         fetcher: turns the client into what asks for one movie.
     """
-    with lease(database.file.path, source, context.log.info):
+    with ExitStack() as held:
+        held.enter_context(collecting_from(source, database, context))
         due = _pick_due(context, config, source, database, clock.now())
         progress = Progress(total=len(due))
         watcher().started(table.name, progress)
@@ -105,12 +107,34 @@ def fetch_due(
         def done(report: MergeReport, seconds: float) -> None:
             with database.file.connect() as connection:
                 left = due_by_year(connection, source, clock.now(), strategy=database.strategy(connection))
+            tell(report, seconds, left)
+
+        def tell(report: MergeReport, seconds: float, left: dict[str, int]) -> None:
             _report(context, report, progress, left, seconds)
             watcher().finished(table.name, _totals(report, progress, left))
 
         merge = partial(merge_batch, table=table, source=source, run_id=context.run.run_id)
-        yield dg.Output(MergeStream(Batches(failing_clearly(produce)), merge, done))
+        origin = Origin(source, table.name, context.run.run_id)
+        stopped = partial(tell, left={})
+        yield dg.Output(MergeStream(Batches(failing_clearly(produce)), merge, done, origin, stopped, held.close))
     yield from check_results(table, database.file, clock.now())
+
+
+@contextmanager
+def collecting_from(source: str, database: DuckDBDatabase, context: dg.AssetExecutionContext) -> Iterator[None]:
+    """Hold a source's lease, with what an earlier run could not commit merged first.
+
+    Raises:
+        WarehouseError: the database cannot be written.
+    """
+
+    def tell(text: str) -> None:
+        context.log.info(text)
+        watcher().note(text)
+
+    with lease(database.file.path, source, tell):
+        merge_kept(database.file, source, tell)
+        yield
 
 
 def merge_batch(
@@ -187,13 +211,13 @@ def _report(
 def pace_metadata(progress: Progress) -> dict[str, Any]:
     """How the source refused requests and slowed the run, where it did."""
     refused = {"refusals": progress.refusals} if progress.refusals else {}
-    return refused | ({"slowest_rate": progress.slowest_rate} if progress.slowest_rate is not None else {})
+    return refused | ({"slowest_share": progress.slowest_share} if progress.slowest_share is not None else {})
 
 
 def partition_metadata(counts: Mapping[str, int]) -> dict[str, Any]:
     """Counts of a merge in the words of the UI."""
     inserted, updated, unchanged = (counts.get(kind, 0) for kind in ("inserted", "updated", "unchanged"))
-    failed = sum(counts.get(kind, 0) for kind in ("failed", "not_found", "quarantined"))
+    failed = sum(counts.get(kind, 0) for kind in ("failed", "not_found", "quarantined", "incomplete"))
     return {
         "fetched": inserted + updated + unchanged,
         "changed": inserted + updated,

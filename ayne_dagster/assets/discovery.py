@@ -1,13 +1,14 @@
 """Movies found on TMDB's discover pages. Listing is in `sources.tmdb`, storing in `warehouse`."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any
 
 import dagster as dg
 import duckdb
 from pydantic import Field
 
-from ayne_dagster.assets.collecting import Steps, asking, failing_clearly, pace_metadata
+from ayne_dagster.assets.collecting import Steps, asking, collecting_from, failing_clearly, pace_metadata
 from ayne_dagster.assets.definition import TMDB_POOL, partitioned_options
 from ayne_dagster.checks import check_results, check_specs
 from ayne_dagster.collection import Listed, date_span, discover
@@ -15,9 +16,9 @@ from ayne_dagster.io_manager import MergeStream
 from ayne_dagster.progress import Progress, watcher
 from ayne_dagster.resources import Clock, DuckDBDatabase, TMDBResource
 from ayne_dagster.streams import Batches, Emit
-from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.merge import ListedMovie, MergeReport, QuarantinedBody, merge_listing, quarantine
 from ayne_dagster.warehouse.schema import DISCOVERED_MOVIES
+from ayne_dagster.warehouse.spool import Origin
 
 
 class DiscoveryConfig(dg.Config):
@@ -69,14 +70,17 @@ def discovered_movies(
             if year in context.partition_keys:
                 metadata = _metadata(counts) | {"seconds": round(seconds, 3)} | pace_metadata(progress)
                 context.add_asset_metadata(metadata, partition_key=year)
-        slowed = f"; {progress.slowed}" if progress.slowed else ""
+        remarks = [f"stopped: {progress.stopped_because}" if progress.stopped_because else None, progress.slowed]
         context.log.info(
-            f"{dict(report.total())}, {progress.requests} requests, {progress.short_by} promised and not shown{slowed}"
+            f"{dict(report.total())}, {progress.requests} requests, {progress.short_by} promised and not shown"
+            + "".join(f"; {remark}" for remark in remarks if remark)
         )
         watcher().finished(DISCOVERED_MOVIES.name, _metadata(report.total()) | {"requests": progress.requests})
 
-    with lease(database.file.path, "tmdb", context.log.info):
-        yield dg.Output(MergeStream(Batches(failing_clearly(produce)), merge, done))
+    with ExitStack() as held:
+        held.enter_context(collecting_from("tmdb", database, context))
+        origin = Origin("tmdb", DISCOVERED_MOVIES.name, context.run.run_id)
+        yield dg.Output(MergeStream(Batches(failing_clearly(produce)), merge, done, origin, release=held.close))
     yield from check_results(DISCOVERED_MOVIES, database.file, clock.now())
 
 

@@ -76,7 +76,7 @@ def collect(
 def _describe_collection(result: dict[str, Any]) -> str:
     requests = ", ".join(f"{number:,} {SOURCES[source].title}" for source, number in result["requests"].items())
     slowed = [
-        f"Slowed down   {SOURCES[source].title} to {how['slowest_rate']:g} requests a second,"
+        f"Slowed down   {SOURCES[source].title} to 1/{1 / how['slowest_share']:.0f} of its pace,"
         f" after {how['refusals']:,} refusals (HTTP 429)"
         for source, how in result["slowed"].items()
     ]
@@ -87,8 +87,12 @@ def _describe_collection(result: dict[str, Any]) -> str:
             f"OMDb ratings  {result['omdb_updated']:,} fetched, {result['omdb_changed']:,} of them new or changed",
             f"Frozen        {result['frozen']:,} movies found stable",
             f"Failed        {result['failed']:,}",
-            f"Still due     {result['due_remaining']:,}, {result['deferred']:,} of them deferred by this run",
+            f"Still due     {_number(result['due_remaining'])}, {result['deferred']:,} of them deferred by this run",
             f"Requests      {requests}, in {timedelta(seconds=round(result['seconds']))}",
             *slowed,
         ]
     )
+
+
+def _number(count: int | None) -> str:
+    return "unknown" if count is None else f"{count:,}"

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ayne_dagster.commands.output import console, fail
 from ayne_dagster.config import load_settings
+
+if TYPE_CHECKING:
+    from ayne_dagster.demo.faults import Planned
 
 
 @click.command()
@@ -27,14 +31,32 @@ def demo(movies: int, days: int, database: Path | None) -> None:
 @click.option("--port", type=click.IntRange(1, 65535), default=8765, show_default=True)
 @click.option("--movies", type=click.IntRange(1, 1_000_000), default=10_000, show_default=True, help="Catalogue size.")
 @click.option("--latency-ms", type=click.FloatRange(0), default=0.0, help="How long each answer takes at least.")
-def standin(port: int, movies: int, latency_ms: float) -> None:
+@click.option("--faults", type=click.Path(path_type=Path), help="A JSON list of what goes wrong: see docs/faults.md.")
+def standin(port: int, movies: int, latency_ms: float, faults: Path | None) -> None:
     """Serve the stand-in for TMDB and OMDb on 127.0.0.1, with invented movies, until interrupted."""
     from ayne_dagster.demo.standin import StandInError, serve
 
+    planned = [] if faults is None else _read_faults(faults)
     try:
-        serve(port, movies, latency_seconds=latency_ms / 1000)
+        serve(port, movies, faults=planned, latency_seconds=latency_ms / 1000)
     except StandInError as error:
         fail(str(error))
+
+
+def _read_faults(file: Path) -> list[Planned]:
+    """The faults and scripts in a file.
+
+    Raises:
+        UsageError: it cannot be read, or holds no list of faults.
+    """
+    from ayne_dagster.demo.faults import read_faults
+
+    try:
+        return read_faults(file.read_text("utf-8"))
+    except OSError as error:
+        raise click.UsageError(f"{file} cannot be read: {error.strerror}.") from None
+    except ValueError as error:
+        raise click.UsageError(f"{file} holds no faults that the stand-in knows: {error}.") from None
 
 
 @click.command()

@@ -59,6 +59,11 @@ def source_error(source: str, status: int, message: str | None = None) -> Answer
     return tmdb_error(status, message=message) if source == "tmdb" else omdb_error(status, message)
 
 
+def rejected(message: str | None = None) -> Answer:
+    """TMDB's error of rejected parameters until about 2023: a list of texts, without a code."""
+    return Answer(422, dump({"errors": [message or "page must be less than or equal to 500"]}))
+
+
 def html_page(status: int) -> Answer:
     """What a gateway in front of the API shows when the API does not answer."""
     head = f"<!DOCTYPE html><html><head><title>{status}</title></head>"

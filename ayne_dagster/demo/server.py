@@ -7,7 +7,6 @@ since a test asks thousands of them; Starlette routes the control requests.
 from __future__ import annotations
 
 import asyncio
-import gzip
 import time
 from collections import Counter, deque
 from collections.abc import Callable
@@ -23,11 +22,11 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
-from ayne_dagster.demo import errors
-from ayne_dagster.demo.answers import Answers, Request, empty_page, key_digest, parse, utc
+from ayne_dagster.demo.answers import Answers, Request, key_digest, parse, utc
 from ayne_dagster.demo.catalogue import Catalogue
 from ayne_dagster.demo.errors import Answer
-from ayne_dagster.demo.faults import Fault, FaultPlan
+from ayne_dagster.demo.faults import FaultPlan, planned_from_json
+from ayne_dagster.demo.spoiling import Spoiler
 
 MAX_LOG = 300_000
 _KEY_PARAMETERS = ("api_key", "apikey")
@@ -132,6 +131,7 @@ class StandInApp:
         self.journal = Journal()
         self.faults = FaultPlan(seed=seed)
         self._answers = answers
+        self._spoiler = Spoiler(answers)
         self._latency = latency_seconds
         self._control = _control_app(self)
 
@@ -167,38 +167,14 @@ class StandInApp:
             return 0
         if fault.kind == "hang" and not await _wait(receive, fault.delay_seconds):
             return 0
-        answer = self._spoilt(request, fault)
+        answer = self._spoiler.spoilt(request, fault, self.clock.now(), time.monotonic())
         if fault.kind == "drip":
             await _drip(send, answer, fault.delay_seconds)
-        elif fault.kind == "truncated":
-            await _truncate(receive, send, answer)
+        elif fault.kind in ("truncated", "stall"):
+            await _truncate(receive, send, answer, fault.delay_seconds)
         else:
             await _send(send, answer, answer.body)
         return answer.status
-
-    def _spoilt(self, request: Request, fault: Fault) -> Answer:
-        """The answer that a fault makes of the right one."""
-        if fault.kind == "status":
-            answer = errors.source_error(request.source, fault.status, fault.message)
-            return answer._replace(retry_after=fault.retry_after)
-        if fault.kind == "html":
-            return errors.html_page(fault.status)._replace(retry_after=fault.retry_after)
-        if fault.kind == "not_json":
-            return Answer(200, b"upstream connect error or disconnect before headers")
-        if fault.kind == "empty_page":
-            return empty_page(request)
-        now = self.clock.now()
-        if fault.kind == "wrong_movie":
-            request = self._answers.neighbour(request, now)
-        elif fault.kind == "missing_subresources":
-            query = {k: v for k, v in request.query.items() if k != "append_to_response"}
-            request = request._replace(query=query)
-        answer = self._answers.answer(request, now, time.monotonic())
-        if fault.kind == "gzip_without_header":
-            return answer._replace(body=gzip.compress(answer.body))
-        if fault.kind == "truncated_json":
-            return answer._replace(body=answer.body[: len(answer.body) // 2])
-        return answer
 
 
 def create_app(
@@ -265,10 +241,12 @@ async def _drip(send: Send, answer: Answer, seconds: float) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _truncate(receive: Receive, send: Send, answer: Answer) -> None:
-    """Send half of the body that Content-Length announces, and close."""
+async def _truncate(receive: Receive, send: Send, answer: Answer, seconds: float) -> None:
+    """Send half of the body that Content-Length announces, wait unless the client gives up, and close."""
     await send(_start(answer, len(answer.body)))
     await send({"type": "http.response.body", "body": answer.body[: len(answer.body) // 2], "more_body": True})
+    if seconds > 0 and not await _wait(receive, seconds):
+        return
     _transport(send).close()
     await _gone(receive)
 
@@ -328,6 +306,7 @@ async def _get_state(app: StandInApp, _request: ControlRequest) -> JSONResponse:
             "max_in_flight": app.journal.most_in_flight(),
             "movies": app.catalogue.size,
             "faults": app.faults.pending(),
+            "befallen": app.faults.befallen(),
         }
     )
 
@@ -346,7 +325,7 @@ async def _post_clock(app: StandInApp, request: ControlRequest) -> JSONResponse:
 
 async def _post_faults(app: StandInApp, request: ControlRequest) -> JSONResponse:
     try:
-        app.faults.add([Fault.from_json(fault) for fault in await request.json()])
+        app.faults.add(planned_from_json(await request.json()))
     except (ValueError, TypeError, AttributeError) as error:
         return JSONResponse({"error": f"not a list of faults: {error}"}, status_code=400)
     return JSONResponse({"faults": app.faults.pending()})

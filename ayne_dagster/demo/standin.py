@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from types import FrameType, TracebackType
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import uvicorn
 
 from ayne_dagster.demo.catalogue import Catalogue
-from ayne_dagster.demo.faults import Fault
+from ayne_dagster.demo.faults import Planned
 from ayne_dagster.demo.server import StandInApp, create_app
 
 HOST = "127.0.0.1"
@@ -52,6 +52,7 @@ class StandIn:
         catalogue_size: number of movies, 1 to 1,000,000.
         epoch: the day that the catalogue is laid out around; today (UTC) by default.
         seed: another seed is another catalogue.
+        fault_seed: of the chances of faults with a ratio; that of the catalogue by default.
         oddities: share (0 to 1) of the movies with odd values.
         latency_seconds: how long each answer takes at least.
         tmdb_requests_per_second: above this rate TMDB answers 429; 0 for no limit.
@@ -77,6 +78,7 @@ class StandIn:
         *,
         epoch: date | None = None,
         seed: int = 1895,
+        fault_seed: int | None = None,
         oddities: float = 0.02,
         latency_seconds: float = 0.0,
         tmdb_requests_per_second: float = 0.0,
@@ -92,7 +94,7 @@ class StandIn:
             tmdb_requests_per_second=tmdb_requests_per_second,
             tmdb_burst=tmdb_burst,
             omdb_daily_quota=omdb_daily_quota,
-            seed=seed,
+            seed=seed if fault_seed is None else fault_seed,
         )
         self._wanted_port = port
         self._server: _Server | None = None
@@ -166,9 +168,13 @@ class StandIn:
         """Most requests that were being answered at once, by source."""
         return self._app.journal.most_in_flight()
 
-    def inject(self, *faults: Fault) -> None:
-        """Plan faults, after those that are planned."""
+    def inject(self, *faults: Planned) -> None:
+        """Plan faults and scripts, after those that are planned."""
         self._app.faults.add(faults)
+
+    def befallen(self) -> dict[str, int]:
+        """How many requests faults have befallen since they were last cleared, by kind."""
+        return self._app.faults.befallen()
 
     def clear_faults(self) -> None:
         """Forget all faults."""
@@ -187,6 +193,7 @@ def serve(
     port: int,
     catalogue_size: int,
     *,
+    faults: Sequence[Planned] = (),
     say: Callable[[str], None] | None = None,
     **options: Any,
 ) -> None:
@@ -195,6 +202,7 @@ def serve(
     Args:
         port: the port to listen on; 0 for any free one.
         catalogue_size: number of movies.
+        faults: what goes wrong from the start.
         say: is called with each line for the user, the shell's settings among them; writes to stdout by
             default.
         options: further arguments of StandIn.
@@ -212,6 +220,7 @@ def serve(
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with StandIn(catalogue_size, port=port, **options) as standin:
+            standin.inject(*faults)
             tell(f"# {catalogue_size} invented movies; stop with Ctrl-C")
             tell(f"export AYNE_TMDB_BASE_URL={standin.tmdb_url}")
             tell(f"export AYNE_OMDB_BASE_URL={standin.omdb_url}")

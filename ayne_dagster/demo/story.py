@@ -123,6 +123,9 @@ class _Lines:
         shown = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in counts.items() if number)
         self._console.print(f"day {self._day:>3}  {step:18} {shown or 'nothing to do'}", markup=False, soft_wrap=True)
 
+    def note(self, text: str) -> None:
+        self._console.print(f"day {self._day:>3}  {text}", markup=False, soft_wrap=True)
+
 
 def _summarize(rounds: list[Round], stats: dict[str, int], file: Path, out: Console) -> None:
     out.print("\nWhat the platform did as days passed:")

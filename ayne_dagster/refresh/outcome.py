@@ -31,6 +31,9 @@ class Outcome(StrEnum):
     FAILED = "failed"
     QUARANTINED = "quarantined"
     """The body could not be used; it is kept with its reason."""
+    INCOMPLETE = "incomplete"
+    """The answer lacks parts that were asked for: what came is merged, and the movie is asked for again as if it had
+    failed."""
 
 
 def after(

@@ -11,7 +11,6 @@ from datetime import UTC, date, datetime
 from ayne_dagster.config import ApiSettings, Settings
 from ayne_dagster.sources.errors import QuotaExhausted
 from ayne_dagster.sources.ledger import LedgerError, QuotaUse, RequestLedger, Standing, account_name
-from ayne_dagster.sources.pace import UNPACED_RATE
 
 _LOG = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.25
@@ -66,15 +65,15 @@ class Account:
         return self.ledger.standing(self.name, self.today, time.time())
 
     @property
-    def rate(self) -> float:
-        """Requests a second before halving; 0: no pace."""
-        return self.settings.requests_per_second or (UNPACED_RATE if self._halvings else 0.0)
+    def connections(self) -> int:
+        """How many requests may be under way now: fewer while refusals slow an account that has no pace."""
+        most = self.settings.max_concurrent
+        return most if self.settings.requests_per_second else max(1, most >> self._halvings)
 
     @property
-    def slowest_rate(self) -> float | None:
-        """Requests a second that refusals slowed the pace to, at the slowest; None when they did not."""
-        full = self.settings.requests_per_second or UNPACED_RATE
-        return full / 2**self.most_halvings if self.most_halvings else None
+    def slowest_share(self) -> float | None:
+        """Part of its pace that refusals slowed the account to, at the slowest; None when they did not."""
+        return 0.5**self.most_halvings if self.most_halvings else None
 
     def charge(self) -> None:
         """Charge one request to today's quota, before it is sent.
@@ -132,9 +131,7 @@ class Account:
     def _look(self) -> None:
         """Read what holds for all, and add what was sent without a quota to the day's count."""
         self._looked_at = time.monotonic()
-        if self._uncounted:
-            self.ledger.count(self.name, self.today, self._uncounted)
-            self._uncounted = 0
+        self._count()
         standing = self.standing
         self._resume_at = max(self._resume_at, time.monotonic() + standing.pause_left)
         self._halvings = standing.halvings
@@ -145,11 +142,14 @@ class Account:
     def settle(self) -> None:
         """Bring the day's count up to date, at the end."""
         try:
-            if self._uncounted:
-                self.ledger.count(self.name, self.today, self._uncounted)
-                self._uncounted = 0
+            self._count()
         except LedgerError as error:  # nothing depends on this count: it is for people
             _LOG.warning("%s requests of today are not counted: %s", self._uncounted, error)
+
+    def _count(self) -> None:
+        if self._uncounted:
+            self.ledger.count(self.name, self.today, self._uncounted)
+            self._uncounted = 0
 
 
 def account_of(source: str, settings: Settings, ledger: RequestLedger, now: Callable[[], datetime]) -> Account:

@@ -100,6 +100,8 @@ class RequestLedger:
         place: the SQLite file (it and its folder are made when they do not exist), or a database as SQLAlchemy writes
             it. It is opened at first use.
 
+    Each call waits for its transaction: half a millisecond for a file, some milliseconds for a server.
+
     Raises:
         LedgerError: by every method, when the ledger cannot be used.
 

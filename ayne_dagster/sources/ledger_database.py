@@ -47,7 +47,8 @@ class LedgerDatabase:
             return "of AYNE_LEDGER_URL"
         if self._file is not None:
             return str(self._file)
-        return self._url.set(username=None, password=None, query={}).render_as_string()
+        url = self._url
+        return URL.create(url.drivername, host=url.host, port=url.port, database=url.database).render_as_string()
 
     @property
     def exists(self) -> bool:

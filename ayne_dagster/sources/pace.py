@@ -12,8 +12,8 @@ same refusal, not ten. While an account is slowed it has no burst either, since 
 Where the source can bear little more than half of the pace, that costs two refused requests for each two minutes of
 answers: under 1 % at the default rates.
 
-**No pace** (0 requests a second) has nothing to halve. While refusals repeat, such an account counts as one with
-`UNPACED_RATE`: 16, 8 and at the slowest 4 requests a second.
+**No pace** (0 requests a second) has nothing to halve: how fast such an account asks is a matter of its connections, so
+those are halved, down to one.
 """
 
 from __future__ import annotations
@@ -29,8 +29,6 @@ SAME_REFUSAL = 1.0
 QUIET = 120.0
 """Seconds without a refusal that take one halving back."""
 MOST_HALVINGS = 3
-UNPACED_RATE = 32.0
-"""Requests a second that are halved where no pace is set; TMDB names some 40 as its own ceiling."""
 LONGEST_PAUSE = 3600.0
 """Seconds; an instant further ahead means that the clock was set back, and nobody waits for it."""
 

@@ -15,7 +15,8 @@ import logging
 import random
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Self
@@ -112,9 +113,10 @@ class RetryTransport(httpx.AsyncBaseTransport):
         return response
 
     def _wait(self, state: RetryCallState) -> float:
-        """Seconds before the next attempt: 0.5, 1, 2 … with jitter; as long as the source asks for where it says."""
+        """Seconds before the next attempt: `retry_wait`, doubled each time, with jitter; or what the source asks."""
         error = state.outcome.exception() if state.outcome else None
-        wait = float(0.5 * 2 ** (state.attempt_number - 1) * (0.5 + self._jitter.random()))
+        first = self._account.settings.retry_wait
+        wait = float(first * 2 ** (state.attempt_number - 1) * (0.5 + self._jitter.random()))
         if isinstance(error, _TryAgain) and error.throttled:
             wait = error.retry_after if error.retry_after is not None else 2 * wait
             self._account.refused(wait)
@@ -149,7 +151,8 @@ class PaceTransport(httpx.AsyncBaseTransport):
         self._inner = inner
         self._account = account
         self._sleep = sleep
-        self._connections = asyncio.Semaphore(account.settings.max_concurrent)
+        self._in_flight = 0
+        self._freed = asyncio.Condition()
         rate = account.settings.requests_per_second
         self._bucket = max(1, account.settings.burst - 1)
         self._limiter = AsyncLimiter(self._bucket, self._bucket / rate) if rate else None
@@ -160,12 +163,25 @@ class PaceTransport(httpx.AsyncBaseTransport):
         In this order: places taken while all connections are busy would be made up for by a rush. For the same reason
         a place from before a pause is void after it.
         """
-        async with self._connections:
+        async with self._connection():
             await self._pause()
             in_time = await self._take_place()
             while await self._pause() or not in_time:
                 in_time = await self._take_place()
             return await self._inner.handle_async_request(request)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[None]:
+        """One of the connections, for the length of the block."""
+        async with self._freed:
+            await self._freed.wait_for(lambda: self._in_flight < self._account.connections)
+            self._in_flight += 1
+        try:
+            yield
+        finally:
+            self._in_flight -= 1
+            async with self._freed:
+                self._freed.notify(max(0, self._account.connections - self._in_flight))
 
     async def _pause(self) -> bool:
         """Wait while the account is paused; whether it was."""
@@ -179,11 +195,10 @@ class PaceTransport(httpx.AsyncBaseTransport):
 
     async def _take_place(self) -> bool:
         """Wait for the next place in the pace; whether it was reached in time."""
-        rate = self._account.rate
-        if not rate:
+        if self._limiter is None:
             return True
-        if self._limiter is not None:
-            await self._limiter.acquire()
+        rate = self._account.settings.requests_per_second
+        await self._limiter.acquire()
         wait = self._account.ledger.reserve(self._account.name, rate, self._bucket, time.time())
         due = time.monotonic() + wait
         if wait:

@@ -9,16 +9,15 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
+from ayne_dagster.warehouse.interruption import signals_held_back
 from ayne_dagster.warehouse.schema import ALL_TABLES, SCHEMA_VERSION, TABLES, VIEWS
 
 CONNECTION_CONFIG: dict[str, str | bool | int | float | list[str]] = {
@@ -29,6 +28,11 @@ CONNECTION_CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "memory_limit": "512MB",
 }
 """Every connection of a process must ask for the same, or DuckDB refuses it."""
+
+TELL_AFTER_SECONDS = 1.0
+"""A wait shorter than this is the ordinary company of another command, and not worth a line."""
+HEADER_BYTES = 3 * 4096
+"""What stands before the first block of a DuckDB file: https://duckdb.org/docs/stable/internals/storage"""
 
 
 class WarehouseError(Exception):
@@ -43,6 +47,14 @@ class DatabaseUnusable(WarehouseError):
     """The file is no database of ours, is missing, or its folder cannot be written."""
 
 
+class DatabaseNotWritten(WarehouseError):
+    """A transaction could not be committed (a full disk, say); the file is as it was before."""
+
+
+class DatabaseDamaged(DatabaseUnusable):
+    """Part of the file is missing or is not what was written; it was left as it is."""
+
+
 @dataclass(frozen=True)
 class Database:
     """A DuckDB file and how long to wait for it.
@@ -50,10 +62,14 @@ class Database:
     Args:
         path: the file; its folder is made when it does not exist.
         wait_seconds: how long to wait while another process holds it.
+        on_wait: told once, in a sentence that names the holder, when the wait is long enough to be noticed.
+        give_up: asked during the wait; true ends it before its time.
     """
 
     path: Path
     wait_seconds: float = 30.0
+    on_wait: Callable[[str], object] | None = None
+    give_up: Callable[[], bool] | None = None
 
     def require_file(self) -> None:
         """Check that there is a database.
@@ -70,6 +86,8 @@ class Database:
 
         Raises:
             DatabaseBusy: another process holds it.
+            DatabaseDamaged: part of it is missing or is not what was written.
+            DatabaseNotWritten: what was done in it could not be stored.
             DatabaseUnusable: no DuckDB file, a newer schema, a folder that cannot be written; when reading, no file.
         """
         if read_only and not self.path.exists():
@@ -77,31 +95,44 @@ class Database:
                 f"There is no database at {self.path} yet: run `ayne collect` (or `ayne demo`) first."
             )
         connection = self._open(read_only)
-        with nullcontext() if read_only else _signals_held_back():
+        # DuckDB looks for signals while it works; one that raised within a BEGIN or COMMIT left the file such that the
+        # next `duckdb.connect` of the process never returned, and with it the batch that had arrived (DuckDB 1.5.6).
+        with nullcontext() if read_only else signals_held_back():
             try:
                 if read_only:
                     _require_ours(connection, self.path)
                 else:
+                    _require_whole(connection, self.path)
                     _ensure_schema(connection, self.path)
                 yield connection
+            except duckdb.Error as error:
+                explained = _explained_in_use(error, self.path)
+                if explained is None:
+                    raise
+                raise explained from error
             finally:
                 connection.close()
 
     @contextmanager
     def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Open the file for one transaction: committed at the end, rolled back on any exception."""
+        """Open the file for one transaction: committed at the end, rolled back on any exception.
+
+        Raises:
+            WarehouseError: as `connect`.
+        """
         with self.connect() as connection:
             connection.execute("BEGIN")
             try:
                 yield connection
+                connection.execute("COMMIT")
             except BaseException:
-                connection.execute("ROLLBACK")
+                with suppress(duckdb.Error):  # nothing is open any more where the COMMIT is what failed
+                    connection.execute("ROLLBACK")
                 raise
-            connection.execute("COMMIT")
 
     def _open(self, read_only: bool) -> duckdb.DuckDBPyConnection:
-        deadline = time.monotonic() + self.wait_seconds
-        pause = 0.01
+        started = time.monotonic()
+        pause, told = 0.01, self.on_wait is None
         while True:
             try:
                 if not read_only:
@@ -112,33 +143,16 @@ class Database:
             except (duckdb.Error, OSError) as error:
                 if not _may_pass(error):
                     raise _explained(error, self.path) from None
-                if time.monotonic() >= deadline:
-                    raise DatabaseBusy(_busy_message(error, self.path, self.wait_seconds)) from None
+                waited = time.monotonic() - started
+                if waited >= self.wait_seconds or (self.give_up is not None and self.give_up()):
+                    raise DatabaseBusy(_busy_message(error, self.path, waited)) from None
+                if not told and self.on_wait is not None and waited >= TELL_AFTER_SECONDS:
+                    told = True
+                    self.on_wait(
+                        f"{self.path} is in use by {_holder(error)}; waiting up to {self.wait_seconds:.0f} s for it."
+                    )
             time.sleep(pause)
             pause = min(pause * 1.5, 0.25)
-
-
-@contextmanager
-def _signals_held_back() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM act when the file is closed, milliseconds later.
-
-    DuckDB looks for signals while it works; one that raised within a BEGIN or COMMIT left the file such that the next
-    `duckdb.connect` of the process never returned, and with it the batch that had arrived (DuckDB 1.5.6).
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    held: list[int] = []
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for caught in handlers:
-        signal.signal(caught, lambda number, _: held.append(number))
-    try:
-        yield
-    finally:
-        for caught, handler in handlers.items():
-            signal.signal(caught, handler)
-        for number in held[:1]:
-            signal.raise_signal(number)
 
 
 def _create_if_missing(path: Path) -> None:
@@ -156,6 +170,7 @@ def _create_if_missing(path: Path) -> None:
         if not _has_content(path):
             new = path.with_name(f".{path.name}.new")
             new.unlink(missing_ok=True)
+            new.with_name(f"{new.name}.wal").unlink(missing_ok=True)
             with duckdb.connect(str(new), config=CONNECTION_CONFIG) as connection:
                 _ensure_schema(connection, new)
             new.replace(path)
@@ -177,24 +192,78 @@ def _may_pass(error: Exception) -> bool:
     return "lock on file" in text or "different configuration" in text
 
 
-def _busy_message(error: Exception, path: Path, waited: float) -> str:
+def _holder(error: Exception) -> str:
+    """Who holds the file, as DuckDB's error tells it."""
     holder = re.search(r"Conflicting lock is held in (.*?)\(PID (\d+)\)", str(error))
-    who = f"process {holder[2]} ({holder[1].strip()})" if holder else "another connection"
+    return f"process {holder[2]} ({holder[1].strip()})" if holder else "another connection"
+
+
+def _busy_message(error: Exception, path: Path, waited: float) -> str:
     return (
-        f"{path} is in use by {who} and was not released within {waited:.0f} s; nothing was written. "
+        f"{path} is in use by {_holder(error)} and was not released within {waited:.0f} s. "
         "Close that program (a notebook? another run?) and try again."
     )
 
 
 def _explained(error: Exception, path: Path) -> WarehouseError:
-    text = str(error).splitlines()[0]
+    """Why the file could not be opened, in a person's words."""
+    text = _first_line(error)
     if isinstance(error, PermissionError | FileExistsError | NotADirectoryError) or "Permission denied" in text:
         return DatabaseUnusable(
             f"{path} cannot be written ({text}): choose another AYNE_DATABASE or fix the permissions."
         )
     if "not a valid DuckDB" in text:
         return DatabaseUnusable(_not_a_database(path))
+    if _tells_of_damage(text):
+        return DatabaseDamaged(_damaged_message(path, text))
     return DatabaseUnusable(f"{path} cannot be opened: {text}")
+
+
+def _explained_in_use(error: duckdb.Error, path: Path) -> WarehouseError | None:
+    """Why work in an open file failed, where the file is at fault; None where the work is."""
+    text = _first_line(error)
+    if _tells_of_damage(text):
+        return DatabaseDamaged(_damaged_message(path, text))
+    broken = isinstance(error, duckdb.FatalException | duckdb.InternalException | duckdb.OutOfMemoryException)
+    if broken or re.search(r"Failed to commit|Could not write|No space left|Cannot open file \"[^\"]*\.wal\"", text):
+        return DatabaseNotWritten(
+            f"{path} could not be written ({text}); it is as it was before. Free disk space or fix the permissions."
+        )
+    return None
+
+
+def _tells_of_damage(text: str) -> bool:
+    return bool(re.search(r"Corrupt|checksum|Could not read enough bytes|Failure while replaying WAL", text))
+
+
+def _damaged_message(path: Path, text: str) -> str:
+    return (
+        f"{path} is damaged ({text}); it was left as it is. Put a copy in its place, or move it and {path.name}.wal "
+        "away to collect anew."
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _require_whole(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Refuse a file that was cut off, before anything is written to it.
+
+    DuckDB notices only when it reads what is missing. Until then it would write the log of the last transactions, which
+    may be all that is left of them, into the stump, and remove it. Only used blocks tell: a whole file may end before
+    free ones.
+    """
+    for pause in (0.1, 0.0):
+        ((size,),) = connection.execute(
+            "SELECT block_size * used_blocks + ? FROM pragma_database_size()", [HEADER_BYTES]
+        ).fetchall()
+        stored = path.stat().st_size
+        if size is None or size <= stored:
+            return
+        time.sleep(pause)  # another thread of this process may be about to write a block that it has counted
+    connection.execute("PRAGMA disable_checkpoint_on_shutdown")
+    raise DatabaseDamaged(_damaged_message(path, f"{stored:,} of {size:,} bytes in use are there"))
 
 
 def _ensure_schema(connection: duckdb.DuckDBPyConnection, path: Path) -> None:

@@ -10,8 +10,10 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from ayne_dagster.warehouse.database import DatabaseUnusable
 
 POLL_SECONDS = 0.2
 
@@ -24,10 +26,19 @@ def lease(database: Path, source: str, on_wait: Callable[[str], None]) -> Iterat
         database: the DuckDB file; the lease is a file beside it.
         source: tmdb, omdb …
         on_wait: told once, in a sentence, when there is a wait.
+
+    Raises:
+        DatabaseUnusable: the file of the lease cannot be made or written.
     """
     path = database.with_suffix(f".{source}.lease")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise DatabaseUnusable(
+            f"{path}, which keeps two collections apart, cannot be written ({error.strerror}); nothing was asked. "
+            "Fix the permissions of the folder."
+        ) from None
     try:
         _acquire(descriptor, path, source, on_wait)
         yield
@@ -46,7 +57,9 @@ def _acquire(descriptor: int, path: Path, source: str, on_wait: Callable[[str], 
                 on_wait(f"{holder} is collecting from {source}; waiting for it to end.")
                 told = True
         else:
-            os.truncate(descriptor, 0)
-            os.pwrite(descriptor, f"process {os.getpid()}".encode(), 0)
+            # The name is for those who wait; on a full disk the lease holds without.
+            with suppress(OSError):
+                os.truncate(descriptor, 0)
+                os.pwrite(descriptor, f"process {os.getpid()}".encode(), 0)
             return
         time.sleep(POLL_SECONDS)

@@ -59,7 +59,7 @@ class Answer:
         tmdb_id: the movie.
         outcome: how it ended.
         at: when (aware UTC).
-        row: the typed row, when it was fetched.
+        row: the typed row, when there is one: it was fetched, be it without all of its parts.
         release_year: partition of the movie when it was asked for.
         requests: requests spent, retries included.
         reason: what went wrong, where something did.
@@ -145,7 +145,7 @@ def merge_answers(
     for answer in latest.values():
         states.setdefault(answer.tmdb_id, new_state_row(answer.tmdb_id, answer.at, answer.release_year))
     batch = {i: a for i, a in latest.items() if not _is_outdated(a, source, states[i])}
-    fetched = {i: a for i, a in batch.items() if a.row is not None and a.outcome is Outcome.FETCHED}
+    fetched = {i: a for i, a in batch.items() if a.row is not None}
     rows = {i: _placed(dict(a.row or {}), states[i]) for i, a in fetched.items()}
     changes = _upsert(connection, table, rows, fetched, states, run_id)
     report = MergeReport()
@@ -154,7 +154,8 @@ def merge_answers(
     for answer in batch.values():
         change = changes.get(answer.tmdb_id)
         new_states.append(_state_after(states[answer.tmdb_id], table, source, answer, change, feed))
-        report.count(answer.release_year, change.kind if change else str(answer.outcome))
+        complete = change is not None and answer.outcome is Outcome.FETCHED
+        report.count(answer.release_year, change.kind if change and complete else str(answer.outcome))
         report.count(answer.release_year, "requests", answer.requests)
     if table is TMDB_DETAILS:
         _move_years(connection, states, new_states)

@@ -268,7 +268,7 @@ FETCH_LOG = Table(
         TMDB_ID,
         Column("source", "VARCHAR", "tmdb, omdb …"),
         Column("fetched_at", "TIMESTAMP", "When the answer arrived (UTC)"),
-        Column("outcome", "VARCHAR", "fetched, absent, not_found, failed or quarantined"),
+        Column("outcome", "VARCHAR", "fetched, absent, not_found, failed, quarantined or incomplete"),
         Column("changed", "BOOLEAN", "Whether a field that counts has changed"),
         Column("requests", "INTEGER", "Requests spent, retries included"),
         Column("reason", "VARCHAR", "What went wrong, where something did"),

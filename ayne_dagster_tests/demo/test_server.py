@@ -22,7 +22,7 @@ import pytest
 
 from ayne_dagster.demo.answers import TokenBucket
 from ayne_dagster.demo.catalogue import dump
-from ayne_dagster.demo.faults import Fault, FaultPlan
+from ayne_dagster.demo.faults import Fault, FaultPlan, Script, planned_from_json
 from ayne_dagster.demo.server import Clock
 from ayne_dagster.demo.standin import StandIn, StandInError
 
@@ -381,11 +381,104 @@ def test_random_faults_repeat_with_their_seed() -> None:
         {"kind": "reset", "colour": "red"},
         {"source": "tmdb"},
         {"kind": "hang", "delay_seconds": -1},
+        {"steps": 3},
+        {"steps": ["reset"]},
+        {"steps": [{"kind": "reset", "times": 2}]},
+        {"steps": [], "colour": "red"},
+        {"steps": [], "source": "imdb"},
+        "reset",
     ],
 )
-def test_a_fault_that_makes_no_sense_is_refused(fields: dict[str, Any]) -> None:
+def test_a_fault_or_script_that_makes_no_sense_is_refused(fields: Any) -> None:
     with pytest.raises(ValueError, match=r"\w"):
-        Fault.from_json(fields)
+        planned_from_json([fields])
+
+
+@pytest.mark.parametrize("data", [None, {}, 3, "reset"])
+def test_what_is_no_list_of_faults_is_refused(data: Any) -> None:
+    with pytest.raises(ValueError, match="list"):
+        planned_from_json(data)
+
+
+def test_a_script_gives_its_nth_request_its_nth_step(standin: StandIn, http: httpx.Client) -> None:
+    steps = (None, Fault("html", status=502), None, Fault("status", status=429, retry_after=3))
+    standin.inject(Script(steps, "tmdb", match="/configuration"), Fault("html", status=599))
+    asked = [http.get(f"{standin.tmdb_url}/configuration").status_code for _ in range(5)]
+    assert asked == [200, 502, 200, 429, 599]
+    assert http.get(f"{standin.tmdb_url}/movie/latest").status_code == 599, "another request is none of the script's"
+    assert standin.befallen() == {"html": 3, "status": 1}
+
+
+def test_what_is_left_of_a_script_is_told_and_can_be_planned_again(http: httpx.Client, standin: StandIn) -> None:
+    steps = (Fault("reset"), None, Fault("html", status=502))
+    script = Script(steps, "any", match="/configuration")
+    assert planned_from_json([script.to_json()]) == [script]
+    plan = FaultPlan([script, Script(())])
+    assert plan.pending() == [script.to_json()]
+    assert plan.decide("tmdb", "/3/configuration", None) == steps[0]
+    assert planned_from_json(plan.pending()) == [Script(steps[1:], "any", match="/configuration")]
+    assert [plan.decide("tmdb", "/3/configuration", None) for _ in range(3)] == [None, steps[2], None]
+    assert plan.pending() == []
+
+
+def listing(standin: StandIn, http: httpx.Client, page: int) -> dict[str, Any]:
+    body: dict[str, Any] = http.get(f"{standin.tmdb_url}/discover/movie", params={"page": str(page)}).json()
+    return body
+
+
+def test_rows_of_a_page_can_come_again_on_the_next_while_others_are_missing(
+    standin: StandIn, http: httpx.Client
+) -> None:
+    first, second = listing(standin, http, 1), listing(standin, http, 2)
+    standin.inject(Fault("repeated_rows"))
+    assert listing(standin, http, 1) == first, "there is no page before the first"
+    spoilt = listing(standin, http, 2)
+    assert spoilt["results"] == (first["results"][-5:] + second["results"])[: len(second["results"])]
+    assert (spoilt["total_results"], spoilt["total_pages"]) == (second["total_results"], second["total_pages"])
+
+
+def test_totals_can_shrink_from_page_to_page(standin: StandIn, http: httpx.Client) -> None:
+    right = [listing(standin, http, page) for page in (1, 2)]
+    standin.inject(Fault("shrinking_total"))
+    spoilt = [listing(standin, http, page) for page in (1, 2)]
+    assert [page["results"] for page in spoilt] == [page["results"] for page in right]
+    assert right[0]["total_results"] > spoilt[0]["total_results"] > spoilt[1]["total_results"]
+    assert right[0]["total_pages"] > spoilt[0]["total_pages"] > spoilt[1]["total_pages"]
+
+
+def test_bodies_can_be_rejected_missing_invalid_deep_or_huge(standin: StandIn, http: httpx.Client) -> None:
+    movie = some_movie(standin)
+    url = f"{standin.tmdb_url}/movie/{movie['id']}"
+    kinds: tuple[Any, ...] = ("rejected", "empty_body", "invalid_json", "deep_json", "oversized")
+    standin.inject(Script((*map(Fault, kinds), Fault("body", status=418, message='{"a": "\ud800"}'))))
+    rejected, empty, invalid, deep, huge, told = (http.get(url) for _ in range(6))
+    assert (rejected.status_code, rejected.json()) == (422, {"errors": ["page must be less than or equal to 500"]})
+    assert (empty.status_code, empty.content) == (200, b"")
+    with pytest.raises(json.JSONDecodeError):
+        invalid.json()
+    assert json.loads(invalid.content.replace(b"\x08", b"")) == movie
+    with pytest.raises(RecursionError):
+        json.loads(deep.content)
+    assert len(huge.content) > 10_000_000
+    assert huge.json() == movie
+    assert (told.status_code, told.content) == (418, b'{"a": "\xed\xa0\x80"}')
+
+
+def test_a_body_can_stop_in_the_middle(standin: StandIn, http: httpx.Client) -> None:
+    url = f"{standin.tmdb_url}/movie/{some_movie(standin)['id']}"
+    standin.inject(Fault("stall", times=1, delay_seconds=60), Fault("stall", times=1, delay_seconds=0.05))
+    with pytest.raises(httpx.ReadTimeout):
+        http.get(url, timeout=0.2)
+    with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
+        http.get(url)
+    assert http.get(url).status_code == 200
+
+
+def test_a_fault_does_not_befall_what_it_would_not_change(standin: StandIn, http: httpx.Client) -> None:
+    kinds: tuple[Any, ...] = ("empty_page", "shrinking_total", "repeated_rows", "wrong_movie", "missing_subresources")
+    standin.inject(*map(Fault, kinds))
+    assert http.get(f"{standin.tmdb_url}/configuration").status_code == 200
+    assert standin.befallen() == {}
 
 
 # Clock, log, control

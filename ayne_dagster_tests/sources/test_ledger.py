@@ -17,16 +17,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ayne_dagster.sources.ledger import LedgerError, QuotaUse, RequestLedger, account_name
+from ayne_dagster.config import load_settings
+from ayne_dagster.sources.ledger import LedgerError, QuotaUse, RequestLedger, Standing, account_name, open_ledger
 
 TODAY = date(2026, 3, 1)
 NOW = 1_772_366_400.0
 OMDB = "omdb:0123456789abcdef"
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
+    """Where a ledger can be: a file, or a database of a real server."""
+    if request.param == "sqlite":
+        return tmp_path / "data" / "ayne.ledger.sqlite"
+    return str(request.getfixturevalue("postgres_url"))
+
+
 @pytest.fixture
-def ledger(tmp_path: Path) -> RequestLedger:
-    return RequestLedger(tmp_path / "data" / "ayne.ledger.sqlite")
+def ledger(place: Path | str) -> RequestLedger:
+    return RequestLedger(place)
 
 
 # Names
@@ -46,11 +55,12 @@ def test_an_accounts_name_tells_accounts_apart_and_holds_no_key() -> None:
     assert len(others | {name}) == 5
 
 
-def test_the_file_holds_no_key(ledger: RequestLedger) -> None:
+def test_the_file_holds_no_key(tmp_path: Path) -> None:
+    ledger = RequestLedger(tmp_path / "ayne.ledger.sqlite")
     name = account_name("omdb", "https://www.omdbapi.com/", "feedc0de")
     ledger.charge(name, TODAY, 10)
     ledger.reserve(name, 1.0, 1, NOW)
-    files = list(ledger.path.parent.iterdir())
+    files = list(tmp_path.iterdir())
     assert files
     assert all(b"feedc0de" not in file.read_bytes() for file in files)
 
@@ -75,9 +85,10 @@ def test_accounts_do_not_share_a_quota(ledger: RequestLedger) -> None:
     assert ledger.charge("omdb:another", TODAY, 1)
 
 
-def test_what_is_charged_outlives_the_process(ledger: RequestLedger) -> None:
+def test_what_is_charged_outlives_the_process(place: Path | str) -> None:
+    ledger = RequestLedger(place)
     ledger.charge(OMDB, TODAY, 2)
-    again = RequestLedger(ledger.path)
+    again = RequestLedger(place)
     assert again.use(OMDB, TODAY, 2).used == 1
     assert again.charge(OMDB, TODAY, 2)
     assert not ledger.charge(OMDB, TODAY, 2)
@@ -89,25 +100,28 @@ def test_a_raised_cap_can_be_used_on_the_same_day(ledger: RequestLedger) -> None
     assert ledger.charge(OMDB, TODAY, 2)
 
 
-def test_a_filled_day_grants_nothing_more(ledger: RequestLedger) -> None:
+def test_a_filled_day_grants_nothing_more_whatever_the_quota(ledger: RequestLedger) -> None:
     ledger.charge(OMDB, TODAY, 1000)
-    ledger.fill(OMDB, TODAY, 1000)
-    assert ledger.use(OMDB, TODAY, 1000).left == 0
+    ledger.fill(OMDB, TODAY)
+    assert ledger.use(OMDB, TODAY, 1000) == QuotaUse(1, 1000, closed=True)
+    assert ledger.use(OMDB, TODAY, 1000).left == ledger.use(OMDB, TODAY, 0).left == 0
     assert not ledger.charge(OMDB, TODAY, 1000)
+    assert not ledger.charge(OMDB, TODAY, 2000)
+    assert ledger.standing(OMDB, TODAY, NOW).closed
     assert ledger.charge(OMDB, TODAY + timedelta(days=1), 1000)
+    assert ledger.charge("omdb:another", TODAY, 1000)
 
 
-def test_a_day_can_be_filled_before_the_first_charge(ledger: RequestLedger) -> None:
-    ledger.fill(OMDB, TODAY, 1000)
+def test_a_day_can_be_filled_before_the_first_charge_and_more_than_once(ledger: RequestLedger) -> None:
+    ledger.fill(OMDB, TODAY)
+    ledger.fill(OMDB, TODAY)
     assert not ledger.charge(OMDB, TODAY, 1000)
 
 
-def test_filling_never_takes_back_what_was_used(ledger: RequestLedger) -> None:
-    for _ in range(5):
-        ledger.charge(OMDB, TODAY, 5)
-    ledger.fill(OMDB, TODAY, 3)
-    assert ledger.use(OMDB, TODAY, 3) == QuotaUse(5, 3)
-    assert ledger.use(OMDB, TODAY, 3).left == 0
+def test_requests_without_a_quota_are_counted_all_the_same(ledger: RequestLedger) -> None:
+    ledger.count(OMDB, TODAY, 7)
+    ledger.count(OMDB, TODAY, 5)
+    assert ledger.use(OMDB, TODAY, 0) == QuotaUse(12, 0)
 
 
 def test_an_unused_day_is_unused(ledger: RequestLedger) -> None:
@@ -158,27 +172,22 @@ def test_a_clock_that_was_set_back_does_not_make_everybody_wait_for_the_differen
 
 
 def test_nobody_sends_during_a_pause(ledger: RequestLedger) -> None:
-    ledger.pause("tmdb:x", NOW + 30)
+    ledger.refuse("tmdb:x", 30, NOW)
     assert ledger.reserve("tmdb:x", 4.0, 3, NOW) == pytest.approx(30)
     assert ledger.reserve("tmdb:x", 4.0, 3, NOW + 29) == pytest.approx(1)
     assert ledger.reserve("tmdb:x", 4.0, 3, NOW + 31) == 0
     assert ledger.reserve("tmdb:other", 4.0, 3, NOW) == 0
 
 
-def test_a_shorter_pause_does_not_end_a_longer_one(ledger: RequestLedger) -> None:
-    ledger.pause("tmdb:x", NOW + 30)
-    ledger.pause("tmdb:x", NOW + 5)
-    assert ledger.reserve("tmdb:x", 4.0, 3, NOW) == pytest.approx(30)
-
-
-def test_places_reserved_during_a_pause_stay_within_the_pace_after_it(ledger: RequestLedger) -> None:
-    ledger.pause("tmdb:x", NOW + 30)
-    sent = [NOW + i + ledger.reserve("tmdb:x", 4.0, 5, NOW + i) for i in range(20)]
-    sent += [NOW + 30 + ledger.reserve("tmdb:x", 4.0, 5, NOW + 30) for _ in range(10)]
-    sent.sort()
-    for first in range(len(sent)):
-        for last in range(first, len(sent)):
-            assert last - first + 1 <= 5 + 4.0 * (sent[last] - sent[first]) + 1e-3
+def test_what_one_process_learns_of_a_source_holds_for_the_others(place: Path | str) -> None:
+    one, other = RequestLedger(place), RequestLedger(place)
+    assert other.standing("tmdb:x", TODAY, NOW) == Standing(0.0, closed=False, halvings=0)
+    one.refuse("tmdb:x", 30, NOW)
+    assert other.standing("tmdb:x", TODAY, NOW + 10) == Standing(20.0, closed=False, halvings=0)
+    other.refuse("tmdb:x", 30, NOW + 40)
+    assert one.standing("tmdb:x", TODAY, NOW + 70) == Standing(0.0, closed=False, halvings=1)
+    waits = [one.reserve("tmdb:x", 4.0, 3, NOW + 71), other.reserve("tmdb:x", 4.0, 3, NOW + 71)]
+    assert waits == pytest.approx([0, 0.5], abs=1e-5)
 
 
 # Threads, processes, crashes
@@ -189,9 +198,10 @@ from datetime import date
 from pathlib import Path
 from ayne_dagster.sources.ledger import RequestLedger
 
-path, account, cap, share = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+place, account, cap, share = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+place = place if "://" in place else Path(place)
 killed = Path(sys.argv[5])
-ledger, day, granted = RequestLedger(path), date(2026, 3, 1), 0
+ledger, day, granted = RequestLedger(place), date(2026, 3, 1), 0
 print("ready", flush=True)
 sys.stdin.readline()
 while True:
@@ -232,9 +242,9 @@ def go(process: subprocess.Popen[str]) -> None:
     process.stdin.flush()
 
 
-def test_four_processes_one_of_them_killed_use_exactly_the_quota(tmp_path: Path) -> None:
-    path, killed, cap = tmp_path / "ledger.sqlite", tmp_path / "killed", 800
-    with processes(4, CHARGE, str(path), OMDB, str(cap), "100", str(killed)) as started:
+def test_four_processes_one_of_them_killed_use_exactly_the_quota(place: Path | str, tmp_path: Path) -> None:
+    killed, cap = tmp_path / "killed", 800
+    with processes(4, CHARGE, str(place), OMDB, str(cap), "100", str(killed)) as started:
         victim, *others = started
         for process in started:
             go(process)
@@ -242,16 +252,16 @@ def test_four_processes_one_of_them_killed_use_exactly_the_quota(tmp_path: Path)
         of_victim = [victim.stdout.readline() for _ in range(20)]
         os.kill(victim.pid, signal.SIGKILL)
         of_victim += victim.stdout.read().splitlines()
-        used_then = RequestLedger(path).use(OMDB, TODAY, cap).used
+        used_then = RequestLedger(place).use(OMDB, TODAY, cap).used
         killed.touch()
         counts = [len(process.communicate()[0].splitlines()) for process in others]
         assert [process.wait() for process in started] == [-signal.SIGKILL, 0, 0, 0]
     assert used_then <= 400, "the victim died in the middle"
     assert len(of_victim) < cap
-    assert RequestLedger(path).use(OMDB, TODAY, cap).used == cap
+    assert RequestLedger(place).use(OMDB, TODAY, cap).used == cap
     # The victim may have charged one request and died before it could send it: it is lost, never sent twice.
     assert cap - 1 <= len(of_victim) + sum(counts) <= cap
-    assert not RequestLedger(path).charge(OMDB, TODAY, cap)
+    assert not RequestLedger(place).charge(OMDB, TODAY, cap)
 
 
 OPEN = """
@@ -261,21 +271,32 @@ from pathlib import Path
 from ayne_dagster.sources.ledger import RequestLedger
 
 print("ready", flush=True)
-for number in range(15):
+for place in sys.argv[1:]:
     sys.stdin.readline()
-    assert RequestLedger(Path(sys.argv[1]) / str(number) / "ledger.sqlite").charge("x", date(2026, 3, 1), 100)
+    ledger = RequestLedger(place if "://" in place else Path(place))
+    assert ledger.charge("x", date(2026, 3, 1), 100)
+    ledger.reserve("x", 1.0, 1, 1000.0)
+    ledger.fill("x", date(2026, 3, 2))
     print("opened", flush=True)
 """
 
 
-def test_processes_that_make_the_ledger_at_the_same_moment_do_not_trip_over_each_other(tmp_path: Path) -> None:
-    with processes(3, OPEN, str(tmp_path)) as started:
-        for number in range(15):
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_processes_that_make_the_ledger_at_the_same_moment_do_not_trip_over_each_other(
+    tmp_path: Path, request: pytest.FixtureRequest, kind: str
+) -> None:
+    places: list[Path | str] = [tmp_path / str(number) / "ledger.sqlite" for number in range(15)]
+    if kind == "postgres":
+        server = request.getfixturevalue("postgres")
+        places = [server.new_database() for _ in range(8)]
+    with processes(3, OPEN, *map(str, places)) as started:
+        for place in places:
             for process in started:
                 go(process)
             assert [process.stdout.readline() for process in started if process.stdout] == ["opened\n"] * 3
-            ledger = RequestLedger(tmp_path / str(number) / "ledger.sqlite")
+            ledger = RequestLedger(place)
             assert ledger.use("x", TODAY, 100).used == 3
+            assert ledger.reserve("x", 1.0, 1, 1000.0) == pytest.approx(3), "three places are taken"
 
 
 def test_threads_of_one_process_use_exactly_the_quota(ledger: RequestLedger) -> None:
@@ -310,16 +331,18 @@ def unusable(tmp_path: Path) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("kind", ["below a file", "a folder", "no database", "not to be made", "too long a name"])
-@pytest.mark.parametrize("call", ["charge", "fill", "use", "reserve", "pause"])
+@pytest.mark.parametrize("call", ["charge", "fill", "use", "reserve", "refuse", "count", "standing"])
 def test_a_place_that_cannot_hold_it_is_told_in_one_line(tmp_path: Path, kind: str, call: str) -> None:
     path = unusable(tmp_path)[kind]
     ledger = RequestLedger(path)
     arguments: dict[str, tuple[object, ...]] = {
         "charge": (OMDB, TODAY, 10),
-        "fill": (OMDB, TODAY, 10),
+        "fill": (OMDB, TODAY),
         "use": (OMDB, TODAY, 10),
         "reserve": (OMDB, 1.0, 1, NOW),
-        "pause": (OMDB, NOW),
+        "refuse": (OMDB, 1.0, NOW),
+        "count": (OMDB, TODAY, 1),
+        "standing": (OMDB, TODAY, NOW),
     }
     for _ in range(2):
         with pytest.raises(LedgerError) as caught:
@@ -329,21 +352,49 @@ def test_a_place_that_cannot_hold_it_is_told_in_one_line(tmp_path: Path, kind: s
         assert "nothing was asked" in str(caught.value)
 
 
-def test_a_ledger_that_breaks_while_it_is_open_is_told_in_one_line(ledger: RequestLedger) -> None:
+def test_a_ledger_that_breaks_while_it_is_open_is_told_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    ledger = RequestLedger(path)
     ledger.charge(OMDB, TODAY, 10)
-    other = sqlite3.connect(ledger.path)
+    other = sqlite3.connect(path)
     other.execute("DROP TABLE quota")
     other.commit()
     other.close()
     with pytest.raises(LedgerError) as caught:
         ledger.charge(OMDB, TODAY, 10)
-    assert str(ledger.path) in str(caught.value)
+    assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_a_failed_transaction_leaves_the_ledger_usable(ledger: RequestLedger) -> None:
+def test_a_failed_transaction_leaves_the_ledger_usable(place: Path | str) -> None:
+    ledger = RequestLedger(place)
     assert ledger.charge(OMDB, TODAY, 10)
     with pytest.raises(Exception):  # noqa: B017, PT011 -- whichever, as long as the lock is given back
         ledger.charge(object(), TODAY, 10)  # type: ignore[arg-type]
-    assert RequestLedger(ledger.path).charge(OMDB, TODAY, 10)
+    assert RequestLedger(place).charge(OMDB, TODAY, 10)
     assert ledger.charge(OMDB, TODAY, 10)
+
+
+# Which one the settings name
+
+
+def test_the_settings_name_the_file_beside_the_database_or_the_address_that_is_set(tmp_path: Path) -> None:
+    beside = load_settings({"AYNE_DATABASE": str(tmp_path / "movies.duckdb")})
+    assert open_ledger(beside).name == str(tmp_path / "movies.ledger.sqlite")
+    shared = load_settings({"AYNE_LEDGER_URL": "postgresql://me:secret@127.0.0.1:5433/ayne"})
+    assert open_ledger(shared).name == "postgresql+psycopg://127.0.0.1:5433/ayne"
+
+
+def test_a_ledger_that_nothing_was_written_to_is_not_made_by_asking_whether_it_exists(tmp_path: Path) -> None:
+    ledger = RequestLedger(tmp_path / "ledger.sqlite")
+    assert not ledger.exists
+    assert list(tmp_path.iterdir()) == []
+    ledger.fill(OMDB, TODAY)
+    assert ledger.exists
+
+
+def test_ledgers_in_memory_know_nothing_of_each_other() -> None:
+    one, other = RequestLedger.in_memory(), RequestLedger.in_memory()
+    one.fill(OMDB, TODAY)
+    assert not one.charge(OMDB, TODAY, 10)
+    assert other.charge(OMDB, TODAY, 10)

@@ -271,7 +271,7 @@ def test_the_quota_ends_before_the_limit_is_met(ledger: RequestLedger) -> None:
     with_client(use, quota=3, ledger=ledger, wire=httpx.MockTransport(omdb))
     assert len(omdb.asked) == 3
     with pytest.raises(QuotaExhausted):
-        over(omdb, quota=3, ledger=RequestLedger(ledger.path))
+        over(omdb, quota=3, ledger=RequestLedger(Path(ledger.name)))
     assert len(omdb.asked) == 3, "another client with the same ledger asks nothing either"
 
 
@@ -281,7 +281,7 @@ def test_omdbs_own_count_is_believed_by_all_clients_of_the_ledger(ledger: Reques
     with pytest.raises(QuotaExhausted) as caught:
         over(omdb, quota=1000, ledger=ledger)
     assert caught.value.requests == 1
-    for same in (ledger, RequestLedger(ledger.path)):
+    for same in (ledger, RequestLedger(Path(ledger.name))):
         with pytest.raises(QuotaExhausted):
             over(omdb, quota=1000, ledger=same)
     assert len(omdb.asked) == 2

@@ -348,9 +348,12 @@ def test_a_packed_body_that_is_not_declared_so_is_read(standin: StandIn) -> None
     assert (movie.title, requests) == (expected["title"], 1)
 
 
-def test_an_answer_without_what_was_to_be_appended_is_good(standin: StandIn) -> None:
+def test_an_answer_without_what_was_to_be_appended_says_what_is_missing(standin: StandIn) -> None:
+    whole, _ = fetched(standin, some_movie(standin)["id"])
+    assert whole.missing_parts == ()
     standin.inject(Fault("missing_subresources"))
     movie, _ = fetched(standin, some_movie(standin)["id"])
+    assert movie.missing_parts == ("external_ids", "keywords", "release_dates", "credits")
     assert (movie.credits, movie.keywords, movie.external_ids, movie.release_dates) == (None, None, None, None)
 
 
@@ -395,6 +398,7 @@ class Listing:
 
     def __init__(self, released: dict[int, date]) -> None:
         self.released = released
+        self.last = min(released, key=lambda n: (released[n], n), default=None)
         self._ordered = sorted(released, key=lambda n: (released[n], n), reverse=True)
         self._found: dict[tuple[str, str], list[int]] = {}
         self.asked: list[tuple[str, str, int]] = []
@@ -480,11 +484,52 @@ def test_parameters_are_those_that_keep_a_listing_stable() -> None:
     assert listing.parameters[1]["vote_count.gte"] == "200"
 
 
-def test_an_empty_window_is_one_empty_page() -> None:
+def test_an_empty_window_is_one_empty_page_and_is_believed_the_second_time() -> None:
     listing = Listing({})
     pages = listing.list(*YEAR)
     assert [(page.items, page.error, page.total_results) for page in pages] == [([], None, 0)]
-    assert len(listing.asked) == 1
+    assert len(listing.asked) == 2
+
+
+def test_a_first_page_that_is_empty_by_mistake_loses_nothing() -> None:
+    listing = Listing(one_year(70))
+    empty = {"page": 1, "results": [], "total_pages": 1, "total_results": 0}
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        answer = listing(request)
+        return httpx.Response(200, json=empty) if len(listing.asked) == 1 else answer
+
+    pages = over(handler, lambda tmdb: collected(tmdb.discover_movies(*YEAR)))
+    assert set(ids(pages)) == set(listing.released)
+    assert not [page for page in pages if page.error]
+
+
+@pytest.mark.parametrize("liars", [{1}, {2}, {1, 2, 3, 4}], ids=str)
+def test_pages_that_promise_too_little_lose_nothing(liars: set[int]) -> None:
+    listing = Listing(one_year(70))
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        body = listing(request).json()
+        if body["page"] in liars:
+            body |= {"total_pages": 1, "total_results": len(body["results"])}
+        return httpx.Response(200, json=body)
+
+    pages = over(handler, lambda tmdb: collected(tmdb.discover_movies(*YEAR)))
+    assert set(ids(pages)) == set(listing.released)
+    assert not [page for page in pages if page.error]
+
+
+def test_a_window_whose_first_page_hid_that_it_is_too_large_is_halved_after_all() -> None:
+    listing = Listing(one_year(12_000))
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        body = listing(request).json()
+        if len(listing.asked) == 1:
+            body |= {"total_pages": 1, "total_results": 20}
+        return httpx.Response(200, json=body)
+
+    pages = over(handler, lambda tmdb: collected(tmdb.discover_movies(*YEAR)))
+    assert set(ids(pages)) == set(listing.released)
 
 
 def test_a_limit_of_pages_holds_for_each_release_year() -> None:
@@ -530,7 +575,7 @@ def test_a_page_that_fails_is_told_and_the_others_go_on(broken: httpx.Response) 
     listing.failing = {2: broken}
     pages = listing.list(*YEAR)
     failed = [page for page in pages if page.error is not None]
-    assert {page.page for page in failed} == {2}
+    assert {page.page for page in failed} == {2, 0}
     assert all(page.items == [] for page in failed)
     assert len(set(ids(pages))) == 80
 
@@ -540,37 +585,42 @@ def test_a_first_page_that_fails_does_not_lose_the_pages_after_it(broken: httpx.
     listing = Listing(one_year(100))
     listing.failing = {1: broken}
     pages = listing.list(*YEAR)
-    assert {page.page for page in pages if page.error is not None} == {1}
+    assert {page.page for page in pages if page.error is not None} == {1, 0}
     assert len(set(ids(pages))) == 80
 
 
 def test_a_listing_that_came_out_short_is_listed_a_second_time() -> None:
-    listing = Listing(one_year(100))
+    listing = Listing(one_year(90))
     listing.missing_at_first = {7, 42}
     pages = listing.list(*YEAR)
     assert set(ids(pages)) == set(listing.released)
+    assert not [page for page in pages if page.error]
     assert Counter(page for _, _, page in listing.asked) == dict.fromkeys(range(1, 6), 2)
 
 
-def test_a_listing_that_stays_short_is_not_listed_for_ever() -> None:
-    listing = Listing(one_year(100))
+def test_a_listing_that_stays_short_is_told_to_be_and_not_listed_for_ever() -> None:
+    listing = Listing(one_year(90))
     listing.failing = {3: BROKEN_PAGES["rejected"]}
-    listing.list(*YEAR)
+    pages = listing.list(*YEAR)
     assert Counter(page for _, _, page in listing.asked) == dict.fromkeys(range(1, 6), 2)
+    last = pages[-1]
+    assert (last.page, last.items) == (0, [])
+    assert "promised 90 movies and left out 20" in str(last.error)
 
 
-def test_a_listing_that_shrinks_while_it_is_read_is_not_short() -> None:
-    listing = Listing(one_year(60))
+def test_a_listing_that_shrinks_while_it_is_read_is_not_short_the_second_time() -> None:
+    listing = Listing(one_year(50))
 
     def shrinking(request: httpx.Request) -> httpx.Response:
         body = listing(request).json()
-        if body["page"] == 3:
-            body["results"].pop()
+        if len(listing.asked) >= 3:  # its last movie is gone
+            body["results"] = [row for row in body["results"] if row["id"] != listing.last]
             body["total_results"] -= 1
         return httpx.Response(200, json=body)
 
-    over(shrinking, lambda tmdb: collected(tmdb.discover_movies(*YEAR)))
-    assert len(listing.asked) == 3
+    pages = over(shrinking, lambda tmdb: collected(tmdb.discover_movies(*YEAR)))
+    assert len(listing.asked) == 6
+    assert not [page for page in pages if page.error]
 
 
 def test_an_invalid_key_ends_a_listing() -> None:
@@ -611,7 +661,7 @@ def test_pages_come_in_order_however_they_arrive() -> None:
         return listing(request)
 
     pages = over(handler, lambda tmdb: collected(tmdb.discover_movies(*YEAR)))  # type: ignore[arg-type]
-    assert [page.page for page in pages] == list(range(1, 21))
+    assert [page.page for page in pages] == list(range(1, 22)), "behind a full page one more is asked for"
 
 
 def test_the_standins_movies_are_all_found(standin: StandIn) -> None:

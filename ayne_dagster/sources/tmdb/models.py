@@ -17,6 +17,10 @@ from ayne_dagster.sources.json_body import LenientModel
 TMDBId = Annotated[int, Field(strict=True, gt=0, lt=2**63)]
 
 
+SUB_RESOURCES = ("external_ids", "keywords", "release_dates", "credits")
+"""What is appended to a movie's details."""
+
+
 class Named(LenientModel):
     """A genre, company or keyword: only its name is kept."""
 
@@ -136,6 +140,11 @@ class MovieDetails(LenientModel):
     keywords: Keywords | None = None
     release_dates: ReleaseDates | None = None
     credits: Credits | None = None
+
+    @property
+    def missing_parts(self) -> tuple[str, ...]:
+        """The sub-resources that were asked for and did not come, or came in no usable shape."""
+        return tuple(name for name in SUB_RESOURCES if getattr(self, name) is None)
 
 
 class DiscoverItem(LenientModel):
