@@ -22,7 +22,7 @@ from ayne_dagster.assets.marts import collection_status, movies
 from ayne_dagster.assets.ratings import omdb_ratings
 from ayne_dagster.assets.refresh import refresh_metadata
 from ayne_dagster.budgets import SourceBudget, source_budgets
-from ayne_dagster.config import load_settings
+from ayne_dagster.config import STRATEGIES, load_settings
 from ayne_dagster.own_runs import UNFINISHED, close_abandoned_runs
 from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR, partition_range
 from ayne_dagster.refresh.strategy import COLLECTED, DUE_REASONS
@@ -30,6 +30,7 @@ from ayne_dagster.resources import Clock, DuckDBDatabase, OMDBResource, TMDBReso
 from ayne_dagster.sources.ledger import LedgerError
 from ayne_dagster.warehouse.database import Database, DatabaseBusy, WarehouseError
 from ayne_dagster.warehouse.state import DueMovie, due_movies
+from ayne_dagster.warehouse.strategies import load_strategy
 
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
@@ -124,18 +125,22 @@ def range_tags(first: str, last: str) -> dict[str, str]:
     return {RANGE_START_TAG: first, RANGE_END_TAG: last}
 
 
-def pick_batch(database: Database, now: datetime, limits: Mapping[str, int]) -> RefreshBatch:
+def pick_batch(
+    database: Database, now: datetime, limits: Mapping[str, int], strategy: str = STRATEGIES[0]
+) -> RefreshBatch:
     """The movies for a run: those due for any of the sources, at most its limit for each.
 
     Args:
         database: the warehouse.
         now: the instant (aware UTC).
         limits: movies at most, by source; one that is left out, or has 0, is not asked.
+        strategy: name of the refresh strategy.
     """
     chosen: dict[int, DueMovie] = {}
     with database.connect() as connection:
+        decides = load_strategy(connection, strategy)
         for source, limit in limits.items():
-            for movie in due_movies(connection, (source,), now, limit):
+            for movie in due_movies(connection, (source,), now, limit, strategy=decides):
                 earlier = chosen.get(movie.tmdb_id)
                 reasons: Mapping[str, Any] = {**(earlier.reasons if earlier else {}), **movie.reasons}
                 chosen[movie.tmdb_id] = DueMovie(
@@ -170,7 +175,7 @@ def due_movies_sensor(
         now = clock.now()
         budgets = source_budgets((tmdb.account(clock), omdb.account(clock)), now)
         limits = {source: budget.limit(limit) for source, budget in budgets.items()}
-        batch = pick_batch(file, now, limits)
+        batch = pick_batch(file, now, limits, database.refresh_strategy)
     except DatabaseBusy as error:
         return dg.SkipReason(f"The database is busy, trying again at the next tick: {error}")
     except (WarehouseError, LedgerError) as error:

@@ -14,9 +14,11 @@ from datetime import datetime, timedelta
 
 import dagster as dg
 
+from ayne_dagster.config import STRATEGIES
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.schema import REFRESH_METADATA, Table
 from ayne_dagster.warehouse.statistics import duplicate_keys, misplaced_rows, orphans, overdue_by_category
+from ayne_dagster.warehouse.strategies import load_strategy
 
 _COUNTED = {
     "keys_are_unique": (duplicate_keys, "No movie stands in the table twice."),
@@ -60,12 +62,14 @@ def _applies(check: str, table: Table) -> bool:
     return "release_year" in table.types and not (table is REFRESH_METADATA and check == "no_orphans")
 
 
-def check_results(table: Table, database: Database, now: datetime) -> Iterator[dg.AssetCheckResult]:
-    """Results of the checks that `check_specs` declares, counted now."""
+def check_results(
+    table: Table, database: Database, now: datetime, strategy: str = STRATEGIES[0]
+) -> Iterator[dg.AssetCheckResult]:
+    """Results of the checks that `check_specs` declares, counted now; by a strategy where it is about what is due."""
     with database.connect() as connection:
         for spec in check_specs(table):
             if spec.name == OVERDUE:
-                overdue = overdue_by_category(connection, now)
+                overdue = overdue_by_category(connection, now, strategy=load_strategy(connection, strategy))
                 yield dg.AssetCheckResult(
                     check_name=OVERDUE,
                     passed=not any(overdue.values()),

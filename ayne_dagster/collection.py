@@ -173,7 +173,7 @@ class _Collection:
                 raise
             self._answered = True
             # The answer first: to emit may mean to wait, and an interruption of the wait leaves out what comes after.
-            await self._done(answer)
+            await self._done(movie, answer)
             await self._blame_suspects()
 
     def _suspect(self, movie: DueMovie, error: SourceUnavailable) -> None:
@@ -184,13 +184,15 @@ class _Collection:
 
     async def _blame_suspects(self) -> None:
         suspects, self._suspects = self._suspects, []
-        for _, answer in suspects:
-            await self._done(answer)
+        for movie, answer in suspects:
+            await self._done(movie, answer)
 
-    async def _done(self, answer: Answer) -> None:
+    async def _done(self, movie: DueMovie, answer: Answer) -> None:
         self._progress.done += 1
+        # Each source is asked for movies that are due for it, so there is one reason.
+        due_because = next(iter(movie.reasons.values()), None)
         try:
-            await self._emit(answer)
+            await self._emit(replace(answer, due_because=due_because))
         except StreamClosed:
             # It has taken the answer. Nothing more is asked; what others have asked for already is waited for.
             self._closed = True

@@ -30,6 +30,7 @@ from ayne_dagster.warehouse.database import Database, WarehouseError
 from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.spool import kept, merge_kept
 from ayne_dagster.warehouse.state import due_counts
+from ayne_dagster.warehouse.strategies import load_strategy
 
 INTERRUPTED = "Interrupted; everything that had arrived is kept."
 _INTERRUPTIONS = {KeyboardInterrupt.__name__, dg.DagsterExecutionInterruptedError.__name__}
@@ -302,7 +303,8 @@ class DataCollectionOrchestrator:
 
     def _due_remaining(self, database: Database) -> int:
         with database.connect() as connection:
-            return due_counts(connection, COLLECTED, self.now())["any_source"]
+            strategy = load_strategy(connection, self.settings.refresh_strategy)
+            return due_counts(connection, COLLECTED, self.now(), strategy=strategy)["any_source"]
 
     def now(self) -> datetime:
         """What time the platform's clock shows."""
@@ -337,7 +339,8 @@ class DataCollectionOrchestrator:
         self, database: Database, limit: int, use_reserve: bool
     ) -> tuple[dict[str, str], dict[str, Any]] | None:
         """Tags and config of the run for what is due; the list of movies itself is not kept while it runs."""
-        batch = pick_batch(database, self.now(), dict.fromkeys(COLLECTED, limit))
+        limits = dict.fromkeys(COLLECTED, limit)
+        batch = pick_batch(database, self.now(), limits, self.settings.refresh_strategy)
         return (batch.tags(), batch.run_config(use_reserve=use_reserve)) if batch.movies else None
 
     def _run(self, job_name: str, tags: Mapping[str, str], run_config: Mapping[str, Any], counting: _Counting) -> None:

@@ -14,13 +14,15 @@ import duckdb
 from dagster_duckdb import DuckDBResource
 from pydantic import Field
 
-from ayne_dagster.config import ApiSettings, Settings
+from ayne_dagster.config import STRATEGIES, ApiSettings, Settings
 from ayne_dagster.keyring import key_of, name_of
+from ayne_dagster.refresh.strategy import Strategy
 from ayne_dagster.sources.account import Account, account_of
 from ayne_dagster.sources.ledger import RequestLedger, open_ledger
 from ayne_dagster.sources.omdb.client import AsyncOMDBClient
 from ayne_dagster.sources.tmdb.client import AsyncTMDBClient
 from ayne_dagster.warehouse.database import Database
+from ayne_dagster.warehouse.strategies import load_strategy
 
 
 class DuckDBDatabase(DuckDBResource):
@@ -31,11 +33,16 @@ class DuckDBDatabase(DuckDBResource):
     """
 
     wait_seconds: float = Field(default=30.0, description="How long to wait for a file that another process holds")
+    refresh_strategy: str = Field(default=STRATEGIES[0], description="What decides which movies are due")
 
     @property
     def file(self) -> Database:
         """The file, to be opened for milliseconds at a time."""
         return Database(Path(self.database), self.wait_seconds)
+
+    def strategy(self, connection: duckdb.DuckDBPyConnection) -> Strategy:
+        """What decides which movies are due, knowing what the warehouse knows."""
+        return load_strategy(connection, self.refresh_strategy)
 
     @contextmanager
     def get_connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -135,7 +142,7 @@ def build_resources(settings: Settings) -> dict[str, Any]:
     """
     ledger = open_ledger(settings)
     return {
-        "database": DuckDBDatabase(database=str(settings.database)),
+        "database": DuckDBDatabase(database=str(settings.database), refresh_strategy=settings.refresh_strategy),
         "clock": Clock(offset_seconds=settings.clock_offset.total_seconds()),
         "tmdb": TMDBResource(
             **_limits(settings.tmdb, ledger),

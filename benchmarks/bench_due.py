@@ -1,6 +1,6 @@
 """Measures the due query, the counts and the derived columns over 1,000,000 movies; not fetching, not writing answers.
 
-Open times are told apart from the queries'; the rows of refresh_metadata are invented in SQL.
+Both strategies. Open times are told apart from the queries'; the rows of refresh_metadata are invented in SQL.
 
 Run: `python benchmarks/bench_due.py`
 """
@@ -8,7 +8,7 @@ Run: `python benchmarks/bench_due.py`
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,13 @@ from typing import Any
 import duckdb
 from harness import Figures, median_cpu_seconds, median_seconds, parse_arguments, scratch, seconds_of
 
-from ayne_dagster.refresh.strategy import COLLECTED, SOURCES
+from ayne_dagster.config import STRATEGIES
+from ayne_dagster.refresh.strategy import COLLECTED, SOURCES, Strategy
 from ayne_dagster.warehouse.database import Database
-from ayne_dagster.warehouse.rows import naive_utc
-from ayne_dagster.warehouse.schema import ANSWER_TABLES, REFRESH_METADATA, content_hash_column
+from ayne_dagster.warehouse.rows import insert_rows, naive_utc
+from ayne_dagster.warehouse.schema import ANSWER_TABLES, CHANGE_FEED_DAYS, REFRESH_METADATA, content_hash_column
 from ayne_dagster.warehouse.state import derive_columns, due_by_year, due_counts, due_movies
+from ayne_dagster.warehouse.strategies import load_strategy
 
 TOP = 1_000
 MOST_SECONDS = 0.15
@@ -34,6 +36,9 @@ def main() -> None:
     with scratch() as folder:
         database = Database(folder / "ayne.duckdb")
         fill(database, arguments.movies)
+        with database.transaction() as connection:
+            days = [{"day": NOW.date() - timedelta(days=n), "covered": n != 40} for n in range(1, 90)]
+            insert_rows(connection, CHANGE_FEED_DAYS, days)
         add_queries(figures, database)
         add_derivation(figures, database)
         figures.add("database file", _size_mb(database.path), "MB")
@@ -46,15 +51,21 @@ def add_queries(figures: Figures, database: Database) -> None:
     first = seconds_of(lambda: _within(database, lambda c: due_movies(c, COLLECTED, NOW, TOP)))
     figures.add(f"open, first query (top {TOP:,}, both sources), close", first, "s")
     with database.connect() as connection:
-        for sources in (*((source,) for source in COLLECTED), COLLECTED):
-            ask = partial(due_movies, connection, sources, NOW, TOP)
-            name = f"due_movies, top {TOP:,}: {' and '.join(sources)}"
-            figures.add(name, median_seconds(ask), "s", at_most=MOST_SECONDS)
-            figures.add("  CPU, all threads", median_cpu_seconds(ask), "s")
+        for name in STRATEGIES:
+            add_due(figures, connection, load_strategy(connection, name))
         figures.add("due_counts", median_seconds(lambda: due_counts(connection, COLLECTED, NOW)), "s")
         figures.add("due_by_year: tmdb", median_seconds(lambda: due_by_year(connection, "tmdb", NOW)), "s")
         for name, number in due_counts(connection, COLLECTED, NOW).items():
             figures.add(f"  due: {name}", number)
+
+
+def add_due(figures: Figures, connection: duckdb.DuckDBPyConnection, strategy: Strategy) -> None:
+    """The top of the due movies: for each source, as the sensor asks, and for both, as `ayne due` does."""
+    for sources in (*((source,) for source in COLLECTED), COLLECTED):
+        ask = partial(due_movies, connection, sources, NOW, TOP, strategy=strategy)
+        name = f"{strategy.name}, top {TOP:,}: {' and '.join(sources)}"
+        figures.add(name, median_seconds(ask), "s", at_most=MOST_SECONDS)
+        figures.add("  CPU, all threads", median_cpu_seconds(ask), "s")
 
 
 def add_derivation(figures: Figures, database: Database) -> None:
@@ -119,6 +130,7 @@ def state_query() -> str:
         CASE WHEN hash(i, 'override') % 1000 < 3 THEN $now - INTERVAL 3 DAY END AS override_at,
         {", ".join(_source_columns(source) for source in SOURCES)},
         {hashes},
+        0.05 * pow(5000, {_fraction("popularity")}) AS popularity, 0.2 + popularity / 12 AS importance,
         NULL::VARCHAR AS category, NULL::BOOLEAN AS fully_refreshed, NULL::BOOLEAN AS frozen,
         NULL::TIMESTAMP AS decided_at
     FROM known"""
@@ -139,7 +151,11 @@ def _source_columns(source: str) -> str:
             AS {source}_changed_at,
         CASE WHEN {failing} THEN 1 + hash(i, 'times') % 6 ELSE 0 END::SMALLINT AS {source}_failures,
         CASE WHEN {gone} THEN $now - INTERVAL 9 DAY END AS {source}_missing_since,
-        CASE WHEN {gone} THEN $now - INTERVAL 8 DAY END AS {source}_tombstoned_at"""
+        CASE WHEN {gone} THEN $now - INTERVAL 8 DAY END AS {source}_tombstoned_at,
+        5 * {_fraction(source + " exposure")} AS {source}_exposure,
+        5 * {_fraction(source + " found")} AS {source}_changes,
+        (hash(i, '{source} signals') % 200 = 0)::SMALLINT AS {source}_signals,
+        0.0001 * pow(500, {_fraction(source + " rate")}) AS {source}_rate"""
 
 
 def _fraction(what: str) -> str:

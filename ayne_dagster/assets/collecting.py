@@ -112,7 +112,7 @@ def fetch_due(
 
     def done(report: MergeReport, seconds: float) -> None:
         with database.file.connect() as connection:
-            left = due_by_year(connection, source, clock.now())
+            left = due_by_year(connection, source, clock.now(), strategy=database.strategy(connection))
         tell(report, seconds, left)
 
     def tell(report: MergeReport, seconds: float, left: dict[str, int]) -> None:
@@ -161,7 +161,15 @@ def _pick_due(
 ) -> list[DueMovie]:
     limit = load_settings().refresh_limit if config.limit is None else config.limit
     with database.file.connect() as connection:
-        return due_movies(connection, (source,), now, limit, years=partitions_of(context), ids=config.tmdb_ids or None)
+        return due_movies(
+            connection,
+            (source,),
+            now,
+            limit,
+            years=partitions_of(context),
+            ids=config.tmdb_ids or None,
+            strategy=database.strategy(connection),
+        )
 
 
 def failing_clearly(

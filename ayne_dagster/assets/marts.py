@@ -1,8 +1,5 @@
 """What analysts use: the table `movies`, and how much is collected. No fetching, no decisions."""
 
-from functools import partial
-from typing import Any
-
 import dagster as dg
 import duckdb
 
@@ -12,7 +9,7 @@ from ayne_dagster.assets.discovery import discovered_movies
 from ayne_dagster.assets.imdb import imdb_ratings
 from ayne_dagster.assets.refresh import refresh_metadata
 from ayne_dagster.io_manager import TableWrite
-from ayne_dagster.resources import Clock
+from ayne_dagster.resources import Clock, DuckDBDatabase
 from ayne_dagster.warehouse.schema import COLLECTION_STATUS, MOVIES
 from ayne_dagster.warehouse.statistics import record_stats
 
@@ -32,10 +29,10 @@ def movies(context: dg.AssetExecutionContext) -> Steps:
 
 
 @dg.asset(**table_options(COLLECTION_STATUS, "marts", set()), deps=[refresh_metadata])
-def collection_status(context: dg.AssetExecutionContext, clock: Clock) -> Steps:
+def collection_status(context: dg.AssetExecutionContext, database: DuckDBDatabase, clock: Clock) -> Steps:
     """Count what is collected, and keep the counts: each materialization is a point in the UI's plots."""
 
-    def done(stats: dict[str, Any]) -> None:
-        context.add_asset_metadata(stats)
+    def write(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+        return record_stats(connection, clock.now(), database.strategy(connection))
 
-    yield dg.Output(TableWrite(partial(record_stats, now=clock.now()), done))
+    yield dg.Output(TableWrite(write, context.add_asset_metadata))

@@ -1,8 +1,7 @@
 """The refresh state of every movie, which the sensor reads. Rules are in `refresh`, storage in `warehouse`."""
 
-from functools import partial
-
 import dagster as dg
+import duckdb
 
 from ayne_dagster.assets.changes import tmdb_changes
 from ayne_dagster.assets.collecting import Steps, partitions_of
@@ -25,7 +24,7 @@ from ayne_dagster.warehouse.state import derive_columns
     check_specs=check_specs(REFRESH_METADATA),
 )
 def refresh_metadata(context: dg.AssetExecutionContext, database: DuckDBDatabase, clock: Clock) -> Steps:
-    """Work out age category, completeness and frozen state anew; times and counts are kept with each answer."""
+    """Work out age category, frozen state, reasons, rates and weights anew; times are kept with each answer."""
     now = clock.now()
     watcher().started(REFRESH_METADATA.name, Progress())
 
@@ -38,5 +37,9 @@ def refresh_metadata(context: dg.AssetExecutionContext, database: DuckDBDatabase
             REFRESH_METADATA.name, {name: sum(counts[name] for counts in by_year.values()) for name in names}
         )
 
-    yield dg.Output(TableWrite(partial(derive_columns, now=now, years=partitions_of(context)), done))
-    yield from check_results(REFRESH_METADATA, database.file, now)
+    def write(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, int]]:
+        strategy = database.strategy(connection)
+        return derive_columns(connection, now, years=partitions_of(context), strategy=strategy)
+
+    yield dg.Output(TableWrite(write, done))
+    yield from check_results(REFRESH_METADATA, database.file, now, database.refresh_strategy)

@@ -10,7 +10,8 @@ import click
 from ayne_dagster.commands.files import warehouse
 from ayne_dagster.commands.options import TMDB_ID, as_of_option, json_option
 from ayne_dagster.commands.output import fail, print_result, table
-from ayne_dagster.config import load_settings
+from ayne_dagster.commands.status import granted
+from ayne_dagster.config import Settings, load_settings
 from ayne_dagster.refresh.strategy import COLLECTED, SOURCES, Override
 
 
@@ -26,13 +27,15 @@ def due(source: str | None, limit: int, as_of: datetime | None, as_json: bool) -
     """
     from ayne_dagster.warehouse.questions import list_due
     from ayne_dagster.warehouse.state import due_counts
+    from ayne_dagster.warehouse.strategies import load_strategy
 
     settings = load_settings()
     sources = (source,) if source else COLLECTED
     now = as_of or settings.now()
     with warehouse(settings).connect(read_only=True) as connection:
-        movies = list_due(connection, sources, now, limit)
-        total = due_counts(connection, sources, now)["any_source"]
+        strategy = load_strategy(connection, settings.refresh_strategy)
+        movies = list_due(connection, sources, now, limit, strategy)
+        total = due_counts(connection, sources, now, strategy=strategy)["any_source"]
     print_result({"movies": movies, "due": total, "as_of": now.isoformat()}, as_json, _describe_due)
 
 
@@ -41,15 +44,30 @@ def due(source: str | None, limit: int, as_of: datetime | None, as_json: bool) -
 @as_of_option
 @json_option
 def explain(tmdb_id: int, as_of: datetime | None, as_json: bool) -> None:
-    """Tell why a movie is due or not, for each source, with dates."""
+    """Tell why a movie is due or not, for each source, with dates and numbers."""
     from ayne_dagster.warehouse.questions import explain_movie
+    from ayne_dagster.warehouse.strategies import load_strategy
 
     settings = load_settings()
+    now = as_of or settings.now()
     with warehouse(settings).connect(read_only=True) as connection:
-        explained = explain_movie(connection, tmdb_id, as_of or settings.now())
+        explained = explain_movie(
+            connection,
+            tmdb_id,
+            now,
+            load_strategy(connection, settings.refresh_strategy),
+            batch_limit=settings.refresh_limit,
+            hindrances={} if as_of else _hindrances(settings, now),
+        )
     if explained is None:
         fail(f"Movie {tmdb_id} is not known: `ayne collect` discovers movies.")
     print_result(explained, as_json, _describe_movie)
+
+
+def _hindrances(settings: Settings, now: datetime) -> dict[str, str]:
+    """By source: why no request may be spent now, and until when; nothing of the sources that may be asked."""
+    budgets = granted(settings, now)
+    return {source: budget.hindrance for source, budget in budgets.items() if budget.hindrance}
 
 
 def _override_command(override: Override, help_text: str) -> click.Command:

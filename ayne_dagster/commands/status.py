@@ -27,7 +27,7 @@ def stats(as_json: bool) -> None:
     settings = load_settings()
     now = settings.now()
     counts: dict[str, Any] = DuckDBClient(settings.database).get_collection_stats(now)
-    quotas = {source: _quota(budget) for source, budget in _budgets(settings, now).items()}
+    quotas = {source: _quota(budget) for source, budget in granted(settings, now).items()}
     more = {"spooled": kept(settings.database), "quota": quotas}
     print_result(counts | more, as_json, _describe_stats)
 
@@ -38,17 +38,19 @@ def budget(as_json: bool) -> None:
     """Tell how today's requests are planned, what is spent, and how long the due movies take."""
     from ayne_dagster.refresh.budget import hours_left
     from ayne_dagster.warehouse.state import due_counts
+    from ayne_dagster.warehouse.strategies import load_strategy
 
     settings = load_settings()
     now = settings.now()
     with warehouse(settings).connect(read_only=True) as connection:
-        due = due_counts(connection, COLLECTED, now)
-    plans = {source: _plan(budget, due[source], settings) for source, budget in _budgets(settings, now).items()}
+        strategy = load_strategy(connection, settings.refresh_strategy)
+        due = due_counts(connection, COLLECTED, now, strategy=strategy)
+    plans = {source: _plan(budget, due[source], settings) for source, budget in granted(settings, now).items()}
     result = {"as_of": now.isoformat(), "hours_left": round(hours_left(now), 2), "sources": plans}
     print_result(result, as_json, _describe_budget)
 
 
-def _budgets(settings: Settings, now: datetime) -> dict[str, SourceBudget]:
+def granted(settings: Settings, now: datetime) -> dict[str, SourceBudget]:
     """What each source grants; a ledger that is not there yet is not made by looking."""
     from ayne_dagster.budgets import source_budgets
     from ayne_dagster.sources.account import account_of

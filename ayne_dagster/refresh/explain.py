@@ -2,52 +2,85 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ayne_dagster.refresh.strategy import (
-    CATEGORIES,
-    CYCLE_SOURCE,
-    FREEZE_AFTER_CYCLES,
-    SOURCES,
-    Decision,
-    MovieState,
-    Override,
-    Reason,
-    age_in_days,
-    backoff,
-    band_of,
-    interval,
-)
+from ayne_dagster.refresh.age_table import CYCLE_SOURCE, FREEZE_AFTER_CYCLES
+from ayne_dagster.refresh.ages import CATEGORIES, age_in_days, band_of, interval
+from ayne_dagster.refresh.rules import Decision, Reason, backoff
+from ayne_dagster.refresh.states import SOURCES, MovieState, Override
+from ayne_dagster.refresh.value import Assessment
 
 
-def explain(movie: MovieState, decision: Decision, now: datetime) -> str:
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What a decision does not tell of itself."""
+
+    rank: int | None = None
+    """Place of the movie among those due for the source, from 1."""
+    due_total: int = 0
+    """How many are due for it."""
+    hindrance: str | None = None
+    """Why the source may not be asked now, and until when."""
+    worth: Assessment | None = None
+    """The numbers that the decision rests on, where it rests on numbers."""
+    has_feed: bool = False
+    """Whether a change feed is read for the source."""
+
+
+def explain(movie: MovieState, decision: Decision, now: datetime, circumstances: Circumstances | None = None) -> str:
     """Why a movie is due for a source, or is not, and when it will be.
 
     Args:
         movie: its refresh state.
-        decision: what `decide` said of it at `now`.
+        decision: what a strategy said of it at `now`.
         now: the same instant.
+        circumstances: what else is known: rank, budget, numbers.
     """
-    state = movie.at(decision.source)
-    title = SOURCES[decision.source].title
-    ago = _ago(now - state.checked_at) if state.checked_at else "never"
+    known = circumstances or Circumstances()
+    if not decision.due:
+        return _why_not(movie, decision, now, known)
+    rank = f", rank {known.rank:,} of {known.due_total:,}" if known.rank else ""
+    hindered = f"; but {known.hindrance}" if known.hindrance else ""
+    return f"due{rank}: {_why(movie, decision, now, known)}{hindered}"
+
+
+def _why(movie: MovieState, decision: Decision, now: datetime, known: Circumstances) -> str:
+    """Why a movie is due."""
+    state, title = movie.at(decision.source), SOURCES[decision.source].title
+    checked = f"checked {_ago(now - state.checked_at)}" if state.checked_at else "never checked"
+    numbers = f", {_numbers(known.worth)}" if known.worth and state.checked_at else ""
     match decision.reason:
         case Reason.NEVER_FETCHED:
-            return f"due: {title} has never answered for it"
+            return f"{title} has never answered for it"
+        case Reason.CHANGE_FEED if state.signals:
+            signals = "a change" if state.signals == 1 else f"{state.signals:,} changes"
+            return f"{checked}, and {title}'s feed has signalled {signals} since{numbers}"
         case Reason.CHANGE_FEED:
-            return f"due: checked {ago}, and {title} has signalled a change since"
+            return f"{checked}, so soon after a change was signalled that {title}'s answer may have been an older one"
         case Reason.INDEX:
-            return f"due: checked {ago}, and it is likely to have changed since"
-        case Reason.BELOW_CUTOFF:
-            return f"not due until {_day(decision.due_at)}: checked {ago}, and it is unlikely to have changed since"
+            return f"{checked}{numbers}"
         case Reason.AGE_TABLE:
-            return f"due: checked {ago}; {_rule(movie, decision.source, now)}"
+            return f"{checked}; {_rule(movie, decision.source, now)}"
         case Reason.CEILING:
-            return f"due: checked {ago}, and nothing of {title} is kept for long without being asked for again"
+            return f"{checked}, and nothing of {title} is kept for long without being asked for again{numbers}"
         case Reason.MANUAL:
-            return f"due: forced by hand on {_day(movie.override_at)}"
+            return f"forced by hand on {_day(movie.override_at)}"
+    raise ValueError(f"{decision.reason} is no reason to ask.")
+
+
+def _why_not(movie: MovieState, decision: Decision, now: datetime, known: Circumstances) -> str:
+    """Why a movie is not due, and when it will be."""
+    state, title = movie.at(decision.source), SOURCES[decision.source].title
+    checked = f"checked {_ago(now - state.checked_at)}" if state.checked_at else "never checked"
+    match decision.reason:
         case Reason.FRESH:
-            return f"not due until {_day(decision.due_at)}: checked {ago}; {_rule(movie, decision.source, now)}"
+            return f"not due until {_day(decision.due_at)}: {checked}; {_rule(movie, decision.source, now)}"
+        case Reason.BELOW_CUTOFF:
+            numbers = f", {_numbers(known.worth)}" if known.worth else ""
+            silent = ", feed silent" if known.has_feed else ""
+            reaches = f"reaches the cut-off about {_date(decision.due_at)}" if decision.due_at else "none in sight"
+            return f"not due: {checked}{numbers}{silent}, {reaches}"
         case Reason.FROZEN:
             return f"not due{_until(decision)}: {_frozen(movie)}"
         case Reason.BACKOFF:
@@ -57,6 +90,15 @@ def explain(movie: MovieState, decision: Decision, now: datetime) -> str:
             return f"not due: TMDB gives no IMDb id, and {title} is asked by it; it counts as complete without"
         case Reason.TOMBSTONE:
             return f"not due: {title} has held it no more since {_day(state.tombstoned_at)} (confirmed twice)"
+    raise ValueError(f"{decision.reason} is a reason to ask.")
+
+
+def _numbers(worth: Assessment) -> str:
+    """`1.3 changes expected, P(stale) 73 %, rate 0.032/day = bucket 0.02 × 1.6`."""
+    return (
+        f"{worth.expected_changes:.2g} changes expected, P(stale) {worth.p_stale:.0%}, rate {worth.rate:.2g}/day"
+        f" = bucket {worth.bucket_rate:.2g} × {worth.factor:.2g}".replace("%", " %")
+    )
 
 
 def describe_age(movie: MovieState, now: datetime) -> str:
@@ -87,6 +129,10 @@ def _until(decision: Decision) -> str:
 
 def _day(instant: datetime | None) -> str:
     return f"{instant:%Y-%m-%d %H:%M} UTC" if instant else "an unknown day"
+
+
+def _date(instant: datetime) -> str:
+    return f"{instant.day} {instant:%B %Y}"
 
 
 def _ago(span: timedelta) -> str:

@@ -7,10 +7,17 @@ committed again.
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
-from ayne_dagster.refresh.strategy import CYCLE_SOURCE, TOMBSTONE_AFTER, MovieState, SourceState, interval
+from ayne_dagster.refresh.age_table import CYCLE_SOURCE
+from ayne_dagster.refresh.ages import band_of, interval
+from ayne_dagster.refresh.feeds import Feed, silent_days
+from ayne_dagster.refresh.learning import factor, learn, rate
+from ayne_dagster.refresh.states import SOURCES, MovieState, SourceState
+
+TOMBSTONE_AFTER = timedelta(hours=8)
+"""A second 404 counts only when it comes this long after the first: TMDB's edge caches hold a 404 for 8 hours."""
 
 
 class Outcome(StrEnum):
@@ -29,7 +36,16 @@ class Outcome(StrEnum):
     failed."""
 
 
-def after(movie: MovieState, source: str, outcome: Outcome, at: datetime, *, changed: bool = False) -> MovieState:
+def after(
+    movie: MovieState,
+    source: str,
+    outcome: Outcome,
+    at: datetime,
+    *,
+    changed: bool = False,
+    feed: Feed | None = None,
+    bucket_rate: float | None = None,
+) -> MovieState:
     """The movie's state after an attempt.
 
     Args:
@@ -38,12 +54,17 @@ def after(movie: MovieState, source: str, outcome: Outcome, at: datetime, *, cha
         outcome: how it ended.
         at: when the answer arrived (aware UTC).
         changed: whether a field that counts has changed; the first answer ever is a change.
+        feed: the source's change feed, if one is read.
+        bucket_rate: changes a day that the movie's bucket makes expect; when left out, what its own rate implies.
     """
     before = movie.at(source)
     if before.attempted_at is not None and at <= before.attempted_at:
         return movie
     if outcome in (Outcome.FETCHED, Outcome.ABSENT):
-        state = _checked(before, at, changed)
+        state = _checked(before, source, at, changed=changed)
+        state = _learned(before, state, feed, bucket_rate or bucket_rate_of(movie, source, at), changed=changed)
+        if bucket_rate is None and before.rate is None:
+            state = replace(state, rate=None)  # the movie's bucket is not known yet
         cycles = _cycles(movie, source, before, at, changed)
     else:
         state = _failed(before, at, missing=outcome is Outcome.NOT_FOUND)
@@ -51,7 +72,15 @@ def after(movie: MovieState, source: str, outcome: Outcome, at: datetime, *, cha
     return replace(movie, unchanged_cycles=cycles, sources={**movie.sources, source: state})
 
 
-def _checked(before: SourceState, at: datetime, changed: bool) -> SourceState:
+def bucket_rate_of(movie: MovieState, source: str, now: datetime) -> float:
+    """Changes a day that the movie's bucket makes expect, by its own stored rate; else by the age table."""
+    state = movie.at(source)
+    if state.rate is None:
+        return 1 / band_of(movie.release_date, now).interval_days[source]
+    return state.rate / factor(state.exposure, state.changes)
+
+
+def _checked(before: SourceState, source: str, at: datetime, *, changed: bool) -> SourceState:
     return replace(
         before,
         attempted_at=at,
@@ -60,7 +89,37 @@ def _checked(before: SourceState, at: datetime, changed: bool) -> SourceState:
         failures=0,
         missing_since=None,
         tombstoned_at=None,
+        signals=0,
+        recheck_at=_recheck_at(before, source, at),
     )
+
+
+def _learned(
+    before: SourceState, checked: SourceState, feed: Feed | None, bucket_rate: float, *, changed: bool
+) -> SourceState:
+    """The state after a check with what it teaches; the first check has nothing to compare with."""
+    exposure, changes = before.exposure, before.changes
+    if before.checked_at is not None and checked.checked_at is not None:
+        exposure, changes = learn(
+            exposure,
+            changes,
+            days=(checked.checked_at - before.checked_at) / timedelta(days=1),
+            silent=silent_days(feed, before.checked_at, checked.checked_at),
+            changed=changed,
+            signals=before.signals,
+            precision=(feed or Feed()).precision,
+            bucket_rate=bucket_rate,
+        )
+    return replace(checked, exposure=exposure, changes=changes, rate=rate(bucket_rate, exposure, changes))
+
+
+def _recheck_at(before: SourceState, source: str, at: datetime) -> datetime | None:
+    """When to look once more after a check: the body may be from before the change that was signalled."""
+    recheck_after = SOURCES[source].recheck_after
+    recheck_at = before.recheck_at
+    if before.signals > 0 and before.signalled_at is not None and recheck_after is not None:
+        recheck_at = before.signalled_at + recheck_after
+    return recheck_at if recheck_at is not None and at < recheck_at else None
 
 
 def _failed(before: SourceState, at: datetime, *, missing: bool) -> SourceState:

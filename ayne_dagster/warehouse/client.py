@@ -13,6 +13,7 @@ import pyarrow as pa
 from ayne_dagster.config import load_settings
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.statistics import collection_stats
+from ayne_dagster.warehouse.strategies import load_strategy
 
 
 class DuckDBClient:
@@ -49,7 +50,8 @@ class DuckDBClient:
     def get_collection_stats(self, now: datetime | None = None) -> dict[str, int]:
         """How much is collected: the numbers of `ayne stats`."""
         with self.database.connect(read_only=True) as connection:
-            return collection_stats(connection, now or datetime.now(UTC))
+            strategy = load_strategy(connection, load_settings().refresh_strategy)
+            return collection_stats(connection, now or datetime.now(UTC), strategy)
 
     def close(self) -> None:
         """Nothing stays open between questions; here for symmetry with other clients."""

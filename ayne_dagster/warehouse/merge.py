@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
 from ayne_dagster.partitions import UNKNOWN_YEAR, release_year
+from ayne_dagster.refresh.feeds import Feed
 from ayne_dagster.refresh.outcome import Outcome, after
-from ayne_dagster.refresh.strategy import SOURCES, movie_state
+from ayne_dagster.refresh.strategy import SOURCES, Reason, movie_state
 from ayne_dagster.warehouse.rows import (
     Row,
     arrow_schema,
@@ -43,8 +44,11 @@ from ayne_dagster.warehouse.schema import (
     content_hash_column,
 )
 from ayne_dagster.warehouse.state import new_state_row, state_columns
+from ayne_dagster.warehouse.strategies import load_feeds
 
 MAX_QUARANTINED_CHARACTERS = 64 * 1024
+_OF_A_FILM = ("checked_at", "missing_since", "tombstoned_at", "signalled_at", "recheck_at", "rate")
+"""What is void when a movie's IMDb id turns out to be another film's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,7 @@ class Answer:
         requests: requests spent, retries included.
         reason: what went wrong, where something did.
         body: the body to quarantine.
+        due_because: why the movie was asked for, where it is known.
     """
 
     tmdb_id: int
@@ -70,6 +75,7 @@ class Answer:
     requests: int = 1
     reason: str = ""
     body: bytes = b""
+    due_because: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,16 +150,17 @@ def merge_answers(
     changes = _upsert(connection, table, rows, fetched, states, run_id)
     report = MergeReport()
     new_states = []
+    feed = load_feeds(connection).get(source)
     for answer in batch.values():
         change = changes.get(answer.tmdb_id)
-        new_states.append(_state_after(states[answer.tmdb_id], table, source, answer, change))
+        new_states.append(_state_after(states[answer.tmdb_id], table, source, answer, change, feed))
         complete = change is not None and answer.outcome is Outcome.FETCHED
         report.count(answer.release_year, change.kind if change and complete else str(answer.outcome))
         report.count(answer.release_year, "requests", answer.requests)
     if table is TMDB_DETAILS:
         _move_years(connection, states, new_states)
     replace_rows(connection, REFRESH_METADATA, new_states)
-    _log(connection, source, batch.values(), changes, run_id)
+    _log(connection, source, batch.values(), states, changes, run_id)
     return report
 
 
@@ -189,6 +196,7 @@ def merge_listing(connection: duckdb.DuckDBPyConnection, listed: Iterable[Listed
             state["release_date"] = movie.row.get("release_date") or state["release_date"]
             state["release_year"] = release_year(state["release_date"])
         rows[movie.tmdb_id] |= {"release_date": state["release_date"], "release_year": state["release_year"]}
+        state["popularity"] = _known(movie.row.get("popularity"), state["popularity"])
         state["last_seen_at"] = naive_utc(movie.at)
     changes = _upsert(connection, DISCOVERED_MOVIES, rows, batch, states, run_id)
     report = MergeReport()
@@ -333,18 +341,26 @@ def _differences(table: Table, names: Iterable[str], old: Row | None, new: Row, 
     ]
 
 
-def _state_after(before: Row, table: Table, source: str, answer: Answer, change: _Change | None) -> Row:
+def _state_after(
+    before: Row, table: Table, source: str, answer: Answer, change: _Change | None, feed: Feed | None
+) -> Row:
     """The movie's row in refresh_metadata after an answer."""
     changed = change is not None and change.kind != "unchanged"
-    state = after(movie_state(before), source, answer.outcome, answer.at, changed=changed)
+    state = after(movie_state(before), source, answer.outcome, answer.at, changed=changed, feed=feed)
     row = before | state_columns(state, source)
     if change is not None:
         row[content_hash_column(table)] = change.content_hash
     if table is TMDB_DETAILS and answer.row is not None:
         row["release_date"] = answer.row.get("release_date") or before["release_date"]
         row["release_year"] = release_year(row["release_date"])
+        row["popularity"] = _known(answer.row.get("popularity"), before["popularity"])
         _take_imdb_id(row, answer.row.get("imdb_id"))
     return row
+
+
+def _known(new: float | None, old: float | None) -> float | None:
+    """A number as it was last told; unknown never overwrites known."""
+    return old if new is None else new
 
 
 def _take_imdb_id(row: Row, imdb_id: str | None) -> None:
@@ -354,8 +370,8 @@ def _take_imdb_id(row: Row, imdb_id: str | None) -> None:
     if row["imdb_id"] is not None:
         for name in SOURCES:
             if SOURCES[name].needs_imdb_id:
-                row |= {f"{name}_{column}": None for column in ("checked_at", "missing_since", "tombstoned_at")}
-                row[f"{name}_failures"] = 0
+                row |= {f"{name}_{column}": None for column in _OF_A_FILM}
+                row |= {f"{name}_{column}": 0 for column in ("failures", "exposure", "changes", "signals")}
     row["imdb_id"] = imdb_id
 
 
@@ -385,26 +401,13 @@ def _log(
     connection: duckdb.DuckDBPyConnection,
     source: str,
     answers: Collection[Answer],
+    before: Mapping[int, Row],
     changes: Mapping[int, _Change],
     run_id: str,
 ) -> None:
     """Append to the fetch log, and to the quarantine what could not be used."""
     insert_rows(
-        connection,
-        FETCH_LOG,
-        [
-            {
-                "tmdb_id": answer.tmdb_id,
-                "source": source,
-                "fetched_at": naive_utc(answer.at),
-                "outcome": str(answer.outcome),
-                "changed": answer.tmdb_id in changes and changes[answer.tmdb_id].kind != "unchanged",
-                "requests": answer.requests,
-                "reason": answer.reason or None,
-                "run_id": run_id,
-            }
-            for answer in answers
-        ],
+        connection, FETCH_LOG, [_logged(source, a, before[a.tmdb_id], changes.get(a.tmdb_id), run_id) for a in answers]
     )
     insert_rows(
         connection,
@@ -415,6 +418,24 @@ def _log(
             if a.outcome is Outcome.QUARANTINED
         ],
     )
+
+
+def _logged(source: str, answer: Answer, before: Row, change: _Change | None, run_id: str) -> Row:
+    """The row of the fetch log about an answer: what came, and what was known when it was asked for."""
+    at, checked_at = naive_utc(answer.at), before[f"{source}_checked_at"]
+    return {
+        "tmdb_id": answer.tmdb_id,
+        "source": source,
+        "fetched_at": at,
+        "outcome": str(answer.outcome),
+        "changed": change is not None and change.kind != "unchanged",
+        "requests": answer.requests,
+        "reason": answer.reason or None,
+        "due_because": str(answer.due_because) if answer.due_because else None,
+        "signals": before[f"{source}_signals"],
+        "days_since_check": (at - checked_at) / timedelta(days=1) if checked_at else None,
+        "run_id": run_id,
+    }
 
 
 def _quarantine_row(source: str, subject: str, at: datetime, reason: str, body: bytes, run_id: str) -> Row:

@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import duckdb
 
-from ayne_dagster.refresh.explain import describe_age, explain
-from ayne_dagster.refresh.strategy import SOURCES, MovieState, calculate_refresh_plan, decide, is_frozen
-from ayne_dagster.warehouse.rows import id_table, registered
-from ayne_dagster.warehouse.state import due_movies, movie_states
+from ayne_dagster.refresh.explain import Circumstances, describe_age, explain
+from ayne_dagster.refresh.strategy import (
+    AGE_TABLE_STRATEGY,
+    SOURCES,
+    Decision,
+    MovieState,
+    Strategy,
+    ValueOfRefreshStrategy,
+    refresh_plan,
+)
+from ayne_dagster.warehouse.rows import id_table, naive_utc, registered
+from ayne_dagster.warehouse.state import due_counts, due_movies, movie_states
+from ayne_dagster.warehouse.strategies import value_of_refresh
+
+QUOTA_EXHAUSTED = "quota_exhausted"
+"""Code for a movie that is due while its source's requests are used up for now."""
 
 
 def list_due(
-    connection: duckdb.DuckDBPyConnection, sources: Sequence[str], now: datetime, limit: int
+    connection: duckdb.DuckDBPyConnection,
+    sources: Sequence[str],
+    now: datetime,
+    limit: int,
+    strategy: Strategy = AGE_TABLE_STRATEGY,
 ) -> list[dict[str, Any]]:
     """The movies due at `now`, in the order in which they are asked for, with what each needs and why."""
-    due = due_movies(connection, sources, now, limit)
+    due = due_movies(connection, sources, now, limit, strategy=strategy)
     ids = [movie.tmdb_id for movie in due]
     titles = movie_titles(connection, ids)
     states = {state.tmdb_id: state for state in movie_states(connection, ids)}
@@ -27,44 +44,109 @@ def list_due(
             "tmdb_id": movie.tmdb_id,
             "title": titles.get(movie.tmdb_id),
             "release_date": movie.release_date.isoformat() if movie.release_date else None,
-            **calculate_refresh_plan(states[movie.tmdb_id], now),
+            **refresh_plan(strategy, states[movie.tmdb_id], now),
             "reason": "; ".join(f"{source}: {reason}" for source, reason in movie.reasons.items()),
         }
         for movie in due
     ]
 
 
-def explain_movie(connection: duckdb.DuckDBPyConnection, tmdb_id: int, now: datetime) -> dict[str, Any] | None:
-    """Why a movie is due or not, by source; None for an unknown movie."""
+def explain_movie(
+    connection: duckdb.DuckDBPyConnection,
+    tmdb_id: int,
+    now: datetime,
+    strategy: Strategy = AGE_TABLE_STRATEGY,
+    *,
+    batch_limit: int = 100,
+    hindrances: Mapping[str, str] | None = None,
+) -> dict[str, Any] | None:
+    """Why a movie is due or not, by source; None for an unknown movie.
+
+    Args:
+        connection: an open connection.
+        tmdb_id: the movie.
+        now: the instant (aware UTC).
+        strategy: what decides.
+        batch_limit: movies a run and source, which the order of a strategy may depend on.
+        hindrances: by source, why it may not be asked now, and until when.
+    """
     states = movie_states(connection, [tmdb_id])
     if not states:
         return None
     movie = states[0]
+    value = value_of_refresh(connection)
+    sources = {}
+    for source in SOURCES:
+        decision = strategy.decide(movie, source, now)
+        hindrance = (hindrances or {}).get(source) if decision.due else None
+        known = _circumstances(connection, movie, decision, now, strategy, batch_limit, hindrance)
+        sources[source] = _explained_source(movie, decision, now, strategy, value, known)
     return {
         "tmdb_id": tmdb_id,
         "title": movie_titles(connection, [tmdb_id]).get(tmdb_id),
         "release_date": movie.release_date.isoformat() if movie.release_date else None,
         "imdb_id": movie.imdb_id,
         "age": describe_age(movie, now),
+        "strategy": strategy.name,
         "unchanged_cycles": movie.unchanged_cycles,
-        "frozen": is_frozen(movie, now),
+        "frozen": strategy.is_frozen(movie, now),
         "override": str(movie.override) if movie.override else None,
         "override_at": _iso(movie.override_at),
-        "sources": {source: _explained_source(movie, source, now) for source in SOURCES},
+        "sources": sources,
     }
 
 
-def _explained_source(movie: MovieState, source: str, now: datetime) -> dict[str, Any]:
-    decision, state = decide(movie, source, now), movie.at(source)
+def _circumstances(
+    connection: duckdb.DuckDBPyConnection,
+    movie: MovieState,
+    decision: Decision,
+    now: datetime,
+    strategy: Strategy,
+    batch_limit: int,
+    hindrance: str | None,
+) -> Circumstances:
+    """Rank and budget of a decision."""
+    source, bound = decision.source, {"now": naive_utc(now), "limit": batch_limit, "tmdb_id": movie.tmdb_id}
+    place = connection.execute(strategy.rank_query(source), bound).fetchall() if decision.due else []
+    return Circumstances(
+        rank=place[0][0] if place else None,
+        due_total=due_counts(connection, (source,), now, strategy=strategy)[source],
+        hindrance=hindrance,
+    )
+
+
+def _explained_source(
+    movie: MovieState,
+    decision: Decision,
+    now: datetime,
+    strategy: Strategy,
+    value: ValueOfRefreshStrategy,
+    known: Circumstances,
+) -> dict[str, Any]:
+    """A decision with its numbers; they are told for every strategy, but only words that rest on them quote them."""
+    source, state = decision.source, movie.at(decision.source)
+    worth = value.assess(movie, source, now)
+    if strategy.name == value.name:
+        known = replace(known, worth=worth, has_feed=source in value.feeds)
     return {
         "due": decision.due,
         "reason": str(decision.reason),
         "due_at": _iso(decision.due_at),
+        "held_back": QUOTA_EXHAUSTED if known.hindrance else None,
         "last_attempt": _iso(state.attempted_at),
         "last_check": _iso(state.checked_at),
         "last_change": _iso(state.changed_at),
         "failures": state.failures,
-        "explanation": explain(movie, decision, now),
+        "signals": state.signals,
+        "expected_changes": worth.expected_changes,
+        "p_stale": worth.p_stale,
+        "rate": worth.rate,
+        "bucket_rate": worth.bucket_rate,
+        "factor": worth.factor,
+        "importance": worth.importance,
+        "rank": known.rank,
+        "due_total": known.due_total,
+        "explanation": explain(movie, decision, now, known),
     }
 
 

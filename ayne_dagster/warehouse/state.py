@@ -10,15 +10,19 @@ from typing import Any
 
 import duckdb
 
-from ayne_dagster.refresh.due import (
-    category_sql,
-    due_count_query,
-    due_query,
-    due_sql,
-    frozen_sql,
-    fully_refreshed_sql,
+from ayne_dagster.refresh.ages import category_sql
+from ayne_dagster.refresh.states import fully_refreshed_sql
+from ayne_dagster.refresh.strategy import (
+    AGE_TABLE_STRATEGY,
+    COLLECTED,
+    SOURCES,
+    MovieState,
+    Override,
+    Reason,
+    Strategy,
+    movie_state,
 )
-from ayne_dagster.refresh.strategy import SOURCES, MovieState, Override, Reason, movie_state
+from ayne_dagster.warehouse.rates import learn_if_due, renew_rates, usual_popularity
 from ayne_dagster.warehouse.rows import Row, id_table, naive_utc, registered
 from ayne_dagster.warehouse.schema import REFRESH_METADATA
 
@@ -70,6 +74,7 @@ def due_movies(
     *,
     years: Collection[str] | None = None,
     ids: Collection[int] | None = None,
+    strategy: Strategy = AGE_TABLE_STRATEGY,
 ) -> list[DueMovie]:
     """The movies due for any of the sources at `now`, in the order in which to ask for them.
 
@@ -80,10 +85,11 @@ def due_movies(
         limit: how many movies at most.
         years: only movies of these partitions.
         ids: only these movies.
+        strategy: what decides.
     """
     within, parameters = _within(years, ids)
     found = connection.execute(
-        due_query(tuple(sources), within=within), {"now": naive_utc(now), "limit": limit, **parameters}
+        strategy.due_query(tuple(sources), within=within), {"now": naive_utc(now), "limit": limit, **parameters}
     )
     due: list[DueMovie] = []
     # A run may take 100,000 movies: the few different reasons and years are shared, and no second list is made.
@@ -101,19 +107,22 @@ def due_counts(
     now: datetime,
     *,
     years: Collection[str] | None = None,
+    strategy: Strategy = AGE_TABLE_STRATEGY,
 ) -> dict[str, int]:
     """How many movies are due, by source, and as `any_source` for any of them."""
     within, parameters = _within(years, None)
     row = connection.execute(
-        due_count_query(tuple(sources), within=within), {"now": naive_utc(now), **parameters}
+        strategy.due_count_query(tuple(sources), within=within), {"now": naive_utc(now), **parameters}
     ).fetchall()[0]
     return dict(zip((*sources, "any_source"), row, strict=True))
 
 
-def due_by_year(connection: duckdb.DuckDBPyConnection, source: str, now: datetime) -> dict[str, int]:
+def due_by_year(
+    connection: duckdb.DuckDBPyConnection, source: str, now: datetime, *, strategy: Strategy = AGE_TABLE_STRATEGY
+) -> dict[str, int]:
     """How many movies are due for a source, by release year."""
     rows = connection.execute(
-        f"SELECT release_year, count(*) FROM refresh_metadata WHERE {due_sql(source)} GROUP BY release_year",
+        f"SELECT release_year, count(*) FROM refresh_metadata WHERE {strategy.due_sql(source)} GROUP BY release_year",
         {"now": naive_utc(now)},
     ).fetchall()
     return dict(rows)
@@ -160,33 +169,62 @@ def set_override(
 
 
 def derive_columns(
-    connection: duckdb.DuckDBPyConnection, now: datetime, *, years: Collection[str] | None = None
+    connection: duckdb.DuckDBPyConnection,
+    now: datetime,
+    *,
+    years: Collection[str] | None = None,
+    strategy: Strategy = AGE_TABLE_STRATEGY,
 ) -> dict[str, dict[str, int]]:
-    """Work out category, fully_refreshed and frozen anew where they changed.
+    """Work out anew, where they changed: category, fully_refreshed, frozen, reasons, rates and importance.
+
+    Once a week the rates of buckets are corrected first by what was found (`warehouse.rates`).
 
     Returns:
-        By release year: how many movies it has, how many rows changed, and how many froze just now.
+        By release year: how many movies it has, how many rows changed, how many froze just now, how many are frozen,
+        and for each collected source how many movies there are of each reason (`tmdb_never_fetched` …).
     """
+    popularity = usual_popularity(connection)
+    learn_if_due(connection, now, popularity)
     within, parameters = _within(years, None)
-    where = f"WHERE {within}" if within else ""
+    renew_rates(connection, now, popularity, within=within, parameters=parameters)
+    where = f" AND {within}" if within else ""
     bound = {"now": naive_utc(now), **parameters}
-    derived = f"""
-    SELECT tmdb_id, release_year, frozen AS was_frozen,
-           {category_sql()} AS category, {fully_refreshed_sql()} AS fully_refreshed, {frozen_sql()} AS frozen,
-           (refresh_metadata.category, refresh_metadata.fully_refreshed, refresh_metadata.frozen) IS DISTINCT FROM
-           ({category_sql()}, {fully_refreshed_sql()}, {frozen_sql()}) AS differs
-    FROM refresh_metadata {where}"""
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE derived AS {derived}", bound)
-    connection.execute(
-        "UPDATE refresh_metadata SET category = d.category, fully_refreshed = d.fully_refreshed, frozen = d.frozen,"
-        " decided_at = $now FROM derived AS d WHERE d.differs AND refresh_metadata.tmdb_id = d.tmdb_id",
-        {"now": naive_utc(now)},
-    )
-    rows = connection.execute(
-        "SELECT release_year, count(*), count(*) FILTER (WHERE differs),"
-        " count(*) FILTER (WHERE frozen AND NOT coalesce(was_frozen, FALSE)), count(*) FILTER (WHERE frozen)"
-        " FROM derived GROUP BY release_year"
+    frozen = connection.execute(
+        "SELECT release_year, count(*) FROM refresh_metadata"
+        f" WHERE {strategy.frozen_sql()} AND NOT coalesce(frozen, FALSE) AND $now IS NOT NULL{where}"
+        " GROUP BY release_year",
+        bound,
     ).fetchall()
-    connection.execute("DROP TABLE derived")
-    names = ("movies", "updated", "newly_frozen", "frozen")
-    return {row[0]: dict(zip(names, row[1:], strict=True)) for row in rows}
+    derived = {
+        "category": category_sql(),
+        "fully_refreshed": fully_refreshed_sql(),
+        "frozen": strategy.frozen_sql(),
+        **{f"{source}_reason": strategy.reason_sql(source) for source in SOURCES},
+    }
+    assignments = ", ".join(f"{column} = {sql}" for column, sql in derived.items())
+    differs = " OR ".join(f"{column} IS DISTINCT FROM {sql}" for column, sql in derived.items())
+    connection.execute(f"UPDATE refresh_metadata SET {assignments}, decided_at = $now WHERE ({differs}){where}", bound)
+    return _report(connection, dict(frozen), where, bound)
+
+
+def _report(
+    connection: duckdb.DuckDBPyConnection, newly_frozen: Mapping[str, int], where: str, bound: Mapping[str, Any]
+) -> dict[str, dict[str, int]]:
+    """What `derive_columns` tells, read from what it has written."""
+    rows = connection.execute(
+        "SELECT release_year, count(*), count(*) FILTER (WHERE decided_at = $now), count(*) FILTER (WHERE frozen)"
+        f" FROM refresh_metadata WHERE TRUE{where} GROUP BY release_year",
+        bound,
+    ).fetchall()
+    report = {
+        year: {"movies": movies, "updated": updated, "newly_frozen": newly_frozen.get(year, 0), "frozen": frozen}
+        for year, movies, updated, frozen in rows
+    }
+    for source in COLLECTED:
+        for year, reason, movies in connection.execute(
+            f"SELECT release_year, {source}_reason, count(*) FROM refresh_metadata"
+            f" WHERE $now IS NOT NULL{where} GROUP BY ALL ORDER BY ALL",
+            bound,
+        ).fetchall():
+            report[year][f"{source}_{reason}"] = movies
+    return report

@@ -8,14 +8,17 @@ from datetime import datetime
 import duckdb
 
 from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR, UNKNOWN_YEAR
-from ayne_dagster.refresh.due import category_sql, due_sql, frozen_sql, fully_refreshed_sql
-from ayne_dagster.refresh.strategy import CATEGORIES, COLLECTED
+from ayne_dagster.refresh.ages import category_sql
+from ayne_dagster.refresh.states import fully_refreshed_sql
+from ayne_dagster.refresh.strategy import AGE_TABLE_STRATEGY, CATEGORIES, COLLECTED, Strategy
 from ayne_dagster.warehouse.rows import insert_rows, naive_utc
 from ayne_dagster.warehouse.schema import COLLECTION_STATUS, REFRESH_METADATA, Table
 
 
-def collection_stats(connection: duckdb.DuckDBPyConnection, now: datetime) -> dict[str, int]:
-    """How much is collected: the numbers of `ayne stats`, as of `now`."""
+def collection_stats(
+    connection: duckdb.DuckDBPyConnection, now: datetime, strategy: Strategy = AGE_TABLE_STRATEGY
+) -> dict[str, int]:
+    """How much is collected: the numbers of `ayne stats`, as of `now`; the strategy says who is frozen."""
     by_category = ", ".join(f"count(*) FILTER (WHERE {category_sql()} = '{name}') AS {name}" for name in CATEGORIES)
     row = connection.execute(
         f"""
@@ -23,7 +26,7 @@ def collection_stats(connection: duckdb.DuckDBPyConnection, now: datetime) -> di
                (SELECT count(*) FROM tmdb_details) AS with_tmdb,
                (SELECT count(*) FROM omdb_ratings) AS with_omdb,
                count(*) FILTER (WHERE {fully_refreshed_sql()}) AS fully_refreshed,
-               count(*) FILTER (WHERE {frozen_sql()}) AS frozen,
+               count(*) FILTER (WHERE {strategy.frozen_sql()}) AS frozen,
                {by_category},
                (SELECT count(*) FROM quarantine) AS quarantined
         FROM refresh_metadata""",
@@ -33,9 +36,11 @@ def collection_stats(connection: duckdb.DuckDBPyConnection, now: datetime) -> di
     return dict(zip(names, row, strict=True))
 
 
-def record_stats(connection: duckdb.DuckDBPyConnection, now: datetime) -> dict[str, int]:
+def record_stats(
+    connection: duckdb.DuckDBPyConnection, now: datetime, strategy: Strategy = AGE_TABLE_STRATEGY
+) -> dict[str, int]:
     """Count, and append the counts to `collection_status`; a second count at the same instant replaces the first."""
-    stats = collection_stats(connection, now)
+    stats = collection_stats(connection, now, strategy)
     connection.execute("DELETE FROM collection_status WHERE observed_at = $now", {"now": naive_utc(now)})
     insert_rows(connection, COLLECTION_STATUS, [{"observed_at": naive_utc(now), **stats}])
     return stats
@@ -70,10 +75,14 @@ def orphans(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
 
 
 def overdue_by_category(
-    connection: duckdb.DuckDBPyConnection, now: datetime, sources: Collection[str] = COLLECTED
+    connection: duckdb.DuckDBPyConnection,
+    now: datetime,
+    sources: Collection[str] = COLLECTED,
+    *,
+    strategy: Strategy = AGE_TABLE_STRATEGY,
 ) -> dict[str, int]:
     """How many movies are due for any of the sources, by age category."""
-    due = " OR ".join(due_sql(source) for source in sources)
+    due = " OR ".join(strategy.due_sql(source) for source in sources)
     rows = connection.execute(
         f"SELECT {category_sql()} AS category, count(*) FROM refresh_metadata WHERE {due} GROUP BY 1",
         {"now": naive_utc(now)},

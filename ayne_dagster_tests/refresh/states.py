@@ -7,7 +7,18 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from ayne_dagster.refresh.strategy import AGE_TABLE, SOURCES, MovieState, Override, SourceState
+from ayne_dagster.refresh.strategy import (
+    AGE_TABLE,
+    AGE_TABLE_STRATEGY,
+    SOURCES,
+    Feed,
+    Gap,
+    MovieState,
+    Override,
+    SourceState,
+    Strategy,
+    ValueOfRefreshStrategy,
+)
 
 NOW = datetime(2024, 6, 15, 12, 30, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -39,6 +50,7 @@ _NEAR = st.builds(
     st.sampled_from([-1, 0, 0, 1]),
     st.sampled_from([-1, 0, 0, 0, 1]),
 )
+RATES = st.sampled_from([1e-6, 0.001, 0.1053605 / 30, 0.02, 1.0, 24.0])
 _ANY = st.integers(-2 * 86400, 400 * 86400).map(lambda seconds: timedelta(seconds=seconds))
 AGO = st.one_of(_NEAR, _ANY)
 """How long ago something happened: often exactly at an interval or a hair beside it, sometimes in the future."""
@@ -73,6 +85,12 @@ def movies(draw: st.DrawFn, now: datetime, tmdb_id: int = 1) -> MovieState:
             checked_at=draw(st.sampled_from([attempted, None])) if draw(st.booleans()) else ago(),
             failures=draw(st.sampled_from([0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 40])),
             tombstoned_at=draw(st.sampled_from([None, None, None, None, now])),
+            signals=draw(st.sampled_from([0, 0, 0, 0, 1, 3])),
+            signalled_at=ago(),
+            recheck_at=ago() if draw(st.booleans()) else None,
+            rate=draw(st.one_of(st.none(), RATES)),
+            exposure=draw(st.floats(0, 50)),
+            changes=draw(st.floats(0, 50)),
         )
     attempts = [s.attempted_at for s in sources.values() if s.attempted_at]
     return MovieState(
@@ -83,4 +101,18 @@ def movies(draw: st.DrawFn, now: datetime, tmdb_id: int = 1) -> MovieState:
         override=override,
         override_at=draw(st.sampled_from([*attempts, None, now])) if override and draw(st.booleans()) else ago(),
         sources=sources,
+        popularity=draw(st.one_of(st.none(), st.floats(0, 500))),
+        importance=draw(st.one_of(st.none(), st.floats(0.1, 100))),
     )
+
+
+FEED = Feed(
+    recall=0.8,
+    precision=0.4,
+    gaps=(Gap(None, NOW - 300 * DAY), Gap(NOW - 60 * DAY, NOW - 55 * DAY), Gap(NOW - 10 * HOUR, None)),
+)
+STRATEGIES: dict[str, Strategy] = {
+    "age table": AGE_TABLE_STRATEGY,
+    "value": ValueOfRefreshStrategy(),
+    "value with feeds": ValueOfRefreshStrategy({"tmdb": FEED, "omdb": Feed()}, mean_popularity=7.3),
+}

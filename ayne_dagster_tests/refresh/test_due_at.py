@@ -9,32 +9,45 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from ayne_dagster.refresh.strategy import SOURCES, Decision, MovieState, Override, Reason, SourceState, decide
+from ayne_dagster.refresh.strategy import (
+    AGE_TABLE_STRATEGY,
+    SOURCES,
+    Decision,
+    MovieState,
+    Override,
+    Reason,
+    SourceState,
+    Strategy,
+    decide,
+)
 
-from .states import AGES, DAY, HOUR, INSTANTS, NOW, SECOND, aged, checked, movie, movies
+from .states import AGES, DAY, HOUR, INSTANTS, NOW, SECOND, STRATEGIES, aged, checked, movie, movies
 
 FAR = [timedelta(days=days) for days in (1, 5, 30, 90, 171, 200, 366, 1000, 5000)]
 
 
-def check_foretold(state: MovieState, decision: Decision, now: datetime) -> None:
+def check_foretold(
+    state: MovieState, decision: Decision, now: datetime, strategy: Strategy = AGE_TABLE_STRATEGY
+) -> None:
     """At `due_at` the movie is due, a second before it is not; without one it is not due at any time."""
     if decision.due_at is None:
-        assert not any(decide(state, decision.source, now + later).due for later in FAR)
+        assert not any(strategy.decide(state, decision.source, now + later).due for later in FAR)
         return
     assert decision.due_at > now
-    assert decide(state, decision.source, decision.due_at).due
-    assert not decide(state, decision.source, max(now, decision.due_at - SECOND)).due
+    assert strategy.decide(state, decision.source, decision.due_at).due
+    assert not strategy.decide(state, decision.source, max(now, decision.due_at - SECOND)).due
 
 
-@settings(deadline=None, max_examples=600)
-@given(st.data())
-def test_a_movie_that_is_not_due_becomes_due_exactly_when_foretold(data: st.DataObject) -> None:
+@pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)
+@settings(deadline=None, max_examples=400)
+@given(data=st.data())
+def test_a_movie_that_is_not_due_becomes_due_exactly_when_foretold(strategy: Strategy, data: st.DataObject) -> None:
     now = data.draw(INSTANTS)
     state = data.draw(movies(now))
     source = data.draw(st.sampled_from(sorted(SOURCES)))
-    decision = decide(state, source, now)
+    decision = strategy.decide(state, source, now)
     assume(not decision.due)
-    check_foretold(state, decision, now)
+    check_foretold(state, decision, now, strategy)
 
 
 @settings(deadline=None, max_examples=500)
@@ -61,12 +74,13 @@ def test_a_failing_movie_becomes_due_exactly_when_foretold(
     check_foretold(failing, decision, now)
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)
 @settings(deadline=None, max_examples=150)
-@given(st.data())
-def test_a_due_movie_has_been_due_since_the_instant_that_is_named(data: st.DataObject) -> None:
+@given(data=st.data())
+def test_a_due_movie_has_been_due_since_the_instant_that_is_named(strategy: Strategy, data: st.DataObject) -> None:
     now = data.draw(INSTANTS)
     state = data.draw(movies(now))
-    decision = decide(state, data.draw(st.sampled_from(sorted(SOURCES))), now)
+    decision = strategy.decide(state, data.draw(st.sampled_from(sorted(SOURCES))), now)
     assume(decision.due and decision.reason is not Reason.MANUAL)
     assert decision.due_at is not None
     assert decision.due_at <= now

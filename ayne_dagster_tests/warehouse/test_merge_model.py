@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from ayne_dagster.partitions import UNKNOWN_YEAR, release_year
 from ayne_dagster.refresh.outcome import Outcome, after
-from ayne_dagster.refresh.strategy import MovieState
+from ayne_dagster.refresh.strategy import MovieState, SourceState
 from ayne_dagster.warehouse.merge import Answer, ListedMovie, MergeReport
 from ayne_dagster.warehouse.rows import Row, as_json, naive_utc
 from ayne_dagster.warehouse.schema import DISCOVERED_MOVIES, OMDB_RATINGS, TABLES, TMDB_DETAILS, Table
@@ -90,7 +90,10 @@ class Model:
         for movie in {m.tmdb_id: m for m in movies}.values():
             state = self.states.setdefault(movie.tmdb_id, MovieState(movie.tmdb_id))
             if state.at("tmdb").checked_at is None and movie.row["release_date"]:
-                state = self.states[movie.tmdb_id] = replace(state, release_date=movie.row["release_date"])
+                state = replace(state, release_date=movie.row["release_date"])
+            if movie.row["popularity"] is not None:
+                state = replace(state, popularity=movie.row["popularity"])
+            self.states[movie.tmdb_id] = state
             self.seen[movie.tmdb_id] = (self.seen.get(movie.tmdb_id, (movie.at, None))[0], movie.at)
             row = dict(movie.row) | {"release_date": state.release_date}
             counts[self._upsert(DISCOVERED_MOVIES, movie.tmdb_id, row, movie.at)] += 1
@@ -120,12 +123,14 @@ class Model:
     def _by_details(self, state: MovieState, row: Row | Any) -> MovieState:
         released = row["release_date"] or state.release_date
         if row["imdb_id"] and state.imdb_id and row["imdb_id"] != state.imdb_id:
-            forgotten = replace(state.at("omdb"), checked_at=None, failures=0, missing_since=None, tombstoned_at=None)
+            forgotten = SourceState(state.at("omdb").attempted_at, changed_at=state.at("omdb").changed_at)
             state = replace(state, sources={**state.sources, "omdb": forgotten})
         listing = self.tables["discovered_movies"].get(state.tmdb_id)
         if listing and released != state.release_date:
             listing["release_date"] = released
-        return replace(state, release_date=released, imdb_id=row["imdb_id"] or state.imdb_id)
+        popularity = state.popularity if row["popularity"] is None else row["popularity"]
+        imdb_id = row["imdb_id"] or state.imdb_id
+        return replace(state, release_date=released, imdb_id=imdb_id, popularity=popularity)
 
     def _upsert(self, table: Table, tmdb_id: int, row: Row, at: datetime) -> str:
         stored = self.tables[table.name]

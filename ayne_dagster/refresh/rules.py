@@ -1,0 +1,289 @@
+"""What all strategies have in common: reasons, decisions, and the order of the rules, in Python and as SQL.
+
+Each rule stands here once in both forms; a property test holds the two together. What is a strategy's own (when it
+freezes, when a ceiling nears, what is due by routine, in which order) stands in `age_table.py` and `value.py`.
+SQL takes the instant as the parameter `$now` (TIMESTAMP, UTC); identifiers come from the code, never from data.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from ayne_dagster.refresh.ages import band_starts
+from ayne_dagster.refresh.states import COLLECTED, SOURCES, MovieState, Override, SourceState, applies
+
+BACKOFF_MAX_DAYS = 30
+
+
+class Reason(StrEnum):
+    """Why a movie is due for a source (those in DUE_REASONS), or why it is not."""
+
+    NEVER_FETCHED = "never_fetched"
+    CHANGE_FEED = "change_feed"
+    AGE_TABLE = "age_table"
+    INDEX = "index"
+    CEILING = "ceiling"
+    MANUAL = "manual"
+    FRESH = "fresh"
+    BELOW_CUTOFF = "below_cutoff"
+    FROZEN = "frozen"
+    BACKOFF = "backoff"
+    NO_IMDB_ID = "no_imdb_id"
+    TOMBSTONE = "tombstone"
+
+
+DUE_REASONS = (
+    Reason.NEVER_FETCHED,
+    Reason.CHANGE_FEED,
+    Reason.AGE_TABLE,
+    Reason.INDEX,
+    Reason.CEILING,
+    Reason.MANUAL,
+)
+"""The reasons to ask; the others are reasons not to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether a movie is due for a source, why, and from when on (None: not foreseeable)."""
+
+    source: str
+    due: bool
+    reason: Reason
+    due_at: datetime | None
+
+
+def backoff(failures: int) -> timedelta:
+    """How long to leave a failing movie alone: 1, 2, 4 … days, at most 30."""
+    return timedelta(days=min(BACKOFF_MAX_DAYS, 2 ** min(failures - 1, 10))) if failures else timedelta(0)
+
+
+def has_signal(movie: MovieState) -> bool:
+    """Whether a change was signalled at any collected source that has not been followed up."""
+    return any(movie.at(source).signals > 0 for source in COLLECTED)
+
+
+class RuledStrategy(ABC):
+    """A strategy that decides by the common rules; its own parts are the abstract methods."""
+
+    name: str
+    routine: Reason
+    """Why a movie is due in the ordinary course of things."""
+    rest: Reason
+    """Why it is not."""
+
+    # What a strategy adds, in Python
+
+    @abstractmethod
+    def freezes(self, movie: MovieState, now: datetime) -> bool:
+        """Whether refreshes for freshness' sake have stopped without a person's doing."""
+
+    @abstractmethod
+    def ceiling_of(self, movie: MovieState, source: str) -> timedelta | None:
+        """The age of an answer from which on the terms of use make the movie due; None: they do not."""
+
+    @abstractmethod
+    def is_due_by_routine(self, movie: MovieState, source: str, now: datetime) -> bool:
+        """Whether a movie that was checked is due in the ordinary course."""
+
+    @abstractmethod
+    def routine_since(self, movie: MovieState, source: str, now: datetime) -> datetime | None:
+        """Since or from when on it is, by what holds at `now`."""
+
+    @abstractmethod
+    def routine_turns(self, movie: MovieState, source: str) -> list[datetime]:
+        """The instants at which time alone can make a movie that was checked due in the ordinary course."""
+
+    # What a strategy adds, as SQL
+
+    @abstractmethod
+    def freezes_sql(self) -> str | None:
+        """`freezes`; None where it never does."""
+
+    @abstractmethod
+    def ceiling_sql(self, source: str) -> str:
+        """Whether the last check is older than the ceiling, for a source that has one."""
+
+    @abstractmethod
+    def routine_sql(self, source: str) -> str:
+        """`is_due_by_routine`."""
+
+    @abstractmethod
+    def due_query(self, sources: tuple[str, ...], *, within: str | None = None) -> str:
+        """Movies due for any of the sources, in order.
+
+        Parameters of the query: `$now`, `$limit`; with `within`, also those that this condition names.
+
+        Returns:
+            SQL that yields tmdb_id, release_year, release_date, imdb_id and, for each source, `<source>_reason`.
+        """
+
+    @abstractmethod
+    def rank_query(self, source: str) -> str:
+        """The place of the movie `$tmdb_id` in the order of those due for a source, from 1; no row if it is not due.
+
+        Parameters of the query: `$now`, `$limit` (of the batches whose order it is), `$tmdb_id`.
+        """
+
+    # The rules in Python
+
+    def is_frozen(self, movie: MovieState, now: datetime) -> bool:
+        """Whether refreshes for freshness' sake have stopped.
+
+        By hand, or of itself; a signal that was not followed up thaws what froze of itself.
+        """
+        return movie.override is Override.FREEZE or (self.freezes(movie, now) and not has_signal(movie))
+
+    def decide(self, movie: MovieState, source: str, now: datetime) -> Decision:
+        """Whether the movie is due for the source at `now`, why, and since or from when on."""
+        reason = self.reason_at(movie, source, now)
+        if reason in DUE_REASONS:
+            return Decision(source, True, reason, self._due_since(movie, source, reason, now))
+        turns = (at for at in self._turning_points(movie, source) if at > now)
+        due_at = next((at for at in turns if self.reason_at(movie, source, at) in DUE_REASONS), None)
+        return Decision(source, False, reason, due_at)
+
+    def reason_at(self, movie: MovieState, source: str, now: datetime) -> Reason:
+        """The first rule that speaks.
+
+        The order matters and is the same in SQL: no id to ask with; forced by hand; tombstone; backing off; ceiling;
+        frozen by hand; a change was signalled; frozen of itself; never fetched; the strategy's routine.
+        """
+        state = movie.at(source)
+        ceiling = self.ceiling_of(movie, source)
+        if not applies(source, movie):
+            return Reason.NO_IMDB_ID
+        if is_forced(movie, state):
+            return Reason.MANUAL
+        if state.tombstoned_at:
+            return Reason.TOMBSTONE
+        if state.failures and state.attempted_at and now < state.attempted_at + backoff(state.failures):
+            return Reason.BACKOFF
+        if state.checked_at and ceiling and now >= state.checked_at + ceiling:
+            return Reason.CEILING
+        if movie.override is Override.FREEZE:
+            return Reason.FROZEN
+        if state.signals > 0 or is_recheck_due(state, now):
+            return Reason.CHANGE_FEED
+        if self.is_frozen(movie, now):
+            return Reason.FROZEN
+        if state.checked_at is None:
+            return Reason.NEVER_FETCHED
+        return self.routine if self.is_due_by_routine(movie, source, now) else self.rest
+
+    def _due_since(self, movie: MovieState, source: str, reason: Reason, now: datetime) -> datetime:
+        state, ceiling = movie.at(source), self.ceiling_of(movie, source)
+        since: datetime | None = None
+        if reason is Reason.MANUAL:
+            return movie.override_at or now
+        if reason is Reason.CEILING and state.checked_at and ceiling:
+            since = state.checked_at + ceiling
+        elif reason is Reason.CHANGE_FEED:
+            since = state.signalled_at if state.signals > 0 else state.recheck_at
+        elif reason is self.routine:
+            since = self.routine_since(movie, source, now)
+        return min(now, since) if since else now
+
+    def _turning_points(self, movie: MovieState, source: str) -> list[datetime]:
+        """All instants, in order, at which time alone can make the movie due: nothing changes between them."""
+        state, ceiling = movie.at(source), self.ceiling_of(movie, source)
+        points = band_starts(movie.release_date)
+        if state.attempted_at:
+            points.append(state.attempted_at + backoff(state.failures))
+        if state.recheck_at:
+            points.append(state.recheck_at)
+        if state.checked_at:
+            points += self.routine_turns(movie, source)
+            points += [state.checked_at + ceiling] if ceiling else []
+        return sorted(points)
+
+    # The rules as SQL
+
+    def frozen_sql(self) -> str:
+        """`is_frozen`."""
+        by_itself = self.freezes_sql()
+        also = f" OR ({by_itself} AND NOT {has_signal_sql()})" if by_itself else ""
+        return f"({_frozen_by_hand_sql()}{also})"
+
+    def reason_sql(self, source: str) -> str:
+        """The reason code of the decision for a source."""
+        return self.first_rule_sql(source, lambda reason: f"'{reason}'")
+
+    def due_sql(self, source: str) -> str:
+        """Whether a movie is due for a source: the same rules as truth values, which cost less than texts."""
+        return "(" + self.first_rule_sql(source, lambda reason: str(reason in DUE_REASONS).upper()) + ")"
+
+    def due_count_query(self, sources: tuple[str, ...], *, within: str | None = None) -> str:
+        """How many movies are due for each of the sources and for any of them. Parameter: `$now`."""
+        counts = ",\n       ".join(f"count(*) FILTER (WHERE {self.due_sql(source)}) AS {source}" for source in sources)
+        return f"""
+SELECT {counts},
+       count(*) FILTER (WHERE {self.due_for_any_sql(sources)}) AS any_source
+FROM refresh_metadata{f" WHERE {within}" if within else ""}"""
+
+    def due_for_any_sql(self, sources: tuple[str, ...]) -> str:
+        """Whether a movie is due for any of the sources."""
+        return "(" + " OR ".join(self.due_sql(source) for source in sources) + ")"
+
+    def _rules(self, source: str) -> list[tuple[str, Reason]]:
+        """Condition and reason of each rule, in the order of `reason_at`; a movie that none names is at rest."""
+        freezes = self.freezes_sql()
+        rules = [
+            ("imdb_id IS NULL", Reason.NO_IMDB_ID) if SOURCES[source].needs_imdb_id else None,
+            (forced_sql(source), Reason.MANUAL),
+            (f"{source}_tombstoned_at IS NOT NULL", Reason.TOMBSTONE),
+            (_backing_off_sql(source), Reason.BACKOFF),
+            (self.ceiling_sql(source), Reason.CEILING) if SOURCES[source].ceiling else None,
+            (_frozen_by_hand_sql(), Reason.FROZEN),
+            (f"({source}_signals > 0 OR {source}_recheck_at <= $now)", Reason.CHANGE_FEED),
+            (f"({freezes} AND NOT {has_signal_sql()})", Reason.FROZEN) if freezes else None,
+            (f"{source}_checked_at IS NULL", Reason.NEVER_FETCHED),
+            (self.routine_sql(source), self.routine),
+        ]
+        return [rule for rule in rules if rule]
+
+    def first_rule_sql(self, source: str, value: Callable[[Reason], str]) -> str:
+        """A value by the reason of the decision."""
+        cases = [f"WHEN {condition} THEN {value(reason)}" for condition, reason in self._rules(source)]
+        return "CASE " + "\n         ".join(cases) + f"\n         ELSE {value(self.rest)} END"
+
+
+def has_signal_sql() -> str:
+    """`has_signal`."""
+    return "(" + " OR ".join(f"coalesce({source}_signals, 0) > 0" for source in COLLECTED) + ")"
+
+
+def is_forced(movie: MovieState, state: SourceState) -> bool:
+    """Forced, and not tried since: one attempt uses a force up, so that a failing movie then backs off."""
+    if movie.override is not Override.FORCE:
+        return False
+    return state.attempted_at is None or movie.override_at is None or state.attempted_at < movie.override_at
+
+
+def is_recheck_due(state: SourceState, now: datetime) -> bool:
+    """Whether it is time to look once more at what may have come from a stale cache."""
+    return state.recheck_at is not None and now >= state.recheck_at
+
+
+def forced_sql(source: str) -> str:
+    """`is_forced`."""
+    attempted = f"{source}_attempted_at"
+    return (
+        f"(coalesce(override, '') = '{Override.FORCE}'"
+        f" AND ({attempted} IS NULL OR override_at IS NULL OR {attempted} < override_at))"
+    )
+
+
+def _frozen_by_hand_sql() -> str:
+    return f"coalesce(override, '') = '{Override.FREEZE}'"
+
+
+def _backing_off_sql(source: str) -> str:
+    """Left alone after failures: 1, 2, 4 … days, at most 30."""
+    failures = f"{source}_failures"
+    days = f"CAST(least({BACKOFF_MAX_DAYS}, pow(2, least({failures} - 1, 10))) AS INTEGER)"
+    return f"({failures} > 0 AND coalesce($now < {source}_attempted_at + INTERVAL 1 DAY * {days}, FALSE))"

@@ -1,0 +1,178 @@
+"""What is known of a movie: sources, refresh states, and how they are read from rows and objects. No decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source of data about a movie, as the refresh rules see it."""
+
+    name: str
+    title: str
+    needs_imdb_id: bool = False
+    """Without an IMDb id the source cannot be asked, and the movie counts as complete without it."""
+    ceiling: timedelta | None = None
+    """An answer older than this is asked for again whatever else holds (terms of use)."""
+    collected: bool = True
+    """Whether the platform has a client for it; a source without one is planned but never waited for."""
+    recheck_after: timedelta | None = None
+    """How long after a change its caches may still serve the body from before; None: not looked at twice."""
+
+
+SOURCES: Mapping[str, Source] = {
+    source.name: source
+    for source in (
+        # TMDB's terms, 1.C: nothing may be kept for longer than 6 months without being fetched again.
+        # Its edge caches keep a body for 8 hours.
+        Source("tmdb", "TMDB", ceiling=timedelta(days=170), recheck_after=timedelta(hours=8)),
+        # Its cache lasts a day, longer than a second look is worth.
+        Source("omdb", "OMDb", needs_imdb_id=True),
+        Source("numbers", "The Numbers", collected=False),
+    )
+}
+COLLECTED = tuple(source.name for source in SOURCES.values() if source.collected)
+
+
+class Override(StrEnum):
+    """A person's decision about a movie; it wins over the automatic one."""
+
+    FREEZE = "freeze"
+    THAW = "thaw"
+    FORCE = "force"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """What is known of one movie at one source. All times are aware UTC."""
+
+    attempted_at: datetime | None = None
+    checked_at: datetime | None = None
+    """Last successful check: the source answered, changed or not."""
+    changed_at: datetime | None = None
+    failures: int = 0
+    """Failed attempts in a row."""
+    missing_since: datetime | None = None
+    """First of the 404s in a row."""
+    tombstoned_at: datetime | None = None
+    exposure: float = 0.0
+    """Changes that the bucket's rate made expect over all checks so far (E of "Value of refresh")."""
+    changes: float = 0.0
+    """Changes found over all checks so far, corrected for those that one check cannot tell apart (A)."""
+    signals: int = 0
+    """Change signals since the last successful check."""
+    signalled_at: datetime | None = None
+    """The latest instant at which the last of them can have happened."""
+    recheck_at: datetime | None = None
+    """When to look once more, since the last body may have come from a cache older than its signal."""
+    rate: float | None = None
+    """Relevant changes a day (λ), as last worked out."""
+
+
+NEVER_ASKED = SourceState()
+
+
+@dataclass(frozen=True, slots=True)
+class MovieState:
+    """All that the rules look at."""
+
+    tmdb_id: int
+    release_date: date | None = None
+    imdb_id: str | None = None
+    unchanged_cycles: int = 0
+    override: Override | None = None
+    override_at: datetime | None = None
+    sources: Mapping[str, SourceState] = field(default_factory=dict)
+    popularity: float | None = None
+    """TMDB's, as last heard of."""
+    importance: float | None = None
+    """Weight of the movie's freshness (w), as last worked out."""
+
+    def at(self, source: str) -> SourceState:
+        """State at a source; that of a movie never asked for where nothing is known."""
+        return self.sources.get(source, NEVER_ASKED)
+
+
+def applies(source: str, movie: MovieState) -> bool:
+    """Whether the source can be asked about the movie at all."""
+    return not SOURCES[source].needs_imdb_id or bool(movie.imdb_id)
+
+
+def is_fully_refreshed(movie: MovieState) -> bool:
+    """Whether every collected source that applies has answered at least once."""
+    return all(movie.at(s).checked_at is not None for s in COLLECTED if applies(s, movie))
+
+
+def fully_refreshed_sql() -> str:
+    """`is_fully_refreshed` over refresh_metadata."""
+    terms = [
+        f"({source}_checked_at IS NOT NULL{' OR imdb_id IS NULL' if SOURCES[source].needs_imdb_id else ''})"
+        for source in COLLECTED
+    ]
+    return "(" + " AND ".join(terms) + ")"
+
+
+def movie_state(movie: Mapping[str, Any] | object) -> MovieState:
+    """Read a `MovieState` from a mapping or object that has the columns of `refresh_metadata`.
+
+    Raises:
+        ValueError: a date or time cannot be read.
+    """
+
+    def value(name: str) -> Any:
+        found = movie.get(name) if isinstance(movie, Mapping) else getattr(movie, name, None)
+        return None if found is None or found != found else found  # NaN and NaT are how data frames say NULL
+
+    override = value("override")
+    return MovieState(
+        tmdb_id=int(value("tmdb_id") or 0),
+        release_date=as_date(value("release_date")),
+        imdb_id=value("imdb_id") or None,
+        unchanged_cycles=int(value("unchanged_cycles") or 0),
+        override=Override(override) if override else None,
+        override_at=as_utc(value("override_at")),
+        popularity=value("popularity"),
+        importance=value("importance"),
+        sources={
+            source: SourceState(
+                attempted_at=as_utc(value(f"{source}_attempted_at")),
+                checked_at=as_utc(value(f"{source}_checked_at") or value(f"last_{source}_update")),
+                changed_at=as_utc(value(f"{source}_changed_at")),
+                failures=int(value(f"{source}_failures") or 0),
+                missing_since=as_utc(value(f"{source}_missing_since")),
+                tombstoned_at=as_utc(value(f"{source}_tombstoned_at")),
+                exposure=float(value(f"{source}_exposure") or 0.0),
+                changes=float(value(f"{source}_changes") or 0.0),
+                signals=int(value(f"{source}_signals") or 0),
+                signalled_at=as_utc(value(f"{source}_signalled_at")),
+                recheck_at=as_utc(value(f"{source}_recheck_at")),
+                rate=value(f"{source}_rate"),
+            )
+            for source in SOURCES
+        },
+    )
+
+
+def as_utc(value: datetime | date | str | None) -> datetime | None:
+    """An instant as aware UTC: naive ones are taken as UTC (as the warehouse stores them), dates as midnight."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    if not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day, tzinfo=UTC)
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def as_date(value: datetime | date | str | None) -> date | None:
+    """A calendar date; the empty string is unknown, as TMDB writes it."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, str):
+        return datetime.fromisoformat(value).date()
+    return value.date() if isinstance(value, datetime) else value

@@ -1,0 +1,215 @@
+"""Rates by bucket, importance and the feeds' quality: begun, learned weekly, written where they move."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+
+import duckdb
+import pytest
+
+from ayne_dagster.partitions import release_year
+from ayne_dagster.refresh.learning import SHRINKAGE, buckets, importance
+from ayne_dagster.refresh.strategy import SOURCES
+from ayne_dagster.warehouse.rates import judge_feeds, recalibrate, usual_popularity
+from ayne_dagster.warehouse.rows import insert_rows, naive_utc
+from ayne_dagster.warehouse.schema import CHANGE_FEED_DAYS, FETCH_LOG, REFRESH_METADATA
+from ayne_dagster.warehouse.state import derive_columns, new_state_row
+
+from .samples import DAY, HOUR, START, one, rows, values
+
+Connection = duckdb.DuckDBPyConnection
+NOW = START
+OLD = date(1999, 10, 15)
+
+
+def add(connection: Connection, tmdb_id: int, **fields: Any) -> None:
+    fields = {"release_date": OLD, **fields}
+    insert_rows(
+        connection,
+        REFRESH_METADATA,
+        [new_state_row(tmdb_id, NOW - 99 * DAY, release_year(fields["release_date"])) | fields],
+    )
+
+
+def rate_of(connection: Connection, source: str = "tmdb", category: str = "archived", octave: int = 0) -> float:
+    found = rows(
+        connection,
+        f"SELECT rate FROM refresh_rates WHERE source = '{source}' AND category = '{category}'"
+        f" AND popularity_bucket = {octave}",
+    )
+    return float(found[0][0])
+
+
+def test_buckets_begin_with_what_the_age_table_implies(connection: Connection) -> None:
+    add(connection, 1, popularity=3.0)
+    derive_columns(connection, NOW)
+    assert rows(connection, "SELECT count(*) FROM refresh_rates") == [(len(list(buckets())),)]
+    assert one(connection, "refresh_metadata", 1)["tmdb_rate"] == pytest.approx(1 / 90)
+    assert one(connection, "refresh_metadata", 1)["omdb_rate"] == pytest.approx(1 / 180)
+
+
+def test_a_movie_is_in_the_octave_of_its_popularity_over_the_median(connection: Connection) -> None:
+    for tmdb_id, popularity in enumerate([0.0, 3.0, 3.0, 3.0, 12.5, 1e6, None], start=1):
+        add(connection, tmdb_id, popularity=popularity)
+    derive_columns(connection, NOW)
+    found = values(rows(connection, "SELECT tmdb_rate * 90 FROM refresh_metadata ORDER BY tmdb_id"))
+    octaves = (-4, 0, 0, 0, 2, 8, 0)
+    assert found == [pytest.approx(2 ** (0.3 * octave)) for octave in octaves]
+
+
+def test_importance_is_the_share_of_popularity_and_more_for_new_releases(connection: Connection) -> None:
+    add(connection, 1, popularity=2.0)
+    add(connection, 2, popularity=6.0, release_date=NOW.date() - timedelta(days=60))
+    add(connection, 3, popularity=None)
+    derive_columns(connection, NOW)
+    found = values(rows(connection, "SELECT importance FROM refresh_metadata ORDER BY tmdb_id"))
+    expected = [importance(2.0, 4.0, False), importance(6.0, 4.0, True), importance(None, 4.0, False)]
+    assert found == [pytest.approx(x) for x in expected]
+    assert expected == [pytest.approx(0.6), pytest.approx(4.2), pytest.approx(0.2)]
+
+
+def test_what_hardly_moved_is_not_written_again(connection: Connection) -> None:
+    add(connection, 1, popularity=100.0)
+    add(connection, 2, popularity=100.0)
+    derive_columns(connection, NOW)
+    before = one(connection, "refresh_metadata", 1)
+    connection.execute("UPDATE refresh_metadata SET popularity = 101")
+    derive_columns(connection, NOW + HOUR)
+    assert one(connection, "refresh_metadata", 1) == before | {"popularity": 101.0}
+    connection.execute("UPDATE refresh_metadata SET popularity = 120 WHERE tmdb_id = 1")
+    derive_columns(connection, NOW + 2 * HOUR)
+    assert one(connection, "refresh_metadata", 1)["decided_at"] == naive_utc(NOW + 2 * HOUR)
+
+
+def learned(connection: Connection, number: int, exposure: float, changes: float) -> None:
+    """Movies of median popularity that showed so much each."""
+    for tmdb_id in range(1, number + 1):
+        add(connection, tmdb_id, popularity=5.0, tmdb_exposure=exposure, tmdb_changes=changes)
+
+
+def test_a_bucket_is_corrected_by_what_its_movies_showed(connection: Connection) -> None:
+    learned(connection, 100, exposure=2.0, changes=0.5)
+    derive_columns(connection, NOW)
+    first = rate_of(connection)
+    derive_columns(connection, NOW + 7 * DAY)
+    overall = (SHRINKAGE + 50) / (SHRINKAGE + 200)
+    by = (SHRINKAGE * overall + 50) / (SHRINKAGE + 200)
+    assert rate_of(connection) == pytest.approx(first * by)
+    assert one(connection, "refresh_metadata", 1)["tmdb_exposure"] == pytest.approx(2.0 * by)
+    assert one(connection, "refresh_metadata", 1)["tmdb_rate"] == pytest.approx(first * by * 1.5 / (1 + 2.0 * by))
+
+
+def test_a_bucket_without_answers_goes_with_those_of_its_source(connection: Connection) -> None:
+    learned(connection, 100, exposure=2.0, changes=0.5)
+    derive_columns(connection, NOW)
+    first, at_omdb = rate_of(connection, octave=3), rate_of(connection, "omdb")
+    derive_columns(connection, NOW + 7 * DAY)
+    assert rate_of(connection, octave=3) == pytest.approx(first * 60 / 210)
+    assert rate_of(connection, "omdb") == at_omdb
+
+
+def test_correcting_again_without_new_answers_changes_little(connection: Connection) -> None:
+    learned(connection, 1000, exposure=2.0, changes=0.5)
+    derive_columns(connection, NOW)
+    derive_columns(connection, NOW + 7 * DAY)
+    once = rate_of(connection)
+    recalibrate(connection, NOW + 8 * DAY, usual_popularity(connection))
+    assert rate_of(connection) == pytest.approx(once, rel=0.02)
+
+
+def test_rates_are_corrected_once_a_week(connection: Connection) -> None:
+    learned(connection, 100, exposure=2.0, changes=0.5)
+    derive_columns(connection, NOW)
+    first = rate_of(connection)
+    derive_columns(connection, NOW + 7 * DAY - HOUR)
+    assert rate_of(connection) == first
+    derive_columns(connection, NOW + 7 * DAY)
+    assert rate_of(connection) < first
+
+
+def test_a_movie_that_is_known_well_keeps_its_rate(connection: Connection) -> None:
+    learned(connection, 50, exposure=400.0, changes=100.0)
+    derive_columns(connection, NOW)
+    before = one(connection, "refresh_metadata", 1)["tmdb_rate"]
+    derive_columns(connection, NOW + 7 * DAY)
+    assert rate_of(connection) < 1 / 90 * 0.3
+    assert one(connection, "refresh_metadata", 1)["tmdb_rate"] == pytest.approx(before, rel=0.03)
+
+
+# Feeds
+
+
+def covered(connection: Connection, days: int) -> None:
+    """TMDB's feed was read for so many days up to yesterday."""
+    insert_rows(
+        connection,
+        CHANGE_FEED_DAYS,
+        [{"day": (NOW - n * DAY).date(), "covered": True} for n in range(1, days + 1)],
+    )
+
+
+def fetched(connection: Connection, number: int, *, changed: bool, signals: int, because: str, days: float) -> None:
+    row = {
+        "source": "tmdb",
+        "fetched_at": naive_utc(NOW - HOUR),
+        "outcome": "fetched",
+        "changed": changed,
+        "signals": signals,
+        "due_because": because,
+        "days_since_check": days,
+    }
+    insert_rows(connection, FETCH_LOG, [row | {"tmdb_id": n} for n in range(number)])
+
+
+def quality(connection: Connection) -> tuple[float, float]:
+    judge_feeds(connection, NOW)
+    ((recall, precision),) = rows(connection, "SELECT recall, precision FROM feed_quality WHERE source = 'tmdb'")
+    return recall, precision
+
+
+def test_a_feed_is_believed_at_first(connection: Connection) -> None:
+    covered(connection, 90)
+    assert quality(connection) == (pytest.approx(0.9), pytest.approx(0.5))
+
+
+def test_without_a_feed_there_is_none_to_judge(connection: Connection) -> None:
+    judge_feeds(connection, NOW)
+    assert rows(connection, "SELECT * FROM feed_quality") == []
+
+
+def test_precision_is_the_share_of_signals_that_found_a_change(connection: Connection) -> None:
+    covered(connection, 90)
+    fetched(connection, 200, changed=True, signals=1, because="change_feed", days=10)
+    fetched(connection, 780, changed=False, signals=1, because="change_feed", days=10)
+    assert quality(connection)[1] == pytest.approx((10 + 200) / (20 + 980))
+
+
+def test_a_change_found_at_the_second_look_confirms_its_signal(connection: Connection) -> None:
+    covered(connection, 90)
+    fetched(connection, 100, changed=False, signals=1, because="change_feed", days=10)
+    fetched(connection, 100, changed=True, signals=0, because="change_feed", days=0.3)
+    recall, precision = quality(connection)
+    assert precision == pytest.approx((10 + 100) / (20 + 100))
+    assert recall > 0.95
+
+
+def test_recall_is_the_share_of_changes_that_were_signalled(connection: Connection) -> None:
+    covered(connection, 90)
+    fetched(connection, 300, changed=True, signals=1, because="change_feed", days=10)
+    fetched(connection, 100, changed=True, signals=0, because="index", days=20)
+    fetched(connection, 5000, changed=False, signals=0, because="index", days=20)
+    assert quality(connection)[0] == pytest.approx((18 + 300) / (20 + 300 + 100), rel=0.02)
+
+
+def test_what_a_feed_was_not_read_for_is_not_held_against_it(connection: Connection) -> None:
+    covered(connection, 10)
+    fetched(connection, 300, changed=True, signals=1, because="change_feed", days=5)
+    fetched(connection, 300, changed=True, signals=0, because="index", days=80)
+    fetched(connection, 300, changed=True, signals=0, because="index", days=0.5)
+    recall, _ = quality(connection)
+    assert recall > 0.88
+
+
+def test_every_collected_source_has_its_columns() -> None:
+    assert {b.source for b in buckets()} == {name for name, source in SOURCES.items() if source.collected}
