@@ -217,6 +217,14 @@ class RuledStrategy(ABC):
         """Whether a movie is due for a source: the same rules as truth values, which cost less than texts."""
         return "(" + self.first_rule_sql(source, lambda reason: str(reason in DUE_REASONS).upper()) + ")"
 
+    def overdue_sql(self, source: str) -> str:
+        """Whether a movie is due for a source by a rule that a sufficient budget satisfies.
+
+        An index only orders: there is always a next movie, and no backlog in it.
+        """
+        overdue = [reason for reason in DUE_REASONS if reason is not Reason.INDEX]
+        return "(" + self.first_rule_sql(source, lambda reason: str(reason in overdue).upper()) + ")"
+
     def due_count_query(self, sources: tuple[str, ...], *, within: str | None = None) -> str:
         """How many movies are due for each of the sources and for any of them. Parameter: `$now`."""
         counts = ",\n       ".join(f"count(*) FILTER (WHERE {self.due_sql(source)}) AS {source}" for source in sources)

@@ -101,6 +101,9 @@ class Strategy(Protocol):
     def due_sql(self, source: str) -> str:
         """Whether a movie is due for a source."""
 
+    def overdue_sql(self, source: str) -> str:
+        """Whether it is by a rule that a sufficient budget satisfies, and not only next in an order."""
+
     def frozen_sql(self) -> str:
         """`is_frozen`."""
 

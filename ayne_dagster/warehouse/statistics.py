@@ -81,8 +81,8 @@ def overdue_by_category(
     *,
     strategy: Strategy = AGE_TABLE_STRATEGY,
 ) -> dict[str, int]:
-    """How many movies are due for any of the sources, by age category."""
-    due = " OR ".join(strategy.due_sql(source) for source in sources)
+    """How many movies are due for any of the sources by a rule that a sufficient budget satisfies, by age category."""
+    due = " OR ".join(strategy.overdue_sql(source) for source in sources)
     rows = connection.execute(
         f"SELECT {category_sql()} AS category, count(*) FROM refresh_metadata WHERE {due} GROUP BY 1",
         {"now": naive_utc(now)},

@@ -9,6 +9,7 @@ import duckdb
 
 from ayne_dagster.refresh.feeds import FIRST_PRECISION, FIRST_RECALL, Feed, Gap
 from ayne_dagster.refresh.strategy import AGE_TABLE_STRATEGY, Strategy, ValueOfRefreshStrategy
+from ayne_dagster.warehouse.schema import IMDB_RATINGS
 
 DAY = timedelta(days=1)
 
@@ -63,8 +64,13 @@ def _tmdb_gaps(connection: duckdb.DuckDBPyConnection) -> tuple[Gap, ...] | None:
 
 
 def _omdb_gaps(connection: duckdb.DuckDBPyConnection) -> tuple[Gap, ...] | None:
-    """All before IMDb's file was loaded first and after it was loaded last; None where it never was."""
-    first, last = connection.execute("SELECT min(updated_at), max(updated_at) FROM imdb_ratings").fetchall()[0]
+    """All before IMDb's file was read first and after it was read last; None where it never was.
+
+    A day without a file is no gap: jumps are measured against what was last signalled, not against the day before.
+    """
+    first, last = connection.execute(
+        "SELECT min(read_at), max(read_at) FROM daily_files WHERE accepted AND name = ?", [IMDB_RATINGS.name]
+    ).fetchall()[0]
     if first is None:
         return None
     return Gap(None, first.replace(tzinfo=UTC)), Gap(last.replace(tzinfo=UTC), None)

@@ -9,7 +9,7 @@ import pytest
 
 from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR
 from ayne_dagster.refresh.outcome import Outcome
-from ayne_dagster.refresh.strategy import Override
+from ayne_dagster.refresh.strategy import Override, ValueOfRefreshStrategy
 from ayne_dagster.warehouse.rows import naive_utc
 from ayne_dagster.warehouse.schema import (
     ANSWER_TABLES,
@@ -124,6 +124,15 @@ def test_overdue_movies_are_counted_by_category(filled: Connection) -> None:
     assert overdue_by_category(filled, NOW) == due_now
     in_a_month = overdue_by_category(filled, NOW + 40 * DAY, ("tmdb",))
     assert sum(in_a_month.values()) == 8
+
+
+def test_what_is_only_next_by_the_index_is_not_overdue(connection: Connection) -> None:
+    merge_details(connection, details(1, NOW - 100 * DAY), details(2, NOW - DAY))
+    connection.execute("UPDATE refresh_metadata SET tmdb_signals = 1 WHERE tmdb_id = 2")
+    strategy = ValueOfRefreshStrategy()
+    now = {"now": naive_utc(NOW)}
+    assert connection.execute(strategy.due_count_query(("tmdb",)), now).fetchall() == [(2, 2)]
+    assert sum(overdue_by_category(connection, NOW, ("tmdb",), strategy=strategy).values()) == 1
 
 
 def test_nothing_overdue_is_zeros(connection: Connection) -> None:

@@ -11,7 +11,7 @@ from ayne_dagster.config import STRATEGIES
 from ayne_dagster.refresh.strategy import AGE_TABLE_STRATEGY, Feed, Gap, Reason, ValueOfRefreshStrategy
 from ayne_dagster.warehouse.merge import Answer
 from ayne_dagster.warehouse.rows import insert_rows, naive_utc
-from ayne_dagster.warehouse.schema import CHANGE_FEED_DAYS, FEED_QUALITY, IMDB_RATINGS
+from ayne_dagster.warehouse.schema import CHANGE_FEED_DAYS, DAILY_FILES, FEED_QUALITY
 from ayne_dagster.warehouse.state import derive_columns
 from ayne_dagster.warehouse.strategies import load_feeds, load_strategy
 
@@ -64,8 +64,20 @@ def test_a_feed_is_as_good_as_it_was_learned_to_be(connection: Connection) -> No
 
 
 def test_imdbs_file_is_omdbs_feed_from_its_first_to_its_last_day(connection: Connection) -> None:
-    times = [naive_utc(day(2)), naive_utc(day(8))]
-    insert_rows(connection, IMDB_RATINGS, [{"tmdb_id": n, "updated_at": at} for n, at in enumerate(times)])
+    read_on = {2: True, 5: True, 8: True, 9: False}
+    insert_rows(
+        connection,
+        DAILY_FILES,
+        [
+            {"name": "imdb_ratings", "day": day(n).date(), "accepted": accepted, "read_at": naive_utc(day(n))}
+            for n, accepted in read_on.items()
+        ],
+    )
+    insert_rows(
+        connection,
+        DAILY_FILES,
+        [{"name": "tmdb_id_export", "day": day(1).date(), "accepted": True, "read_at": naive_utc(day(1))}],
+    )
     assert load_feeds(connection)["omdb"].gaps == (Gap(None, day(2)), Gap(day(8), None))
 
 
