@@ -19,6 +19,7 @@ from ayne_dagster.refresh.strategy import (
     Strategy,
     ValueOfRefreshStrategy,
 )
+from ayne_dagster.refresh.value import CUTOFF
 
 NOW = datetime(2024, 6, 15, 12, 30, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -50,7 +51,7 @@ _NEAR = st.builds(
     st.sampled_from([-1, 0, 0, 1]),
     st.sampled_from([-1, 0, 0, 0, 1]),
 )
-RATES = st.sampled_from([1e-6, 0.001, 0.1053605 / 30, 0.02, 1.0, 24.0])
+RATES = st.sampled_from([1e-6, 0.001, CUTOFF / 30, 0.02, 1.0, 24.0])
 _ANY = st.integers(-2 * 86400, 400 * 86400).map(lambda seconds: timedelta(seconds=seconds))
 AGO = st.one_of(_NEAR, _ANY)
 """How long ago something happened: often exactly at an interval or a hair beside it, sometimes in the future."""

@@ -46,13 +46,13 @@ def test_each_signal_leaves_the_probability_that_it_is_wrong() -> None:
     assert worth.p_stale == pytest.approx(1 - 0.5**3)
 
 
-def test_a_movie_is_due_when_it_is_stale_with_ten_per_cent() -> None:
+def test_a_movie_is_due_when_it_is_stale_with_five_per_cent() -> None:
     rate = CUTOFF / 10
     decision = VALUE.decide(known(9 * DAY, rate), "tmdb", NOW)
     assert (decision.reason, decision.due_at) == (Reason.BELOW_CUTOFF, NOW + DAY)
     due = VALUE.decide(known(10 * DAY, rate), "tmdb", NOW)
     assert (due.reason, due.due_at) == (Reason.INDEX, NOW)
-    assert VALUE.assess(known(10 * DAY, rate), "tmdb", NOW).p_stale == pytest.approx(0.1)
+    assert VALUE.assess(known(10 * DAY, rate), "tmdb", NOW).p_stale == pytest.approx(0.05)
 
 
 def test_the_value_is_harmonic() -> None:
