@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import duckdb
+import pyarrow as pa
 
 from ayne_dagster.refresh.ages import AGE_TABLE, by_age_sql, category_sql
 from ayne_dagster.refresh.feeds import (
@@ -35,7 +36,7 @@ from ayne_dagster.refresh.learning import (
     rate_sql,
 )
 from ayne_dagster.refresh.states import COLLECTED
-from ayne_dagster.warehouse.rows import insert_rows, naive_utc
+from ayne_dagster.warehouse.rows import insert_rows, naive_utc, registered
 from ayne_dagster.warehouse.schema import FEED_QUALITY, REFRESH_RATES
 from ayne_dagster.warehouse.strategies import load_feeds
 
@@ -164,26 +165,21 @@ def _apply(
     bound: Mapping[str, object],
 ) -> None:
     """Multiply the rates of buckets and the exposures of their movies."""
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE corrections"
-        " (category VARCHAR, popularity_bucket SMALLINT, movies BIGINT, factor DOUBLE)"
-    )
-    connection.executemany(
-        "INSERT INTO corrections VALUES (?, ?, ?, ?)", [(*key, *correction) for key, correction in factors.items()]
-    )
-    connection.execute(
-        f"UPDATE refresh_rates SET rate = least({HIGHEST_RATE}, greatest({LOWEST_RATE}, rate * c.factor)),"
-        " movies = c.movies, learned_at = $now FROM corrections AS c WHERE refresh_rates.source = $source"
-        " AND refresh_rates.category = c.category AND refresh_rates.popularity_bucket = c.popularity_bucket",
-        {"now": bound["now"], "source": source},
-    )
-    connection.execute(
-        f"UPDATE refresh_metadata SET {source}_exposure = {source}_exposure * c.factor FROM corrections AS c"
-        f" WHERE c.factor <> 1 AND {source}_exposure > 0 AND c.category = {category_sql()}"
-        f" AND c.popularity_bucket = {popularity_bucket_sql()}",
-        bound,
-    )
-    connection.execute("DROP TABLE corrections")
+    names = ("category", "popularity_bucket", "movies", "factor")
+    rows = [(*key, *correction) for key, correction in factors.items()]
+    with registered(connection, "corrections", pa.table(dict(zip(names, zip(*rows, strict=True), strict=True)))):
+        connection.execute(
+            f"UPDATE refresh_rates SET rate = least({HIGHEST_RATE}, greatest({LOWEST_RATE}, rate * c.factor)),"
+            " movies = c.movies, learned_at = $now FROM corrections AS c WHERE refresh_rates.source = $source"
+            " AND refresh_rates.category = c.category AND refresh_rates.popularity_bucket = c.popularity_bucket",
+            {"now": bound["now"], "source": source},
+        )
+        connection.execute(
+            f"UPDATE refresh_metadata SET {source}_exposure = {source}_exposure * c.factor FROM corrections AS c"
+            f" WHERE c.factor <> 1 AND {source}_exposure > 0 AND c.category = {category_sql()}"
+            f" AND c.popularity_bucket = {popularity_bucket_sql()}",
+            bound,
+        )
 
 
 def judge_feeds(connection: duckdb.DuckDBPyConnection, now: datetime) -> None:
