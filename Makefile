@@ -17,7 +17,7 @@ define environment
 	fi
 endef
 
-.PHONY: demo dev test lint test-duckdb2 kills format bench proof-limits clean
+.PHONY: demo dev test lint test-duckdb2 kills format bench proof-freshness proof-limits clean
 
 demo: $(VENV)/.ready ## Collect invented movies from a stand-in; needs no keys
 	@$(BIN)/ayne demo
@@ -45,6 +45,9 @@ format: $(VENV)/.ready-dev
 
 bench: $(VENV)/.ready-dev ## The figures of benchmarks/
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+proof-freshness: $(VENV)/.ready-dev ## What the refresh strategies promise, in modelled worlds: about 45 minutes on two cores
+	@$(BIN)/python benchmarks/prove_freshness.py
 
 proof-limits: $(VENV)/.ready-dev ## Quota and pace over four processes with the full figures, two minutes
 	@$(BIN)/python -m pytest -q --timeout 900 ayne_dagster_tests/proof_limits.py

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 import click
 
-from ayne_dagster.commands import collecting, data, decisions, feeds, operations, serving, status
+from ayne_dagster.commands import collecting, data, decisions, feeds, operations, serving, simulation, status
 from ayne_dagster.commands.output import CommandFailed, one_line
 from ayne_dagster.config import SettingsError
 
@@ -46,6 +46,7 @@ for _command in (
     operations.snapshot,
     operations.check,
     operations.doctor,
+    simulation.simulate,
     serving.standin,
     serving.dev,
 ):
