@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from math import exp, log
 
 from ayne_dagster.refresh.ages import AGE_TABLE, age_in_days, band_of, by_age_sql
@@ -33,6 +34,9 @@ RESERVE_SHARE = 4
 be kept would ruin the freshness of all the others."""
 RESERVE_DAYS = 20
 """Movies come near the ceiling so many days before it, spread by their ids."""
+LONGEST_UNCHECKED = timedelta(days=170)
+"""What stands for the ceiling at a source without one: the index gives up nobody, but where requests are scarce a movie
+that few look for would wait for years. Places of the reserve are given to those that are due anyway."""
 
 _MANUAL, _NEVER_FETCHED, _RESERVE, _BY_VALUE = range(4)
 """The turns in which movies are asked for."""
@@ -128,9 +132,17 @@ class ValueOfRefreshStrategy(RuledStrategy):
         ceiling = SOURCES[source].ceiling
         return ceiling and ceiling - timedelta(days=RESERVE_DAYS - movie.tmdb_id % RESERVE_DAYS)
 
+    def may_use_reserve(self, movie: MovieState, source: str, now: datetime) -> bool:
+        """Whether the movie was not checked for so long that a place of the reserve may be its own."""
+        reason, checked_at = self.reason_at(movie, source, now), movie.at(source).checked_at
+        if SOURCES[source].ceiling or checked_at is None:
+            return reason is Reason.CEILING
+        longest = LONGEST_UNCHECKED - timedelta(days=RESERVE_DAYS - movie.tmdb_id % RESERVE_DAYS)
+        return reason is Reason.INDEX and now >= checked_at + longest
+
     def ceiling_sql(self, source: str) -> str:
-        """Checked longer ago than the movie's own ceiling."""
-        checked, ceiling = f"{source}_checked_at", SOURCES[source].ceiling or timedelta.max
+        """Checked longer ago than the movie's own ceiling, or than what stands for one."""
+        checked, ceiling = f"{source}_checked_at", SOURCES[source].ceiling or LONGEST_UNCHECKED
         first = ceiling.days - RESERVE_DAYS
         # The first comparison spares most movies the second.
         return (
@@ -219,15 +231,13 @@ placed AS (
 )"""
 
     def _reserve_sql(self, sources: tuple[str, ...], within: str | None) -> str:
-        """The movies near the ceiling for which room is kept, with the time of their last check: the oldest."""
-        selects = [
+        """The movies for which room is kept, with the time of their last check: those not checked for longest."""
+        candidates = " UNION ALL ".join(
             f"SELECT tmdb_id, epoch_us({source}_checked_at) AS reserved FROM refresh_metadata"
-            f" WHERE {self.ceiling_sql(source)} AND {self.first_rule_sql(source, _is_ceiling)}"
+            f" WHERE {self.ceiling_sql(source)} AND {self.first_rule_sql(source, partial(_uses_reserve, source))}"
             + (f" AND {within}" if within else "")
             for source in sources
-            if SOURCES[source].ceiling
-        ]
-        candidates = " UNION ALL ".join(selects) or "SELECT 0 AS tmdb_id, 0 AS reserved WHERE FALSE"
+        )
         return f"""reserve AS (
     SELECT tmdb_id, min(reserved) AS reserved FROM ({candidates})
     GROUP BY tmdb_id ORDER BY reserved, tmdb_id LIMIT $limit // {RESERVE_SHARE}
@@ -239,7 +249,7 @@ placed AS (
         def turn(reason: Reason) -> str:
             if reason is Reason.CHANGE_FEED:
                 return f"CASE WHEN {source}_checked_at IS NULL THEN {_NEVER_FETCHED} ELSE {_BY_VALUE} END"
-            if reason is Reason.CEILING:
+            if _is_reserved_for(source) is reason:
                 return f"CASE WHEN reserved IS NULL THEN {_BY_VALUE} ELSE {_RESERVE} END"
             return str(_TURNS.get(reason, "NULL"))
 
@@ -270,8 +280,13 @@ _TURNS = {
 _ORDER = "turn NULLS LAST, measure DESC NULLS LAST, tmdb_id"
 
 
-def _is_ceiling(reason: Reason) -> str:
-    return str(reason is Reason.CEILING).upper()
+def _is_reserved_for(source: str) -> Reason:
+    """For what reason the movies of a source are due that may use the reserve."""
+    return Reason.CEILING if SOURCES[source].ceiling else Reason.INDEX
+
+
+def _uses_reserve(source: str, reason: Reason) -> str:
+    return str(reason is _is_reserved_for(source)).upper()
 
 
 def _value_columns(source: str) -> tuple[str, ...]:

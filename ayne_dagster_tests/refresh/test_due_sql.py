@@ -109,9 +109,12 @@ def by_value(
     def reason(state: MovieState, source: str) -> Reason:
         return strategy.reason_at(state, source, now)
 
-    near = [s for s in states if "tmdb" in sources and reason(s, "tmdb") is Reason.CEILING]
-    oldest = sorted(near, key=lambda s: (s.at("tmdb").checked_at, s.tmdb_id))
-    reserved = {s.tmdb_id for s in oldest[: limit // 4]}
+    near: dict[int, datetime] = {}
+    for state, source in ((state, source) for state in states for source in sources):
+        checked_at = state.at(source).checked_at
+        if checked_at is not None and strategy.may_use_reserve(state, source, now):
+            near[state.tmdb_id] = min(checked_at, near.get(state.tmdb_id, checked_at))
+    reserved = dict(sorted(near.items(), key=lambda item: (item[1], item[0]))[: limit // 4])
 
     def key(state: MovieState) -> Key:
         due_at = [source for source in sources if reason(state, source) in DUE_REASONS]
@@ -122,12 +125,13 @@ def by_value(
             elif state.at(source).checked_at is None:
                 turns.append(1)
             else:
-                turns.append(2 if source == "tmdb" and state.tmdb_id in reserved else 3)
+                takes = Reason.CEILING if source == "tmdb" else Reason.INDEX
+                turns.append(2 if state.tmdb_id in reserved and reason(state, source) is takes else 3)
         turn = min(turns)
         if turn < 2:
             return turn, -strategy.importance_of(state, now), state.tmdb_id
         if turn == 2:
-            return turn, state.at("tmdb").checked_at, state.tmdb_id
+            return turn, reserved[state.tmdb_id], state.tmdb_id
         worth = [strategy.value(state, s, now) for s, t in zip(due_at, turns, strict=True) if t == 3]
         return turn, -max(worth), state.tmdb_id
 
