@@ -162,6 +162,16 @@ def pointing_at(standin: StandIn) -> dict[str, str]:
     }
 
 
+def lines_with_settings(standin_output: IO[str]) -> list[str]:
+    """What `ayne standin` prints at its start, up to the last of the settings, without line ends."""
+    lines = []
+    for line in standin_output:
+        lines.append(line.strip())
+        if "OMDB_API_KEY=" in line:
+            break
+    return lines
+
+
 def ended(process: subprocess.Popen[str]) -> Ended:
     """Wait for a process to end."""
     out, err = process.communicate(timeout=LONGEST_RUN)

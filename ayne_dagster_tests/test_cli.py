@@ -23,7 +23,7 @@ import pytest
 from ayne_dagster import cli
 from ayne_dagster.demo.faults import Fault
 from ayne_dagster.demo.standin import StandIn
-from ayne_dagster_tests.processes import Ayne, Ended, asked, ended, number_asked
+from ayne_dagster_tests.processes import Ayne, Ended, asked, ended, lines_with_settings, number_asked
 
 FIRST_YEAR, LAST_YEAR = 2023, 2026
 YEARS = ("--start-year", str(FIRST_YEAR), "--end-year", str(LAST_YEAR))
@@ -632,7 +632,7 @@ def test_the_lines_that_the_standin_prints_are_all_the_settings_a_collection_nee
         port = probe.getsockname()[1]
     with Ayne(tmp_path).running("standin", "--port", str(port), "--movies", "40") as process:
         assert process.stdout is not None
-        lines = [process.stdout.readline() for _ in range(4)]
+        lines = lines_with_settings(process.stdout)
         words = [word for line in lines if line.startswith("export ") for word in shlex.split(line)[1:]]
         command = Ayne(tmp_path, dict(word.split("=", 1) for word in words))
         collected = command.call("collect", "--json", "--start-year", "2020", "--end-year", "2026", "--min-votes", "0")

@@ -66,7 +66,7 @@ def test_snapshots_taken_while_a_collection_writes_are_consistent_and_can_be_rea
         assert process.wait() == 0, process.communicate()
     assert len(stored) >= 3
     assert stored == sorted(stored)
-    assert 0 < stored[0] < movies, "the first snapshot was taken while movies were missing"
+    assert any(0 < number < movies for number in stored), "a snapshot was taken while the collection was half done"
     left = {path.name for path in tmp_path.iterdir() if "published" in path.name}
     assert left == {"published.duckdb"}
 

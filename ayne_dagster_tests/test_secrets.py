@@ -302,7 +302,12 @@ def test_the_resolved_configuration_of_a_resource_holds_names_and_no_key(
     resources = build_resources(settings)
     with dg.build_resources({name: resources[name] for name in ("tmdb", "omdb", "clock")}) as resolved:
         told = {
-            name: [resource.model_dump_json(), repr(resource), repr(vars(resource)), repr(resources[name]._schema)]  # type: ignore[attr-defined]
+            name: [
+                resource.model_dump_json(fallback=repr),
+                repr(resource),
+                repr(vars(resource)),
+                repr(resources[name]._schema),
+            ]  # type: ignore[attr-defined]
             for name, resource in resolved._asdict().items()
         }
         omdb, tmdb = resolved.omdb.client(resolved.clock), resolved.tmdb.client(resolved.clock)

@@ -338,10 +338,12 @@ def test_the_code_location_holds_what_other_programs_rely_on(make_settings: Make
     repository = build_defs(make_settings()).get_repository_def()
     assert {key.path[-1] for key in repository.assets_defs_by_key} == {
         "discovered_movies", "tmdb_details", "omdb_ratings", "refresh_metadata", "movies", "collection_status",
+        "tmdb_changes", "tmdb_id_export", "imdb_ratings",
     }  # fmt: skip
     assert {"discover_movies", "refresh_movies"} <= set(repository.job_names)
     assert repository.has_sensor_def("due_movies_sensor")
     assert repository.has_schedule_def("discovery_schedule")
+    assert repository.has_schedule_def("change_feed_schedule")
 
 
 def test_every_asset_is_described_owned_and_has_a_freshness_policy_and_columns(make_settings: MakeSettings) -> None:

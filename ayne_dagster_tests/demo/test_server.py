@@ -25,6 +25,7 @@ from ayne_dagster.demo.catalogue import dump
 from ayne_dagster.demo.faults import Fault, FaultPlan, Script, planned_from_json
 from ayne_dagster.demo.server import Clock
 from ayne_dagster.demo.standin import StandIn, StandInError
+from ayne_dagster_tests.processes import lines_with_settings
 
 EPOCH = date(2026, 3, 1)
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -586,7 +587,7 @@ def test_in_the_foreground_it_tells_the_settings_and_ends_on_a_signal(number: in
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
-            lines = [process.stdout.readline().strip() for _ in range(4)]
+            lines = lines_with_settings(process.stdout)
             exports = dict(word.split("=", 1) for line in lines[1:] for word in line.split()[1:])
             assert exports["TMDB_READ_TOKEN"] == exports["OMDB_API_KEY"] == "demo"
             url = exports["AYNE_TMDB_BASE_URL"]
