@@ -76,7 +76,7 @@ class Settings:
     """Where the request ledger is, as SQLAlchemy writes it (it may hold a password); None: beside the database."""
     refresh_strategy: str = STRATEGIES[0]
     """Which of `STRATEGIES` decides what is due."""
-    tmdb_export_url: str | None = None
+    tmdb_export_url: str | None = TMDB_EXPORT_URL
     """Address or file of TMDB's daily ID export, `{date}` in it standing for MM_DD_YYYY; None: not read."""
     tmdb_export_min_popularity: float | None = None
     """Movies that only the export has become known from this popularity on; None: none do."""
@@ -89,6 +89,16 @@ class Settings:
     def ledger(self) -> Path:
         """The request ledger's default file, beside the database."""
         return self.database.with_suffix(".ledger.sqlite")
+
+    @property
+    def tmdb_export(self) -> str | None:
+        """Where TMDB's ID export is read, if it is.
+
+        Not at its real address when the API is somewhere else: what TMDB publishes says nothing about the movies of a
+        stand-in, and would mark them all as vanished.
+        """
+        is_elsewhere = self.tmdb.base_url != TMDB_DEFAULTS.base_url
+        return None if is_elsewhere and self.tmdb_export_url == TMDB_EXPORT_URL else self.tmdb_export_url
 
     def now(self) -> datetime:
         """The present instant (aware UTC), as the turned clock shows it."""
@@ -136,13 +146,10 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
             raise SettingsError(f".env cannot be read ({type(error).__name__}): write it as UTF-8 text.") from None
         environment = {**from_file, **os.environ}
     read = _Reader(environment)
-    tmdb = read.api("TMDB", TMDB_DEFAULTS)
-    # What the real TMDB publishes says nothing about the movies of a stand-in: it would mark them all as vanished.
-    export_url = TMDB_EXPORT_URL if tmdb.base_url == TMDB_DEFAULTS.base_url else None
     return Settings(
         database=Path(read.text("AYNE_DATABASE") or "data/ayne.duckdb"),
         refresh_limit=read.whole("AYNE_REFRESH_LIMIT", 100),
-        tmdb=tmdb,
+        tmdb=read.api("TMDB", TMDB_DEFAULTS),
         omdb=read.api("OMDB", OMDB_DEFAULTS),
         tmdb_api_key=read.text("TMDB_API_KEY"),
         tmdb_read_token=read.text("TMDB_READ_TOKEN"),
@@ -150,7 +157,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         clock_offset=timedelta(days=read.number("AYNE_CLOCK_OFFSET_DAYS", 0.0, -MAX_OFFSET_DAYS, MAX_OFFSET_DAYS)),
         ledger_url=read.text("AYNE_LEDGER_URL"),
         refresh_strategy=read.choice("AYNE_REFRESH_STRATEGY", STRATEGIES),
-        tmdb_export_url=read.place("AYNE_TMDB_EXPORT_URL", export_url),
+        tmdb_export_url=read.place("AYNE_TMDB_EXPORT_URL", TMDB_EXPORT_URL),
         tmdb_export_min_popularity=read.optional_number("AYNE_TMDB_EXPORT_MIN_POPULARITY"),
         imdb_ratings_url=read.place("AYNE_IMDB_RATINGS_URL"),
         alert_webhook_url=read.address("AYNE_ALERT_WEBHOOK_URL"),

@@ -153,7 +153,7 @@ def build_resources(settings: Settings) -> dict[str, Any]:
             **_limits(settings.omdb, ledger), api_key_name=name_of("OMDB_API_KEY", settings.omdb_api_key)
         ),
         "daily_files": DailyFiles(
-            tmdb_id_export=settings.tmdb_export_url,
+            tmdb_id_export=settings.tmdb_export,
             imdb_ratings=settings.imdb_ratings_url,
             min_popularity=settings.tmdb_export_min_popularity,
         ),

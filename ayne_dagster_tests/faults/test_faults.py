@@ -209,7 +209,7 @@ def test_what_a_source_says_not_to_hold_is_listed_and_believed_until_it_is_due_a
 ) -> None:
     planned: list[Planned] = [
         Fault("status", "omdb", status=200, times=FEW, message="Error getting data."),
-        Fault("status", match="/3/movie/", status=404, times=FEW),
+        Fault("status", match="append_to_response", status=404, times=FEW),
     ]
     collection.standin.inject(*planned)
     collection.run()

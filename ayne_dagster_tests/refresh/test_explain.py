@@ -49,7 +49,7 @@ def test_a_movie_below_the_cut_off_is_told_with_the_date_at_which_it_reaches_it(
     state = movie(release_date=aged(5000), tmdb=replace(checked(10 * DAY), rate=0.02))
     text = told(state, "tmdb", VALUE)
     assert text.startswith("not due: checked 10 days ago, 0.02 changes expected, P(stale) 2 %")
-    assert text.endswith(", feed silent, reaches the cut-off about 28 July 2024")
+    assert text.endswith(", feed silent, reaches the cut-off about 1 July 2024")
 
 
 def test_a_signal_is_told() -> None:
