@@ -89,3 +89,27 @@ def test_env_example_lists_every_setting_with_its_default() -> None:
     lines = dict(re.findall(r"^#?([A-Z_]+)=(.*)$", example, re.MULTILINE))
     assert set(lines) == asked | {"DAGSTER_HOME"}
     assert load_settings({name: value for name, value in lines.items() if value}) == defaults
+
+
+def test_every_promise_names_tests_that_exist() -> None:
+    defined = {
+        name
+        for file in (ROOT / "ayne_dagster_tests").rglob("test_*.py")
+        for name in re.findall(r"^(?:async )?def (test_\w+)", file.read_text(), re.MULTILINE)
+    }
+    promises = re.findall(
+        r"^\| (?!promise|---)(.+) \| (.+) \|$", (ROOT / "docs/reliability.md").read_text(), re.MULTILINE
+    )
+    assert len(promises) > 20
+    for promise, proof in promises:
+        named = re.findall(r"`(test_\w+)`", proof)
+        assert named, promise
+        assert set(named) <= defined, promise
+
+
+def test_every_make_target_in_the_documentation_exists() -> None:
+    targets = set(re.findall(r"^([a-z][\w-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    pages = [README, *(page.read_text() for page in sorted((ROOT / "docs").glob("*.md")))]
+    named = {target for page in pages for target in re.findall(r"`make ([a-z][\w-]*)", page)}
+    assert named
+    assert named <= targets
