@@ -53,7 +53,7 @@ def test_the_age_table_tells_rank_and_numbers(filled: Connection) -> None:
 
 def test_the_value_of_refresh_tells_what_it_rests_on(filled: Connection) -> None:
     omdb = told(filled, 10, "value_of_refresh")["omdb"]
-    assert (omdb["reason"], omdb["rank"], omdb["due_total"]) == ("index", 1, 9)
+    assert (omdb["reason"], omdb["rank"], omdb["due_total"]) == ("index", 1, 10)
     assert omdb["rate"] == pytest.approx(omdb["bucket_rate"] * omdb["factor"])
     assert "changes expected, P(stale)" in omdb["explanation"]
 
@@ -94,5 +94,5 @@ def test_due_movies_are_listed_by_the_strategy_that_decides(filled: Connection) 
     by_age = list_due(filled, ("omdb",), NOW, 100)
     by_value = list_due(filled, ("omdb",), NOW, 100, load_strategy(filled, "value_of_refresh"))
     assert [movie["tmdb_id"] for movie in by_age] == [9, 10]
-    assert [movie["tmdb_id"] for movie in by_value] == list(range(10, 1, -1))
+    assert [movie["tmdb_id"] for movie in by_value] == list(range(10, 0, -1))
     assert all(movie["needs_omdb"] for movie in by_value)
