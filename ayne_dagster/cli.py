@@ -63,6 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = run(arguments)
     except KeyboardInterrupt:  # while the command was still being loaded
         code = _say(INTERRUPTION, INTERRUPTED)
+    # All is said and done: a second signal while the interpreter ends would only change the exit code.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     sys.exit(code)
 
 

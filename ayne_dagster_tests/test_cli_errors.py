@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
@@ -211,3 +214,13 @@ def command_database(command: Ayne) -> duckdb.DuckDBPyConnection:
     with Database(command.database).connect():
         pass
     return duckdb.connect(str(command.database))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_interpreter_ends_changes_no_exit_code(tmp_path: Path, number: signal.Signals) -> None:
+    program = (
+        f"import atexit, os; atexit.register(os.kill, os.getpid(), {int(number)});"
+        " from ayne_dagster.cli import main; main(['--version'])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
