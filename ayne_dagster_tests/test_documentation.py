@@ -97,9 +97,8 @@ def test_every_promise_names_tests_that_exist() -> None:
         for file in (ROOT / "ayne_dagster_tests").rglob("test_*.py")
         for name in re.findall(r"^(?:async )?def (test_\w+)", file.read_text(), re.MULTILINE)
     }
-    promises = re.findall(
-        r"^\| (?!promise|---)(.+) \| (.+) \|$", (ROOT / "docs/reliability.md").read_text(), re.MULTILINE
-    )
+    told = (ROOT / "docs/reliability.md").read_text().partition("## Figures")[0]
+    promises = re.findall(r"^\| (?!promise|---)(.+) \| (.+) \|$", told, re.MULTILINE)
     assert len(promises) > 20
     for promise, proof in promises:
         named = re.findall(r"`(test_\w+)`", proof)
