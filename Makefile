@@ -26,7 +26,7 @@ dev: $(VENV)/.ready ## Dagster's UI and daemon on 127.0.0.1:3000
 	@$(BIN)/ayne dev
 
 test: $(VENV)/.ready-dev ## The whole suite
-	@$(BIN)/python -m pytest -n auto
+	@$(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(VENV)/.ready-dev ## Style, format and types
 	@$(BIN)/ruff check .
@@ -34,7 +34,7 @@ lint: $(VENV)/.ready-dev ## Style, format and types
 	@$(BIN)/mypy
 
 test-duckdb2: $(VENV)-duckdb2/.ready-dev ## The whole suite on DuckDB 2
-	@$(VENV)-duckdb2/bin/python -m pytest -n auto
+	@$(VENV)-duckdb2/bin/python -m pytest -n auto --dist worksteal
 
 kills: $(VENV)/.ready-dev ## Collections killed 100 times at random moments; says what was lost: nothing
 	@$(BIN)/python -W ignore -m ayne_dagster_tests.killing
