@@ -67,30 +67,40 @@ def silent_days(feed: Feed | None, start: datetime, end: datetime) -> float:
 
     Of covered days only the share counts that the feed does not tell of. Negative spans count as none.
     """
-    elapsed = max(0.0, ((end - start) // MICROSECOND) / DAY_IN_MICROSECONDS)
+    elapsed = max(0, (end - start) // MICROSECOND)
     if feed is None:
-        return elapsed
-    return (1 - feed.recall) * elapsed + feed.recall * (feed.blind_microseconds(start, end) / DAY_IN_MICROSECONDS)
+        return elapsed / DAY_IN_MICROSECONDS
+    blind = feed.blind_microseconds(start, end)
+    return ((1 - feed.recall) * elapsed + feed.recall * blind) / DAY_IN_MICROSECONDS
 
 
 def silent_days_sql(feed: Feed | None, start: str) -> str:
-    """`silent_days` from a column to `$now`: the same numbers, operation by operation."""
-    elapsed = f"greatest(0, (epoch_us($now) - epoch_us({start})) / {DAY_IN_MICROSECONDS})"
+    """`silent_days` from a column to `$now`: the same numbers, operation by operation. None passed since no instant."""
+    elapsed = f"greatest(0, epoch_us($now) - epoch_us({start}))"
     if feed is None:
-        return f"CAST({elapsed} AS DOUBLE)"
+        return f"({elapsed} / {DAY_IN_MICROSECONDS})"
     covered, uncovered = double_sql(1 - feed.recall), double_sql(feed.recall)
     blind = blind_microseconds_sql(feed, start, "$now")
-    return f"({covered} * {elapsed} + {uncovered} * ({blind} / {DAY_IN_MICROSECONDS}))"
+    return f"(({covered} * {elapsed} + {uncovered} * {blind}) / {DAY_IN_MICROSECONDS})"
 
 
 def blind_microseconds_sql(feed: Feed, start: str, end: str) -> str:
-    """`Feed.blind_microseconds` from one instant to another."""
-    terms = []
-    for gap in feed.gaps:
-        first = f"epoch_us({start})" if gap.start is None else f"greatest(epoch_us({start}), {_epoch(gap.start)})"
+    """`Feed.blind_microseconds` from one instant to another; 0 from an unknown one.
+
+    By the gap in or after which the span begins: the sum over the later gaps does not depend on the movie, and is
+    worked out once. Over 1,000,000 movies a sum over all gaps for each took twice as long.
+    """
+    cases, later = [f"WHEN {start} < {end} IS NOT TRUE THEN 0"], "0"
+    for gap in sorted(feed.gaps, key=lambda gap: (gap.start is not None, gap.start), reverse=True):
         last = f"epoch_us({end})" if gap.end is None else f"least(epoch_us({end}), {_epoch(gap.end)})"
-        terms.append(f"greatest(0, {last} - {first})")
-    return f"({' + '.join(terms) or '0'})"
+        if gap.end is not None:
+            cases.append(f"WHEN {start} >= {_timestamp(gap.end)} THEN {later}")
+        within = f"{last} - epoch_us({start}) + {later}"
+        if gap.start is None:
+            return f"CASE {' '.join(cases)} ELSE {within} END"
+        cases.append(f"WHEN {start} >= {_timestamp(gap.start)} THEN {within}")
+        later = f"(greatest(0, {last} - {_epoch(gap.start)}) + {later})"
+    return f"CASE {' '.join(cases)} ELSE {later} END"
 
 
 def double_sql(number: float) -> str:
@@ -101,3 +111,8 @@ def double_sql(number: float) -> str:
 def _epoch(instant: datetime) -> int:
     """Microseconds since 1970, exactly."""
     return (instant - datetime(1970, 1, 1, tzinfo=instant.tzinfo)) // MICROSECOND
+
+
+def _timestamp(instant: datetime) -> str:
+    """An aware instant as SQL."""
+    return f"make_timestamp({_epoch(instant)})"

@@ -237,7 +237,7 @@ FROM refresh_metadata{f" WHERE {within}" if within else ""}"""
         """Whether a movie is due for any of the sources."""
         return "(" + " OR ".join(self.due_sql(source) for source in sources) + ")"
 
-    def _rules(self, source: str) -> list[tuple[str, Reason]]:
+    def _rules(self, source: str, routine: str) -> list[tuple[str, Reason]]:
         """Condition and reason of each rule, in the order of `reason_at`; a movie that none names is at rest."""
         freezes = self.freezes_sql()
         rules = [
@@ -250,13 +250,14 @@ FROM refresh_metadata{f" WHERE {within}" if within else ""}"""
             (f"({source}_signals > 0 OR {source}_recheck_at <= $now)", Reason.CHANGE_FEED),
             (f"({freezes} AND NOT {has_signal_sql()})", Reason.FROZEN) if freezes else None,
             (f"{source}_checked_at IS NULL", Reason.NEVER_FETCHED),
-            (self.routine_sql(source), self.routine),
+            (routine, self.routine),
         ]
         return [rule for rule in rules if rule]
 
-    def first_rule_sql(self, source: str, value: Callable[[Reason], str]) -> str:
-        """A value by the reason of the decision."""
-        cases = [f"WHEN {condition} THEN {value(reason)}" for condition, reason in self._rules(source)]
+    def first_rule_sql(self, source: str, value: Callable[[Reason], str], *, routine: str | None = None) -> str:
+        """A value by the reason of the decision; `routine` stands for `routine_sql` where a query has it at hand."""
+        rules = self._rules(source, routine or self.routine_sql(source))
+        cases = [f"WHEN {condition} THEN {value(reason)}" for condition, reason in rules]
         return "CASE " + "\n         ".join(cases) + f"\n         ELSE {value(self.rest)} END"
 
 
@@ -281,13 +282,13 @@ def forced_sql(source: str) -> str:
     """`is_forced`."""
     attempted = f"{source}_attempted_at"
     return (
-        f"(coalesce(override, '') = '{Override.FORCE}'"
+        f"(override IS NOT DISTINCT FROM '{Override.FORCE}'"
         f" AND ({attempted} IS NULL OR override_at IS NULL OR {attempted} < override_at))"
     )
 
 
 def _frozen_by_hand_sql() -> str:
-    return f"coalesce(override, '') = '{Override.FREEZE}'"
+    return f"(override IS NOT DISTINCT FROM '{Override.FREEZE}')"
 
 
 def _backing_off_sql(source: str) -> str:

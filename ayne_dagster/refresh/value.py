@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from math import exp, log
 
 from ayne_dagster.refresh.ages import AGE_TABLE, age_in_days, band_of, by_age_sql
@@ -38,8 +37,11 @@ LONGEST_UNCHECKED = timedelta(days=170)
 """What stands for the ceiling at a source without one: the index gives up nobody, but where requests are scarce a movie
 that few look for would wait for years. Places of the reserve are given to those that are due anyway."""
 
-_MANUAL, _NEVER_FETCHED, _RESERVE, _BY_VALUE = range(4)
+_MANUAL, _NEVER_FETCHED, _RESERVE, _BY_VALUE, _NOT_DUE = range(5)
 """The turns in which movies are asked for."""
+_REASONS = tuple(Reason)
+_REASONS_A_TURN = 16
+"""Turn and reason at a source are one number in SQL, turn · 16 + place of the reason: the rules are worked out once."""
 _LATEST = datetime.max.replace(tzinfo=UTC)
 
 
@@ -100,7 +102,7 @@ class ValueOfRefreshStrategy(RuledStrategy):
     def value(self, movie: MovieState, source: str, now: datetime) -> float:
         """What asking now is worth (V)."""
         expected = self.expected_changes(movie, source, now)
-        return self.importance_of(movie, now) * (expected - log(1 + expected)) / self.rate_of(movie, source, now)
+        return self.importance_of(movie, now) * ((expected - log(1 + expected)) / self.rate_of(movie, source, now))
 
     def assess(self, movie: MovieState, source: str, now: datetime) -> Assessment:
         """All the numbers of a decision."""
@@ -167,7 +169,7 @@ class ValueOfRefreshStrategy(RuledStrategy):
 
     def routine_sql(self, source: str) -> str:
         """Whether the expected changes have reached the cut-off."""
-        return f"{self._silent_changes_sql(source)} >= {double_sql(CUTOFF)}"
+        return _reaches_cutoff_sql(self._silent_changes_sql(source))
 
     def _reaches_cutoff(self, movie: MovieState, source: str, rate: float) -> datetime | None:
         """The first microsecond at which rate · silent days ≥ the cut-off, by bisection: the very sum that SQL does."""
@@ -191,14 +193,16 @@ class ValueOfRefreshStrategy(RuledStrategy):
 
     def due_query(self, sources: tuple[str, ...], *, within: str | None = None) -> str:
         """See `RuledStrategy.due_query`."""
-        reasons = ",\n       ".join(f"{self.reason_sql(source)} AS {source}_reason" for source in sources)
+        names = ", ".join(f"'{reason}'" for reason in _REASONS)
+        reasons = [f"[{names}][{source}_code % {_REASONS_A_TURN} + 1] AS {source}_reason" for source in sources]
+        separator = ",\n       "
         return f"""
 WITH {self._placed_sql(sources, within)},
 first AS (SELECT * FROM placed ORDER BY {_ORDER} LIMIT $limit)
 SELECT tmdb_id, release_year, release_date, imdb_id,
-       {reasons}
+       {separator.join(reasons)}
 FROM refresh_metadata JOIN first USING (tmdb_id)
-WHERE turn IS NOT NULL
+WHERE turn < {_NOT_DUE}
 ORDER BY {_ORDER}"""
 
     def rank_query(self, source: str) -> str:
@@ -207,66 +211,83 @@ ORDER BY {_ORDER}"""
 WITH {self._placed_sql((source,), None)}
 SELECT place
 FROM (SELECT tmdb_id, turn, row_number() OVER (ORDER BY {_ORDER}) AS place FROM placed)
-WHERE tmdb_id = $tmdb_id AND turn IS NOT NULL"""
+WHERE tmdb_id = $tmdb_id AND turn < {_NOT_DUE}"""
 
     def _placed_sql(self, sources: tuple[str, ...], within: str | None) -> str:
-        """Common table expressions that end with `placed`: every movie's turn (NULL: not due) and its measure in it.
+        """Common table expressions that end with `placed`: every movie's turn, its measure in it, a code a source.
 
-        Nothing is filtered: the rules are worked out once, as the turn, and who is not due comes last.
+        Room is kept for those of `valued` that were not checked for longest. Both read what was worked out once.
         """
-        turns = [f"{self._turn_sql(source)} AS {source}_turn" for source in sources]
-        values = [f"CASE WHEN {source}_turn = {_BY_VALUE} THEN {self._value_sql(source)} END" for source in sources]
-        columns = dict.fromkeys(column for source in sources for column in _value_columns(source))
-        separator = ",\n           "
-        return f"""{self._reserve_sql(sources, within)},
+        codes = ", ".join(f"{source}_code" for source in sources)
+        return f"""{self._valued_sql(sources, within)},
+reserve AS (
+    SELECT tmdb_id, {_RESERVE} AS reserved_turn, -unchecked_since AS reserved_measure
+    FROM valued WHERE unchecked_since IS NOT NULL ORDER BY unchecked_since, tmdb_id LIMIT $limit // {RESERVE_SHARE}
+),
 placed AS (
-    SELECT tmdb_id, least({", ".join(f"{source}_turn" for source in sources)}) AS turn,
-           CASE WHEN turn < {_RESERVE} THEN {self._importance_sql()} WHEN turn = {_RESERVE} THEN -reserved
-                ELSE greatest({", ".join(values)}) END AS measure
+    SELECT tmdb_id, {codes}, least(valued.turn, reserved_turn) AS turn,
+           CASE WHEN valued.turn > {_RESERVE} THEN coalesce(reserved_measure, measure) ELSE measure END AS measure
+    FROM valued LEFT JOIN reserve USING (tmdb_id)
+)"""
+
+    def _valued_sql(self, sources: tuple[str, ...], within: str | None) -> str:
+        """Each movie's turn while nothing is reserved, its measure, and the check since which it may use the reserve.
+
+        Innermost, what rules and value both need is worked out. Nothing is filtered: DuckDB would work out all that a
+        condition rests on before the condition, and again after it. So who is not due comes last.
+        """
+        columns = ", ".join(f"{source}_rate, {source}_checked_at" for source in sources)
+        codes = [f"{self._code_sql(source)} AS {source}_code" for source in sources]
+        expected = [f"{self._expected_changes_sql(source)} AS {source}_expected" for source in sources]
+        silent = [f"{self._silent_changes_sql(source)} AS {source}_silent" for source in sources]
+        values = ", ".join(self._value_sql(source) for source in sources)
+        separator = ",\n               "
+        return f"""valued AS MATERIALIZED (
+    SELECT tmdb_id, {", ".join(f"{source}_code" for source in sources)},
+           least({", ".join(f"{source}_code" for source in sources)}) // {_REASONS_A_TURN} AS turn,
+           {self._importance_sql()}
+               * CASE WHEN turn < {_RESERVE} THEN 1 ELSE greatest({values}) END AS measure,
+           least({", ".join(self._unchecked_since_sql(source) for source in sources)}) AS unchecked_since
     FROM (
-        SELECT tmdb_id, release_date, importance, popularity, reserved, {", ".join(columns)},
-               {separator.join(turns)}
-        FROM refresh_metadata LEFT JOIN reserve USING (tmdb_id){f" WHERE {within}" if within else ""}
+        SELECT tmdb_id, release_date, importance, popularity, {columns},
+               {separator.join(codes + expected)}
+        FROM (
+            SELECT *, {separator.join(silent)}
+            FROM refresh_metadata{f" WHERE {within}" if within else ""}
+        )
     )
 )"""
 
-    def _reserve_sql(self, sources: tuple[str, ...], within: str | None) -> str:
-        """The movies for which room is kept, with the time of their last check: those not checked for longest."""
-        candidates = " UNION ALL ".join(
-            f"SELECT tmdb_id, epoch_us({source}_checked_at) AS reserved FROM refresh_metadata"
-            f" WHERE {self.ceiling_sql(source)} AND {self.first_rule_sql(source, partial(_uses_reserve, source))}"
-            + (f" AND {within}" if within else "")
-            for source in sources
-        )
-        return f"""reserve AS (
-    SELECT tmdb_id, min(reserved) AS reserved FROM ({candidates})
-    GROUP BY tmdb_id ORDER BY reserved, tmdb_id LIMIT $limit // {RESERVE_SHARE}
-)"""
+    def _code_sql(self, source: str) -> str:
+        """In which turn a movie is asked for at a source while nothing is reserved, and why: one number."""
 
-    def _turn_sql(self, source: str) -> str:
-        """In which turn a movie is asked for at a source; NULL where it is not due."""
-
-        def turn(reason: Reason) -> str:
+        def code(reason: Reason) -> str:
             if reason is Reason.CHANGE_FEED:
-                return f"CASE WHEN {source}_checked_at IS NULL THEN {_NEVER_FETCHED} ELSE {_BY_VALUE} END"
-            if _is_reserved_for(source) is reason:
-                return f"CASE WHEN reserved IS NULL THEN {_BY_VALUE} ELSE {_RESERVE} END"
-            return str(_TURNS.get(reason, "NULL"))
+                never, known = (_code(turn, reason) for turn in (_NEVER_FETCHED, _BY_VALUE))
+                return f"CASE WHEN {source}_checked_at IS NULL THEN {never} ELSE {known} END"
+            return str(_code(_TURNS.get(reason, _NOT_DUE), reason))
 
-        return self.first_rule_sql(source, turn)
+        return self.first_rule_sql(source, code, routine=_reaches_cutoff_sql(f"{source}_silent"))
+
+    def _expected_changes_sql(self, source: str) -> str:
+        """`expected_changes`, from `_silent_changes_sql` as a column."""
+        signals = f"(coalesce({source}_signals, 0) + CASE WHEN {source}_recheck_at <= $now THEN 1 ELSE 0 END)"
+        return f"{source}_silent + {signals} * {double_sql((self.feeds.get(source) or Feed()).weight_of_signal)}"
 
     def _value_sql(self, source: str) -> str:
-        """`value`."""
-        silent, signals = self._silent_changes_sql(source), self._signals_sql(source)
-        expected = f"({silent} + {signals} * {double_sql((self.feeds.get(source) or Feed()).weight_of_signal)})"
-        return f"{self._importance_sql()} * ({expected} - ln(1 + {expected})) / {_rate_sql(source)}"
+        """`value` without the weight, from `_expected_changes_sql` as a column; NULL where a movie is not due."""
+        value = f"({source}_expected - ln(1 + {source}_expected)) / {_rate_sql(source)}"
+        return f"CASE WHEN {source}_code < {_NOT_DUE * _REASONS_A_TURN} THEN {value} END"
+
+    def _unchecked_since_sql(self, source: str) -> str:
+        """Microseconds since 1970 of the last check of a movie that may use the reserve; NULL for others."""
+        reason = Reason.CEILING if SOURCES[source].ceiling else Reason.INDEX
+        may = f"{source}_code = {_code(_BY_VALUE, reason)} AND {self.ceiling_sql(source)}"
+        return f"CASE WHEN {may} THEN epoch_us({source}_checked_at) END"
 
     def _silent_changes_sql(self, source: str) -> str:
         """Changes expected of which there was no signal."""
         return f"{_rate_sql(source)} * {silent_days_sql(self.feeds.get(source), f'{source}_checked_at')}"
-
-    def _signals_sql(self, source: str) -> str:
-        return f"(coalesce({source}_signals, 0) + CASE WHEN {source}_recheck_at <= $now THEN 1 ELSE 0 END)"
 
     def _importance_sql(self) -> str:
         return f"coalesce(importance, {importance_sql(double_sql(self.mean_popularity))})"
@@ -275,22 +296,19 @@ placed AS (
 _TURNS = {
     Reason.MANUAL: _MANUAL,
     Reason.NEVER_FETCHED: _NEVER_FETCHED,
+    Reason.CEILING: _BY_VALUE,
     Reason.INDEX: _BY_VALUE,
 }
-_ORDER = "turn NULLS LAST, measure DESC NULLS LAST, tmdb_id"
+_ORDER = "turn, measure DESC NULLS LAST, tmdb_id"
 
 
-def _is_reserved_for(source: str) -> Reason:
-    """For what reason the movies of a source are due that may use the reserve."""
-    return Reason.CEILING if SOURCES[source].ceiling else Reason.INDEX
+def _code(turn: int, reason: Reason) -> int:
+    """Turn and reason as one number."""
+    return turn * _REASONS_A_TURN + _REASONS.index(reason)
 
 
-def _uses_reserve(source: str, reason: Reason) -> str:
-    return str(reason is _is_reserved_for(source)).upper()
-
-
-def _value_columns(source: str) -> tuple[str, ...]:
-    return tuple(f"{source}_{name}" for name in ("checked_at", "rate", "signals", "recheck_at"))
+def _reaches_cutoff_sql(silent_changes: str) -> str:
+    return f"{silent_changes} >= {double_sql(CUTOFF)}"
 
 
 def _rate_sql(source: str) -> str:
