@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -124,8 +124,11 @@ def movie_state(movie: Mapping[str, Any] | object) -> MovieState:
         ValueError: a date or time cannot be read.
     """
 
+    # Asked once a movie: whether an object is a Mapping is no cheap question.
+    get: Callable[[str], Any] = movie.get if isinstance(movie, Mapping) else lambda name: getattr(movie, name, None)
+
     def value(name: str) -> Any:
-        found = movie.get(name) if isinstance(movie, Mapping) else getattr(movie, name, None)
+        found = get(name)
         return None if found is None or found != found else found  # NaN and NaT are how data frames say NULL
 
     override = value("override")
