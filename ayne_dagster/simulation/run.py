@@ -144,7 +144,8 @@ def _measure(world: World, copy: Copy, day: int, asked: int, changed: int) -> Da
     new = (day - world.released)[known] <= NEW_UP_TO_DAYS
     return Day(
         mean=float(fresh.mean()),
-        weighted=float(fresh.dot(weight) / weight.sum()),
+        # Not a dot product: BLAS starts a thread a core, which spins between the days and starves the other seeds.
+        weighted=float(weight[fresh].sum() / weight.sum()),
         new_releases=float(fresh[new].mean()) if new.any() else float("nan"),
         requests=asked,
         wasted=asked - changed,
