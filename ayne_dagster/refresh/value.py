@@ -196,9 +196,12 @@ class ValueOfRefreshStrategy(RuledStrategy):
         names = ", ".join(f"'{reason}'" for reason in _REASONS)
         reasons = [f"[{names}][{source}_code % {_REASONS_A_TURN} + 1] AS {source}_reason" for source in sources]
         separator = ",\n       "
+        # Who is not among the first while nothing is reserved cannot be so behind a reserve.
         return f"""
-WITH {self._placed_sql(sources, within)},
-first AS (SELECT * FROM placed ORDER BY {_ORDER} LIMIT $limit)
+WITH {self._valued_sql(sources, within)},
+best AS (FROM valued ORDER BY {_ORDER} LIMIT $limit),
+{self._placed_sql(sources, "best")},
+first AS (FROM placed ORDER BY {_ORDER} LIMIT $limit)
 SELECT tmdb_id, release_year, release_date, imdb_id,
        {separator.join(reasons)}
 FROM refresh_metadata JOIN first USING (tmdb_id)
@@ -208,26 +211,25 @@ ORDER BY {_ORDER}"""
     def rank_query(self, source: str) -> str:
         """See `RuledStrategy.rank_query`."""
         return f"""
-WITH {self._placed_sql((source,), None)}
+WITH {self._valued_sql((source,), None)},
+{self._placed_sql((source,), "valued")}
 SELECT place
 FROM (SELECT tmdb_id, turn, row_number() OVER (ORDER BY {_ORDER}) AS place FROM placed)
 WHERE tmdb_id = $tmdb_id AND turn < {_NOT_DUE}"""
 
-    def _placed_sql(self, sources: tuple[str, ...], within: str | None) -> str:
-        """Common table expressions that end with `placed`: every movie's turn, its measure in it, a code a source.
+    def _placed_sql(self, sources: tuple[str, ...], ordered: str) -> str:
+        """Common table expressions that end with `placed`: the movies of `ordered` and those for which room is kept.
 
-        Room is kept for those of `valued` that were not checked for longest. Both read what was worked out once.
+        Room is kept for those of `valued` that were not checked for longest.
         """
-        codes = ", ".join(f"{source}_code" for source in sources)
-        return f"""{self._valued_sql(sources, within)},
-reserve AS (
-    SELECT tmdb_id, {_RESERVE} AS reserved_turn, -unchecked_since AS reserved_measure
+        columns = ", ".join(["tmdb_id", *(f"{source}_code" for source in sources)])
+        return f"""reserve AS (
+    SELECT {columns}, least(turn, {_RESERVE}) AS turn,
+           CASE WHEN turn < {_RESERVE} THEN measure ELSE -unchecked_since END AS measure
     FROM valued WHERE unchecked_since IS NOT NULL ORDER BY unchecked_since, tmdb_id LIMIT $limit // {RESERVE_SHARE}
 ),
 placed AS (
-    SELECT tmdb_id, {codes}, least(valued.turn, reserved_turn) AS turn,
-           CASE WHEN valued.turn > {_RESERVE} THEN coalesce(reserved_measure, measure) ELSE measure END AS measure
-    FROM valued LEFT JOIN reserve USING (tmdb_id)
+    FROM reserve UNION ALL SELECT {columns}, turn, measure FROM {ordered} ANTI JOIN reserve USING (tmdb_id)
 )"""
 
     def _valued_sql(self, sources: tuple[str, ...], within: str | None) -> str:
