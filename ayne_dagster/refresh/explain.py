@@ -79,8 +79,7 @@ def _why_not(movie: MovieState, decision: Decision, now: datetime, known: Circum
         case Reason.BELOW_CUTOFF:
             numbers = f", {_numbers(known.worth)}" if known.worth else ""
             silent = ", feed silent" if known.has_feed else ""
-            reaches = f"reaches the cut-off about {_date(decision.due_at)}" if decision.due_at else "none in sight"
-            return f"not due: {checked}{numbers}{silent}, {reaches}"
+            return f"not due: {checked}{numbers}{silent}, {_foreseen(decision, known.worth)}"
         case Reason.FROZEN:
             return f"not due{_until(decision)}: {_frozen(movie)}"
         case Reason.BACKOFF:
@@ -91,6 +90,15 @@ def _why_not(movie: MovieState, decision: Decision, now: datetime, known: Circum
         case Reason.TOMBSTONE:
             return f"not due: {title} has held it no more since {_day(state.tombstoned_at)} (confirmed twice)"
     raise ValueError(f"{decision.reason} is a reason to ask.")
+
+
+def _foreseen(decision: Decision, worth: Assessment | None) -> str:
+    """When and why a movie below the cut-off will be due if nothing is signalled."""
+    if decision.due_at is None:
+        return "none in sight"
+    if worth and (worth.reaches_cutoff is None or decision.due_at < worth.reaches_cutoff):
+        return f"asked for again about {_date(decision.due_at)} whatever it is worth"
+    return f"reaches the cut-off about {_date(decision.due_at)}"
 
 
 def _numbers(worth: Assessment) -> str:

@@ -34,8 +34,8 @@ be kept would ruin the freshness of all the others."""
 RESERVE_DAYS = 20
 """Movies come near the ceiling so many days before it, spread by their ids."""
 LONGEST_UNCHECKED = timedelta(days=170)
-"""What stands for the ceiling at a source without one: the index gives up nobody, but where requests are scarce a movie
-that few look for would wait for years. Places of the reserve are given to those that are due anyway."""
+"""What stands for the ceiling at a source without one: the index gives up nobody, but a movie that few look for would
+wait for years where requests are scarce, and one that is believed never to change where they are plenty."""
 
 _MANUAL, _NEVER_FETCHED, _RESERVE, _BY_VALUE, _NOT_DUE = range(5)
 """The turns in which movies are asked for."""
@@ -58,6 +58,8 @@ class Assessment:
     """How many times as often as its bucket the movie changes."""
     importance: float
     value: float
+    reaches_cutoff: datetime | None
+    """When the expected changes reach the cut-off if nothing is signalled; None: not foreseeable."""
 
 
 class ValueOfRefreshStrategy(RuledStrategy):
@@ -117,6 +119,7 @@ class ValueOfRefreshStrategy(RuledStrategy):
             factor=times,
             importance=self.importance_of(movie, now),
             value=self.value(movie, source, now),
+            reaches_cutoff=self._reaches_cutoff(movie, source, rate),
         )
 
     # The strategy's parts of the rules
@@ -132,15 +135,18 @@ class ValueOfRefreshStrategy(RuledStrategy):
     def ceiling_of(self, movie: MovieState, source: str) -> timedelta | None:
         """Up to 20 days before the source's ceiling, so that movies fetched on one day do not all come back on one."""
         ceiling = SOURCES[source].ceiling
-        return ceiling and ceiling - timedelta(days=RESERVE_DAYS - movie.tmdb_id % RESERVE_DAYS)
+        return ceiling and _spread(movie, ceiling)
 
     def may_use_reserve(self, movie: MovieState, source: str, now: datetime) -> bool:
         """Whether the movie was not checked for so long that a place of the reserve may be its own."""
-        reason, checked_at = self.reason_at(movie, source, now), movie.at(source).checked_at
-        if SOURCES[source].ceiling or checked_at is None:
+        reason = self.reason_at(movie, source, now)
+        if SOURCES[source].ceiling:
             return reason is Reason.CEILING
-        longest = LONGEST_UNCHECKED - timedelta(days=RESERVE_DAYS - movie.tmdb_id % RESERVE_DAYS)
-        return reason is Reason.INDEX and now >= checked_at + longest
+        return reason is Reason.INDEX and self._is_long_unchecked(movie, source, now)
+
+    def _is_long_unchecked(self, movie: MovieState, source: str, now: datetime) -> bool:
+        checked_at = movie.at(source).checked_at
+        return checked_at is not None and now >= checked_at + _spread(movie, LONGEST_UNCHECKED)
 
     def ceiling_sql(self, source: str) -> str:
         """Checked longer ago than the movie's own ceiling, or than what stands for one."""
@@ -153,23 +159,36 @@ class ValueOfRefreshStrategy(RuledStrategy):
         )
 
     def is_due_by_routine(self, movie: MovieState, source: str, now: datetime) -> bool:
-        """Whether the expected changes have reached the cut-off."""
-        return self.expected_changes(movie, source, now) >= CUTOFF
+        """Whether the expected changes have reached the cut-off; without a ceiling, also after long without a check."""
+        if self.expected_changes(movie, source, now) >= CUTOFF:
+            return True
+        return not SOURCES[source].ceiling and self._is_long_unchecked(movie, source, now)
 
     def routine_since(self, movie: MovieState, source: str, now: datetime) -> datetime | None:
-        """When the expected changes reach the cut-off, at the movie's present rate."""
-        return self._reaches_cutoff(movie, source, self.rate_of(movie, source, now))
+        """The first of the instants at which it is, at the movie's present rate."""
+        turns = self._routine_turns(movie, source, [self.rate_of(movie, source, now)])
+        return min(turns, default=None)
 
     def routine_turns(self, movie: MovieState, source: str) -> list[datetime]:
-        """When they reach it: at the stored rate, or at the rate of each age."""
+        """These instants at the stored rate, or at the rate of each age."""
         stored = movie.at(source).rate
         rates = [stored] if stored is not None else [1 / band.interval_days[source] for band in AGE_TABLE]
-        turns = (self._reaches_cutoff(movie, source, rate) for rate in rates)
+        return self._routine_turns(movie, source, rates)
+
+    def _routine_turns(self, movie: MovieState, source: str, rates: list[float]) -> list[datetime]:
+        turns = [self._reaches_cutoff(movie, source, rate) for rate in rates]
+        checked_at = movie.at(source).checked_at
+        if checked_at is not None and not SOURCES[source].ceiling:
+            turns.append(checked_at + _spread(movie, LONGEST_UNCHECKED))
         return [turn for turn in turns if turn is not None]
 
     def routine_sql(self, source: str) -> str:
-        """Whether the expected changes have reached the cut-off."""
-        return _reaches_cutoff_sql(self._silent_changes_sql(source))
+        """`is_due_by_routine`."""
+        return self._routine_sql(source, self._silent_changes_sql(source))
+
+    def _routine_sql(self, source: str, silent_changes: str) -> str:
+        reaches = f"{silent_changes} >= {double_sql(CUTOFF)}"
+        return reaches if SOURCES[source].ceiling else f"({reaches} OR {self.ceiling_sql(source)})"
 
     def _reaches_cutoff(self, movie: MovieState, source: str, rate: float) -> datetime | None:
         """The first microsecond at which rate · silent days ≥ the cut-off, by bisection: the very sum that SQL does."""
@@ -269,7 +288,7 @@ placed AS (
                 return f"CASE WHEN {source}_checked_at IS NULL THEN {never} ELSE {known} END"
             return str(_code(_TURNS.get(reason, _NOT_DUE), reason))
 
-        return self.first_rule_sql(source, code, routine=_reaches_cutoff_sql(f"{source}_silent"))
+        return self.first_rule_sql(source, code, routine=self._routine_sql(source, f"{source}_silent"))
 
     def _expected_changes_sql(self, source: str) -> str:
         """`expected_changes`, from `_silent_changes_sql` as a column."""
@@ -309,8 +328,9 @@ def _code(turn: int, reason: Reason) -> int:
     return turn * _REASONS_A_TURN + _REASONS.index(reason)
 
 
-def _reaches_cutoff_sql(silent_changes: str) -> str:
-    return f"{silent_changes} >= {double_sql(CUTOFF)}"
+def _spread(movie: MovieState, ceiling: timedelta) -> timedelta:
+    """Up to 20 days before a ceiling, by the movie's id."""
+    return ceiling - timedelta(days=RESERVE_DAYS - movie.tmdb_id % RESERVE_DAYS)
 
 
 def _rate_sql(source: str) -> str:

@@ -111,8 +111,21 @@ def test_a_movie_without_a_rate_goes_by_the_age_table() -> None:
 def test_a_movie_that_hardly_ever_changes_is_due_at_the_ceiling_only() -> None:
     decision = VALUE.decide(known(DAY, 1e-6, tmdb_id=20), "tmdb", NOW)
     assert decision.due_at == NOW + 149 * DAY
-    never = movie(release_date=aged(5000), omdb=replace(checked(DAY), rate=1e-12))
-    assert VALUE.decide(never, "omdb", NOW).due_at is None
+
+
+@pytest.mark.parametrize(("tmdb_id", "days"), [(40, 150), (41, 151), (59, 169)])
+def test_at_a_source_without_a_ceiling_it_is_due_by_the_index_as_late(tmdb_id: int, days: int) -> None:
+    def at_omdb(ago: timedelta) -> MovieState:
+        return movie(tmdb_id=tmdb_id, release_date=aged(5000), omdb=replace(checked(ago), rate=1e-12))
+
+    almost = at_omdb(days * DAY - timedelta(seconds=1))
+    assert VALUE.decide(almost, "omdb", NOW).reason is Reason.BELOW_CUTOFF
+    assert VALUE.decide(almost, "omdb", NOW).due_at == NOW + timedelta(seconds=1)
+    assert not VALUE.may_use_reserve(almost, "omdb", NOW)
+    long_unchecked = at_omdb(days * DAY + DAY)
+    decision = VALUE.decide(long_unchecked, "omdb", NOW)
+    assert (decision.reason, decision.due_at) == (Reason.INDEX, NOW - DAY)
+    assert VALUE.may_use_reserve(long_unchecked, "omdb", NOW)
 
 
 @pytest.mark.parametrize(
