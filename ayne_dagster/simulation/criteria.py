@@ -46,9 +46,9 @@ def criteria(report: Mapping[str, Any]) -> Iterator[Criterion]:
         fewer = report["sources"].get(source, {}).get("times_fewer_requests", {}).get(DEFAULTS[source])
         promise = f"{title}: times fewer requests for the age table's weighted freshness, at least {bound:g}"
         yield Criterion(promise, fewer, bound)
-    for budget in ("1", "4"):
-        figures = _figures(report, "tmdb", budget, DEFAULTS["tmdb"])
-        promise = f"TMDB, budget {budget}×: most days without a check, at most 180"
+    for source, title, budget in (("tmdb", "TMDB", "1"), ("tmdb", "TMDB", "4"), ("omdb", "OMDb", "4")):
+        figures = _figures(report, source, budget, DEFAULTS[source])
+        promise = f"{title}, budget {budget}×: most days without a check, at most 180"
         longest = None if figures is None else float(figures["longest_unchecked"])
         yield Criterion(promise, longest, 180.0, at_least=False)
 

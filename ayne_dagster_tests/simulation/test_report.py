@@ -145,7 +145,7 @@ def test_the_tables_of_the_proof_say_what_was_simulated() -> None:
     text = proof_tables(_full())
     assert text.startswith("20,000 movies, 730 days, 1 world: `python benchmarks/prove_freshness.py --movies 20000")
     assert "| `value_of_refresh_feed` | 0.800 | 0.900 | 0.900 | 0.900 | 0.500 | 200 | 25% | 170 |" in text
-    assert text.count("ok ") == 9
+    assert text.count("ok ") == 10
 
 
 def test_the_report_is_rounded_and_complete() -> None:
