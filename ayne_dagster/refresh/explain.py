@@ -9,7 +9,7 @@ from ayne_dagster.refresh.age_table import CYCLE_SOURCE, FREEZE_AFTER_CYCLES
 from ayne_dagster.refresh.ages import CATEGORIES, age_in_days, band_of, interval
 from ayne_dagster.refresh.rules import Decision, Reason, backoff
 from ayne_dagster.refresh.states import SOURCES, MovieState, Override
-from ayne_dagster.refresh.value import Assessment
+from ayne_dagster.refresh.value import CUTOFF, Assessment
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,8 @@ def _why(movie: MovieState, decision: Decision, now: datetime, known: Circumstan
         case Reason.CHANGE_FEED:
             return f"{checked}, so soon after a change was signalled that {title}'s answer may have been an older one"
         case Reason.INDEX:
-            return f"{checked}{numbers}"
+            below = known.worth and known.worth.expected_changes < CUTOFF
+            return f"{checked}{numbers}{', so long ago that it is asked for whatever it is worth' if below else ''}"
         case Reason.AGE_TABLE:
             return f"{checked}; {_rule(movie, decision.source, now)}"
         case Reason.CEILING:

@@ -34,8 +34,9 @@ be kept would ruin the freshness of all the others."""
 RESERVE_DAYS = 20
 """Movies come near the ceiling so many days before it, spread by their ids."""
 LONGEST_UNCHECKED = timedelta(days=170)
-"""What stands for the ceiling at a source without one: the index gives up nobody, but a movie that few look for would
-wait for years where requests are scarce, and one that is believed never to change where they are plenty."""
+"""What stands for the ceiling at a source without one: a movie that is believed never to change would not be looked at
+again, however plenty requests are. It is no ceiling: no terms ask for it, a person's freeze wins, and whoever waits for
+it is no backlog."""
 
 _MANUAL, _NEVER_FETCHED, _RESERVE, _BY_VALUE, _NOT_DUE = range(5)
 """The turns in which movies are asked for."""
