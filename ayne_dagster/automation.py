@@ -22,7 +22,7 @@ from ayne_dagster.assets.marts import collection_status, movies
 from ayne_dagster.assets.ratings import omdb_ratings
 from ayne_dagster.assets.refresh import refresh_metadata
 from ayne_dagster.budgets import SourceBudget, source_budgets
-from ayne_dagster.config import STRATEGIES, load_settings
+from ayne_dagster.config import STRATEGIES, StrategyChoice, load_settings
 from ayne_dagster.own_runs import UNFINISHED, close_abandoned_runs
 from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR, partition_range
 from ayne_dagster.refresh.strategy import COLLECTED, DUE_REASONS
@@ -126,7 +126,7 @@ def range_tags(first: str, last: str) -> dict[str, str]:
 
 
 def pick_batch(
-    database: Database, now: datetime, limits: Mapping[str, int], strategy: str = STRATEGIES[0]
+    database: Database, now: datetime, limits: Mapping[str, int], strategy: str | StrategyChoice = STRATEGIES[0]
 ) -> RefreshBatch:
     """The movies for a run: those due for any of the sources, at most its limit for each.
 
@@ -134,7 +134,7 @@ def pick_batch(
         database: the warehouse.
         now: the instant (aware UTC).
         limits: movies at most, by source; one that is left out, or has 0, is not asked.
-        strategy: name of the refresh strategy.
+        strategy: the refresh strategy.
     """
     chosen: dict[int, DueMovie] = {}
     with database.connect() as connection:
@@ -175,7 +175,7 @@ def due_movies_sensor(
         now = clock.now()
         budgets = source_budgets((tmdb.account(clock), omdb.account(clock)), now)
         limits = {source: budget.limit(limit) for source, budget in budgets.items()}
-        batch = pick_batch(file, now, limits, database.refresh_strategy)
+        batch = pick_batch(file, now, limits, database.choice)
     except DatabaseBusy as error:
         return dg.SkipReason(f"The database is busy, trying again at the next tick: {error}")
     except (WarehouseError, LedgerError) as error:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 import dagster as dg
 
-from ayne_dagster.config import STRATEGIES
+from ayne_dagster.config import STRATEGIES, StrategyChoice
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.schema import REFRESH_METADATA, Table
 from ayne_dagster.warehouse.statistics import duplicate_keys, misplaced_rows, orphans, overdue_by_category
@@ -63,7 +63,7 @@ def _applies(check: str, table: Table) -> bool:
 
 
 def check_results(
-    table: Table, database: Database, now: datetime, strategy: str = STRATEGIES[0]
+    table: Table, database: Database, now: datetime, strategy: str | StrategyChoice = STRATEGIES[0]
 ) -> Iterator[dg.AssetCheckResult]:
     """Results of the checks that `check_specs` declares, counted now; by a strategy where it is about what is due."""
     with database.connect() as connection:

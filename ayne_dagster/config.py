@@ -52,6 +52,19 @@ class ApiSettings:
 TMDB_DEFAULTS = ApiSettings("https://api.themoviedb.org/3", 4.0, 40, 10)
 STRATEGIES = ("age_table", "value_of_refresh")
 """The refresh strategies that can be chosen, the default first."""
+
+
+@dataclass(frozen=True)
+class StrategyChoice:
+    """A refresh strategy, and what is set of it."""
+
+    name: str = STRATEGIES[0]
+    cutoff: float = 0.001
+    """Probability of being stale below which `value_of_refresh` leaves a movie alone."""
+    freshness_weight: float = 0.8
+    """How much of a movie's weight goes by popularity there, from 0 (every movie alike) to 1."""
+
+
 TMDB_EXPORT_URL = "https://files.tmdb.org/p/exports/movie_ids_{date}.json.gz"
 OFF = "off"
 """What switches an address off that has a default."""
@@ -76,6 +89,10 @@ class Settings:
     """Where the request ledger is, as SQLAlchemy writes it (it may hold a password); None: beside the database."""
     refresh_strategy: str = STRATEGIES[0]
     """Which of `STRATEGIES` decides what is due."""
+    refresh_cutoff: float = 0.1
+    """`value_of_refresh` leaves alone what is stale with less probability than this (per cent)."""
+    freshness_weight: float = 0.8
+    """What fresh means to it: 0, every movie alike; 1, by popularity."""
     tmdb_export_url: str | None = TMDB_EXPORT_URL
     """Address or file of TMDB's daily ID export, `{date}` in it standing for MM_DD_YYYY; None: not read."""
     tmdb_export_min_popularity: float | None = None
@@ -84,6 +101,11 @@ class Settings:
     """Address or file of IMDb's daily ratings, title.ratings.tsv.gz; None: not read (its terms: non-commercial use)."""
     alert_webhook_url: str | None = field(default=None, repr=False)
     """Where alerts are posted (the address is a secret of its own); None: they are only logged."""
+
+    @property
+    def strategy(self) -> StrategyChoice:
+        """What decides what is due."""
+        return StrategyChoice(self.refresh_strategy, self.refresh_cutoff / 100, self.freshness_weight)
 
     @property
     def ledger(self) -> Path:
@@ -157,6 +179,8 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         clock_offset=timedelta(days=read.number("AYNE_CLOCK_OFFSET_DAYS", 0.0, -MAX_OFFSET_DAYS, MAX_OFFSET_DAYS)),
         ledger_url=read.text("AYNE_LEDGER_URL"),
         refresh_strategy=read.choice("AYNE_REFRESH_STRATEGY", STRATEGIES),
+        refresh_cutoff=read.number("AYNE_REFRESH_CUTOFF", 0.1, maximum=99.0),
+        freshness_weight=read.number("AYNE_FRESHNESS_WEIGHT", 0.8, maximum=1.0),
         tmdb_export_url=read.place("AYNE_TMDB_EXPORT_URL", TMDB_EXPORT_URL),
         tmdb_export_min_popularity=read.optional_number("AYNE_TMDB_EXPORT_MIN_POPULARITY"),
         imdb_ratings_url=read.place("AYNE_IMDB_RATINGS_URL"),

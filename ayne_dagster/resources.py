@@ -14,7 +14,7 @@ import duckdb
 from dagster_duckdb import DuckDBResource
 from pydantic import Field
 
-from ayne_dagster.config import STRATEGIES, ApiSettings, Settings
+from ayne_dagster.config import STRATEGIES, ApiSettings, Settings, StrategyChoice
 from ayne_dagster.keyring import key_of, name_of
 from ayne_dagster.refresh.strategy import Strategy
 from ayne_dagster.sources.account import Account, account_of
@@ -34,6 +34,10 @@ class DuckDBDatabase(DuckDBResource):
 
     wait_seconds: float = Field(default=30.0, description="How long to wait for a file that another process holds")
     refresh_strategy: str = Field(default=STRATEGIES[0], description="What decides which movies are due")
+    refresh_cutoff: float = Field(default=StrategyChoice.cutoff, description="P(stale) below which none is asked for")
+    freshness_weight: float = Field(
+        default=StrategyChoice.freshness_weight, description="0: all movies alike; 1: by popularity"
+    )
 
     @property
     def file(self) -> Database:
@@ -42,7 +46,12 @@ class DuckDBDatabase(DuckDBResource):
 
     def strategy(self, connection: duckdb.DuckDBPyConnection) -> Strategy:
         """What decides which movies are due, knowing what the warehouse knows."""
-        return load_strategy(connection, self.refresh_strategy)
+        return load_strategy(connection, self.choice)
+
+    @property
+    def choice(self) -> StrategyChoice:
+        """The strategy with what is set of it."""
+        return StrategyChoice(self.refresh_strategy, self.refresh_cutoff, self.freshness_weight)
 
     @contextmanager
     def get_connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -142,7 +151,12 @@ def build_resources(settings: Settings) -> dict[str, Any]:
     """
     ledger = open_ledger(settings)
     return {
-        "database": DuckDBDatabase(database=str(settings.database), refresh_strategy=settings.refresh_strategy),
+        "database": DuckDBDatabase(
+            database=str(settings.database),
+            refresh_strategy=settings.refresh_strategy,
+            refresh_cutoff=settings.strategy.cutoff,
+            freshness_weight=settings.freshness_weight,
+        ),
         "clock": Clock(offset_seconds=settings.clock_offset.total_seconds()),
         "tmdb": TMDBResource(
             **_limits(settings.tmdb, ledger),

@@ -42,4 +42,4 @@ def refresh_metadata(context: dg.AssetExecutionContext, database: DuckDBDatabase
         return derive_columns(connection, now, years=partitions_of(context), strategy=strategy)
 
     yield dg.Output(TableWrite(write, done))
-    yield from check_results(REFRESH_METADATA, database.file, now, database.refresh_strategy)
+    yield from check_results(REFRESH_METADATA, database.file, now, database.choice)

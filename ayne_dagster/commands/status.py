@@ -43,7 +43,7 @@ def budget(as_json: bool) -> None:
     settings = load_settings()
     now = settings.now()
     with warehouse(settings).connect(read_only=True) as connection:
-        strategy = load_strategy(connection, settings.refresh_strategy)
+        strategy = load_strategy(connection, settings.strategy)
         due = due_counts(connection, COLLECTED, now, strategy=strategy)
     plans = {source: _plan(budget, due[source], settings) for source, budget in granted(settings, now).items()}
     result = {"as_of": now.isoformat(), "hours_left": round(hours_left(now), 2), "sources": plans}

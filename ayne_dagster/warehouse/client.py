@@ -50,7 +50,7 @@ class DuckDBClient:
     def get_collection_stats(self, now: datetime | None = None) -> dict[str, int]:
         """How much is collected: the numbers of `ayne stats`."""
         with self.database.connect(read_only=True) as connection:
-            strategy = load_strategy(connection, load_settings().refresh_strategy)
+            strategy = load_strategy(connection, load_settings().strategy)
             return collection_stats(connection, now or datetime.now(UTC), strategy)
 
     def close(self) -> None:
