@@ -24,7 +24,7 @@ _LEAST_RECALL = 0.01
 """A feed that tells less is none."""
 _END, _STEPS = 12.0, 6_000
 """Beyond so many expected changes a movie is stale as good as surely; steps of the integral up to there."""
-_KNOTS_A_UNIT = 60
+_KNOTS_A_UNIT = 40
 """Knots of the table over the square root of the expected changes."""
 
 
@@ -64,7 +64,8 @@ class Worth:
             return f"(1 - (1 + {x}) * exp(-{x}))"
         fresh, slow, fast = map(double_sql, self._terms)
         table = self._table
-        values = "[" + ", ".join(map(double_sql, table)) + "]"
+        # As one text: so many numbers one by one would take longer to plan than to look up.
+        values = f"CAST('[{', '.join(map(repr, table))}]' AS DOUBLE[])"
         place = f"(sqrt({x}) * {_KNOTS_A_UNIT})"
         knot = f"CAST(least(floor({place}), {len(table) - 2}) AS INTEGER)"
         low, high = f"list_extract({values}, {knot} + 1)", f"list_extract({values}, {knot} + 2)"
