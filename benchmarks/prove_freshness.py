@@ -21,7 +21,7 @@ from ayne_dagster.simulation.proof import add_bounds, proof_cases, proof_tables
 from ayne_dagster.simulation.report import Report
 from ayne_dagster.simulation.run import Result, simulate_all
 
-MOVIES, DAYS, SEEDS = 500, 200, 1
+MOVIES, DAYS, SEEDS = 2_000, 730, 2
 DOCS = Path(__file__).parent.parent / "docs"
 
 
