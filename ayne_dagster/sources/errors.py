@@ -61,6 +61,10 @@ class InvalidCredentials(SourceError):
     """The key or token is missing, wrong or suspended: stop and tell the person which variable to set."""
 
 
+class NotPublished(SourceError):
+    """There is no such file, at least not yet."""
+
+
 class WrongAddress(SourceError):
     """The address that is set is not that of the source: it redirects, or its certificate is another's.
 

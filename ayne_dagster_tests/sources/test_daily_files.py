@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from ayne_dagster.sources import daily_files
-from ayne_dagster.sources.daily_files import ATTEMPTS, NotPublished, address_of, fetch, is_dated
+from ayne_dagster.sources import daily_files, download
+from ayne_dagster.sources.daily_files import NotPublished, address_of, fetch, is_dated
+from ayne_dagster.sources.download import ATTEMPTS
 from ayne_dagster.sources.errors import MalformedAnswer, SourceError, SourceUnavailable
 
 BODY = gzip.compress(b"one\ntwo\n" * 1000)
@@ -148,7 +149,7 @@ def test_a_gzip_file_that_is_damaged_is_malformed(tmp_path: Path) -> None:
 
 
 def test_a_file_larger_than_any_real_one_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(daily_files, "MAX_BYTES", len(BODY) - 1)
+    monkeypatch.setattr(download, "MAX_BYTES", len(BODY) - 1)
     with serving(sends(BODY)) as site, pytest.raises(MalformedAnswer, match="is larger than"):
         fetch(site.address, tmp_path / "copy")
 
