@@ -6,6 +6,7 @@ A behaviour gets the connection after the head of a request has been read, and w
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import zlib
 from collections.abc import Callable, Iterator
@@ -24,6 +25,8 @@ class Hostile:
     port: int
     requests: list[bytes] = field(default_factory=list)
     """The head of each request."""
+    handshakes: int = 0
+    """How many connections were made."""
 
     @property
     def address(self) -> str:
@@ -32,13 +35,26 @@ class Hostile:
 
 
 @contextmanager
-def hostile(*behaviours: Behaviour) -> Iterator[Hostile]:
-    """A server that behaves in these ways, one a request; the last of them for ever."""
+def hostile(
+    *behaviours: Behaviour, tls: ssl.SSLContext | None = None, raw_connections: bytes | None = None
+) -> Iterator[Hostile]:
+    """A server that behaves in these ways, one a request; the last of them for ever.
+
+    Args:
+        behaviours: the ways.
+        tls: encrypts, with a certificate.
+        raw_connections: sends this whatever comes, be it a request or not.
+    """
     listener = socket.create_server(("127.0.0.1", 0))
     server, ended, threads = Hostile(listener.getsockname()[1]), threading.Event(), list[threading.Thread]()
 
     def serve(connection: socket.socket) -> None:
-        with connection, suppress(OSError):
+        server.handshakes += 1
+        with suppress(OSError), tls.wrap_socket(connection, server_side=True) if tls else connection as connection:
+            if raw_connections is not None:
+                connection.recv(65_536)
+                connection.sendall(raw_connections)
+                return
             while head := _head_of_a_request(connection):
                 server.requests.append(head)
                 behaviours[min(len(server.requests), len(behaviours)) - 1](connection, ended)

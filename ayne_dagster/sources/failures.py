@@ -5,6 +5,8 @@ The words are ours: those of aiohttp and httpx quote whole addresses, where keys
 
 from __future__ import annotations
 
+import os
+import socket
 import ssl
 
 import aiohttp
@@ -72,13 +74,14 @@ def _named(route: Route | None) -> str:
 
 
 def _wrong_address(causes: list[BaseException], where: str) -> WrongAddress | None:
-    for cause in causes:
+    for cause in reversed(causes):  # aiohttp's errors are of OpenSSL's classes too, without their parts
         if isinstance(cause, ssl.SSLCertVerificationError):
+            reason = getattr(cause, "verify_message", "") or "not trusted"
             return WrongAddress(
-                f"The certificate of {where} is not accepted ({cause.verify_message or 'not trusted'}): correct the "
-                "address, or name the authority that signed it in SSL_CERT_FILE."
+                f"The certificate of {where} is not accepted ({reason}): correct the address, or name the authority "
+                "that signed it in SSL_CERT_FILE."
             )
-        if isinstance(cause, ssl.SSLError) and cause.reason in _NO_TLS:
+        if isinstance(cause, ssl.SSLError) and getattr(cause, "reason", None) in _NO_TLS:
             return WrongAddress(f"What answers at {where} speaks no TLS: correct the address (http, not https?).")
         if isinstance(cause, aiohttp.InvalidURL | httpx.UnsupportedProtocol):
             return WrongAddress(f"{where} is no usable address.")
@@ -126,5 +129,9 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 def _reason(causes: list[BaseException]) -> str:
     """The operating system's words for it, or its class."""
-    words = (str(cause.strerror) for cause in reversed(causes) if isinstance(cause, OSError) and cause.strerror)
-    return next(words, type(causes[-1]).__name__)
+    for cause in reversed(causes):
+        if isinstance(cause, ssl.SSLError | socket.gaierror):  # their numbers are not the system's
+            return getattr(cause, "reason", None) or cause.strerror or type(cause).__name__
+        if isinstance(cause, OSError) and cause.errno and cause.errno > 0:
+            return os.strerror(cause.errno)
+    return type(causes[-1]).__name__

@@ -13,6 +13,7 @@ What is wrong with any of it is found before a request is sent or charged.
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import os
 import socket
@@ -157,6 +158,9 @@ class Wire(httpx.AsyncBaseTransport):
         assert self._inner is not None  # noqa: S101 -- prepared
         if self._only_public and is_internal(request.url.host):
             raise WrongAddress(f"{shown_address(str(request.url))} is not on the public network")
+        proxy = self.route.proxy
+        if proxy and request.url.scheme == "http":  # without a tunnel, the request itself is what the proxy reads
+            request.headers.update(proxy.headers)
         return await self._inner.handle_async_request(request)
 
     async def aclose(self) -> None:
@@ -213,9 +217,7 @@ def _proxy(variable: str, value: str, host: str) -> httpx.Proxy:
             f"HTTPS_PROXY, or except {host} from it in NO_PROXY."
         )
     try:
-        proxy = httpx.Proxy(text)
-        if proxy.auth:
-            aiohttp.BasicAuth(*proxy.auth).encode()
+        proxy = _with_password(httpx.Proxy(text))
         usable = scheme in ("http", "https") and bool(proxy.url.host) and urlsplit(text).port != 0
     except (ValueError, httpx.InvalidURL):  # UnicodeError is a ValueError
         usable = False
@@ -225,6 +227,16 @@ def _proxy(variable: str, value: str, host: str) -> httpx.Proxy:
             "with what is special in the password as %XX."
         )
     return proxy
+
+
+def _with_password(proxy: httpx.Proxy) -> httpx.Proxy:
+    """The proxy with its user and password as the header that it gets."""
+    if proxy.auth is None:
+        return proxy
+    if ":" in proxy.auth[0]:
+        raise ValueError("a user's name holds no colon")
+    encoded = base64.b64encode(":".join(proxy.auth).encode("latin-1")).decode()
+    return httpx.Proxy(proxy.url, headers={"proxy-authorization": f"Basic {encoded}"})
 
 
 def _is_excepted(host: str, port: int, no_proxy: str) -> bool:

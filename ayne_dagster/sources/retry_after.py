@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import MAXYEAR, UTC, datetime, timedelta
+from datetime import MAXYEAR, UTC, datetime
 from email.utils import parsedate_tz
 
 from ayne_dagster.sources.pace import LONGEST_PAUSE
@@ -36,10 +36,10 @@ def _until(date: str, now: float) -> float | None:
     if parts[0] > MAXYEAR:
         return LONGEST_PAUSE
     try:
-        local = datetime(*parts[:6], tzinfo=UTC) - timedelta(seconds=parts[9] or 0)
+        written = datetime(*parts[:6], tzinfo=UTC)
     except (ValueError, OverflowError):
         return None
-    return _bounded(local.timestamp() - now)
+    return _bounded(written.timestamp() - (parts[9] or 0) - now)
 
 
 def _bounded(seconds: float) -> float:
