@@ -14,7 +14,7 @@ import duckdb
 from dagster_duckdb import DuckDBResource
 from pydantic import Field
 
-from ayne_dagster.config import STRATEGIES, ApiSettings, Settings
+from ayne_dagster.config import ANSWER_DEADLINE, STRATEGIES, ApiSettings, Settings
 from ayne_dagster.keyring import key_of, name_of
 from ayne_dagster.refresh.strategy import Strategy
 from ayne_dagster.sources.account import Account, account_of
@@ -69,6 +69,7 @@ class _ApiResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     daily_quota: int = Field(default=0, description="Requests a UTC day; 0: no limit")
     quota_reserve: int = Field(default=0, description="Requests of the daily quota that collections leave to people")
     retry_wait: float = Field(default=0.5, description="Seconds before the second attempt at a request")
+    answer_deadline: float = Field(default=ANSWER_DEADLINE, description="Seconds that an answer may take as a whole")
     ledger: dg.ResourceDependency[RequestLedger]
     """Shared by all processes. An object, not configuration: its address may hold a password."""
 
@@ -83,6 +84,7 @@ class _ApiResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             self.daily_quota,
             self.quota_reserve,
             self.retry_wait,
+            self.answer_deadline,
         )
 
 
@@ -169,5 +171,6 @@ def _limits(api: ApiSettings, ledger: RequestLedger) -> dict[str, Any]:
         "daily_quota": api.daily_quota,
         "quota_reserve": api.quota_reserve,
         "retry_wait": api.retry_wait,
+        "answer_deadline": api.answer_deadline,
         "ledger": ledger,
     }
