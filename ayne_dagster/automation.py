@@ -23,6 +23,7 @@ from ayne_dagster.assets.ratings import omdb_ratings
 from ayne_dagster.assets.refresh import refresh_metadata
 from ayne_dagster.budgets import SourceBudget, source_budgets
 from ayne_dagster.config import STRATEGIES, load_settings
+from ayne_dagster.executor import interruptible_executor
 from ayne_dagster.own_runs import UNFINISHED, close_abandoned_runs
 from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR, partition_range
 from ayne_dagster.refresh.strategy import COLLECTED, DUE_REASONS
@@ -36,37 +37,46 @@ RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
 BATCH_TAG = "ayne/batch"
 ATTEMPT_TAG = "ayne/attempt"
+REQUESTED_TAG = "ayne/requested_by"
+"""On the runs that the sensor itself requested; one that a person executes again has it too, and a parent."""
+PARENT_RUN_TAG = "dagster/parent_run_id"
+FAILURE_REASON_TAG = "dagster/failure_reason"
+GONE_REASONS = {"UNEXPECTED_TERMINATION", "RUN_WORKER_RESTART"}
+"""What Dagster notes of a run whose process was ended from outside."""
 REASONS_TAG = "ayne/reasons"
 MAX_IDS_IN_CONFIG = 2000
 """Above this the run picks its due movies itself: longer lists make run configs that storages choke on."""
 SENSOR_WAIT_SECONDS = 5.0
 """A tick has 60 s for everything; it would rather come again than wait for the file."""
 RETRY_WAIT = timedelta(minutes=2)
-"""How long a failed refresh is left alone; each further failure doubles it."""
+"""How long a failed batch is left alone; each further failure doubles it."""
 LONGEST_RETRY_WAIT = timedelta(hours=6)
+RUNS_LOOKED_AT = 50
+"""How far back failures in a row are looked for, among the runs of everybody."""
+SENSOR = "due_movies_sensor"
 
 discover_movies_job = dg.define_asset_job(
     "discover_movies",
     selection=[discovered_movies, collection_status],
-    executor_def=dg.in_process_executor,
+    executor_def=interruptible_executor,
     description="Find new movies on TMDB's discover pages.",
 )
 refresh_movies_job = dg.define_asset_job(
     "refresh_movies",
     selection=[tmdb_details, omdb_ratings, refresh_metadata, movies, collection_status],
-    executor_def=dg.in_process_executor,
+    executor_def=interruptible_executor,
     description="Fetch what is due from TMDB and OMDb, and bring the analysts' tables up to date.",
 )
 read_change_feed_job = dg.define_asset_job(
     "read_change_feed",
     selection=[tmdb_changes],
-    executor_def=dg.in_process_executor,
+    executor_def=interruptible_executor,
     description="Read which movies changed at TMDB, up to yesterday.",
 )
 read_daily_files_job = dg.define_asset_job(
     "read_daily_files",
     selection=[tmdb_id_export, imdb_ratings],
-    executor_def=dg.in_process_executor,
+    executor_def=interruptible_executor,
     description="Read the files that TMDB and IMDb publish daily. Apart from the refresh: a missing file fails none.",
 )
 
@@ -150,7 +160,7 @@ def pick_batch(
 
 
 @dg.sensor(
-    name="due_movies_sensor",
+    name=SENSOR,
     job=refresh_movies_job,
     minimum_interval_seconds=60,
     description="Requests one run for the movies that are due by the refresh strategy, within the day's budgets.",
@@ -209,18 +219,36 @@ def _request(instance: dg.DagsterInstance, batch: RefreshBatch) -> dg.RunRequest
     return dg.RunRequest(
         run_key=f"{fingerprint}:{attempt}",
         run_config=batch.run_config(),
-        tags=batch.tags() | {ATTEMPT_TAG: str(attempt)},
+        tags=batch.tags() | {ATTEMPT_TAG: str(attempt), REQUESTED_TAG: SENSOR},
     )
 
 
 def _failures_in_a_row(instance: dg.DagsterInstance) -> list[dg.RunRecord]:
-    """The latest refresh runs, newest first, down to the last that did not fail."""
+    """The sensor's own batches that failed since the last refresh that went well, whosever that was; newest first.
+
+    What a person's `ayne collect` met says nothing about them, nor does a run that was interrupted or whose process is
+    gone: what it had fetched is kept, and the rest is due as before.
+    """
     failures = []
-    for record in instance.get_run_records(dg.RunsFilter(job_name="refresh_movies"), limit=10):
-        if record.dagster_run.status is not dg.DagsterRunStatus.FAILURE:
+    for record in instance.get_run_records(dg.RunsFilter(job_name="refresh_movies"), limit=RUNS_LOOKED_AT):
+        run = record.dagster_run
+        if run.status is dg.DagsterRunStatus.SUCCESS:
             break
-        failures.append(record)
+        if run.status is dg.DagsterRunStatus.FAILURE and _is_own(run) and not _is_gone(instance, run):
+            failures.append(record)
     return failures
+
+
+def _is_own(run: dg.DagsterRun) -> bool:
+    """Whether the sensor requested a run, and no person did."""
+    return run.tags.get(REQUESTED_TAG) == SENSOR and PARENT_RUN_TAG not in run.tags
+
+
+def _is_gone(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether a run did not fail but was ended: its process was, or it was reported as failed from outside of it."""
+    if reason := run.tags.get(FAILURE_REASON_TAG):
+        return reason in GONE_REASONS
+    return bool(instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE))
 
 
 @dg.schedule(

@@ -29,6 +29,7 @@ from ayne_dagster.automation import (
 )
 from ayne_dagster.checks import with_freshness_policies
 from ayne_dagster.config import Settings, load_settings
+from ayne_dagster.executor import interruptible_executor
 from ayne_dagster.io_manager import MergingDuckDBIOManager
 from ayne_dagster.notify import build_notifier
 from ayne_dagster.resources import build_resources
@@ -60,7 +61,7 @@ def build_defs(settings: Settings, *, resource_overrides: dict[str, Any] | None 
         sensors=[due_movies_sensor, *ALERT_SENSORS],
         schedules=[discovery_schedule, change_feed_schedule, daily_files_schedule],
         resources=resources | {"io_manager": MergingDuckDBIOManager(database=resources["database"])},
-        executor=dg.in_process_executor,
+        executor=interruptible_executor,
     )
 
 

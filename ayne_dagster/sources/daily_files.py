@@ -48,7 +48,7 @@ def fetch(place: str, copy: Path, *, sleep: Callable[[float], None] = time.sleep
     Args:
         place: an http(s) address, or the path of a file.
         copy: where a download is put; what lies there is replaced, and it is the caller's to remove.
-        sleep: waits between attempts.
+        sleep: waits between attempts, and is called between pieces of a download; what it raises ends all of it.
 
     Returns:
         The path of the file: `copy`, or the file itself.
@@ -79,7 +79,7 @@ def _download(place: str, copy: Path, sleep: Callable[[float], None]) -> Path:
             reraise=True,
         ):
             with attempt:
-                _download_once(place, copy)
+                _download_once(place, copy, sleep)
     except httpx.HTTPError as error:
         reason = str(error) or type(error).__name__
         raise SourceUnavailable(f"{_shown(place)} cannot be had: {reason} (asked {ATTEMPTS} times)") from None
@@ -88,7 +88,7 @@ def _download(place: str, copy: Path, sleep: Callable[[float], None]) -> Path:
     return copy
 
 
-def _download_once(place: str, copy: Path) -> None:
+def _download_once(place: str, copy: Path, sleep: Callable[[float], None]) -> None:
     local = urlsplit(place).hostname in ("127.0.0.1", "localhost", "::1")
     headers = {"user-agent": f"ayne_dagster/{version('ayne_dagster')}", "accept-encoding": "identity"}
     with (
@@ -105,6 +105,7 @@ def _download_once(place: str, copy: Path) -> None:
             raise SourceUnavailable(f"{_shown(place)} cannot be had: HTTP {response.status_code}")
         size = 0
         for chunk in response.iter_raw(_CHUNK):  # as it is: a gzip file declared as encoding would be unpacked
+            sleep(0.0)
             size += len(chunk)
             if size > MAX_BYTES:
                 raise MalformedAnswer(f"{_shown(place)} is larger than {MAX_BYTES:,} bytes")

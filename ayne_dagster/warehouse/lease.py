@@ -19,13 +19,16 @@ POLL_SECONDS = 0.2
 
 
 @contextmanager
-def lease(database: Path, source: str, on_wait: Callable[[str], None]) -> Iterator[None]:
+def lease(
+    database: Path, source: str, on_wait: Callable[[str], None], *, sleep: Callable[[float], None] = time.sleep
+) -> Iterator[None]:
     """Hold the right to collect from a source into a database; waits while another process has it.
 
     Args:
         database: the DuckDB file; the lease is a file beside it.
         source: tmdb, omdb …
         on_wait: told once, in a sentence, when there is a wait.
+        sleep: waits between two looks; what it raises ends the wait.
 
     Raises:
         DatabaseUnusable: the file of the lease cannot be made or written.
@@ -40,13 +43,15 @@ def lease(database: Path, source: str, on_wait: Callable[[str], None]) -> Iterat
             "Fix the permissions of the folder."
         ) from None
     try:
-        _acquire(descriptor, path, source, on_wait)
+        _acquire(descriptor, path, source, on_wait, sleep)
         yield
     finally:
         os.close(descriptor)
 
 
-def _acquire(descriptor: int, path: Path, source: str, on_wait: Callable[[str], None]) -> None:
+def _acquire(
+    descriptor: int, path: Path, source: str, on_wait: Callable[[str], None], sleep: Callable[[float], None]
+) -> None:
     told = False
     while True:
         try:
@@ -62,4 +67,4 @@ def _acquire(descriptor: int, path: Path, source: str, on_wait: Callable[[str], 
                 os.truncate(descriptor, 0)
                 os.pwrite(descriptor, f"process {os.getpid()}".encode(), 0)
             return
-        time.sleep(POLL_SECONDS)
+        sleep(POLL_SECONDS)
