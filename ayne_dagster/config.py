@@ -14,12 +14,14 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
+from ayne_dagster.errors import WrongUsage
+
 MAX_NUMBER = 1e9
 """No setting means anything beyond it; SQL and timers do not take it."""
 MAX_OFFSET_DAYS = 36_500.0
 
 
-class SettingsError(ValueError):
+class SettingsError(WrongUsage, ValueError):
     """A setting is missing or wrong: one line that names the variable and says what to do."""
 
 

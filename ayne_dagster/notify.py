@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import httpx
 
 from ayne_dagster.config import Settings
+from ayne_dagster.errors import OneLineError
 
 DEADLINE_SECONDS = 8.0
 """For one delivery as a whole, however slowly it goes: a sensor's tick has 60 s, and may have five to send."""
@@ -19,7 +20,7 @@ LONGEST_REASON = 500
 _LOG = logging.getLogger(__name__)
 
 
-class NotificationFailed(Exception):
+class NotificationFailed(OneLineError):
     """An alert was not delivered; `str()` says why in one line, without the address."""
 
 

@@ -19,6 +19,8 @@ import dagster as dg
 from ayne_dagster.automation import ASSET_OF, pick_batch, range_tags
 from ayne_dagster.config import Settings, load_settings
 from ayne_dagster.definitions import build_defs
+from ayne_dagster.errors import INTERRUPTED as INTERRUPTED_CODE
+from ayne_dagster.errors import OneLineError
 from ayne_dagster.foreground import Foreground
 from ayne_dagster.instance import open_instance
 from ayne_dagster.own_runs import close_abandoned_runs, note_interruption, own_run
@@ -39,7 +41,7 @@ INTERRUPTED = "Interrupted; everything that had arrived is kept."
 T = TypeVar("T")
 
 
-class CollectionFailed(RuntimeError):
+class CollectionFailed(OneLineError, RuntimeError):
     """A run failed; `str()` is the reason in one line. What had been fetched is kept."""
 
     def __init__(self, reason: str, result: CollectionResult) -> None:
@@ -49,6 +51,8 @@ class CollectionFailed(RuntimeError):
 
 class CollectionInterrupted(CollectionFailed):
     """Ctrl-C or SIGTERM ended a run; what had arrived is kept."""
+
+    exit_code = INTERRUPTED_CODE
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from typing import Any
 import click
 
 from ayne_dagster.commands.files import warehouse
-from ayne_dagster.commands.options import json_option
+from ayne_dagster.commands.options import FilePath, json_option
 from ayne_dagster.commands.output import fail, print_result
 from ayne_dagster.config import Settings, SettingsError, load_settings
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=FilePath())
 @json_option
 def snapshot(file: Path, as_json: bool) -> None:
     """Copy the database to FILE, consistent and whole, also while a run writes to it.

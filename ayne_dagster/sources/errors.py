@@ -5,9 +5,11 @@ The classes follow what a caller has to do, not what went wrong on the wire.
 
 from __future__ import annotations
 
+from ayne_dagster.errors import OneLineError
 
-class SourceError(Exception):
-    """Base of all: `str()` is one line without secrets."""
+
+class SourceError(OneLineError):
+    """Base of all."""
 
     requests: int = 1
     """Requests that were spent on the answer, retries included."""

@@ -15,6 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, stop_after_delay, wait_random
 
+from ayne_dagster.errors import OneLineError, WrongUsage, is_of_the_place
+
 METADATA = sa.MetaData()
 IN_MEMORY = "sqlite://"
 POSTGRES = "postgresql+psycopg"
@@ -24,8 +26,12 @@ CLOCKS_AGREE = 0.05
 T = TypeVar("T")
 
 
-class LedgerError(Exception):
-    """The ledger cannot be used: one line that says why."""
+class LedgerError(OneLineError):
+    """The ledger cannot be used."""
+
+
+class WrongLedger(WrongUsage, LedgerError):
+    """What `AYNE_LEDGER_URL` says cannot be used, or needs something that is not installed."""
 
 
 class LedgerDatabase:
@@ -96,7 +102,7 @@ class LedgerDatabase:
 
     def _open(self) -> Engine:
         if self._url is None:
-            raise LedgerError(
+            raise WrongLedger(
                 "AYNE_LEDGER_URL cannot be read; nothing was asked. Write it as "
                 "postgresql://user:password@host/database, with %40 for @, %3A for : and %2F for / inside the password."
             )
@@ -112,13 +118,14 @@ class LedgerDatabase:
     def _explained(self, error: Exception) -> LedgerError:
         if isinstance(error, ModuleNotFoundError | sa.exc.NoSuchModuleError):
             wanted = "ayne_dagster[postgres]" if "psycopg" in str(error) else "its SQLAlchemy driver"
-            return LedgerError(
+            return WrongLedger(
                 f"The request ledger {self.name} cannot be used: {self._redacted(str(error))}; nothing was asked. "
                 f"Install {wanted}."
             )
         advice = "Check its folder." if self._file is not None else "Check AYNE_LEDGER_URL and its server."
         reason = self._redacted(" ".join(str(getattr(error, "orig", None) or error).splitlines()[:1]))
-        return LedgerError(f"The request ledger {self.name} cannot be used ({reason}); nothing was asked. {advice}")
+        kind = WrongLedger if isinstance(error, OSError) and is_of_the_place(error) else LedgerError
+        return kind(f"The request ledger {self.name} cannot be used ({reason}); nothing was asked. {advice}")
 
     def _redacted(self, text: str) -> str:
         secrets = [self._url.password, *map(str, self._url.query.values())] if self._url is not None else []

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ayne_dagster.warehouse.database import DatabaseUnusable
+from ayne_dagster.errors import is_of_the_place
+from ayne_dagster.warehouse.database import DatabaseUnusable, WrongDatabase
 
 POLL_SECONDS = 0.2
 
@@ -38,9 +39,9 @@ def lease(
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        raise DatabaseUnusable(
+        raise (WrongDatabase if is_of_the_place(error) else DatabaseUnusable)(
             f"{path}, which keeps two collections apart, cannot be written ({error.strerror}); nothing was asked. "
-            "Fix the permissions of the folder."
+            "Free disk space, or fix the permissions of the folder."
         ) from None
     try:
         _acquire(descriptor, path, source, on_wait, sleep)
