@@ -42,6 +42,10 @@ class WrongUsage(OneLineError):
     exit_code = WRONG_USAGE
 
 
+class SettingsError(WrongUsage, ValueError):
+    """A setting is missing or wrong: one line that names the variable and says what to do."""
+
+
 def is_of_the_place(error: Exception) -> bool:
     """Whether an error of the system is the fault of the path that was named, as far as it tells.
 

@@ -5,11 +5,13 @@ SQLite locks the whole file at the start of a transaction; other databases lock 
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote, quote_plus
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine
@@ -22,6 +24,9 @@ IN_MEMORY = "sqlite://"
 POSTGRES = "postgresql+psycopg"
 CLOCKS_AGREE = 0.05
 """Seconds by which the clocks of two machines may differ before it counts."""
+
+_HOST = re.compile(r"[\w.-]*|[0-9a-fA-F:.]+(%\w+)?")  # names, and addresses of IPv6, whose brackets are gone by now
+_DATABASE = re.compile(r"[^@/:?#\s]*")
 
 T = TypeVar("T")
 
@@ -131,7 +136,8 @@ class LedgerDatabase:
         secrets = [self._url.password, *map(str, self._url.query.values())] if self._url is not None else []
         for secret in secrets:
             if secret:
-                text = text.replace(str(secret), "…")
+                for spelling in {str(secret), quote(str(secret), safe=""), quote_plus(str(secret)), repr(str(secret))}:
+                    text = text.replace(spelling, "…")
         return text
 
 
@@ -139,11 +145,18 @@ def _parsed(address: str) -> URL | None:
     """The address; None where it cannot be read, which the first use tells."""
     try:
         url = sa.make_url(address)
-        if "@" in (url.host or ""):  # an @ in the password: its rest would be taken for the host, and shown
+        if not _is_plain(url):
             return None
         return url.set(drivername=POSTGRES) if url.drivername in ("postgresql", "postgres") else url
     except (sa.exc.ArgumentError, ValueError):
         return None
+
+
+def _is_plain(url: URL) -> bool:
+    """Whether host and database can be shown: an @ or a / in a user or password makes its rest a part of them."""
+    if url.get_backend_name() == "sqlite":
+        return url.username is None and url.password is None and url.host is None
+    return bool(_HOST.fullmatch(url.host or "")) and bool(_DATABASE.fullmatch(url.database or ""))
 
 
 def _open_sqlite(url: URL, file: Path | None) -> Engine:
