@@ -58,6 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     make_streams_usable()
     signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else somebody wants it ignored
+        signal.signal(signal.SIGINT, _interrupt)
     try:
         code = run(arguments)
     except KeyboardInterrupt:  # while the command was still being loaded
@@ -68,8 +70,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
-def _interrupt(*_: object) -> NoReturn:
+def _interrupt(number: int, _: object) -> NoReturn:
+    _signals.append(number)
     raise KeyboardInterrupt
+
+
+_signals: list[int] = []
+"""Those that have raised: what they interrupt may turn them into an error of its own, as DuckDB does."""
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -91,8 +98,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader went away (`ayne due | head`)
         give_up_stdout()
         return FAILED
-    except OSError as error:
-        return _say(_of_the_system(error), FAILED)
+    except Exception as error:
+        if _signals:
+            return _say(INTERRUPTION, INTERRUPTED)
+        if isinstance(error, OSError):
+            return _say(_of_the_system(error), FAILED)
+        raise
 
 
 def _run(arguments: Sequence[str] | None) -> int:

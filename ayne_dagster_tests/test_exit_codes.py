@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import pkgutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from ayne_dagster import cli
 from ayne_dagster.errors import FAILED, INTERRUPTED, WRONG_USAGE, OneLineError, WrongUsage, is_of_the_place
 from ayne_dagster.warehouse.database import Database, DatabaseUnusable
 from ayne_dagster.warehouse.lease import lease
-from ayne_dagster_tests.processes import Ayne
+from ayne_dagster_tests.processes import Ayne, ended
 
 KINDS_OF_WRONG_USAGE = {
     "WrongUsage", "SettingsError", "WrongDatabase", "WrongExport", "WrongTarget", "WrongLedger"
@@ -103,6 +104,24 @@ def test_a_damaged_database_is_a_failure(tmp_path: Path) -> None:
     result = command.call("freeze", "1")
     assert result.code == FAILED, result.err
     assert "damaged" in result.complaint
+
+
+@pytest.mark.end_to_end
+@pytest.mark.parametrize("processes", ["1", "2"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_command_that_collects_nothing(tmp_path: Path, processes: str, number: signal.Signals) -> None:
+    # With one process it comes within a query, which DuckDB makes an error of its own of.
+    command = Ayne(tmp_path)
+    arguments = ("simulate", "--processes", processes, "--movies", "60", "--days", "90", "--seeds", "900")
+    with command.running(*arguments) as process:
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        assert "of 6300" in first
+        process.send_signal(number)
+        result = ended(process)
+    assert result.code == INTERRUPTED
+    assert "Traceback" not in result.err
+    assert result.err.splitlines()[-1] == "ayne: Interrupted; everything that had arrived is kept."
 
 
 # Terminals

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,6 @@ def snapshot(file: Path, as_json: bool) -> None:
     """
     from ayne_dagster.warehouse.snapshot import publish_snapshot
 
-    # So that a service manager's stop, too, leaves nothing half-written.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     started = time.monotonic()
     size = publish_snapshot(warehouse(load_settings()), file)
     result = {"snapshot": str(file), "bytes": size, "seconds": round(time.monotonic() - started, 3)}
