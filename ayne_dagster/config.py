@@ -6,6 +6,7 @@ A `.env` file in the working directory is read too; the environment wins over it
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from dotenv import dotenv_values
 MAX_NUMBER = 1e9
 """No setting means anything beyond it; SQL and timers do not take it."""
 MAX_OFFSET_DAYS = 36_500.0
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_-]+(\.[a-z0-9_-]+)*)\.?(:[1-9][0-9]{0,4})?")
 
 
 class SettingsError(ValueError):
@@ -84,6 +86,9 @@ class Settings:
     """Address or file of IMDb's daily ratings, title.ratings.tsv.gz; None: not read (its terms: non-commercial use)."""
     alert_webhook_url: str | None = field(default=None, repr=False)
     """Where alerts are posted (the address is a secret of its own); None: they are only logged."""
+
+    ui_hosts: tuple[str, ...] = ()
+    """Names besides the loopback ones under which the UI is asked, each `name` or `name:port`."""
 
     @property
     def ledger(self) -> Path:
@@ -161,6 +166,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         tmdb_export_min_popularity=read.optional_number("AYNE_TMDB_EXPORT_MIN_POPULARITY"),
         imdb_ratings_url=read.place("AYNE_IMDB_RATINGS_URL"),
         alert_webhook_url=read.address("AYNE_ALERT_WEBHOOK_URL"),
+        ui_hosts=read.hosts("AYNE_UI_HOSTS"),
     )
 
 
@@ -211,6 +217,17 @@ class _Reader:
         """An http(s) address that may be left out."""
         raw = self.text(name)
         return raw and self._checked_address(name, raw)
+
+    def hosts(self, name: str) -> tuple[str, ...]:
+        """Names of hosts, each with or without a port, separated by commas."""
+        found = tuple(part.strip().lower() for part in (self.text(name) or "").split(",") if part.strip())
+        for part in found:
+            if not _HOST.fullmatch(part):
+                raise SettingsError(
+                    f"{name} is {_shown(part)}: it must be names of hosts as a browser shows them, each with or "
+                    "without :port, separated by commas; there are no wildcards."
+                )
+        return found
 
     def _checked_address(self, name: str, raw: str) -> str:
         try:
