@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 STOP_SECONDS = 20.0
@@ -60,7 +60,8 @@ def main(arguments: Sequence[str]) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which a parent in the background may have switched off
     threading.Thread(target=_end_with_parent, daemon=True).start()
     sys.argv = ["dagster-daemon", *arguments]
-    runpy.run_module("dagster._daemon", run_name="__main__")
+    with suppress(KeyboardInterrupt):  # it may come before Dagster is loaded so far as to expect it
+        runpy.run_module("dagster._daemon", run_name="__main__")
 
 
 if __name__ == "__main__":

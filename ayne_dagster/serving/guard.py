@@ -84,11 +84,12 @@ def framed_by_itself_alone(app: ASGIApp) -> ASGIApp:
     return framed
 
 
-def at_hosts(also: Iterable[str] = ()) -> Rule:
+def at_hosts(also: Iterable[str] = (), setting: str = "") -> Rule:
     """The rule that a request names this machine's loopback names, or one of the others given.
 
     Args:
         also: further names; `name` stands for any port, `name:port` for that one.
+        setting: what names them, for the person who is refused.
 
     Raises:
         ValueError: one of them is no name of a host.
@@ -99,6 +100,8 @@ def at_hosts(also: Iterable[str] = ()) -> Rule:
             raise ValueError(f"{text!r} is no name of a host.")
         allowed.add(authority)
 
+    more = f"; {setting} names further ones" if setting else ""
+
     def rule(scope: Scope) -> Refusal | None:
         hosts = header(scope, b"host")
         if len(hosts) != 1:
@@ -107,7 +110,7 @@ def at_hosts(also: Iterable[str] = ()) -> Rule:
             return Refusal(400, "A request names a path, and its host in the Host header.")
         host = authority_of(hosts[0])
         if host is None or not {host, (host[0], None)} & allowed:
-            return Refusal(403, "This address is not one that is served here (AYNE_UI_HOSTS names further ones).")
+            return Refusal(403, f"Nothing is served here under this name{more}.")
         return None
 
     return rule

@@ -61,7 +61,7 @@ def guarded(app: ASGIApp, hosts: Iterable[str]) -> ASGIApp:
         app: the application.
         hosts: the names besides the loopback ones under which it is asked (`AYNE_UI_HOSTS`).
     """
-    rules = [at_hosts(hosts), from_own_pages(_is_page), changing_by_json_alone(_only_reads)]
+    rules = [at_hosts(hosts, "AYNE_UI_HOSTS"), from_own_pages(_is_page), changing_by_json_alone(_only_reads)]
     return Guard(framed_by_itself_alone(app), rules)
 
 
