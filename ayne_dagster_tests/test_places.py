@@ -77,8 +77,8 @@ def test_a_link_on_the_way_to_nowhere_is_refused_and_nothing_is_made(tmp_path: P
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", ":memory:", ":memory:x", "md:movies", "s3://bucket/ayne.duckdb", "ducklake:postgres:host=x", "file:ayne.db",
-     ".", "data/", "/", "a\nb.duckdb", "a\0b", "what?.duckdb", "~nobody-of-this-name/ayne.duckdb"],
+    ["", " ", ":memory:", ":memory:x", "md:movies", "s3://bucket/ayne.duckdb", "ducklake:postgres:host=x",
+     "file:ayne.db", ".", "data/", "/", "a\nb.duckdb", "a\0b", "what?.duckdb", "~nobody-of-this-name/ayne.duckdb"],
 )  # fmt: skip
 def test_what_is_no_place_for_a_database_is_refused_in_a_line(text: str) -> None:
     with pytest.raises(WrongPlace) as refused:
