@@ -312,7 +312,7 @@ def test_a_commit_that_fails_spools_its_batch_and_all_that_arrived_after_it(run:
             raise duckdb.IOException("IO Error: Could not write file: No space left on device")
 
     run.in_merge = fail
-    with pytest.raises(dg.Failure, match=r"No space left.*answers are kept in .*ayne\.spool"):
+    with pytest.raises(dg.Failure, match=r"No space left.*answers are kept in .*ayne\.duckdb\.spool"):
         run.drain(run.endless)
     assert run.commits == 3, "no further commit is tried: their order is kept"
     assert run.stored == 20

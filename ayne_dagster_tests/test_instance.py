@@ -38,7 +38,7 @@ def test_commands_that_make_the_home_together_do_not_trip_over_each_other(tmp_pa
 
 def test_the_home_lies_beside_the_database_and_has_our_configuration(tmp_path: Path) -> None:
     home = dagster_home(Settings(database=tmp_path / "movies.duckdb"))
-    assert home == tmp_path / "movies.dagster_home"
+    assert home == tmp_path / "movies.duckdb.dagster_home"
     assert "run_monitoring" in (home / "dagster.yaml").read_text()
 
 

@@ -10,7 +10,15 @@ from datetime import UTC, date, datetime
 
 from ayne_dagster.config import ApiSettings, Settings
 from ayne_dagster.sources.errors import QuotaExhausted
-from ayne_dagster.sources.ledger import LedgerError, QuotaUse, RequestLedger, Standing, account_name
+from ayne_dagster.sources.ledger import (
+    LedgerError,
+    QuotaUse,
+    RequestLedger,
+    Standing,
+    account_name,
+    former_account_names,
+    steady_now,
+)
 from ayne_dagster.sources.pace import LONGEST_PAUSE
 
 _LOG = logging.getLogger(__name__)
@@ -45,10 +53,11 @@ class Account:
     _looked_at: float = float("-inf")
     _uncounted: int = 0
 
-    @property
-    def name(self) -> str:
+    def __post_init__(self) -> None:
+        self.name = account_name(self.source, self.settings.base_url, self.key)
         """Its name in the ledger."""
-        return account_name(self.source, self.settings.base_url, self.key)
+        former = former_account_names(self.source, self.settings.base_url, self.key)
+        self.ledger.know_as(self.name, former)
 
     @property
     def today(self) -> date:
@@ -63,7 +72,7 @@ class Account:
     @property
     def standing(self) -> Standing:
         """What holds for it now, in the ledger."""
-        return self.ledger.standing(self.name, self.today, time.time())
+        return self.ledger.standing(self.name, self.today, steady_now())
 
     @property
     def connections(self) -> int:
@@ -117,7 +126,7 @@ class Account:
         self.refusals += 1
         pause = min(pause, LONGEST_PAUSE)  # as the ledger has it
         self._resume_at = max(self._resume_at, time.monotonic() + pause)
-        self.ledger.refuse(self.name, pause, time.time())
+        self.ledger.refuse(self.name, pause, steady_now())
         self._look()
 
     @property

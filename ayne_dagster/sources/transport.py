@@ -32,6 +32,7 @@ from ayne_dagster.sources.account import Account
 from ayne_dagster.sources.credentials import CredentialsTransport
 from ayne_dagster.sources.errors import SourceError, SourcePaused, SourceUnavailable, WrongAddress, WrongRoute
 from ayne_dagster.sources.json_body import NotWhole, read_whole
+from ayne_dagster.sources.ledger import steady_now
 from ayne_dagster.sources.network import TIMEOUT, Wire
 from ayne_dagster.sources.retry_after import retry_after
 from ayne_dagster.sources.whole_answer import ACCEPTED_ENCODING, TooSlow, WholeBodyTransport
@@ -231,7 +232,7 @@ class PaceTransport(httpx.AsyncBaseTransport):
             return True
         rate = self._account.settings.requests_per_second
         await self._limiter.acquire()
-        wait = self._account.ledger.reserve(self._account.name, rate, self._bucket, time.time())
+        wait = self._account.ledger.reserve(self._account.name, rate, self._bucket, steady_now())
         due = time.monotonic() + wait
         if wait:
             await self._sleep(wait)

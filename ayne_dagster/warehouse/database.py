@@ -19,6 +19,7 @@ from pathlib import Path
 import duckdb
 
 from ayne_dagster.errors import OneLineError, WrongUsage, is_of_the_place
+from ayne_dagster.places import FormerInUse, resolve_database, take_over_former
 from ayne_dagster.warehouse.interruption import signals_held_back
 from ayne_dagster.warehouse.migrations import (
     VERSION_TABLE,
@@ -83,6 +84,9 @@ class Database:
     wait_seconds: float = 30.0
     on_wait: Callable[[str], object] | None = None
     give_up: Callable[[], bool] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", resolve_database(self.path))
 
     def require_file(self) -> None:
         """Check that there is a database.
@@ -184,11 +188,14 @@ class Database:
         while True:
             try:
                 if not read_only:
+                    take_over_former(self.path)
                     _create_if_missing(self.path)
                     _require_writable_folder(self.path.parent)
                 # The prefix keeps DuckDB from opening other formats, an SQLite file with an extension, say. Looking at
                 # the first bytes instead would be fatal: closing any descriptor of the file drops the process's locks.
                 return duckdb.connect(f"duckdb:{self.path}", read_only=read_only, config=self._config)
+            except FormerInUse as error:
+                raise DatabaseBusy(str(error)) from None
             except (duckdb.Error, OSError) as error:
                 if not _may_pass(error):
                     raise _explained(error, self.path) from None

@@ -25,6 +25,7 @@ from typing import Any, get_args, get_type_hints
 
 import duckdb
 
+from ayne_dagster.places import SPOOL, companion
 from ayne_dagster.warehouse.database import Database, WarehouseError
 from ayne_dagster.warehouse.merge import (
     Answer,
@@ -67,7 +68,7 @@ class Origin:
 
 def spool_folder(database: Path) -> Path:
     """Where the spool of a database is; made when it is first needed."""
-    return database.with_suffix(".spool")
+    return companion(database, SPOOL)
 
 
 def keep(database: Path, origin: Origin, batch: Sequence[Item]) -> Path:

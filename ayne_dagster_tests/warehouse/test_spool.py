@@ -199,7 +199,7 @@ def test_a_batch_that_cannot_be_written_leaves_nothing_behind(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(SpoolError, match=r"ayne\.spool cannot be written either \(No space left on device\)"):
+    with pytest.raises(SpoolError, match=r"ayne\.duckdb\.spool cannot be written either \(No space left on device\)"):
         keep(database.path, TMDB, BATCH)
     assert list(spool.spool_folder(database.path).iterdir()) == []
 
