@@ -73,8 +73,8 @@ _port = click.option("--port", type=click.IntRange(1, 65535), default=3000, show
 @_port
 def dev(port: int) -> None:
     """Start Dagster's UI and daemon on 127.0.0.1, with the runs of `ayne collect` in it."""
+    from ayne_dagster.serving.code_servers import shared_code_servers
     from ayne_dagster.serving.daemon import daemon_running
-    from ayne_dagster.serving.ui import shared_code_servers
 
     with _instance_and_listener(port) as (instance, listener, hosts, workspace):
         try:

@@ -10,11 +10,13 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import dagster as dg
 import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from ayne_dagster.config import SettingsError, load_settings
+from ayne_dagster.demo.standin import StandIn
 from ayne_dagster.serving.ui import PortTaken, guarded, listen
 from ayne_dagster_tests.processes import Ayne, family, listening_addresses
 from ayne_dagster_tests.serving.running import (
@@ -250,6 +252,31 @@ def test_a_signal_ends_it_well_with_all_that_it_started(tmp_path: Path, command:
         assert running.process.wait(90) == 0, running.log
         eventually(lambda: gone(started))
     assert len(running.log.splitlines()) == 1
+
+
+@pytest.mark.end_to_end
+@pytest.mark.timeout(400)
+def test_a_run_under_way_is_cancelled_and_keeps_what_had_arrived(tmp_path: Path) -> None:
+    with (
+        StandIn(800, oddities=0, latency_seconds=0.5) as standin,
+        serving(Ayne(tmp_path).asking(standin), "dev") as running,
+    ):
+        launch = LAUNCH.replace("read_change_feed", "discover_movies").replace("CONFIG", "")
+        years = '{key: "dagster/asset_partition_range_start", value: "1950"}, '
+        years += '{key: "dagster/asset_partition_range_end", value: "2020"}'
+        told = running.graphql(launch.replace('{key: "by", value: "NAME"}', years).replace("CONFIG", ""))
+        assert told["launchRun"]["__typename"] == "LaunchRunSuccess"
+        eventually(lambda: len(standin.log()) >= 2)
+        started = family(running.process.pid)
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(90) == 0, running.log
+        eventually(lambda: gone(started))
+        asked = len(standin.log())
+    (run,) = running.command.runs()
+    assert run.is_finished
+    assert run.status is not dg.DagsterRunStatus.SUCCESS
+    assert asked < 71, "it did not go on to its end"
+    assert running.command.column("SELECT count(*) FROM discovered_movies")[0] > 0
 
 
 @pytest.mark.end_to_end
