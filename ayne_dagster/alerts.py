@@ -19,8 +19,8 @@ from ayne_dagster.refresh.strategy import SOURCES
 from ayne_dagster.resources import Clock, OMDBResource, TMDBResource
 from ayne_dagster.run_failures import failure_reason
 from ayne_dagster.sources.account import Account
+from ayne_dagster.sources.credentials import spellings
 from ayne_dagster.sources.ledger import LedgerError
-from ayne_dagster.sources.transport import spellings
 
 ALERT_TAG = "ayne/alert"
 """On a failed run: whether people were told."""

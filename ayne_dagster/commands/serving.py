@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ayne_dagster.commands.options import FilePath
 from ayne_dagster.commands.output import console, fail
 from ayne_dagster.config import load_settings
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--movies", type=click.IntRange(1, 1_000_000), default=500, show_default=True, help="Catalogue size.")
 @click.option("--days", type=click.IntRange(0, 3650), default=365, show_default=True, help="Days that pass.")
-@click.option("--database", type=click.Path(path_type=Path), help="A new DuckDB file. Default: data/demo.duckdb.")
+@click.option("--database", type=FilePath(), help="A new DuckDB file. Default: data/demo.duckdb.")
 def demo(movies: int, days: int, database: Path | None) -> None:
     """Show the whole of it, without keys: collect invented movies from a stand-in while days pass."""
     from ayne_dagster.demo.story import run_demo
@@ -37,8 +38,10 @@ def demo(movies: int, days: int, database: Path | None) -> None:
 @click.command()
 @click.option("--port", type=click.IntRange(1, 65535), default=8765, show_default=True)
 @click.option("--movies", type=click.IntRange(1, 1_000_000), default=10_000, show_default=True, help="Catalogue size.")
-@click.option("--latency-ms", type=click.FloatRange(0), default=0.0, help="How long each answer takes at least.")
-@click.option("--faults", type=click.Path(path_type=Path), help="A JSON list of what goes wrong: see docs/faults.md.")
+@click.option(
+    "--latency-ms", type=click.FloatRange(0, 3_600_000), default=0.0, help="How long each answer takes at least."
+)
+@click.option("--faults", type=FilePath(), help="A JSON list of what goes wrong: see docs/faults.md.")
 def standin(port: int, movies: int, latency_ms: float, faults: Path | None) -> None:
     """Serve the stand-in for TMDB and OMDb on 127.0.0.1, with invented movies, until interrupted."""
     from ayne_dagster.demo.standin import StandInError, serve
