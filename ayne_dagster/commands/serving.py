@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ayne_dagster.commands.options import FilePath
-from ayne_dagster.commands.output import console, fail
+from ayne_dagster.commands.output import console, fail, one_line
 from ayne_dagster.config import load_settings
 
 if TYPE_CHECKING:
@@ -113,7 +113,8 @@ def _instance_and_listener(port: int) -> Iterator[tuple[DagsterInstance, socket,
     with listener, open_instance(settings) as instance:
         home = instance.root_directory
         os.environ["DAGSTER_HOME"] = home  # for daemon, code servers and the runs that they launch
-        click.echo(f"Dagster on http://{ADDRESS}:{port}, database {settings.database}, its home in {home}", err=True)
+        served = f"Dagster on http://{ADDRESS}:{port}, database {settings.database}, its home in {home}"
+        click.echo(one_line(served), err=True)
         yield instance, listener, settings.ui_hosts, Path(str(files("ayne_dagster") / "workspace.yaml"))
 
 

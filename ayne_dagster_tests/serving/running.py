@@ -17,6 +17,8 @@ from typing import Any
 from ayne_dagster_tests.processes import Ayne, wait_until
 
 JSON = "Content-Type: application/json"
+LONGEST_START = 180.0
+"""Seconds until Dagster answers, on a busy machine: it listens before that."""
 SELECTOR = '{repositoryName: "__repository__", repositoryLocationName: "ayne_dagster", '
 LAUNCH = (
     "mutation { launchRun(executionParams: { selector: " + SELECTOR + 'jobName: "read_change_feed"}, '
@@ -34,7 +36,7 @@ def free_port() -> int:
 
 def raw(port: int, request: bytes) -> tuple[int, bytes]:
     """Status and answer of a request, byte for byte; 0 where the connection ends without one."""
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=LONGEST_START) as connection:
         connection.sendall(request)
         told = b""
         while not _whole(told) and (part := connection.recv(65536)):
@@ -91,7 +93,7 @@ def serving(command: Ayne, *arguments: str) -> Iterator[Running]:
         command.running(*arguments, "--port", str(port), into=output) as process,
     ):
         running = Running(command, process, port)
-        wait_until(lambda: _loaded(running), process)
+        wait_until(lambda: _loaded(running), process, LONGEST_START)
         yield running
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
