@@ -23,6 +23,7 @@ from ayne_dagster.assets.ratings import omdb_ratings
 from ayne_dagster.assets.refresh import refresh_metadata
 from ayne_dagster.budgets import SourceBudget, source_budgets
 from ayne_dagster.config import STRATEGIES, Settings
+from ayne_dagster.executor import interruptible_executor
 from ayne_dagster.own_runs import UNFINISHED, close_abandoned_runs
 from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR, partition_range
 from ayne_dagster.refresh.strategy import COLLECTED, DUE_REASONS
@@ -36,16 +37,25 @@ RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
 BATCH_TAG = "ayne/batch"
 ATTEMPT_TAG = "ayne/attempt"
+REQUESTED_TAG = "ayne/requested_by"
+"""On the runs that the sensor itself requested; one that a person executes again has it too, and a parent."""
+PARENT_RUN_TAG = "dagster/parent_run_id"
+FAILURE_REASON_TAG = "dagster/failure_reason"
+GONE_REASONS = {"UNEXPECTED_TERMINATION", "RUN_WORKER_RESTART"}
+"""What Dagster notes of a run whose process was ended from outside."""
 REASONS_TAG = "ayne/reasons"
 MAX_IDS_IN_CONFIG = 2000
 """Above this the run picks its due movies itself: longer lists make run configs that storages choke on."""
 SENSOR_WAIT_SECONDS = 5.0
 """A tick has 60 s for everything; it would rather come again than wait for the file."""
 RETRY_WAIT = timedelta(minutes=2)
-"""How long a failed refresh is left alone; each further failure doubles it."""
+"""How long a failed batch is left alone; each further failure doubles it."""
 LONGEST_RETRY_WAIT = timedelta(hours=6)
+RUNS_LOOKED_AT = 50
+"""How far back failures in a row are looked for, among the runs of everybody."""
+SENSOR = "due_movies_sensor"
 
-EXECUTOR = dg.in_process_executor.configured({}, name="in_process", config_schema={})
+EXECUTOR = interruptible_executor.configured({}, name="in_process", config_schema={})
 """Steps run in the run's own process, and no run sets anything of that."""
 
 discover_movies_job = dg.define_asset_job(
@@ -153,7 +163,7 @@ def pick_batch(
 
 
 @dg.sensor(
-    name="due_movies_sensor",
+    name=SENSOR,
     job=refresh_movies_job,
     minimum_interval_seconds=60,
     description="Requests one run for the movies that are due by the refresh strategy, within the day's budgets.",
@@ -212,18 +222,36 @@ def _request(instance: dg.DagsterInstance, batch: RefreshBatch) -> dg.RunRequest
     return dg.RunRequest(
         run_key=f"{fingerprint}:{attempt}",
         run_config=batch.run_config(),
-        tags=batch.tags() | {ATTEMPT_TAG: str(attempt)},
+        tags=batch.tags() | {ATTEMPT_TAG: str(attempt), REQUESTED_TAG: SENSOR},
     )
 
 
 def _failures_in_a_row(instance: dg.DagsterInstance) -> list[dg.RunRecord]:
-    """The latest refresh runs, newest first, down to the last that did not fail."""
+    """The sensor's own batches that failed since the last refresh that went well, whosever that was; newest first.
+
+    What a person's `ayne collect` met says nothing about them, nor does a run that was interrupted or whose process is
+    gone: what it had fetched is kept, and the rest is due as before.
+    """
     failures = []
-    for record in instance.get_run_records(dg.RunsFilter(job_name="refresh_movies"), limit=10):
-        if record.dagster_run.status is not dg.DagsterRunStatus.FAILURE:
+    for record in instance.get_run_records(dg.RunsFilter(job_name="refresh_movies"), limit=RUNS_LOOKED_AT):
+        run = record.dagster_run
+        if run.status is dg.DagsterRunStatus.SUCCESS:
             break
-        failures.append(record)
+        if run.status is dg.DagsterRunStatus.FAILURE and _is_own(run) and not _is_gone(instance, run):
+            failures.append(record)
     return failures
+
+
+def _is_own(run: dg.DagsterRun) -> bool:
+    """Whether the sensor requested a run, and no person did."""
+    return run.tags.get(REQUESTED_TAG) == SENSOR and PARENT_RUN_TAG not in run.tags
+
+
+def _is_gone(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether a run did not fail but was ended: its process was, or it was reported as failed from outside of it."""
+    if reason := run.tags.get(FAILURE_REASON_TAG):
+        return reason in GONE_REASONS
+    return bool(instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE))
 
 
 @dg.schedule(

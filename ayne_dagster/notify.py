@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import httpx
 
 from ayne_dagster.config import Settings
+from ayne_dagster.errors import OneLineError
 from ayne_dagster.sources.errors import WrongRoute
 from ayne_dagster.sources.failures import meaning_of
 from ayne_dagster.sources.network import Wire
@@ -22,7 +23,7 @@ LONGEST_REASON = 500
 _LOG = logging.getLogger(__name__)
 
 
-class NotificationFailed(Exception):
+class NotificationFailed(OneLineError):
     """An alert was not delivered; `str()` says why in one line, without the address."""
 
 

@@ -18,13 +18,14 @@ from ayne_dagster.automation import (
     RANGE_END_TAG,
     RANGE_START_TAG,
     REASONS_TAG,
+    REQUESTED_TAG,
     discovery_schedule,
     due_movies_sensor,
     pick_batch,
 )
 from ayne_dagster.config import Settings
 from ayne_dagster.definitions import build_defs
-from ayne_dagster.own_runs import OWN_RUN_TAG, close_abandoned_runs, own_run
+from ayne_dagster.own_runs import OWN_RUN_TAG, close_abandoned_runs, note_interruption, own_run
 from ayne_dagster.partitions import PARTITION_KEYS
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.resources import build_resources
@@ -130,6 +131,58 @@ def test_a_failed_run_is_retried_with_a_fresh_run_key(
     assert second.run_key != first.run_key
     assert second.tags[BATCH_TAG] == first.tags[BATCH_TAG]
     assert (first.tags[ATTEMPT_TAG], second.tags[ATTEMPT_TAG]) == ("1", "2")
+
+
+def failed(settings: Settings, instance: dg.DagsterInstance, run: dg.RunRequest, *more: tuple[str, str]) -> None:
+    launched(settings, instance, run._replace(tags=run.tags | dict(more)), dg.DagsterRunStatus.FAILURE)
+
+
+def test_the_wait_doubles_with_each_failed_batch_of_its_own(settings: Settings, instance: dg.DagsterInstance) -> None:
+    run = request(settings, instance)
+    for minutes in (2, 4, 8):
+        failed(settings, instance, run)
+        assert f"trying again in {minutes} minutes" in skipped(settings, instance)
+
+
+@pytest.mark.parametrize(
+    ("status", "more", "less"),
+    [
+        (dg.DagsterRunStatus.FAILURE, {}, {REQUESTED_TAG}),
+        (dg.DagsterRunStatus.FAILURE, {"dagster/parent_run_id": "a run that a person executes again"}, set()),
+        (dg.DagsterRunStatus.FAILURE, {"dagster/failure_reason": "UNEXPECTED_TERMINATION"}, set()),
+        (dg.DagsterRunStatus.CANCELED, {}, set()),
+    ],
+    ids=["of somebody else", "executed again", "interrupted from outside", "canceled"],
+)
+def test_the_sensor_does_not_back_off_for_what_is_no_failed_batch_of_its_own(
+    settings: Settings, instance: dg.DagsterInstance, status: dg.DagsterRunStatus, more: dict[str, str], less: set[str]
+) -> None:
+    first = request(settings, instance)
+    tags = {key: value for key, value in (first.tags | more).items() if key not in less}
+    job = build_defs(settings).resolve_job_def("refresh_movies")
+    instance.create_run_for_job(job, run_config=first.run_config, tags=tags, status=status)
+    assert request(settings, instance).run_key != first.run_key
+
+
+def test_the_sensor_does_not_back_off_for_a_run_whose_process_is_gone(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    run = launched(settings, instance, request(settings, instance), dg.DagsterRunStatus.STARTED)
+    instance.report_run_failed(run, "Run worker process unexpectedly exited.")  # as Dagster's monitoring does
+    request(settings, instance)
+
+
+def test_what_others_do_in_between_hides_no_failure_and_a_success_of_anybody_ends_the_wait(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    run = request(settings, instance)
+    failed(settings, instance, run)
+    job = build_defs(settings).resolve_job_def("refresh_movies")
+    for status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED):
+        instance.create_run_for_job(job, status=status)
+    assert "The last 1 refresh run(s) failed" in skipped(settings, instance)
+    instance.create_run_for_job(job, status=dg.DagsterRunStatus.SUCCESS)
+    request(settings, instance)
 
 
 def test_the_same_situation_gives_the_same_run_key(settings: Settings, instance: dg.DagsterInstance) -> None:
@@ -276,6 +329,28 @@ def test_a_run_whose_command_was_killed_is_closed(settings: Settings, instance: 
     closed = instance.get_run_by_id(run.run_id)
     assert closed is not None
     assert closed.status is dg.DagsterRunStatus.FAILURE
+
+
+def test_a_run_that_was_interrupted_before_its_command_was_killed_is_canceled(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    job = build_defs(settings).resolve_job_def("refresh_movies")
+    with own_run(instance) as tags:
+        run = instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
+        note_interruption(instance, run.run_id)
+    assert close_abandoned_runs(instance) == [run.run_id]
+    closed = instance.get_run_by_id(run.run_id)
+    assert closed is not None
+    assert closed.status is dg.DagsterRunStatus.CANCELED
+
+
+def test_a_run_that_has_ended_is_not_interrupted_any_more(settings: Settings, instance: dg.DagsterInstance) -> None:
+    job = build_defs(settings).resolve_job_def("refresh_movies")
+    run = instance.create_run_for_job(job, status=dg.DagsterRunStatus.SUCCESS)
+    note_interruption(instance, run.run_id)
+    ended = instance.get_run_by_id(run.run_id)
+    assert ended is not None
+    assert ended.status is dg.DagsterRunStatus.SUCCESS
 
 
 def test_a_run_that_ends_while_others_look_for_abandoned_ones_keeps_its_end(

@@ -27,6 +27,7 @@ from ayne_dagster.resources import Clock, DuckDBDatabase
 from ayne_dagster.sources.account import Account
 from ayne_dagster.sources.errors import InvalidCredentials
 from ayne_dagster.sources.ledger import LedgerError
+from ayne_dagster.stopping import pause
 from ayne_dagster.streams import Batches, Emit
 from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.merge import Answer, MergeReport, merge_answers
@@ -152,7 +153,7 @@ def collecting_from(source: str, database: DuckDBDatabase, context: dg.AssetExec
         context.log.info(text)
         watcher().note(text)
 
-    with lease(database.file.path, source, tell):
+    with lease(database.file.path, source, tell, sleep=pause):
         merge_kept(database.file, source, tell)
         yield
 

@@ -5,12 +5,14 @@ The classes follow what a caller has to do, not what went wrong on the wire.
 
 from __future__ import annotations
 
+from ayne_dagster.errors import OneLineError
+
 KEPT_BYTES = 1_000_000
 """Of a body that cannot be used, so much is kept: many may wait to be stored at the same time."""
 
 
-class SourceError(Exception):
-    """Base of all: `str()` is one line without secrets."""
+class SourceError(OneLineError):
+    """Base of all."""
 
     requests: int = 1
     """Requests that were spent on the answer, retries included."""
