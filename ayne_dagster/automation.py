@@ -22,7 +22,7 @@ from ayne_dagster.assets.marts import collection_status, movies
 from ayne_dagster.assets.ratings import omdb_ratings
 from ayne_dagster.assets.refresh import refresh_metadata
 from ayne_dagster.budgets import SourceBudget, source_budgets
-from ayne_dagster.config import STRATEGIES, load_settings
+from ayne_dagster.config import STRATEGIES, Settings
 from ayne_dagster.executor import interruptible_executor
 from ayne_dagster.own_runs import UNFINISHED, close_abandoned_runs
 from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR, partition_range
@@ -55,28 +55,31 @@ RUNS_LOOKED_AT = 50
 """How far back failures in a row are looked for, among the runs of everybody."""
 SENSOR = "due_movies_sensor"
 
+EXECUTOR = interruptible_executor.configured({}, name="in_process", config_schema={})
+"""Steps run in the run's own process, and no run sets anything of that."""
+
 discover_movies_job = dg.define_asset_job(
     "discover_movies",
     selection=[discovered_movies, collection_status],
-    executor_def=interruptible_executor,
+    executor_def=EXECUTOR,
     description="Find new movies on TMDB's discover pages.",
 )
 refresh_movies_job = dg.define_asset_job(
     "refresh_movies",
     selection=[tmdb_details, omdb_ratings, refresh_metadata, movies, collection_status],
-    executor_def=interruptible_executor,
+    executor_def=EXECUTOR,
     description="Fetch what is due from TMDB and OMDb, and bring the analysts' tables up to date.",
 )
 read_change_feed_job = dg.define_asset_job(
     "read_change_feed",
     selection=[tmdb_changes],
-    executor_def=interruptible_executor,
+    executor_def=EXECUTOR,
     description="Read which movies changed at TMDB, up to yesterday.",
 )
 read_daily_files_job = dg.define_asset_job(
     "read_daily_files",
     selection=[tmdb_id_export, imdb_ratings],
-    executor_def=interruptible_executor,
+    executor_def=EXECUTOR,
     description="Read the files that TMDB and IMDb publish daily. Apart from the refresh: a missing file fails none.",
 )
 
@@ -168,23 +171,23 @@ def pick_batch(
 def due_movies_sensor(
     context: dg.SensorEvaluationContext,
     database: DuckDBDatabase,
-    tmdb: TMDBResource,
-    omdb: OMDBResource,
-    clock: Clock,
+    tmdb: dg.ResourceParam[TMDBResource],
+    omdb: dg.ResourceParam[OMDBResource],
+    clock: dg.ResourceParam[Clock],
+    settings: dg.ResourceParam[Settings],
 ) -> dg.RunRequest | dg.SkipReason:
     """Pick the due movies and request a run for them, unless one is under way or has just failed."""
     close_abandoned_runs(context.instance)
     running = context.instance.get_run_records(dg.RunsFilter(job_name="refresh_movies", statuses=UNFINISHED), limit=1)
     if running:
         return dg.SkipReason(f"A refresh is running already: run {running[0].dagster_run.run_id}.")
-    limit = load_settings().refresh_limit
     file = Database(database.file.path, SENSOR_WAIT_SECONDS)
     try:
         if not file.path.exists():
             return dg.SkipReason(f"There is no database at {file.path} yet: run discover_movies first.")
         now = clock.now()
         budgets = source_budgets((tmdb.account(clock), omdb.account(clock)), now)
-        limits = {source: budget.limit(limit) for source, budget in budgets.items()}
+        limits = {source: budget.limit(settings.refresh_limit) for source, budget in budgets.items()}
         batch = pick_batch(file, now, limits, database.refresh_strategy)
     except DatabaseBusy as error:
         return dg.SkipReason(f"The database is busy, trying again at the next tick: {error}")

@@ -24,6 +24,8 @@ __all__ = ["ApiSettings", "Settings", "SettingsError", "load_settings"]
 MAX_NUMBER = 1e9
 """No setting means anything beyond it; SQL and timers do not take it."""
 MAX_OFFSET_DAYS = 36_500.0
+ANSWER_DEADLINE = 60.0
+LEAST_DEADLINE = 0.1
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,11 @@ class ApiSettings:
     """Requests of the daily quota that unattended collections leave to people."""
     retry_wait: float = 0.5
     """Seconds before the second attempt at a request; each further wait is twice as long."""
+    answer_deadline: float = ANSWER_DEADLINE
+    """Seconds from sending a request to the last byte of its answer; what takes longer counts as no answer."""
 
     def __post_init__(self) -> None:
-        least_of = {"burst": 1, "max_concurrent": 1}
+        least_of = {"burst": 1, "max_concurrent": 1, "answer_deadline": LEAST_DEADLINE}
         least_of |= dict.fromkeys(("requests_per_second", "daily_quota", "quota_reserve", "retry_wait"), 0)
         for name, least in least_of.items():
             if not getattr(self, name) >= least:
@@ -218,6 +222,7 @@ class _Reader:
             daily_quota=self.whole(f"AYNE_{prefix}_DAILY_QUOTA", defaults.daily_quota),
             quota_reserve=self.whole(f"AYNE_{prefix}_QUOTA_RESERVE", defaults.quota_reserve),
             retry_wait=self.number(f"AYNE_{prefix}_RETRY_WAIT", defaults.retry_wait),
+            answer_deadline=self.number("AYNE_ANSWER_DEADLINE", defaults.answer_deadline, LEAST_DEADLINE),
         )
 
     def choice(self, name: str, choices: tuple[str, ...]) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +21,7 @@ import dagster as dg
 
 OWN_RUN_TAG = "ayne/own_run"
 """Which Dagster home, and which lock in it."""
+_LOCK_NAME = re.compile("[0-9a-f]{32}")
 
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
@@ -56,7 +58,8 @@ def close_abandoned_runs(instance: dg.DagsterInstance) -> list[str]:
     for record in instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED)):
         run = record.dagster_run
         home, _, name = run.tags.get(OWN_RUN_TAG, "").partition("/")
-        if home != _home_id(folder) or _is_held(folder / name):
+        # Whoever launches a run writes its tags: only a name as `own_run` gives it may become a path.
+        if home != _home_id(folder) or not _LOCK_NAME.fullmatch(name) or _is_held(folder / name):
             continue
         # It may have ended well since the records were read: it lets go of its lock after it has recorded its end.
         now = instance.get_run_by_id(run.run_id)

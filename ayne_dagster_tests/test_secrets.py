@@ -26,8 +26,7 @@ from ayne_dagster.config import Settings, load_settings
 from ayne_dagster.definitions import build_defs
 from ayne_dagster.demo.faults import Fault
 from ayne_dagster.demo.standin import StandIn
-from ayne_dagster.keyring import key_of, name_of
-from ayne_dagster.resources import build_resources
+from ayne_dagster.resources import build_resources, sealed
 from ayne_dagster_tests.processes import Ayne, Ended, wait_until
 from ayne_dagster_tests.secrets_left import spellings, traces, traces_in_folder
 
@@ -260,7 +259,7 @@ def test_no_key_is_in_anything_that_a_full_faulty_run_leaves_behind(leavings: Le
 def test_no_key_is_in_anything_that_dagsters_webserver_serves(leavings: Leavings) -> None:
     found = [trace for name, text in leavings.served.items() for trace in traces(name, text, KEYS)]
     assert found == []
-    assert "TMDB_READ_TOKEN" in leavings.served["code location"], "the name is there, so that one can see which is used"
+    assert "TMDB_READ_TOKEN" in leavings.served["code location"], "the resource says which settings hold its key"
 
 
 def test_a_key_is_found_in_every_spelling_and_file(tmp_path: Path) -> None:
@@ -291,61 +290,27 @@ def _from_file() -> Settings:
 
 
 @pytest.mark.parametrize("source", ["by hand", "environment", ".env"])
-def test_the_resolved_configuration_of_a_resource_holds_names_and_no_key(
-    source: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_resolved_configuration_of_a_resource_holds_a_key(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {
         "by hand": _held_by_hand,
         "environment": lambda: _from_environment(monkeypatch),
         ".env": _from_file,
     }[source]()
     resources = build_resources(settings)
-    with dg.build_resources({name: resources[name] for name in ("tmdb", "omdb", "clock")}) as resolved:
-        told = {
-            name: [
-                resource.model_dump_json(fallback=repr),
-                repr(resource),
-                repr(vars(resource)),
-                repr(resources[name]._schema),
-            ]  # type: ignore[attr-defined]
-            for name, resource in resolved._asdict().items()
-        }
+    with dg.build_resources({name: sealed(resource, "") for name, resource in resources.items()}) as resolved:
+        told = {name: [repr(r), repr(vars(r))] for name, r in resolved._asdict().items()}  # type: ignore[attr-defined]
         omdb, tmdb = resolved.omdb.client(resolved.clock), resolved.tmdb.client(resolved.clock)
+    told["settings"].pop()  # its variables are the settings, keys among them; what is told of it is its repr
     assert list(traces("configuration", repr(told), KEYS)) == []
-    assert "TMDB_READ_TOKEN" in repr(told)
     assert (omdb.account.key, tmdb.account.key) == (OMDB_KEY, TMDB_TOKEN), "and yet they find their keys"
 
 
-def test_a_key_from_elsewhere_than_the_environment_has_a_name_that_is_no_variable(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    name = name_of("OMDB_API_KEY", OMDB_KEY)
-    assert name is not None
-    assert name.startswith("OMDB_API_KEY ")
-    assert name_of("OMDB_API_KEY", OMDB_KEY) == name, "the same key has the same name"
-    assert name_of("OMDB_API_KEY", "another1") != name
-    assert key_of(name) == OMDB_KEY
-    monkeypatch.setenv("OMDB_API_KEY", "by-environment")
-    assert key_of(name) == OMDB_KEY, "settings made by hand are not overruled"
-    assert name_of("OMDB_API_KEY", "by-environment") == "OMDB_API_KEY"
-    assert key_of("OMDB_API_KEY") == "by-environment"
-
-
-@pytest.mark.parametrize("name", [None, "NO_SUCH_VARIABLE", "OMDB_API_KEY (held by this process, no. 9999)", ""])
-def test_a_name_behind_which_there_is_no_key_is_no_key(name: str | None) -> None:
-    assert key_of(name) is None
-
-
-def test_no_key_is_no_name() -> None:
-    assert name_of("OMDB_API_KEY", None) is None
-    assert name_of("OMDB_API_KEY", "") is None
-
-
-def test_the_code_location_is_made_of_names() -> None:
-    defs = build_defs(_held_by_hand())
-    repository = defs.get_repository_def()
-    told = repr([vars(resource) for resource in repository.get_top_level_resources().values()])
+def test_nothing_that_dagster_keeps_of_the_code_location_holds_a_key_or_an_address() -> None:
+    repository = build_defs(_held_by_hand()).get_repository_def()
+    told = repr([dg.serialize_value(job.get_job_snapshot()) for job in repository.get_all_jobs()])
+    told += repr([vars(resource) for resource in repository.get_top_level_resources().values()])
     assert list(traces("repository", told, KEYS)) == []
+    assert "api.themoviedb.org" not in told
 
 
 # What listens

@@ -18,6 +18,7 @@ import duckdb
 from pydantic import Field
 
 from ayne_dagster.assets.collecting import Steps
+from ayne_dagster.assets.run_config import RunConfig
 from ayne_dagster.checks import check_results
 from ayne_dagster.io_manager import TableWrite
 from ayne_dagster.progress import Progress, watcher
@@ -30,7 +31,7 @@ from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.schema import Table
 
 
-class DailyFileConfig(dg.Config):
+class DailyFileConfig(RunConfig):
     """How to read a daily file."""
 
     believe: bool = Field(default=False, description="Accept the file though it is much shorter than the last one")
