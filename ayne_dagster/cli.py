@@ -47,6 +47,7 @@ for _command in (
     simulation.simulate,
     serving.standin,
     serving.dev,
+    serving.ui,
 ):
     ayne.add_command(_command)
 

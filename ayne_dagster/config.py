@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -26,6 +27,7 @@ MAX_NUMBER = 1e9
 MAX_OFFSET_DAYS = 36_500.0
 ANSWER_DEADLINE = 60.0
 LEAST_DEADLINE = 0.1
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_-]+(\.[a-z0-9_-]+)*)\.?(:[1-9][0-9]{0,4})?")
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,9 @@ class Settings:
     """Address or file of IMDb's daily ratings, title.ratings.tsv.gz; None: not read (its terms: non-commercial use)."""
     alert_webhook_url: str | None = field(default=None, repr=False)
     """Where alerts are posted (the address is a secret of its own); None: they are only logged."""
+
+    ui_hosts: tuple[str, ...] = ()
+    """Names besides the loopback ones under which the UI is asked, each `name` or `name:port`."""
 
     @property
     def ledger(self) -> Path:
@@ -180,6 +185,7 @@ def _settings(read: _Reader) -> Settings:
         tmdb_export_min_popularity=read.optional_number("AYNE_TMDB_EXPORT_MIN_POPULARITY"),
         imdb_ratings_url=read.place("AYNE_IMDB_RATINGS_URL"),
         alert_webhook_url=read.address("AYNE_ALERT_WEBHOOK_URL"),
+        ui_hosts=read.hosts("AYNE_UI_HOSTS"),
     )
 
 
@@ -242,6 +248,17 @@ class _Reader:
         """An http(s) address that may be left out."""
         raw = self.text(name)
         return raw and checked_address(name, raw)
+
+    def hosts(self, name: str) -> tuple[str, ...]:
+        """Names of hosts, each with or without a port, separated by commas."""
+        found = tuple(part.strip().lower() for part in (self.text(name) or "").split(",") if part.strip())
+        for part in found:
+            if not _HOST.fullmatch(part):
+                raise SettingsError(
+                    f"{name} is {part!r:.80}: it must be names of hosts as a browser shows them, each with or "
+                    "without :port, separated by commas; there are no wildcards."
+                )
+        return found
 
     def _parsed(
         self, name: str, default: float, parse: Callable[[str], float], minimum: float, maximum: float, what: str

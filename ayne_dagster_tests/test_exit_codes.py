@@ -25,7 +25,7 @@ from ayne_dagster_tests.processes import Ayne, ended
 KINDS_OF_WRONG_USAGE = {
     "WrongUsage", "SettingsError", "WrongDatabase", "WrongExport", "WrongTarget", "WrongLedger"
 }  # fmt: skip
-NOT_FOR_PEOPLE = {"BrokenGzip", "CutOffGzip", "Interrupted", "MigrationFailed", "StreamClosed", "TooSlow"}
+NOT_FOR_PEOPLE = {"BrokenGzip", "CutOffGzip", "Interrupted", "MigrationFailed", "NotWhole", "StreamClosed", "TooSlow"}
 """Caught where they mean something; a name with an underscore is its module's own."""
 
 

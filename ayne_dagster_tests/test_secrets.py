@@ -21,13 +21,12 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from ayne_dagster.commands import serving
 from ayne_dagster.config import Settings, load_settings
 from ayne_dagster.definitions import build_defs
 from ayne_dagster.demo.faults import Fault
 from ayne_dagster.demo.standin import StandIn
 from ayne_dagster.resources import build_resources, sealed
-from ayne_dagster_tests.processes import Ayne, Ended, wait_until
+from ayne_dagster_tests.processes import Ayne, Ended, listening_addresses, wait_until
 from ayne_dagster_tests.secrets_left import spellings, traces, traces_in_folder
 
 # Invented, in the form of real ones.
@@ -121,7 +120,7 @@ def ui(leavings: Leavings) -> Iterator[int]:
         try:
             wait_until(lambda: _answers(port), process)
             yield port
-            assert _listening_addresses(process.pid) <= {"127.0.0.1", "::1"}
+            assert listening_addresses(process.pid) <= {"127.0.0.1", "::1"}
         finally:
             process.send_signal(signal.SIGINT)  # it ends its children; killed, it would leave them behind
             process.wait(60)
@@ -130,38 +129,6 @@ def ui(leavings: Leavings) -> Iterator[int]:
 def _answers(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _listening_addresses(pid: int) -> set[str]:
-    """The addresses on which a process and its children listen for TCP."""
-    inodes = {
-        link.readlink().name[8:-1]
-        for child in _family(pid)
-        for link in Path(f"/proc/{child}/fd").glob("*")
-        if link.is_symlink() and link.readlink().name.startswith("socket:[")
-    }
-    found = set()
-    for table, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
-        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
-            words = line.split()
-            if words[3] == "0A" and words[9] in inodes:
-                raw = bytes.fromhex(words[1].split(":")[0])
-                swapped = b"".join(raw[k : k + 4][::-1] for k in range(0, len(raw), 4))
-                found.add(socket.inet_ntop(family, swapped))
-    return found
-
-
-def _family(pid: int) -> set[int]:
-    parents = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-        except (OSError, ValueError):  # it has just ended
-            continue
-    family = {pid}
-    while more := {child for child, parent in parents.items() if parent in family} - family:
-        family |= more
-    return family
 
 
 def look_at_everything(leavings: Leavings, port: int) -> None:
@@ -316,22 +283,6 @@ def test_nothing_that_dagster_keeps_of_the_code_location_holds_a_key_or_an_addre
 # What listens
 
 
-def test_dagsters_ui_is_told_to_listen_on_the_loopback_address_only(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    started: list[list[str]] = []
-
-    def execve(_path: str, arguments: list[str], _environment: dict[str, str]) -> None:
-        started.append(arguments)
-
-    monkeypatch.setattr(serving.os, "execve", execve)
-    Ayne(tmp_path).call("dev", "--port", "3001")
-    (arguments,) = started
-    assert arguments[arguments.index("-h") + 1] == "127.0.0.1"
-    assert arguments[arguments.index("-p") + 1] == "3001"
-    assert not {"0.0.0.0", "::"} & set(arguments)  # noqa: S104 -- looked for, not listened on
-
-
 @pytest.mark.end_to_end
 def test_the_standin_listens_on_the_loopback_address_only(tmp_path: Path) -> None:
     with socket.socket() as probe:
@@ -339,4 +290,4 @@ def test_the_standin_listens_on_the_loopback_address_only(tmp_path: Path) -> Non
         port = probe.getsockname()[1]
     with Ayne(tmp_path).running("standin", "--port", str(port), "--movies", "5") as process:
         wait_until(lambda: _answers(port), process)
-        assert _listening_addresses(process.pid) == {"127.0.0.1"}
+        assert listening_addresses(process.pid) == {"127.0.0.1"}

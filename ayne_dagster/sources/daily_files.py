@@ -43,7 +43,7 @@ def fetch(place: str, copy: Path, *, sleep: Callable[[float], None] = time.sleep
     Args:
         place: an http(s) address, or the path of a file.
         copy: where a download is put; what lies there is replaced, and it is the caller's to remove.
-        sleep: waits between attempts, and is called between pieces of a download; what it raises ends all of it.
+        sleep: waits between attempts, and is called now and then meanwhile; what it raises ends all of it.
         slowest: what counts as hanging.
 
     Returns:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import httpx
@@ -30,6 +31,8 @@ ATTEMPTS = 4
 LONGEST_WAIT = 300.0
 """A host that asks for a longer pause than this many seconds is left for another time."""
 MOST_REDIRECTS = 3
+LOOK_SECONDS = 0.2
+"""How often a download asks whether it is to go on."""
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 
@@ -54,7 +57,7 @@ def download(place: str, copy: Path, sleep: Callable[[float], None], slowest: Sl
     Args:
         place: an http(s) address.
         copy: where to put it; what lies there is replaced.
-        sleep: waits between attempts, and is called between pieces; what it raises ends all of it.
+        sleep: waits between attempts, and is called now and then meanwhile; what it raises ends all of it.
         slowest: what counts as hanging.
 
     Raises:
@@ -72,13 +75,25 @@ def download(place: str, copy: Path, sleep: Callable[[float], None], slowest: Sl
             reraise=True,
         ):
             with attempt:
-                asyncio.run(_Download(place, slowest, sleep).to(copy))
+                asyncio.run(_interruptible(_Download(place, slowest).to(copy), sleep))
     except httpx.TransportError as error:
         reason = f"{shown_address(place)} cannot be had: {error} (asked {attempt.retry_state.attempt_number} times)"
         raise SourceUnavailable(reason) from None
     except OSError as error:
         raise not_written(copy, error) from None
     return copy
+
+
+async def _interruptible(work: Coroutine[Any, Any, None], sleep: Callable[[float], None]) -> None:
+    """Do it, and ask now and then whether to go on: what the question raises ends it."""
+    task = asyncio.ensure_future(work)
+    try:
+        while not (await asyncio.wait({task}, timeout=LOOK_SECONDS))[0]:
+            sleep(0.0)
+        await task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def _wait(state: RetryCallState) -> float:
@@ -106,9 +121,8 @@ class _TryLater(httpx.TransportError):
 class _Download:
     """One attempt at a file."""
 
-    def __init__(self, place: str, slowest: Slowest, look: Callable[[float], None]) -> None:
+    def __init__(self, place: str, slowest: Slowest) -> None:
         self._place = place
-        self._look = look
         self._shown = shown_address(place)
         self._slowest = slowest
 
@@ -202,7 +216,6 @@ class _Download:
                     async with window:
                         while size < enough and not is_whole:
                             chunk = await self._next(chunks, wire)
-                            self._look(0.0)
                             size, is_whole = size + len(chunk), not chunk
                             if size > MAX_BYTES:
                                 raise MalformedAnswer(f"{self._shown} is larger than {MAX_BYTES:,} bytes")

@@ -180,7 +180,7 @@ class _PublicResolver(AbstractResolver):
     ) -> list[ResolveResult]:
         found = await self._inner.resolve(host, port, family)
         if any(is_internal(result["host"]) for result in found):
-            raise OSError(None, f"{host} is not on the public network")
+            raise WrongAddress(f"{host} leads to an address that is not on the public network")
         return found
 
     async def close(self) -> None:

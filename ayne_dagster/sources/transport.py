@@ -24,13 +24,14 @@ from urllib.parse import unquote, urlencode, urljoin, urlsplit
 
 import httpx
 from aiolimiter import AsyncLimiter
+from pydantic import BaseModel
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from ayne_dagster.addresses import shown_address
 from ayne_dagster.sources.account import Account
 from ayne_dagster.sources.credentials import CredentialsTransport
 from ayne_dagster.sources.errors import SourceError, SourcePaused, SourceUnavailable, WrongAddress, WrongRoute
-from ayne_dagster.sources.json_body import trouble_with
+from ayne_dagster.sources.json_body import NotWhole, read_whole
 from ayne_dagster.sources.network import TIMEOUT, Wire
 from ayne_dagster.sources.retry_after import retry_after
 from ayne_dagster.sources.whole_answer import ACCEPTED_ENCODING, TooSlow, WholeBodyTransport
@@ -127,8 +128,11 @@ class RetryTransport(httpx.AsyncBaseTransport):
             raise _TryAgain(f"HTTP {status}")
         if 300 <= status < 400:
             raise self._redirected(response)
-        if status == 200 and (trouble := trouble_with(response.content)):
-            raise _TryAgain(trouble)
+        if status == 200:
+            try:
+                response.extensions["value"] = read_whole(response.content, request.extensions.get("model"))
+            except NotWhole as error:
+                raise _TryAgain(str(error)) from None
         return response
 
     def _redirected(self, response: httpx.Response) -> WrongAddress:
@@ -298,18 +302,27 @@ class PacedClient(AsyncClosing):
         url: str,
         params: Mapping[str, str] | None = None,
         *,
+        model: type[BaseModel] | None = None,
         timeout: float | httpx.Timeout | None = None,  # noqa: ASYNC109 -- of a step, not of the whole
     ) -> httpx.Response:
         """The answer to a request, its body read.
+
+        Args:
+            url: the address.
+            params: the query.
+            model: what the body should be; `extensions["value"]` of the answer is that, where the body needs no repair,
+                so that it is not parsed twice.
+            timeout: seconds for each step.
 
         Raises:
             SourceError: there is no usable answer, or none may be asked for.
         """
         self._prepare()
         query = f"?{urlencode(params)}" if params else ""
-        limits = {"timeout": httpx.Timeout(self.timeout if timeout is None else timeout).as_dict()}
+        limits = httpx.Timeout(self.timeout if timeout is None else timeout).as_dict()
+        extensions = {"timeout": limits, "model": model}
         try:
-            request = httpx.Request("GET", url + query, headers=_REQUEST_HEADERS, extensions=limits)
+            request = httpx.Request("GET", url + query, headers=_REQUEST_HEADERS, extensions=extensions)
         except (httpx.InvalidURL, ValueError):
             raise _unusable(url) from None
         response = await self._transport.handle_async_request(request)

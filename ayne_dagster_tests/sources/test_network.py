@@ -446,7 +446,7 @@ def test_a_name_that_leads_into_a_private_network_is_not_connected_to_where_that
         finally:
             await wire.aclose()
 
-    with pytest.raises(Exception, match="not on the public network"):
+    with pytest.raises(WrongAddress, match="not on the public network"):
         asyncio.run(main("http://files.example/"))
     with pytest.raises(WrongAddress, match="not on the public network"):
         asyncio.run(main("http://10.0.0.1/"))
