@@ -18,6 +18,7 @@ from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster_webserver.app import create_app_from_workspace_process_context
 from starlette.types import ASGIApp
 
+from ayne_dagster.errors import OneLineError
 from ayne_dagster.serving.guard import Guard, at_hosts, changing_by_json_alone, framed_by_itself_alone, from_own_pages
 
 ADDRESS = "127.0.0.1"
@@ -29,7 +30,7 @@ _NO_PAGES = ("/graphql", "/logs/", "/download_debug/", "/report_asset_")
 _NOTEBOOKS = ("/notebook", "/dagit/notebook")
 
 
-class PortTaken(Exception):
+class PortTaken(OneLineError):
     """The port cannot be listened on; `str()` says why in one line."""
 
 
