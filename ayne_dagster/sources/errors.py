@@ -48,6 +48,10 @@ class SourcePaused(SourceUnavailable):
     requests = 0
 
 
+class SourceDown(SourcePaused):
+    """The source gives no usable answers at all; what had not been asked is left for a later run."""
+
+
 class QuotaExhausted(SourceError):
     """The day's quota is used up, or the source says so: ask nothing more today."""
 
@@ -56,3 +60,10 @@ class QuotaExhausted(SourceError):
 
 class InvalidCredentials(SourceError):
     """The key or token is missing, wrong or suspended: stop and tell the person which variable to set."""
+
+
+class WrongAddress(SourceError):
+    """The address that is set is not that of the source: it redirects, or its certificate is another's.
+
+    Asking again cannot help and no movie is to blame: stop, and tell the person which setting to look at.
+    """

@@ -26,7 +26,7 @@ import aiohttp
 import httpx
 from aiolimiter import AsyncLimiter
 from httpx_aiohttp import AiohttpTransport
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from ayne_dagster.config import ApiSettings
 from ayne_dagster.sources.account import Account
@@ -77,9 +77,13 @@ class RetryTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send, and send again while that may help."""
         sent = 0
+
+        def enough(state: RetryCallState) -> bool:
+            return state.attempt_number >= self._attempts or not self._account.may_retry()
+
         try:
             async for attempt in AsyncRetrying(
-                stop=stop_after_attempt(self._attempts),
+                stop=enough,
                 wait=self._wait,
                 retry=retry_if_exception_type(_TryAgain),
                 sleep=self._sleep,

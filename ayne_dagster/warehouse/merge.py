@@ -46,7 +46,8 @@ from ayne_dagster.warehouse.schema import (
 from ayne_dagster.warehouse.state import new_state_row, state_columns
 from ayne_dagster.warehouse.strategies import load_feeds
 
-MAX_QUARANTINED_CHARACTERS = 64 * 1024
+KEPT_BYTES = 64 * 1024
+"""Of a body that cannot be used, so much is kept."""
 _OF_A_FILM = ("checked_at", "missing_since", "tombstoned_at", "signalled_at", "recheck_at", "rate")
 """What is void when a movie's IMDb id turns out to be another film's."""
 
@@ -65,6 +66,7 @@ class Answer:
         reason: what went wrong, where something did.
         body: the body to quarantine.
         due_because: why the movie was asked for, where it is known.
+        asked_imdb_id: the IMDb id that was known of the movie when it was asked for.
     """
 
     tmdb_id: int
@@ -76,6 +78,7 @@ class Answer:
     reason: str = ""
     body: bytes = b""
     due_because: Reason | None = None
+    asked_imdb_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +175,10 @@ def _is_outdated(answer: Answer, source: str, state: Row) -> bool:
     attempted_at = state[f"{source}_attempted_at"]
     if attempted_at is not None and naive_utc(answer.at) <= attempted_at:
         return True
-    asked = answer.row.get("imdb_id") if answer.row is not None and SOURCES[source].needs_imdb_id else None
+    if not SOURCES[source].needs_imdb_id:
+        return False
+    # What was spooled by 0.2.0 says only by its row which id it was asked for.
+    asked = answer.asked_imdb_id or (answer.row or {}).get("imdb_id")
     return asked is not None and state["imdb_id"] is not None and asked != state["imdb_id"]
 
 
@@ -439,7 +445,7 @@ def _logged(source: str, answer: Answer, before: Row, change: _Change | None, ru
 
 
 def _quarantine_row(source: str, subject: str, at: datetime, reason: str, body: bytes, run_id: str) -> Row:
-    text = body[:MAX_QUARANTINED_CHARACTERS].decode("utf-8", "backslashreplace").replace("\x00", "\\x00")
+    text = body[:KEPT_BYTES].decode("utf-8", "backslashreplace").replace("\x00", "\\x00")
     return {
         "source": source,
         "subject": subject,
