@@ -44,7 +44,7 @@ from ayne_dagster.sources.errors import (
 )
 from ayne_dagster.sources.ledger import LedgerError, RequestLedger
 from ayne_dagster.sources.transport import RetryTransport
-from ayne_dagster.sources.trust import CONTROL_REQUESTS, PATIENCE, Trust
+from ayne_dagster.sources.trust import CONTROL_REQUESTS, PATIENCE, RESERVE, Trust
 from ayne_dagster.warehouse.merge import Answer, ListedMovie, QuarantinedBody
 from ayne_dagster.warehouse.state import DueMovie
 
@@ -604,7 +604,7 @@ def test_a_source_that_is_wrong_as_a_whole_costs_a_handful_of_requests_retries_i
     with pytest.raises(SourceDown) as error:
         asyncio.run(main())
     assert "\n" not in str(error.value)
-    assert wasted <= 2 * PATIENCE + CONTROL_REQUESTS <= 30
+    assert wasted <= 10 + (10 + RESERVE) + CONTROL_REQUESTS <= 30
     assert len(answers) == good
     assert {answer.outcome for answer in answers} <= {Outcome.FETCHED}
     assert len(progress.deferred) == 300 - good

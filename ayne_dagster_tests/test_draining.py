@@ -74,6 +74,8 @@ class Run:
         self.in_merge: Callable[[], object] = lambda: None
         self.at_the_end: Callable[[], object] = lambda: None
         self.origin: Origin | None = ORIGIN
+        self.poison: set[int] = set()
+        self.most = 1000
         with self.database.connect():
             pass
 
@@ -95,6 +97,11 @@ class Run:
 
     def drain(self, produce: Callable[[Emit[Answer]], Awaitable[None]], **options: Any) -> None:
         def merge(connection: duckdb.DuckDBPyConnection, batch: list[Answer]) -> MergeReport:
+            for answer in batch:
+                if answer.tmdb_id in self.poison:
+                    raise ValueError(f"no place for {answer.tmdb_id}")
+            if len(batch) > self.most:
+                raise duckdb.OutOfMemoryException("Out of Memory Error: failed to allocate")
             report = merge_answers(connection, TMDB_DETAILS, "tmdb", batch, "run")
             self.commits += 1
             self.in_merge()
@@ -416,3 +423,44 @@ def test_an_error_of_who_is_told_at_a_good_end_is_raised_and_everything_is_store
     with pytest.raises(DatabaseBusy):
         run.drain(run.upto(25))
     assert (run.stored, run.told) == (25, [("done", 25)])
+
+
+# Items that cannot be merged
+
+
+def poisoned(run: Run, *numbers: int) -> None:
+    """Have the merge fail whenever one of these answers is among what is merged."""
+    run.poison = set(numbers)
+
+
+def test_an_answer_that_cannot_be_stored_is_quarantined_and_kept_aside_and_the_rest_goes_on(run: Run) -> None:
+    poisoned(run, 17)
+    run.drain(run.upto(95))
+    assert run.told == [("done", 94)]
+    assert (run.stored, run.logged, run.in_spool) == (94, 95, 0)
+    with duckdb.connect(str(run.database.path), read_only=True) as connection:
+        ((tmdb_id, reason, body),) = connection.execute("SELECT tmdb_id, reason, body FROM quarantine").fetchall()
+    assert tmdb_id == 17
+    assert reason == "could not be stored: no place for 17"
+    assert "tt0000017" in body, "what was paid for is not lost"
+    (aside,) = spool.spool_folder(run.database.path).glob("*.unusable")
+    assert [item.tmdb_id for item in spool.read(aside)[1] if isinstance(item, Answer)] == [17]
+    (note,) = run.watcher.notes
+    assert "no place for 17" in note
+    assert str(aside) in note
+
+
+def test_where_nothing_can_be_merged_the_merging_is_at_fault_and_everything_is_kept(run: Run) -> None:
+    poisoned(run, *range(100))
+    with pytest.raises(dg.Failure, match="no place for"):
+        run.drain(run.upto(40))
+    assert (run.stored, run.logged) == (0, 0)
+    assert run.in_spool >= run.emitted
+    assert not list(spool.spool_folder(run.database.path).glob("*.unusable"))
+
+
+def test_a_batch_that_does_not_fit_into_memory_is_committed_in_parts(run: Run) -> None:
+    run.most = 3
+    run.drain(run.upto(95))
+    assert (run.stored, run.told, run.in_spool) == (95, [("done", 95)], 0)
+    assert run.watcher.notes == []

@@ -87,9 +87,10 @@ class Account:
         if self.trust is not None:
             await self.trust.admit()
 
+    @property
     def may_retry(self) -> bool:
-        """Whether a request that failed may be sent once more."""
-        return self.trust is None or self.trust.may_retry()
+        """Whether a request that failed may be worth sending once more."""
+        return self.trust is None or self.trust.may_retry
 
     def answered(self, subject: object = None) -> None:
         """An answer of the source was of use; `subject` is what it was about, for a control question."""

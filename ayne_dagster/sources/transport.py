@@ -30,7 +30,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from ayne_dagster.config import ApiSettings
 from ayne_dagster.sources.account import Account
-from ayne_dagster.sources.errors import MalformedAnswer, SourceError, SourcePaused, SourceUnavailable
+from ayne_dagster.sources.errors import MalformedAnswer, SourceDown, SourceError, SourcePaused, SourceUnavailable
 from ayne_dagster.sources.json_body import MAX_BODY_BYTES
 
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
@@ -56,6 +56,7 @@ class RetryTransport(httpx.AsyncBaseTransport):
     Raises:
         SourceUnavailable: no usable answer after all attempts.
         SourcePaused: the source asks for a longer pause than a run waits for.
+        SourceDown: it has given no usable answers for so long that it is not asked any more.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class RetryTransport(httpx.AsyncBaseTransport):
         sent = 0
 
         def enough(state: RetryCallState) -> bool:
-            return state.attempt_number >= self._attempts or not self._account.may_retry()
+            return state.attempt_number >= self._attempts or not self._account.may_retry
 
         try:
             async for attempt in AsyncRetrying(
@@ -90,12 +91,15 @@ class RetryTransport(httpx.AsyncBaseTransport):
                 reraise=True,
             ):
                 with attempt:
+                    await self._account.admit()
                     sent += 1
                     response = await self._attempt(request)
         except _TryAgain as error:
             unavailable = SourceUnavailable(f"{self._account.source}: {error.reason} (asked {sent} times)")
             unavailable.requests = sent
             raise unavailable from None
+        except SourceDown:  # nothing was sent
+            raise
         except SourceError as error:
             error.requests += sent - 1  # what the last attempt cost is on the error
             raise

@@ -24,16 +24,15 @@ from ayne_dagster.sources.errors import (
 )
 
 PATIENCE = 10
-"""Requests, retries included, that may bring nothing usable before the control question is asked.
-
-As many may be under way at the same time, whose answers are still to come: with 10 connections, and the requests of the
-control question, a source that is wrong as a whole costs at most 23.
-"""
+"""Requests, retries included, that may bring nothing usable before the control question is asked."""
+RESERVE = 5
+"""So many more than there are connections: while all are busy, the answers of as many are still to come."""
 WORTH = 4
 """A usable answer outweighs so many requests, itself among them: a source of which three answers of four are of no use
 comes under suspicion though it is up at times."""
 CONTROL_REQUESTS = 3
-"""Requests that a control question may cost, retries included."""
+"""Requests that a control question may cost, retries included. With 10 connections a source that is wrong as a whole
+costs at most 28: these, the 15 that count, and those under way when its last usable answer came."""
 
 _controlling: ContextVar[bool] = ContextVar("controlling", default=False)
 
@@ -49,11 +48,11 @@ class Trust:
     """
 
     def __init__(
-        self, control: Callable[[Iterable[Any]], Awaitable[None]], words: str = "", *, connections: int = PATIENCE
+        self, control: Callable[[Iterable[Any]], Awaitable[None]], words: str = "", *, connections: int = 1
     ) -> None:
         self._control = control
         self._words = words
-        self._limit = max(PATIENCE, connections)
+        self._limit = max(PATIENCE, connections + RESERVE)
         self._doubt = 0
         self._control_requests = 0
         self._cleared = 0
@@ -80,7 +79,7 @@ class Trust:
         self._doubt = self._limit
 
     async def admit(self) -> None:
-        """Wait until one more request may be sent, and count it.
+        """Wait until one more request, or one more attempt at it, may be sent, and count it.
 
         Raises:
             SourceError: none may: the control question had no usable answer either.
@@ -94,15 +93,10 @@ class Trust:
                     await self._ask()
         self._doubt += 1
 
+    @property
     def may_retry(self) -> bool:
-        """Whether a request that failed may be sent once more; counts it."""
-        if _controlling.get():
-            self._control_requests += 1
-            return self._control_requests <= CONTROL_REQUESTS
-        if self._doubt >= self._limit:
-            return False
-        self._doubt += 1
-        return True
+        """Whether a request that failed may be sent once more, if `admit` lets it."""
+        return not _controlling.get() or self._control_requests < CONTROL_REQUESTS
 
     def usable(self, subject: Any = None) -> None:
         """An answer was of use.
@@ -128,7 +122,7 @@ class Trust:
     async def _ask(self) -> None:
         """Ask the control question. What ended it ends every later one."""
         if self._ended is not None:
-            raise self._ended
+            raise type(self._ended)(str(self._ended))
         token = _controlling.set(True)
         self._control_requests = 0
         try:

@@ -135,12 +135,41 @@ def test_the_question_is_about_what_was_answered_last() -> None:
     assert question.asked == [(2, 3)]
 
 
-def test_retries_are_requests_too() -> None:
+@pytest.mark.parametrize("which", ["tmdb", "omdb"])
+def test_retries_are_requests_too(which: str) -> None:
     question = Question(SourceUnavailable("nobody there"))
-    trust = Trust(question)
-    asyncio.run(trust.admit())
-    assert [trust.may_retry() for _ in range(PATIENCE)] == [True] * (PATIENCE - 1) + [False]
-    assert admitted(trust) == 0
+    wire = Wire(lambda *_: httpx.Response(500))
+
+    async def main() -> None:
+        client: Any = client_of(which, wire)
+        async with client:
+            client.account.trust = Trust(question)
+            ask = client.fetch_details if which == "tmdb" else client.fetch_movie
+            for number in range(3):
+                with pytest.raises(SourceUnavailable) as error:
+                    await ask(number if which == "tmdb" else f"tt{number:07}")
+                assert isinstance(error.value, SourceDown) is (number == 2)
+                assert error.value.requests == (0 if number == 2 else 5)
+
+    asyncio.run(main())
+    assert len(wire.asked) == PATIENCE
+
+
+def test_a_retry_waits_for_the_control_question_and_goes_on_when_the_source_is_up() -> None:
+    question = Question()
+    replies = [httpx.Response(500)] * 3 + [httpx.Response(200, json={"id": 1, "title": "A film"})]
+    wire = Wire(lambda *_: replies.pop(0))
+
+    async def main() -> None:
+        async with client_of("tmdb", wire) as tmdb:
+            tmdb.account.trust = trust = Trust(question)
+            for _ in range(PATIENCE - 2):
+                await trust.admit()
+            _, requests = await tmdb.fetch_details(1)
+            assert requests == 4
+
+    asyncio.run(main())
+    assert len(question.asked) == 1
 
 
 # The control questions
@@ -163,26 +192,29 @@ class Wire:
         return self.answer(request.url.path, asked_id)
 
 
-def probe_tmdb(wire: Wire, known: tuple[int, ...] = ()) -> None:
+def client_of(which: str, wire: Wire) -> Any:
+    transport = httpx.MockTransport(wire)
+    if which == "tmdb":
+        return AsyncTMDBClient("token", settings=Settings(tmdb=api()), wire=transport)
+    return AsyncOMDBClient("feedc0de", settings=Settings(omdb=api()), wire=transport)
+
+
+def probe(which: str, wire: Wire, known: tuple[Any, ...] = ()) -> None:
     async def main() -> None:
-        transport = httpx.MockTransport(wire)
-        async with AsyncTMDBClient("token", settings=Settings(tmdb=api()), wire=transport) as tmdb:
-            tmdb.account.trust = Trust(tmdb.probe)
-            tmdb.account.trust.remember(known)
-            await tmdb.account.trust.settle()
+        async with client_of(which, wire) as client:
+            client.account.trust = Trust(client.probe)
+            client.account.trust.remember(known)
+            await client.account.trust.settle()
 
     asyncio.run(main())
+
+
+def probe_tmdb(wire: Wire, known: tuple[int, ...] = ()) -> None:
+    probe("tmdb", wire, known)
 
 
 def probe_omdb(wire: Wire, known: tuple[str, ...] = ()) -> None:
-    async def main() -> None:
-        transport = httpx.MockTransport(wire)
-        async with AsyncOMDBClient("feedc0de", settings=Settings(omdb=api()), wire=transport) as omdb:
-            omdb.account.trust = Trust(omdb.probe)
-            omdb.account.trust.remember(known)
-            await omdb.account.trust.settle()
-
-    asyncio.run(main())
+    probe("omdb", wire, known)
 
 
 CONFIGURATION = {"images": {"base_url": "http://image.example/"}, "change_keys": []}
@@ -235,11 +267,11 @@ def test_omdb_is_up_when_it_has_a_title_that_it_surely_has() -> None:
         probe_omdb(wire, ("tt0000001", "tt0000002"))
 
 
-@pytest.mark.parametrize("probe", [probe_tmdb, probe_omdb])
-def test_a_control_question_costs_few_requests_retries_included(probe: Callable[[Wire], None]) -> None:
+@pytest.mark.parametrize("which", ["tmdb", "omdb"])
+def test_a_control_question_costs_few_requests_retries_included(which: str) -> None:
     wire = Wire(lambda *_: httpx.Response(503))
     with pytest.raises(SourceDown, match="HTTP 503"):
-        probe(wire)
+        probe(which, wire)
     assert len(wire.asked) <= CONTROL_REQUESTS
 
 

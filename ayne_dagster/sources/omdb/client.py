@@ -86,7 +86,6 @@ class AsyncOMDBClient(AsyncClosing):
 
     async def fetch_movie(self, imdb_id: str) -> tuple[OMDbMovie, int]:
         """As `get_movie_by_imdb_id`, with the number of requests spent."""
-        await self.account.admit()
         response = await self._http.get(self.account.settings.base_url, params={"i": imdb_id, "plot": "short"})
         requests = response.extensions["requests"]
         try:

@@ -404,7 +404,6 @@ class AsyncTMDBClient(AsyncClosing):
         Raises:
             SourceError: of the kind that the status stands for.
         """
-        await self.account.admit()
         response = await self._http.get(self._base + path, params=parameters)
         if response.status_code == 200:
             return response
