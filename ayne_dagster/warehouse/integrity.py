@@ -23,6 +23,7 @@ from ayne_dagster.warehouse.rows import naive_utc
 from ayne_dagster.warehouse.schema import (
     ALL_TABLES,
     DISCOVERED_MOVIES,
+    IMDB_RATINGS,
     OMDB_RATINGS,
     REFRESH_METADATA,
     SCHEMA_VERSION,
@@ -37,7 +38,7 @@ AHEAD = timedelta(hours=1)
 EXAMPLES = 5
 ROWS_OF = {"tmdb": TMDB_DETAILS, "omdb": OMDB_RATINGS}
 """By source: the table of what it answered."""
-_MOVIE_TABLES = (DISCOVERED_MOVIES, TMDB_DETAILS, OMDB_RATINGS)
+_MOVIE_TABLES = (DISCOVERED_MOVIES, TMDB_DETAILS, OMDB_RATINGS, IMDB_RATINGS)
 _RESTORE = "Restore the last snapshot that `ayne check` finds sound."
 _FETCH_AGAIN = "`ayne force` the movies, then collect: what is stored and what is noted agree again after an answer."
 
