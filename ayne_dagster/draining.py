@@ -6,7 +6,7 @@ take them in `warehouse.spool`. Which of these comes when is decided here.
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
@@ -21,6 +21,7 @@ from ayne_dagster.warehouse.interruption import HeldSignals, signals_held_back
 from ayne_dagster.warehouse.merge import MergeReport
 from ayne_dagster.warehouse.spool import Origin, instead_of, keep, merge_items, put_aside, spool_folder
 from ayne_dagster.warehouse.spool_file import SpoolError, reason_of
+from ayne_dagster.watch import Watch
 
 T = TypeVar("T")
 
@@ -66,6 +67,9 @@ class Drain:
         self._batches = stream.batches
         self._database = replace(database, on_wait=self._tell, give_up=lambda: self._batches.interrupted)
         self._log = log
+        self._committed_batches = 0
+        self._watcher = watcher()
+        self._watch = Watch(lambda: self._batches.arrived + self._committed_batches, log.info, self._warn)
         self._report = MergeReport()
         self._uncommitted: list[Any] = []
         self._interrupted = False
@@ -79,7 +83,9 @@ class Drain:
             dagster.Failure: answers could not be committed; says whether they are in the spool or lost.
             BaseException: what ended the producer or this thread, after what had arrived was kept.
         """
-        with self._stream.around():
+        with self._watch.kept(), ExitStack() as held:
+            with self._watch.waiting("waiting for another run to end"):
+                held.enter_context(self._stream.around())
             self._run()
 
     def _run(self) -> None:
@@ -102,6 +108,7 @@ class Drain:
                 self._uncommitted = batch
                 self._commit(self._database, batch)
                 self._uncommitted = []
+                self._committed_batches += 1
         except BaseException as error:  # noqa: BLE001 -- raised again by `_end`
             return error
         return None
@@ -197,6 +204,11 @@ class Drain:
         if self._lost:
             parts.append(f"{self._why_lost}: {self._lost:,} answers are lost.")
         return " ".join(parts)
+
+    def _warn(self, text: str) -> None:
+        """Tell something from the thread of the watch, which knows no watcher of its own."""
+        self._log.warning(text)
+        self._watcher.note(text)
 
     def _tell(self, text: str) -> None:
         self._log.warning(text)

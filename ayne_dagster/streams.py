@@ -89,6 +89,7 @@ class Batches(Generic[T]):
         self._max_bytes = max_bytes
         self._items: deque[tuple[float, int, T]] = deque()  # with the time of arrival, and the size
         self._bytes = 0
+        self._arrived = 0
         self._changed = threading.Condition()
         self._done = False
         self._stopping = False
@@ -113,6 +114,11 @@ class Batches(Generic[T]):
     def interrupted(self) -> bool:
         """Whether the iteration ended, or is about to end, because of `interrupt`."""
         return self._interrupted
+
+    @property
+    def arrived(self) -> int:
+        """How many items the producer has emitted so far."""
+        return self._arrived
 
     @property
     def error(self) -> BaseException | None:
@@ -205,6 +211,7 @@ class Batches(Generic[T]):
             was_full = self._is_batch_full
             self._items.append((time.monotonic(), size, item))
             self._bytes += size
+            self._arrived += 1
             if len(self._items) == 1 or (self._is_batch_full and not was_full):
                 self._changed.notify()
             has_room = len(self._items) < self._capacity and self._bytes < 2 * self._max_bytes

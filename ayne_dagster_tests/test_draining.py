@@ -17,7 +17,7 @@ import duckdb
 import pytest
 from dagster._utils.interrupts import raise_interrupts_as
 
-from ayne_dagster import draining
+from ayne_dagster import draining, watch
 from ayne_dagster.draining import Drain, MergeStream
 from ayne_dagster.progress import Progress, watched_by
 from ayne_dagster.streams import Batches, Emit
@@ -38,6 +38,7 @@ class Noting:
 
     def __init__(self) -> None:
         self.notes: list[str] = []
+        self.noted = threading.Event()
 
     def started(self, step: str, progress: Progress) -> None:
         pass
@@ -47,6 +48,7 @@ class Noting:
 
     def note(self, text: str) -> None:
         self.notes.append(text)
+        self.noted.set()
 
 
 class Log:
@@ -464,3 +466,22 @@ def test_a_batch_that_does_not_fit_into_memory_is_committed_in_parts(run: Run) -
     run.drain(run.upto(95))
     assert (run.stored, run.told, run.in_spool) == (95, [("done", 95)], 0)
     assert run.watcher.notes == []
+
+
+# The watch
+
+
+def test_a_run_in_which_nothing_moves_is_told_in_its_log_and_to_whoever_watches(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "STALLED_AFTER", 0.0)
+    monkeypatch.setattr(watch, "LOOKS_EVERY", 0.001)
+
+    async def produce(emit: Emit[Answer]) -> None:
+        await run.upto(10)(emit)
+        await asyncio.to_thread(run.watcher.noted.wait, SOON)
+
+    run.drain(produce)
+    assert run.stored == 10
+    assert "Nothing has arrived or been committed for 0 minutes" in run.watcher.notes[0]
+    assert run.watcher.notes[0] in run.log.lines

@@ -587,6 +587,7 @@ def test_what_omdb_said_counts_after_a_purge_if_the_movie_has_the_same_imdb_id(
 ) -> None:
     merge_details(connection, details())
     merge_ratings(connection, ratings(at=START + 170 * DAY))
+    merge_listed(connection, listed(at=START + 180 * DAY))
     purge(connection, START + 190 * DAY)
     assert one(connection, "refresh_metadata")["imdb_id"] is None
     merge_details(connection, details(at=START + 191 * DAY, imdb_id=then))
@@ -596,7 +597,9 @@ def test_what_omdb_said_counts_after_a_purge_if_the_movie_has_the_same_imdb_id(
 def test_that_omdb_holds_nothing_is_asked_again_after_a_purge(connection: Connection) -> None:
     merge_details(connection, details())
     merge_ratings(connection, without_row(Outcome.ABSENT, at=START + 170 * DAY, asked_imdb_id="tt0137523"))
+    merge_listed(connection, listed(at=START + 180 * DAY))
     purge(connection, START + 190 * DAY)
+    assert state_of(connection).at("omdb").checked_at is not None
     merge_details(connection, details(at=START + 191 * DAY))
     assert state_of(connection).at("omdb").checked_at is None
 
