@@ -13,14 +13,14 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from ayne_dagster.config import Settings, load_settings
+from ayne_dagster.config import Settings
 from ayne_dagster.notify import Alert, NotificationFailed, Notifier, shortened
 from ayne_dagster.refresh.strategy import SOURCES
 from ayne_dagster.resources import Clock, OMDBResource, TMDBResource
 from ayne_dagster.run_failures import failure_reason
 from ayne_dagster.sources.account import Account
+from ayne_dagster.sources.credentials import spellings
 from ayne_dagster.sources.ledger import LedgerError
-from ayne_dagster.sources.transport import spellings
 from ayne_dagster.watch import STALLED_AFTER
 
 ALERT_TAG = "ayne/alert"
@@ -41,16 +41,17 @@ _MEANS_OTHERWISE = "What was committed is kept."
 _DO_OTHERWISE = "Look at the run in Dagster's UI, and launch it again."
 
 
-def failed_run_alert(run: dg.DagsterRun, reason: str | None, at: datetime) -> Alert:
+def failed_run_alert(run: dg.DagsterRun, reason: str | None, at: datetime, settings: Settings) -> Alert:
     """The alert for a failed run.
 
     Args:
         run: the run.
         reason: why it failed, as its step says; None where no step says.
         at: when it failed (aware UTC).
+        settings: whose secrets the alert must not tell.
     """
     job = run.job_name
-    why = shortened(_without_keys(reason or "it ended before its first step did.", load_settings()))
+    why = shortened(_without_keys(reason or "it ended before its first step did.", settings))
     return Alert(
         kind="run_failed",
         what=f"{job} failed: {why}",
@@ -84,7 +85,9 @@ def quota_alert(account: Account, now: datetime) -> Alert:
     minimum_interval_seconds=30,
     description="Tells people of each run that failed: webhook, or the log.",
 )
-def run_failure_alerts(context: dg.RunFailureSensorContext, notifier: dg.ResourceParam[Notifier]) -> None:
+def run_failure_alerts(
+    context: dg.RunFailureSensorContext, notifier: dg.ResourceParam[Notifier], settings: dg.ResourceParam[Settings]
+) -> None:
     """Tell people of a failed run; one that could not be told of is tagged, to be told of later."""
     run = context.dagster_run
     if not _is_ours(run, context.repository_def):
@@ -93,7 +96,7 @@ def run_failure_alerts(context: dg.RunFailureSensorContext, notifier: dg.Resourc
     if known is not None and known.tags.get(ALERT_TAG) == DELIVERED:
         return
     reason = failure_reason(context.get_step_failure_events()) or context.failure_event.message
-    _tell(context, notifier, run, reason)
+    _tell(context, notifier, run, reason, settings)
 
 
 @dg.sensor(
@@ -102,7 +105,9 @@ def run_failure_alerts(context: dg.RunFailureSensorContext, notifier: dg.Resourc
     minimum_interval_seconds=300,
     description="Sends alerts of failed runs again that could not be delivered.",
 )
-def undelivered_alerts(context: dg.SensorEvaluationContext, notifier: dg.ResourceParam[Notifier]) -> dg.SkipReason:
+def undelivered_alerts(
+    context: dg.SensorEvaluationContext, notifier: dg.ResourceParam[Notifier], settings: dg.ResourceParam[Settings]
+) -> dg.SkipReason:
     """Send again what was not delivered, the oldest first, until one fails."""
     waiting = context.instance.get_run_records(
         dg.RunsFilter(tags={ALERT_TAG: UNDELIVERED}), limit=MOST_A_TICK, ascending=True
@@ -110,7 +115,8 @@ def undelivered_alerts(context: dg.SensorEvaluationContext, notifier: dg.Resourc
     sent = 0
     for record in waiting:
         run = record.dagster_run
-        if not _tell(context, notifier, run, failure_reason(_step_events(context.instance, run.run_id))):
+        reason = failure_reason(_step_events(context.instance, run.run_id))
+        if not _tell(context, notifier, run, reason, settings):
             break
         sent += 1
     return dg.SkipReason(f"{sent} of {len(waiting)} undelivered alerts sent.")
@@ -125,9 +131,9 @@ def undelivered_alerts(context: dg.SensorEvaluationContext, notifier: dg.Resourc
 def quota_alerts(
     context: dg.SensorEvaluationContext,
     notifier: dg.ResourceParam[Notifier],
-    tmdb: TMDBResource,
-    omdb: OMDBResource,
-    clock: Clock,
+    tmdb: dg.ResourceParam[TMDBResource],
+    omdb: dg.ResourceParam[OMDBResource],
+    clock: dg.ResourceParam[Clock],
 ) -> dg.SkipReason:
     """Tell people of quotas that are used up; the cursor holds the last day, by source, of which they know."""
     told = _read_cursor(context.cursor)
@@ -218,12 +224,13 @@ def _tell(
     notifier: Notifier,
     run: dg.DagsterRun,
     reason: str | None,
+    settings: Settings,
 ) -> bool:
     """Tell people of a failed run, and note on the run whether they were told."""
     instance = context.instance
     ended = instance.get_run_stats(run.run_id).end_time
     at = datetime.fromtimestamp(ended, UTC) if ended else datetime.now(UTC)
-    if failure := _delivery_failure(notifier, failed_run_alert(run, reason, at)):
+    if failure := _delivery_failure(notifier, failed_run_alert(run, reason, at, settings)):
         instance.add_run_tags(run.run_id, {ALERT_TAG: UNDELIVERED})
         context.log.warning(f"The alert for run {run.run_id} is sent again by undelivered_alerts: {failure}.")
         return False

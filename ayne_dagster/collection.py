@@ -368,7 +368,8 @@ def _listed(page: ListedPage, at: datetime) -> Iterator[Listed]:
             row = discovered_row(validate(DiscoverItem, raw))
         except MalformedAnswer as error:
             subject = f"discover {page.window}, page {page.page}, row {position + 1}"
-            yield QuarantinedBody("tmdb", subject, at, str(error), error.body or repr(raw).encode("utf-8", "replace"))
+            body = error.body or repr(raw).encode("utf-8", "replace")
+            yield QuarantinedBody("tmdb", subject, at, str(error), body[:KEPT_BYTES])
             continue
         yield ListedMovie(int(str(row["tmdb_id"])), at, row, str(row["release_year"]))
 
@@ -376,7 +377,7 @@ def _listed(page: ListedPage, at: datetime) -> Iterator[Listed]:
 def _quarantined_page(page: ListedPage, error: SourceError, at: datetime) -> QuarantinedBody:
     body = error.body if isinstance(error, MalformedAnswer) else b""
     where = f"discover {page.window}" + (f", page {page.page}" if page.page else "")
-    return QuarantinedBody("tmdb", where, at, str(error), body)
+    return QuarantinedBody("tmdb", where, at, str(error), body[:KEPT_BYTES])
 
 
 async def read_change_feed(
@@ -404,7 +405,7 @@ async def read_change_feed(
             return
         except SourceError as error:
             if isinstance(error, MalformedAnswer):
-                await emit(QuarantinedBody("tmdb", f"change feed of {day}", now(), str(error), error.body))
+                await emit(QuarantinedBody("tmdb", f"change feed of {day}", now(), str(error), error.body[:KEPT_BYTES]))
             raise SourceDown(f"The change feed of {day} cannot be read: {error}") from None
         progress.done += 1
         await emit([FeedDay(day, changes.ids, changes.complete, now())])

@@ -14,6 +14,7 @@ import dagster as dg
 import duckdb
 
 from ayne_dagster.progress import watcher
+from ayne_dagster.stopping import stopping
 from ayne_dagster.streams import Batches
 from ayne_dagster.warehouse.apart import merge_apart
 from ayne_dagster.warehouse.database import Database, DatabaseBusy, WarehouseError
@@ -53,8 +54,9 @@ class MergeStream(Generic[T]):
 class Drain:
     """One stream on its way into the file.
 
-    While it runs, Ctrl-C and SIGTERM raise nothing, wherever they come. They end the stream: the producer is told to
-    stop, a wait for the file ends, what has arrived is committed, or spooled where it cannot be. Then they act.
+    While it runs, Ctrl-C and SIGTERM raise nothing, wherever they come. They end the stream, as a wish of whoever waits
+    for this thread does: the producer is told to stop, a wait for the file ends, what has arrived is committed, or
+    spooled where it cannot be. Then they act. A second wish has what is on its way not waited for.
 
     Args:
         stream: the stream.
@@ -86,11 +88,13 @@ class Drain:
         with self._watch.kept(), ExitStack() as held:
             with self._watch.waiting("waiting for another run to end"):
                 held.enter_context(self._stream.around())
-            self._run()
+            stopping().check()
+            with stopping().seal():
+                self._run()
 
     def _run(self) -> None:
         started = time.monotonic()
-        with signals_held_back(self._batches.interrupt) as held:
+        with signals_held_back(self._batches.interrupt) as held, stopping().told(self._wished):
             failure = self._commit_all()
             if failure is not None or self._batches.interrupted:
                 self._interrupted = self._batches.interrupted
@@ -100,6 +104,13 @@ class Drain:
                 self._report_stop(time.monotonic() - started)
                 self._end(failure, held)
         self._stream.done(self._report, time.monotonic() - started)
+
+    def _wished(self) -> None:
+        """Whoever waits for this thread wishes that it end, or once more that it hurry."""
+        if self._batches.interrupted:
+            self._batches.hurry()
+        else:
+            self._batches.interrupt()
 
     def _commit_all(self) -> BaseException | None:
         """Commit each batch as it arrives; returns what went wrong, after which nothing was lost yet."""
@@ -148,7 +159,7 @@ class Drain:
     def _keep_the_rest(self, failure: BaseException | None) -> None:
         """Commit what has arrived; spool it where a commit has failed."""
         takes_more = not self._uncommitted or not isinstance(failure, Exception)
-        last = replace(self._database, wait_seconds=LAST_WAIT_SECONDS, give_up=None)
+        last = replace(self._database, wait_seconds=LAST_WAIT_SECONDS, give_up=lambda: self._batches.hurried)
         self._batches.interrupt()
         for batch in (self._uncommitted, *self._batches.stop()):
             if batch and not (takes_more and self._committed(last, batch)):
@@ -194,6 +205,8 @@ class Drain:
         if what_became:
             self._tell(what_became)
         if not held:  # else they act now, with the end of the block
+            if self._interrupted and stopping().requested:
+                stopping().obey()
             raise failure if failure is not None else dg.DagsterExecutionInterruptedError()
 
     def _what_became(self) -> str:

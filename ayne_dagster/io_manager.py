@@ -37,10 +37,20 @@ class TableWrite(Generic[T]):
     """Called last, come what may: Dagster leaves the generator of a failed step suspended, with what it holds."""
 
 
-class MergingDuckDBIOManager(dg.ConfigurableIOManager):
-    """Stores assets as tables of one DuckDB file, which it opens for each commit and closes again."""
+class MergingDuckDBIOManager(dg.IOManager):
+    """Stores assets as tables of one DuckDB file, which it opens for each commit and closes again.
 
-    database: dg.ResourceDependency[DuckDBDatabase]
+    Args:
+        database: the file.
+    """
+
+    def __init__(self, database: DuckDBDatabase) -> None:
+        self.database = database
+
+    @property
+    def sealed(self) -> dg.IOManagerDefinition:
+        """As a resource that no run configuration reaches."""
+        return dg.IOManagerDefinition(lambda _: self, config_schema={}, description="Merges by key, batch by batch.")
 
     def handle_output(self, context: dg.OutputContext, obj: MergeStream[Any] | TableWrite[Any]) -> None:
         """Store what an asset returned.

@@ -94,6 +94,7 @@ class Batches(Generic[T]):
         self._done = False
         self._stopping = False
         self._interrupted = False
+        self._hurried = False
         self._error: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
@@ -135,20 +136,35 @@ class Batches(Generic[T]):
         with self._changed:
             self._changed.notify_all()
 
+    @property
+    def hurried(self) -> bool:
+        """Whether what is on its way is not to be waited for."""
+        return self._hurried
+
+    def hurry(self) -> None:
+        """Have `stop` wait for nothing more, also while it does: somebody has lost patience. Called as `interrupt`."""
+        self._hurried = True
+        with self._changed:
+            self._changed.notify_all()
+
     def stop(self) -> Iterator[list[T]]:
         """End the producer; yields what has arrived and was not handed over.
 
         The producer is told by its next `emit`, and cancelled when it has not ended within `GRACE_SECONDS`.
         """
         self._close()
-        if self._thread.is_alive():
-            self._thread.join(GRACE_SECONDS)
+        self._await_end(GRACE_SECONDS)
         if self._thread.is_alive() and self._task is not None:
             self._tell_loop(self._task.cancel)
-            self._thread.join(STOP_SECONDS)
+            self._await_end(STOP_SECONDS)
         with self._changed:
             self._done = True
         yield from self._batches()
+
+    def _await_end(self, seconds: float) -> None:
+        if self._thread.is_alive():
+            with self._changed:
+                self._changed.wait_for(lambda: self._done or self._hurried, seconds)
 
     def _close(self) -> None:
         """Let `emit` raise from now on, and wake whoever waits for room in it."""
@@ -232,7 +248,7 @@ class Batches(Generic[T]):
         finally:
             with self._changed:
                 self._done = True
-                self._changed.notify()
+                self._changed.notify_all()
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()

@@ -340,22 +340,23 @@ def test_the_address_is_in_no_log_line_event_or_configuration(
         assert "very-secret" not in text
 
 
-def test_no_key_is_in_an_alert(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMDB_API_KEY", "key/of=omdb1")
-    monkeypatch.setenv("AYNE_ALERT_WEBHOOK_URL", f"https://hooks.example{SECRET_PATH}")
+def test_no_key_is_in_an_alert() -> None:
+    settings = Settings(omdb_api_key="key/of=omdb1", alert_webhook_url=f"https://hooks.example{SECRET_PATH}")
     run = dg.DagsterRun("refresh_movies")
     reason = f"GET /?apikey=key%2Fof%3Domdb1 key/of=omdb1 https://hooks.example{SECRET_PATH} failed\n  at line 1"
-    alert = failed_run_alert(run, reason, START)
+    alert = failed_run_alert(run, reason, START, settings)
     assert alert.what == "refresh_movies failed: GET /?apikey=… … … failed at line 1"
 
 
 def test_a_long_reason_is_cut_off() -> None:
-    alert = failed_run_alert(dg.DagsterRun("refresh_movies"), "x" * 100_000, START)
+    alert = failed_run_alert(dg.DagsterRun("refresh_movies"), "x" * 100_000, START, Settings())
     assert len(alert.text) < 1000
 
 
 def test_a_reason_that_nobody_gives_is_told_so() -> None:
-    assert "ended before its first step" in failed_run_alert(dg.DagsterRun("refresh_movies"), None, START).what
+    assert (
+        "ended before its first step" in failed_run_alert(dg.DagsterRun("refresh_movies"), None, START, Settings()).what
+    )
 
 
 def test_alerts_are_logged_unless_there_is_an_address(caplog: pytest.LogCaptureFixture) -> None:

@@ -18,13 +18,14 @@ from ayne_dagster.automation import (
     RANGE_END_TAG,
     RANGE_START_TAG,
     REASONS_TAG,
+    REQUESTED_TAG,
     discovery_schedule,
     due_movies_sensor,
     pick_batch,
 )
 from ayne_dagster.config import Settings
 from ayne_dagster.definitions import build_defs
-from ayne_dagster.own_runs import OWN_RUN_TAG, close_abandoned_runs, own_run
+from ayne_dagster.own_runs import OWN_RUN_TAG, close_abandoned_runs, note_interruption, own_run
 from ayne_dagster.partitions import PARTITION_KEYS
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.resources import build_resources
@@ -132,6 +133,58 @@ def test_a_failed_run_is_retried_with_a_fresh_run_key(
     assert (first.tags[ATTEMPT_TAG], second.tags[ATTEMPT_TAG]) == ("1", "2")
 
 
+def failed(settings: Settings, instance: dg.DagsterInstance, run: dg.RunRequest, *more: tuple[str, str]) -> None:
+    launched(settings, instance, run._replace(tags=run.tags | dict(more)), dg.DagsterRunStatus.FAILURE)
+
+
+def test_the_wait_doubles_with_each_failed_batch_of_its_own(settings: Settings, instance: dg.DagsterInstance) -> None:
+    run = request(settings, instance)
+    for minutes in (2, 4, 8):
+        failed(settings, instance, run)
+        assert f"trying again in {minutes} minutes" in skipped(settings, instance)
+
+
+@pytest.mark.parametrize(
+    ("status", "more", "less"),
+    [
+        (dg.DagsterRunStatus.FAILURE, {}, {REQUESTED_TAG}),
+        (dg.DagsterRunStatus.FAILURE, {"dagster/parent_run_id": "a run that a person executes again"}, set()),
+        (dg.DagsterRunStatus.FAILURE, {"dagster/failure_reason": "UNEXPECTED_TERMINATION"}, set()),
+        (dg.DagsterRunStatus.CANCELED, {}, set()),
+    ],
+    ids=["of somebody else", "executed again", "interrupted from outside", "canceled"],
+)
+def test_the_sensor_does_not_back_off_for_what_is_no_failed_batch_of_its_own(
+    settings: Settings, instance: dg.DagsterInstance, status: dg.DagsterRunStatus, more: dict[str, str], less: set[str]
+) -> None:
+    first = request(settings, instance)
+    tags = {key: value for key, value in (first.tags | more).items() if key not in less}
+    job = build_defs(settings).resolve_job_def("refresh_movies")
+    instance.create_run_for_job(job, run_config=first.run_config, tags=tags, status=status)
+    assert request(settings, instance).run_key != first.run_key
+
+
+def test_the_sensor_does_not_back_off_for_a_run_whose_process_is_gone(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    run = launched(settings, instance, request(settings, instance), dg.DagsterRunStatus.STARTED)
+    instance.report_run_failed(run, "Run worker process unexpectedly exited.")  # as Dagster's monitoring does
+    request(settings, instance)
+
+
+def test_what_others_do_in_between_hides_no_failure_and_a_success_of_anybody_ends_the_wait(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    run = request(settings, instance)
+    failed(settings, instance, run)
+    job = build_defs(settings).resolve_job_def("refresh_movies")
+    for status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED):
+        instance.create_run_for_job(job, status=status)
+    assert "The last 1 refresh run(s) failed" in skipped(settings, instance)
+    instance.create_run_for_job(job, status=dg.DagsterRunStatus.SUCCESS)
+    request(settings, instance)
+
+
 def test_the_same_situation_gives_the_same_run_key(settings: Settings, instance: dg.DagsterInstance) -> None:
     assert request(settings, instance).run_key == request(settings, instance).run_key
 
@@ -172,11 +225,13 @@ def test_a_source_without_quota_is_not_waited_for(make_settings: MakeSettings, i
     assert "used up" in skipped(settings, instance)
 
 
-def test_the_limit_holds_for_each_source(
+def test_the_limit_of_the_settings_holds_for_each_source_whatever_the_environment_says(
     settings: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AYNE_REFRESH_LIMIT", "2")
-    assert request(settings, instance).run_config["ops"]["tmdb_details"]["config"]["tmdb_ids"] == [2, 3]
+    monkeypatch.setenv("AYNE_REFRESH_LIMIT", "1")
+    assert request(replace(settings, refresh_limit=2), instance).run_config["ops"]["tmdb_details"]["config"][
+        "tmdb_ids"
+    ] == [2, 3]
 
 
 def test_each_source_is_asked_for_no_more_movies_than_its_own_limit(settings: Settings) -> None:
@@ -276,6 +331,28 @@ def test_a_run_whose_command_was_killed_is_closed(settings: Settings, instance: 
     assert closed.status is dg.DagsterRunStatus.FAILURE
 
 
+def test_a_run_that_was_interrupted_before_its_command_was_killed_is_canceled(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    job = build_defs(settings).resolve_job_def("refresh_movies")
+    with own_run(instance) as tags:
+        run = instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
+        note_interruption(instance, run.run_id)
+    assert close_abandoned_runs(instance) == [run.run_id]
+    closed = instance.get_run_by_id(run.run_id)
+    assert closed is not None
+    assert closed.status is dg.DagsterRunStatus.CANCELED
+
+
+def test_a_run_that_has_ended_is_not_interrupted_any_more(settings: Settings, instance: dg.DagsterInstance) -> None:
+    job = build_defs(settings).resolve_job_def("refresh_movies")
+    run = instance.create_run_for_job(job, status=dg.DagsterRunStatus.SUCCESS)
+    note_interruption(instance, run.run_id)
+    ended = instance.get_run_by_id(run.run_id)
+    assert ended is not None
+    assert ended.status is dg.DagsterRunStatus.SUCCESS
+
+
 def test_a_run_that_ends_while_others_look_for_abandoned_ones_keeps_its_end(
     settings: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -356,13 +433,8 @@ def test_every_asset_is_described_owned_and_has_a_freshness_policy_and_columns(m
         assert all(column.description for column in schema.columns), spec.key
 
 
-def test_no_configuration_holds_a_key(
-    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("TMDB_READ_TOKEN", "secret-token-1")
-    monkeypatch.setenv("OMDB_API_KEY", "secret-key-2")
+def test_no_configuration_holds_a_key(make_settings: MakeSettings) -> None:
     settings = make_settings(tmdb_read_token="secret-token-1", omdb_api_key="secret-key-2")
-    resources = build_resources(settings)
-    shown = repr([resources[name]._config_schema.default_value for name in ("tmdb", "omdb")])
-    assert "secret" not in shown
-    assert "TMDB_READ_TOKEN" in shown
+    for job in build_defs(settings).get_repository_def().get_all_jobs():
+        assert "secret" not in dg.serialize_value(job.get_job_snapshot())
+    assert "secret" not in repr(build_resources(settings))

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -497,3 +498,28 @@ def test_a_producer_that_has_hardly_begun_can_be_stopped(monkeypatch: pytest.Mon
         if batches._loop is not None and batches._task is not None and batches._thread.is_alive():
             batches._loop.call_soon_threadsafe(batches._task.cancel)
         taker.join(SOON)
+
+
+@pytest.mark.timeout(30)
+def test_whoever_is_in_a_hurry_does_not_wait_for_what_is_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ayne_dagster.streams.GRACE_SECONDS", 3600.0)
+    monkeypatch.setattr("ayne_dagster.streams.STOP_SECONDS", 3600.0)
+    arrived = threading.Event()
+
+    async def produce(emit: Emit[int]) -> None:
+        await emit(1)
+        arrived.set()
+        while True:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(3600)
+
+    batches = Batches(produce)
+    taken: list[list[int]] = []
+    taker = threading.Thread(target=lambda: taken.extend(batches), daemon=True)
+    taker.start()
+    assert arrived.wait(20)
+    batches.interrupt()
+    threading.Timer(0.05, batches.hurry).start()
+    taken.extend(batches.stop())
+    taker.join()
+    assert taken == [[1]]

@@ -22,9 +22,17 @@ from ayne_dagster.warehouse.schema import TMDB_CHANGES
 COUNTS = ("days", "gaps", "listed", "known", "signals", "thawed")
 
 
-@dg.asset(**table_options(TMDB_CHANGES, "feeds", {"tmdb"}), pool=TMDB_POOL, check_specs=check_specs(TMDB_CHANGES))
+@dg.asset(
+    **table_options(TMDB_CHANGES, "feeds", {"tmdb"}),
+    pool=TMDB_POOL,
+    check_specs=check_specs(TMDB_CHANGES),
+    config_schema={},
+)
 def tmdb_changes(
-    context: dg.AssetExecutionContext, tmdb: TMDBResource, database: DuckDBDatabase, clock: Clock
+    context: dg.AssetExecutionContext,
+    tmdb: dg.ResourceParam[TMDBResource],
+    database: DuckDBDatabase,
+    clock: dg.ResourceParam[Clock],
 ) -> Steps:
     """Read the days of the feed that are complete and were not read, and signal the movies that they name."""
     progress = Progress()

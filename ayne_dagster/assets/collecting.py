@@ -9,16 +9,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iter
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
 
 import dagster as dg
 import duckdb
 from pydantic import Field
 
 from ayne_dagster.assets.definition import retry_or_fail
+from ayne_dagster.assets.run_config import RunConfig
 from ayne_dagster.checks import check_results
 from ayne_dagster.collection import Fetch, collect_answers
-from ayne_dagster.config import load_settings
+from ayne_dagster.config import MAX_NUMBER, Settings
 from ayne_dagster.io_manager import MergeStream
 from ayne_dagster.partitions import PARTITION_KEYS
 from ayne_dagster.progress import Progress, watcher
@@ -28,6 +29,7 @@ from ayne_dagster.sources.account import Account
 from ayne_dagster.sources.errors import InvalidCredentials, SourceDown
 from ayne_dagster.sources.ledger import LedgerError
 from ayne_dagster.sources.trust import Trust
+from ayne_dagster.stopping import pause
 from ayne_dagster.streams import Batches, Emit
 from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.merge import Answer, MergeReport, merge_answers
@@ -39,12 +41,23 @@ T = TypeVar("T")
 C = TypeVar("C", bound="Client")
 Steps = Iterator[dg.Output[Any] | dg.AssetCheckResult]
 
+LARGEST_ID = 2**31 - 1
+MOST_IDS = 10_000
+"""Of a run's configuration; the sensor writes 2,000 at most."""
 
-class RefreshConfig(dg.Config):
+
+class RefreshConfig(RunConfig):
     """What a refresh asks for. Without config: the due movies of the run's partitions."""
 
-    tmdb_ids: list[int] = Field(default=[], description="Only these movies, as far as they are due; empty: any")
-    limit: int | None = Field(default=None, description="Movies of its source at most; AYNE_REFRESH_LIMIT if unset")
+    tmdb_ids: list[Annotated[int, Field(ge=1, le=LARGEST_ID)]] = Field(
+        default=[], max_length=MOST_IDS, description="Only these movies, as far as they are due; empty: any"
+    )
+    limit: int | None = Field(
+        default=None,
+        ge=0,
+        le=int(MAX_NUMBER),
+        description="Movies of its source at most; AYNE_REFRESH_LIMIT if unset",
+    )
     use_reserve: bool = Field(default=False, description="Use up the quota, with the part that is kept for people")
 
 
@@ -105,6 +118,7 @@ def fetch_due(
     table: Table,
     database: DuckDBDatabase,
     clock: Clock,
+    settings: Settings,
     open_client: Callable[[], Any],
     fetcher: Callable[[Any, Callable[[], datetime]], Fetch],
 ) -> Steps:
@@ -117,6 +131,7 @@ def fetch_due(
         table: where the answers go.
         database: the warehouse.
         clock: the clock.
+        settings: which say how many movies a run takes unless its config does.
         open_client: makes the source's client.
         fetcher: turns the client into what asks for one movie.
     """
@@ -127,7 +142,7 @@ def fetch_due(
     @contextmanager
     def around() -> Iterator[None]:
         with collecting_from(source, database, context):
-            due.extend(_pick_due(context, config, source, database, clock.now()))
+            due.extend(_pick_due(context, config, source, database, clock.now(), settings.refresh_limit))
             if due:
                 with database.file.connect() as connection:
                     known[:] = answered_before(connection, source)
@@ -178,7 +193,7 @@ def collecting_from(source: str, database: DuckDBDatabase, context: dg.AssetExec
         context.log.info(text)
         watcher().note(text)
 
-    with lease(database.file.path, source, tell):
+    with lease(database.file.path, source, tell, sleep=pause):
         merge_kept(database.file, source, tell)
         yield
 
@@ -197,9 +212,14 @@ def partitions_of(context: dg.AssetExecutionContext) -> Collection[str] | None:
 
 
 def _pick_due(
-    context: dg.AssetExecutionContext, config: RefreshConfig, source: str, database: DuckDBDatabase, now: datetime
+    context: dg.AssetExecutionContext,
+    config: RefreshConfig,
+    source: str,
+    database: DuckDBDatabase,
+    now: datetime,
+    refresh_limit: int,
 ) -> list[DueMovie]:
-    limit = load_settings().refresh_limit if config.limit is None else config.limit
+    limit = refresh_limit if config.limit is None else config.limit
     with database.file.connect() as connection:
         return due_movies(
             connection,

@@ -18,18 +18,20 @@ import duckdb
 from pydantic import Field
 
 from ayne_dagster.assets.collecting import Steps
+from ayne_dagster.assets.run_config import RunConfig
 from ayne_dagster.checks import check_results
 from ayne_dagster.io_manager import TableWrite
 from ayne_dagster.progress import Progress, watcher
 from ayne_dagster.sources.daily_files import NotPublished, address_of, fetch, is_dated
 from ayne_dagster.sources.errors import SourceError
+from ayne_dagster.stopping import pause, stopping
 from ayne_dagster.warehouse.daily_files import FileRefused, Unpacked, doubts, last_accepted, record
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.schema import Table
 
 
-class DailyFileConfig(dg.Config):
+class DailyFileConfig(RunConfig):
     """How to read a daily file."""
 
     believe: bool = Field(default=False, description="Accept the file though it is much shorter than the last one")
@@ -81,7 +83,7 @@ def read_daily_file(
         watcher().finished(table.name, counts)
 
     with ExitStack() as held:
-        held.enter_context(lease(database.path, table.name, context.log.info))
+        held.enter_context(lease(database.path, table.name, context.log.info, sleep=pause))
         held.callback(download.unlink, missing_ok=True)
         try:
             found = _newest_unread(table.name, place, database, now, download)
@@ -119,8 +121,9 @@ def _newest_unread(
     unread = [day for day in candidates if read is None or day > read[0]]
     missing = None
     for day in unread:
+        stopping().check()
         try:
-            return day, fetch(address_of(place, day), download)
+            return day, fetch(address_of(place, day), download, sleep=pause)
         except NotPublished as error:
             missing = missing or error
     if missing is not None and len(unread) == len(candidates):

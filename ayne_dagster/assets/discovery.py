@@ -10,8 +10,10 @@ from pydantic import Field
 
 from ayne_dagster.assets.collecting import Steps, asking, collecting_from, failing_clearly, pace_metadata
 from ayne_dagster.assets.definition import TMDB_POOL, partitioned_options
+from ayne_dagster.assets.run_config import RunConfig
 from ayne_dagster.checks import check_results, check_specs
 from ayne_dagster.collection import Listed, date_span, discover
+from ayne_dagster.config import MAX_NUMBER
 from ayne_dagster.io_manager import MergeStream
 from ayne_dagster.progress import Progress, watcher
 from ayne_dagster.resources import Clock, DuckDBDatabase, TMDBResource
@@ -20,28 +22,34 @@ from ayne_dagster.warehouse.merge import ListedMovie, MergeReport, QuarantinedBo
 from ayne_dagster.warehouse.schema import DISCOVERED_MOVIES
 from ayne_dagster.warehouse.spool import Origin
 
+MOST_PAGES = 500
+"""TMDB shows no further ones."""
 
-class DiscoveryConfig(dg.Config):
+
+class DiscoveryConfig(RunConfig):
     """Which movies to discover in the run's release years."""
 
-    min_votes: int = Field(default=200, ge=0, description="Leave out movies with fewer votes")
-    max_pages: int | None = Field(default=None, ge=1, description="Pages of 20 movies a release year at most")
+    min_votes: int = Field(default=200, ge=0, le=int(MAX_NUMBER), description="Leave out movies with fewer votes")
+    max_pages: int | None = Field(
+        default=None, ge=1, le=MOST_PAGES, description="Pages of 20 movies a release year at most"
+    )
     use_reserve: bool = Field(default=False, description="Use up the quota, with the part that is kept for people")
 
 
 @dg.asset(
     **partitioned_options(DISCOVERED_MOVIES, "discovery", {"tmdb"}),
     pool=TMDB_POOL,
+    config_schema=DiscoveryConfig.schema_for_runs(),
     check_specs=check_specs(DISCOVERED_MOVIES),
 )
 def discovered_movies(
     context: dg.AssetExecutionContext,
-    config: DiscoveryConfig,
-    tmdb: TMDBResource,
+    tmdb: dg.ResourceParam[TMDBResource],
     database: DuckDBDatabase,
-    clock: Clock,
+    clock: dg.ResourceParam[Clock],
 ) -> Steps:
     """List the movies of the run's release years and note those that are new."""
+    config = DiscoveryConfig.of(context)
     progress = Progress()
     watcher().started(DISCOVERED_MOVIES.name, progress)
     span = date_span(context.partition_keys)

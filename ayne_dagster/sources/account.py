@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime
 from ayne_dagster.config import ApiSettings, Settings
 from ayne_dagster.sources.errors import QuotaExhausted
 from ayne_dagster.sources.ledger import LedgerError, QuotaUse, RequestLedger, Standing, account_name
+from ayne_dagster.sources.pace import LONGEST_PAUSE
 from ayne_dagster.sources.trust import Trust
 
 _LOG = logging.getLogger(__name__)
@@ -136,6 +137,7 @@ class Account:
     def refused(self, pause: float) -> None:
         """The source answered "too many requests": let no worker send for some seconds, and slow down when repeated."""
         self.refusals += 1
+        pause = min(pause, LONGEST_PAUSE)  # as the ledger has it
         self._resume_at = max(self._resume_at, time.monotonic() + pause)
         self.ledger.refuse(self.name, pause, time.time())
         self._look()

@@ -5,15 +5,19 @@ SQLite locks the whole file at the start of a transaction; other databases lock 
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote, quote_plus
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, stop_after_delay, wait_random
+
+from ayne_dagster.errors import OneLineError, WrongUsage, is_of_the_place
 
 METADATA = sa.MetaData()
 IN_MEMORY = "sqlite://"
@@ -21,11 +25,18 @@ POSTGRES = "postgresql+psycopg"
 CLOCKS_AGREE = 0.05
 """Seconds by which the clocks of two machines may differ before it counts."""
 
+_HOST = re.compile(r"[\w.-]*|[0-9a-fA-F:.]+(%\w+)?")  # names, and addresses of IPv6, whose brackets are gone by now
+_DATABASE = re.compile(r"[^@/:?#\s]*")
+
 T = TypeVar("T")
 
 
-class LedgerError(Exception):
-    """The ledger cannot be used: one line that says why."""
+class LedgerError(OneLineError):
+    """The ledger cannot be used."""
+
+
+class WrongLedger(WrongUsage, LedgerError):
+    """What `AYNE_LEDGER_URL` says cannot be used, or needs something that is not installed."""
 
 
 class LedgerDatabase:
@@ -96,7 +107,7 @@ class LedgerDatabase:
 
     def _open(self) -> Engine:
         if self._url is None:
-            raise LedgerError(
+            raise WrongLedger(
                 "AYNE_LEDGER_URL cannot be read; nothing was asked. Write it as "
                 "postgresql://user:password@host/database, with %40 for @, %3A for : and %2F for / inside the password."
             )
@@ -112,19 +123,21 @@ class LedgerDatabase:
     def _explained(self, error: Exception) -> LedgerError:
         if isinstance(error, ModuleNotFoundError | sa.exc.NoSuchModuleError):
             wanted = "ayne_dagster[postgres]" if "psycopg" in str(error) else "its SQLAlchemy driver"
-            return LedgerError(
+            return WrongLedger(
                 f"The request ledger {self.name} cannot be used: {self._redacted(str(error))}; nothing was asked. "
                 f"Install {wanted}."
             )
         advice = "Check its folder." if self._file is not None else "Check AYNE_LEDGER_URL and its server."
         reason = self._redacted(" ".join(str(getattr(error, "orig", None) or error).splitlines()[:1]))
-        return LedgerError(f"The request ledger {self.name} cannot be used ({reason}); nothing was asked. {advice}")
+        kind = WrongLedger if isinstance(error, OSError) and is_of_the_place(error) else LedgerError
+        return kind(f"The request ledger {self.name} cannot be used ({reason}); nothing was asked. {advice}")
 
     def _redacted(self, text: str) -> str:
         secrets = [self._url.password, *map(str, self._url.query.values())] if self._url is not None else []
         for secret in secrets:
             if secret:
-                text = text.replace(str(secret), "…")
+                for spelling in {str(secret), quote(str(secret), safe=""), quote_plus(str(secret)), repr(str(secret))}:
+                    text = text.replace(spelling, "…")
         return text
 
 
@@ -132,11 +145,18 @@ def _parsed(address: str) -> URL | None:
     """The address; None where it cannot be read, which the first use tells."""
     try:
         url = sa.make_url(address)
-        if "@" in (url.host or ""):  # an @ in the password: its rest would be taken for the host, and shown
+        if not _is_plain(url):
             return None
         return url.set(drivername=POSTGRES) if url.drivername in ("postgresql", "postgres") else url
     except (sa.exc.ArgumentError, ValueError):
         return None
+
+
+def _is_plain(url: URL) -> bool:
+    """Whether host and database can be shown: an @ or a / in a user or password makes its rest a part of them."""
+    if url.get_backend_name() == "sqlite":
+        return url.username is None and url.password is None and url.host is None
+    return bool(_HOST.fullmatch(url.host or "")) and bool(_DATABASE.fullmatch(url.database or ""))
 
 
 def _open_sqlite(url: URL, file: Path | None) -> Engine:

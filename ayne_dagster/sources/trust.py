@@ -25,14 +25,16 @@ from ayne_dagster.sources.errors import (
 
 PATIENCE = 10
 """Requests, retries included, that may bring nothing usable before the control question is asked."""
-RESERVE = 5
+RESERVE = 3
 """So many more than there are connections: while all are busy, the answers of as many are still to come."""
 WORTH = 4
 """A usable answer outweighs so many requests, itself among them: a source of which three answers of four are of no use
 comes under suspicion though it is up at times."""
 CONTROL_REQUESTS = 3
 """Requests that a control question may cost, retries included. With 10 connections a source that is wrong as a whole
-costs at most 28: these, the 15 that count, and those under way when its last usable answer came."""
+costs at most 26: these, the 13 that count, and those under way when its last usable answer came."""
+CONTROL_REQUESTS_AGAIN = 2
+"""The same where a source was at fault a short while ago: a step that is tried again asks nothing before."""
 
 _controlling: ContextVar[bool] = ContextVar("controlling", default=False)
 
@@ -55,6 +57,7 @@ class Trust:
         self._limit = max(PATIENCE, connections + RESERVE)
         self._doubt = 0
         self._control_requests = 0
+        self._most_control_requests = CONTROL_REQUESTS
         self._cleared = 0
         self._known: deque[Any] = deque(maxlen=2)
         self._ended: SourceError | None = None
@@ -77,6 +80,7 @@ class Trust:
     def suspect(self) -> None:
         """Begin with the control question: the source was at fault a short while ago."""
         self._doubt = self._limit
+        self._most_control_requests = CONTROL_REQUESTS_AGAIN
 
     async def admit(self) -> None:
         """Wait until one more request, or one more attempt at it, may be sent, and count it.
@@ -96,7 +100,7 @@ class Trust:
     @property
     def may_retry(self) -> bool:
         """Whether a request that failed may be sent once more, if `admit` lets it."""
-        return not _controlling.get() or self._control_requests < CONTROL_REQUESTS
+        return not _controlling.get() or self._control_requests < self._most_control_requests
 
     def usable(self, subject: Any = None) -> None:
         """An answer was of use.
@@ -140,6 +144,7 @@ class Trust:
             _controlling.reset(token)
         self._doubt = 0
         self._cleared += 1
+        self._most_control_requests = CONTROL_REQUESTS
 
 
 async def one_of_them(ask: Callable[[Any], Awaitable[object]], subjects: Iterable[Any]) -> None:

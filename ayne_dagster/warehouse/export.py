@@ -7,6 +7,7 @@ from pathlib import Path
 
 import duckdb
 
+from ayne_dagster.errors import WrongUsage, is_of_the_place
 from ayne_dagster.warehouse.database import WarehouseError
 from ayne_dagster.warehouse.schema import ALL_TABLES, VIEWS
 
@@ -23,7 +24,11 @@ https://owasp.org/www-community/attacks/CSV_Injection
 
 
 class ExportError(WarehouseError):
-    """A table or format does not exist, or the folder cannot be written."""
+    """The files cannot be written."""
+
+
+class WrongExport(WrongUsage, ExportError):
+    """A table or format does not exist, or the folder is no place to write to."""
 
 
 def export_tables(
@@ -54,16 +59,17 @@ def export_tables(
     """
     unknown = [name for name in tables if name not in EXPORTABLE]
     if unknown:
-        raise ExportError(f"There is no table {', '.join(unknown)}; there are {', '.join(EXPORTABLE)}.")
+        raise WrongExport(f"There is no table {', '.join(unknown)}; there are {', '.join(EXPORTABLE)}.")
     if file_format not in FORMATS:
-        raise ExportError(f"{file_format!r} is no format; choose {' or '.join(FORMATS)}.")
+        raise WrongExport(f"{file_format!r} is no format; choose {' or '.join(FORMATS)}.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         is_guarded = file_format == "csv" and not raw
         queries = {name: _guarded(connection, name) if is_guarded else f"FROM {name}" for name in tables}
         return dict(_export(connection, folder, name, query, file_format) for name, query in queries.items())
     except (OSError, duckdb.IOException) as error:
-        raise ExportError(f"{folder} cannot be written: {str(error).splitlines()[0]}") from None
+        kind = WrongExport if is_of_the_place(error) else ExportError
+        raise kind(f"{folder} cannot be written: {str(error).splitlines()[0]}") from None
 
 
 def _guarded(connection: duckdb.DuckDBPyConnection, name: str) -> str:

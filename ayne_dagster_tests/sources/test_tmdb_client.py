@@ -28,6 +28,7 @@ from ayne_dagster.sources.errors import (
     RequestRejected,
     SourceError,
     SourceUnavailable,
+    WrongAddress,
 )
 from ayne_dagster.sources.tmdb.client import APPENDED, MAX_WINDOW_ROWS, ChangedMovies, DateWindow, ListedPage
 from ayne_dagster.sources.tmdb.models import MovieDetails
@@ -254,7 +255,7 @@ REFUSALS: dict[str, tuple[int, bytes, type[SourceError], str]] = {
     "suspended": (401, b'{"status_code": 10, "status_message": "Suspended"}', InvalidCredentials, "TMDB_READ_TOKEN"),
     "404 in HTML": (404, b"<html>", NotFound, "404"),
     "invalid id": (404, b'{"status_code": 6, "status_message": "Invalid id"}', NotFound, "Invalid id"),
-    "moved": (301, b"", RequestRejected, "301"),
+    "moved": (301, b"", WrongAddress, "301"),
 }
 
 

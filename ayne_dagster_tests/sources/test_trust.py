@@ -22,7 +22,7 @@ from ayne_dagster.sources.errors import (
     SourceUnavailable,
 )
 from ayne_dagster.sources.omdb.client import WELL_KNOWN
-from ayne_dagster.sources.trust import CONTROL_REQUESTS, PATIENCE, WORTH, Trust
+from ayne_dagster.sources.trust import CONTROL_REQUESTS, CONTROL_REQUESTS_AGAIN, PATIENCE, WORTH, Trust
 
 Script = Callable[["Question"], Awaitable[None]]
 
@@ -273,6 +273,20 @@ def test_a_control_question_costs_few_requests_retries_included(which: str) -> N
     with pytest.raises(SourceDown, match="HTTP 503"):
         probe(which, wire)
     assert len(wire.asked) <= CONTROL_REQUESTS
+
+
+def test_a_step_that_is_tried_again_begins_with_a_control_question_that_costs_less() -> None:
+    wire = Wire(lambda *_: httpx.Response(503))
+
+    async def main() -> None:
+        async with client_of("tmdb", wire) as tmdb:
+            tmdb.account.trust = Trust(tmdb.probe)
+            tmdb.account.trust.suspect()
+            with pytest.raises(SourceDown):
+                await tmdb.fetch_details(1)
+
+    asyncio.run(main())
+    assert wire.asked == ["/3/configuration"] * CONTROL_REQUESTS_AGAIN
 
 
 def test_what_nobody_weighs_is_asked_for_as_often_as_somebody_likes() -> None:

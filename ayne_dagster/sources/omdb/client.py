@@ -21,7 +21,7 @@ from ayne_dagster.sources.omdb.normalize import is_same_imdb_id
 from ayne_dagster.sources.transport import AsyncClosing, build_client
 from ayne_dagster.sources.trust import one_of_them
 
-WELL_KNOWN = ("tt0137523", "tt0111161", "tt0068646")
+WELL_KNOWN = ("tt0137523", "tt0111161")
 """Titles that OMDb has surely, should one of them be broken for a while ("Error getting data.")."""
 
 

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import httpx
+from pydantic import BaseModel
 
 from ayne_dagster.config import Settings, load_settings
 from ayne_dagster.sources.account import Account
@@ -42,6 +43,7 @@ from ayne_dagster.sources.trust import one_of_them
 from ayne_dagster.sources.values import quoted
 
 P = TypeVar("P")
+B = TypeVar("B", bound=BaseModel)
 _DAY = timedelta(days=1)
 
 APPENDED = ",".join(SUB_RESOURCES)
@@ -203,10 +205,10 @@ class AsyncTMDBClient(AsyncClosing):
 
     async def fetch_details(self, tmdb_id: int) -> tuple[MovieDetails, int]:
         """As `get_movie_details`, with the number of requests spent."""
-        response = await self._get(f"/movie/{int(tmdb_id)}", {"append_to_response": APPENDED})
+        response = await self._get(f"/movie/{int(tmdb_id)}", {"append_to_response": APPENDED}, MovieDetails)
         requests = response.extensions["requests"]
         try:
-            movie = validate_json(MovieDetails, response.content)
+            movie = _body(MovieDetails, response)
             if movie.id != tmdb_id:
                 raise MalformedAnswer(f"asked for movie {tmdb_id}, got {movie.id}", response.content)
         except MalformedAnswer as error:
@@ -335,8 +337,8 @@ class AsyncTMDBClient(AsyncClosing):
             **({"vote_count.gte": str(min_votes)} if min_votes else {}),
         }
         try:
-            response = await self._get("/discover/movie", parameters)
-            body = validate_json(DiscoverPage, response.content)
+            response = await self._get("/discover/movie", parameters, DiscoverPage)
+            body = _body(DiscoverPage, response)
         except (InvalidCredentials, QuotaExhausted, SourcePaused):  # they concern all pages alike
             raise
         except SourceError as error:
@@ -390,21 +392,21 @@ class AsyncTMDBClient(AsyncClosing):
         """One page of the change feed; one without rows, though a page before announced it, is asked for again."""
         parameters = {"start_date": start.isoformat(), "end_date": end.isoformat(), "page": str(page)}
         for _ in range(1 if page == 1 else 2):
-            response = await self._get("/movie/changes", parameters)
-            body = validate_json(ChangesPage, response.content)
+            response = await self._get("/movie/changes", parameters, ChangesPage)
+            body = _body(ChangesPage, response)
             if body.results:
                 break
         ids = frozenset(row.id for row in body.results if row.id is not None)
         self.account.answered()
         return _ChangesPage(ids, len(body.results), body.total_pages)
 
-    async def _get(self, path: str, parameters: dict[str, str]) -> httpx.Response:
-        """One answered request.
+    async def _get(self, path: str, parameters: dict[str, str], model: type[BaseModel] | None = None) -> httpx.Response:
+        """One answered request; `model` is what its body should be.
 
         Raises:
             SourceError: of the kind that the status stands for.
         """
-        response = await self._http.get(self._base + path, params=parameters)
+        response = await self._http.get(self._base + path, params=parameters, model=model)
         if response.status_code == 200:
             return response
         error = _error_of(response)
@@ -454,6 +456,16 @@ def _years(start: date, end: date) -> Iterator[DateWindow]:
 
 def _ids(page: ListedPage) -> set[int]:
     return {item["id"] for item in page.items if isinstance(item, dict) and isinstance(item.get("id"), int)}
+
+
+def _body(model: type[B], response: httpx.Response) -> B:
+    """The body as a model; it was read already where it needed no repair.
+
+    Raises:
+        MalformedAnswer: it is none.
+    """
+    value = response.extensions.get("value")
+    return value if isinstance(value, model) else validate_json(model, response.content)
 
 
 def _error_of(response: httpx.Response) -> SourceError:
