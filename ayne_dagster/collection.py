@@ -300,7 +300,7 @@ async def discover(
             async for page in pages:
                 await listing.take(page)
         if listing.failed and not listing.answered:
-            raise SourceDown(str(listing.failed[-1].error))
+            raise SourceDown(f"No page could be used: {_with_advice(listing.failed[-1].error)}")
     except QuotaExhausted as error:
         progress.stopped_because = str(error)
     except (SourcePaused, WrongAddress) as error:
@@ -338,7 +338,9 @@ class _Listing:
             self.failed.append(page)
             self._held.append(_quarantined_page(page, page.error, self._now()))
             if len(self.failed) >= REFUSED_PAGES:
-                raise SourceDown(f"{len(self.failed)} pages in a row could not be used, the last one: {page.error}")
+                raise SourceDown(
+                    f"{len(self.failed)} pages in a row could not be used, the last one: {_with_advice(page.error)}"
+                )
             return
         await self._release(self._held)
         self.answered, self.failed = True, []
@@ -406,6 +408,13 @@ async def read_change_feed(
         except SourceError as error:
             if isinstance(error, MalformedAnswer):
                 await emit(QuarantinedBody("tmdb", f"change feed of {day}", now(), str(error), error.body[:KEPT_BYTES]))
-            raise SourceDown(f"The change feed of {day} cannot be read: {error}") from None
+            raise SourceDown(f"The change feed of {day} cannot be read: {_with_advice(error)}") from None
         progress.done += 1
         await emit([FeedDay(day, changes.ids, changes.complete, now())])
+
+
+def _with_advice(error: SourceError | None) -> str:
+    """What came back instead of a listing, and what to look at; some errors say that themselves."""
+    if isinstance(error, SourceDown | SourcePaused | WrongAddress):
+        return str(error)
+    return f"{str(error).rstrip('.')}. Check AYNE_TMDB_BASE_URL, the network, and whether TMDB is up."

@@ -246,7 +246,9 @@ def failing_clearly(
         except InvalidCredentials as error:
             raise dg.Failure(str(error), allow_retries=False) from None
         except SourceDown as error:
-            retry_or_fail(context, dg.Failure(f"{error}. What was fetched is kept; the rest stays due."))
+            retry_or_fail(
+                context, dg.Failure(f"{str(error).rstrip('.')}. What was fetched is kept; the rest stays due.")
+            )
         except LedgerError as error:
             retry_or_fail(context, dg.Failure(str(error)))
 

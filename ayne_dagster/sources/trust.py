@@ -135,8 +135,9 @@ class Trust:
             self._ended = error
             raise
         except SourceError as error:
+            came_back = str(error).rstrip(".")
             self._ended = SourceDown(
-                f"No usable answer to the last {self._doubt} request(s), and none to a control question: {error}. "
+                f"No usable answer to the last {self._doubt} request(s), and none to a control question: {came_back}. "
                 f"{self._words}".rstrip()
             )
             raise self._ended from None
