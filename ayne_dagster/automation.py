@@ -25,7 +25,7 @@ from ayne_dagster.budgets import SourceBudget, source_budgets
 from ayne_dagster.config import STRATEGIES, Settings
 from ayne_dagster.executor import interruptible_executor
 from ayne_dagster.own_runs import UNFINISHED, close_abandoned_runs
-from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR, partition_range
+from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR, YEARS_TAG, describe_years, partition_range
 from ayne_dagster.refresh.strategy import COLLECTED, DUE_REASONS
 from ayne_dagster.resources import Clock, DuckDBDatabase, OMDBResource, TMDBResource
 from ayne_dagster.sources.ledger import LedgerError
@@ -118,9 +118,13 @@ class RefreshBatch:
         return "; ".join(parts)
 
     def tags(self) -> dict[str, str]:
-        """Tags of the run: one contiguous range of release years, and what was chosen."""
-        span = partition_range({movie.release_year for movie in self.movies})
-        return range_tags(*span) | {BATCH_TAG: self.fingerprint, REASONS_TAG: self.reasons} if span else {}
+        """Tags of the run: one contiguous range of release years, those that it touches, and what was chosen."""
+        years = {movie.release_year for movie in self.movies}
+        span = partition_range(years)
+        if span is None:
+            return {}
+        chosen = {YEARS_TAG: describe_years(years), BATCH_TAG: self.fingerprint, REASONS_TAG: self.reasons}
+        return range_tags(*span) | chosen
 
     def run_config(self, *, use_reserve: bool = False) -> dict[str, Any]:
         """Run config: each source's limit and the chosen ids, or only the limit where they are too many to list."""

@@ -25,7 +25,7 @@ from ayne_dagster_tests.conftest import EPOCH, START, later, settings_for
 from ayne_dagster_tests.processes import number_asked
 
 DAY = timedelta(days=1)
-ALL_YEARS = {"dagster/asset_partition_range_start": "unknown", "dagster/asset_partition_range_end": "2035"}
+ALL_YEARS = {"dagster/asset_partition_range_start": "1874", "dagster/asset_partition_range_end": "unknown"}
 REFRESH_ALL = {name: {"config": {"limit": 9999}} for name in ("tmdb_details", "omdb_ratings")}
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 

@@ -22,11 +22,12 @@ from ayne_dagster.automation import (
     discovery_schedule,
     due_movies_sensor,
     pick_batch,
+    range_tags,
 )
 from ayne_dagster.config import Settings
 from ayne_dagster.definitions import build_defs
 from ayne_dagster.own_runs import OWN_RUN_TAG, close_abandoned_runs, note_interruption, own_run
-from ayne_dagster.partitions import PARTITION_KEYS
+from ayne_dagster.partitions import PARTITION_KEYS, YEARS_TAG
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.resources import build_resources
 from ayne_dagster.sources.account import account_of
@@ -83,6 +84,18 @@ def test_one_run_is_requested_for_the_range_of_years_the_due_movies_lie_in(
 ) -> None:
     run = request(settings, instance)
     assert (run.tags[RANGE_START_TAG], run.tags[RANGE_END_TAG]) == ("1999", "2021")
+    assert run.tags[YEARS_TAG] == "3: 1999, 2010, 2021"
+
+
+def test_an_undated_movie_stretches_no_run_over_years_before_the_others(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    with Database(settings.database).transaction() as connection:
+        merge_listing(connection, [ListedMovie(4, START, {"tmdb_id": 4, "title": "Undated"})], "earlier")
+    tags = request(settings, instance).tags
+    assert (tags[RANGE_START_TAG], tags[RANGE_END_TAG]) == ("1999", "unknown")
+    assert tags[YEARS_TAG] == "4: 1999, 2010, 2021, unknown"
+    assert PARTITION_KEYS[-1] == "unknown"
 
 
 def test_the_chosen_ids_are_in_the_run_config_newest_first_and_the_reason_in_the_tags(
@@ -101,6 +114,18 @@ def test_the_run_request_is_valid_for_the_job(settings: Settings, instance: dg.D
     result = job.execute_in_process(
         instance=instance, tags=run.tags, run_config={**run.run_config, **quiet}, raise_on_error=False
     )
+    assert result.success
+    for asset in ("tmdb_details", "omdb_ratings", "refresh_metadata"):
+        materialized = [event.partition for event in result.asset_materializations_for_node(asset)]
+        assert sorted(materialized) == ["1999", "2010", "2021"], "the years that it touches, each once"
+
+
+def test_a_range_that_a_person_asks_for_is_materialized_as_a_whole(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    job = build_defs(settings).resolve_job_def("refresh_movies")
+    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    result = job.execute_in_process(instance=instance, tags=range_tags("1999", "2021"), run_config=quiet)
     materialized = {event.partition for event in result.asset_materializations_for_node("tmdb_details")}
     assert materialized == {str(year) for year in range(1999, 2022)}
 
@@ -406,8 +431,8 @@ def test_a_run_of_another_dagster_home_is_left_alone(settings: Settings, instanc
 def test_discovery_is_scheduled_daily_for_all_release_years() -> None:
     run = discovery_schedule(dg.build_schedule_context(scheduled_execution_time=START))
     assert isinstance(run, dg.RunRequest)
-    assert run.tags[RANGE_START_TAG] == PARTITION_KEYS[1]
-    assert run.tags[RANGE_END_TAG] == PARTITION_KEYS[-1]
+    assert run.tags[RANGE_START_TAG] == PARTITION_KEYS[0]
+    assert run.tags[RANGE_END_TAG] == PARTITION_KEYS[-2], "the year after the last has no movies that can be listed"
     assert discovery_schedule.cron_schedule == "0 5 * * *"
 
 
