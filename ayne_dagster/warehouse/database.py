@@ -72,12 +72,15 @@ class Database:
         wait_seconds: how long to wait while another process holds it.
         on_wait: told once, in a sentence that names the holder, when the wait is long enough to be noticed.
         give_up: asked during the wait; true ends it before its time.
+        checkpoints: whether closing writes the log into the file. A row of commits leaves that to the last: on a large
+            table it takes longer than the commit. DuckDB does it by itself when the log has grown to 16 MB.
     """
 
     path: Path
     wait_seconds: float = 30.0
     on_wait: Callable[[str], object] | None = None
     give_up: Callable[[], bool] | None = None
+    checkpoints: bool = True
 
     def require_file(self) -> None:
         """Check that there is a database.
@@ -110,6 +113,8 @@ class Database:
         with nullcontext() if read_only else signals_held_back():
             try:
                 if not read_only:
+                    if not self.checkpoints:
+                        connection.execute("PRAGMA disable_checkpoint_on_shutdown")
                     _require_whole(connection, self.path)
                     _ensure_schema(connection, self.path)
                 yield connection
