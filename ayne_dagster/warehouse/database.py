@@ -59,6 +59,10 @@ class DatabaseNotWritten(WarehouseError):
     """A transaction could not be committed (a full disk, say); the file is as it was before."""
 
 
+class MemoryExceeded(WarehouseError):
+    """A question or a write needs more memory than a connection may have; the file is as it was before."""
+
+
 class DatabaseDamaged(DatabaseUnusable):
     """Part of the file is missing or is not what was written; it was left as it is."""
 
@@ -280,7 +284,12 @@ def _explained_in_use(error: duckdb.Error, path: Path) -> WarehouseError | None:
     text = _first_line(error)
     if _tells_of_damage(text):
         return DatabaseDamaged(_damaged_message(path, text))
-    broken = isinstance(error, duckdb.FatalException | duckdb.InternalException | duckdb.OutOfMemoryException)
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return MemoryExceeded(
+            f"More memory is needed for this than a connection to {path} may have, and its temporary folder could not "
+            "take the rest; nothing was changed. Ask for less at a time."
+        )
+    broken = isinstance(error, duckdb.FatalException | duckdb.InternalException)
     if broken or re.search(r"Failed to commit|Could not write|No space left|Cannot open file \"[^\"]*\.wal\"", text):
         return DatabaseNotWritten(
             f"{path} could not be written ({text}); it is as it was before. Free disk space or fix the permissions."
