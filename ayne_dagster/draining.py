@@ -67,7 +67,9 @@ class Drain:
     def __init__(self, stream: MergeStream[Any], database: Database, log: dg.DagsterLogManager) -> None:
         self._stream = stream
         self._batches = stream.batches
-        self._database = replace(database, on_wait=self._tell, give_up=lambda: self._batches.interrupted)
+        self._database = replace(
+            database, on_wait=self._tell, give_up=lambda: self._batches.interrupted, checkpoints=False
+        )
         self._log = log
         self._committed_batches = 0
         self._watcher = watcher()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import shutil
 import sqlite3
@@ -18,6 +19,8 @@ from ayne_dagster.places import expanded, home_beside
 
 _NOT_IN_A_HOME = set("%?#")
 """What SQLAlchemy, Alembic and SQLite read as something else in the addresses that Dagster makes of a path."""
+_FORMER = {"4b45d5fa57d8ab75deb9bb6a515d36132c4998664e034bc28f77e13d9999133b"}
+"""SHA-256 of each `dagster.yaml` that was shipped before: 0.1.0 and 0.2.0."""
 
 
 class HomeUnusable(OneLineError):
@@ -55,7 +58,7 @@ def dagster_home(settings: Settings) -> Path:
     home = home_path(settings)
     try:
         home.mkdir(parents=True, exist_ok=True)
-        if not (home / "dagster.yaml").exists():
+        if _is_to_be_made(home / "dagster.yaml"):
             # Whole before it is in its place: half a file, as a kill leaves it, would be taken for what was meant.
             new = home / f"dagster.yaml.{os.getpid()}"
             with as_file(files("ayne_dagster") / "dagster.yaml") as shipped:
@@ -66,6 +69,13 @@ def dagster_home(settings: Settings) -> Path:
             f"The Dagster home {home} cannot be written ({error.strerror}): set DAGSTER_HOME or AYNE_DATABASE."
         ) from None
     return home.resolve()
+
+
+def _is_to_be_made(file: Path) -> bool:
+    """Whether a home has no configuration yet, or that of a former version as it was shipped; a person's own is kept."""
+    if not file.exists():
+        return True
+    return file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() in _FORMER
 
 
 def open_instance(settings: Settings) -> dg.DagsterInstance:
