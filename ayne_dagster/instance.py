@@ -72,7 +72,7 @@ def dagster_home(settings: Settings) -> Path:
 
 
 def _is_to_be_made(file: Path) -> bool:
-    """Whether a home has no configuration yet, or that of a former version as it was shipped; a person's own is kept."""
+    """Whether a home has no configuration yet, or that of a former version; a person's own is kept."""
     if not file.exists():
         return True
     return file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() in _FORMER
