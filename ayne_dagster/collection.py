@@ -26,7 +26,7 @@ from ayne_dagster.sources.errors import (
 from ayne_dagster.sources.json_body import validate
 from ayne_dagster.sources.omdb.client import AsyncOMDBClient
 from ayne_dagster.sources.omdb.normalize import ratings_row
-from ayne_dagster.sources.tmdb.client import AsyncTMDBClient, ListedPage
+from ayne_dagster.sources.tmdb.client import AsyncTMDBClient, DateWindow, ListedPage
 from ayne_dagster.sources.tmdb.models import DiscoverItem
 from ayne_dagster.sources.tmdb.normalize import details_row, discovered_row
 from ayne_dagster.streams import Emit, StreamClosed
@@ -245,7 +245,7 @@ class _Listing:
         self._emit = emit
         self._now = now
         self._progress = progress
-        self._windows: dict[str, int] = {}
+        self._promised: dict[DateWindow, int] = {}
         self.seen: set[int] = set()
         self.failed: list[ListedPage] = []
         self.answered = False
@@ -254,10 +254,11 @@ class _Listing:
         """Emit what is new on a page."""
         if page.error is None:
             self.answered = True
-            self._windows[str(page.window)] = page.total_results
-        self._progress.total = sum(self._windows.values())
-        if page.error is not None:
+            self._note_promise(page)
+        else:
             self.failed.append(page)
+            if not page.page:
+                self._progress.shortages.append(f"{page.window}: {page.error}")
             await self._emit(_quarantined_page(page, page.error, self._now()))
         for listed in _listed(page, self._now()):
             if isinstance(listed, ListedMovie):
@@ -266,6 +267,13 @@ class _Listing:
                 self.seen.add(listed.tmdb_id)
                 self._progress.done += 1
             await self._emit(listed)
+
+    def _note_promise(self, page: ListedPage) -> None:
+        """Count what a window promises; what one promised that was split, its parts promise again."""
+        if page.window not in self._promised:
+            self._promised = {w: n for w, n in self._promised.items() if not w.holds(page.window)}
+        self._promised[page.window] = page.total_results
+        self._progress.total = sum(self._promised.values())
 
 
 def _listed(page: ListedPage, at: datetime) -> Iterator[Listed]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -42,6 +42,7 @@ from ayne_dagster.sources.errors import (
     SourceUnavailable,
 )
 from ayne_dagster.sources.ledger import RequestLedger
+from ayne_dagster.sources.tmdb.client import DateWindow, ListedPage
 from ayne_dagster.sources.transport import RetryTransport
 from ayne_dagster.warehouse.merge import Answer, ListedMovie, QuarantinedBody
 from ayne_dagster.warehouse.state import DueMovie
@@ -675,6 +676,26 @@ def test_a_short_listing_is_told_by_how_many_movies() -> None:
     found = Discovered(Listing([row(1), row(2)], total=10))
     assert found.progress.short_by == 8
     assert found.error is None
+
+
+def test_what_a_window_promised_is_not_counted_again_with_its_halves() -> None:
+    older, newer = DateWindow(*YEAR).halves()
+
+    class Split:
+        async def discover_movies(self, *_: object, **__: object) -> AsyncIterator[ListedPage]:
+            yield ListedPage(DateWindow(*YEAR), 1, [row(1)], 12_000, 600)
+            yield ListedPage(newer, 1, [row(1), row(2)], 4, 1)
+            yield ListedPage(newer, 0, [], error=MalformedAnswer("promised 4 movies and left out 2"))
+            yield ListedPage(older, 1, [row(3), row(4)], 2, 1)
+
+    async def emit(_: Listed) -> None:
+        pass
+
+    progress = Progress()
+    client = cast("AsyncTMDBClient", Split())
+    asyncio.run(discover(client, YEAR, emit, min_votes=0, max_pages=None, now=noon, progress=progress))
+    assert (progress.done, progress.total, progress.short_by) == (4, 6, 2)
+    assert progress.shortages == [f"{newer}: promised 4 movies and left out 2"]
 
 
 def test_a_limit_of_pages_is_no_shortage() -> None:
