@@ -9,7 +9,7 @@ from ayne_dagster.assets.daily_files import DailyFileConfig, read_daily_file, sw
 from ayne_dagster.assets.definition import table_options
 from ayne_dagster.checks import check_specs
 from ayne_dagster.resources import Clock, DailyFiles, DuckDBDatabase
-from ayne_dagster.warehouse.id_export import merge_export, unpacked_export
+from ayne_dagster.warehouse.id_export import doubts_of_export, merge_export, unpacked_export
 from ayne_dagster.warehouse.schema import TMDB_ID_EXPORT
 
 
@@ -35,5 +35,6 @@ def tmdb_id_export(
         database=database.file,
         now=clock.now(),
         unpack=unpacked_export,
+        doubts_of=doubts_of_export,
         merge=partial(merge_export, min_popularity=daily_files.min_popularity),
     )
