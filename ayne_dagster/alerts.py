@@ -9,18 +9,19 @@ https://docs.dagster.io/guides/automate/run-status-sensors
 """
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from ayne_dagster.config import Settings, load_settings
+from ayne_dagster.config import Settings
 from ayne_dagster.notify import Alert, NotificationFailed, Notifier, shortened
 from ayne_dagster.refresh.strategy import SOURCES
 from ayne_dagster.resources import Clock, OMDBResource, TMDBResource
 from ayne_dagster.run_failures import failure_reason
 from ayne_dagster.sources.account import Account
+from ayne_dagster.sources.credentials import spellings
 from ayne_dagster.sources.ledger import LedgerError
-from ayne_dagster.sources.transport import spellings
+from ayne_dagster.watch import STALLED_AFTER
 
 ALERT_TAG = "ayne/alert"
 """On a failed run: whether people were told."""
@@ -40,16 +41,17 @@ _MEANS_OTHERWISE = "What was committed is kept."
 _DO_OTHERWISE = "Look at the run in Dagster's UI, and launch it again."
 
 
-def failed_run_alert(run: dg.DagsterRun, reason: str | None, at: datetime) -> Alert:
+def failed_run_alert(run: dg.DagsterRun, reason: str | None, at: datetime, settings: Settings) -> Alert:
     """The alert for a failed run.
 
     Args:
         run: the run.
         reason: why it failed, as its step says; None where no step says.
         at: when it failed (aware UTC).
+        settings: whose secrets the alert must not tell.
     """
     job = run.job_name
-    why = shortened(_without_keys(reason or "it ended before its first step did.", load_settings()))
+    why = shortened(_without_keys(reason or "it ended before its first step did.", settings))
     return Alert(
         kind="run_failed",
         what=f"{job} failed: {why}",
@@ -83,7 +85,9 @@ def quota_alert(account: Account, now: datetime) -> Alert:
     minimum_interval_seconds=30,
     description="Tells people of each run that failed: webhook, or the log.",
 )
-def run_failure_alerts(context: dg.RunFailureSensorContext, notifier: dg.ResourceParam[Notifier]) -> None:
+def run_failure_alerts(
+    context: dg.RunFailureSensorContext, notifier: dg.ResourceParam[Notifier], settings: dg.ResourceParam[Settings]
+) -> None:
     """Tell people of a failed run; one that could not be told of is tagged, to be told of later."""
     run = context.dagster_run
     if not _is_ours(run, context.repository_def):
@@ -92,7 +96,7 @@ def run_failure_alerts(context: dg.RunFailureSensorContext, notifier: dg.Resourc
     if known is not None and known.tags.get(ALERT_TAG) == DELIVERED:
         return
     reason = failure_reason(context.get_step_failure_events()) or context.failure_event.message
-    _tell(context, notifier, run, reason)
+    _tell(context, notifier, run, reason, settings)
 
 
 @dg.sensor(
@@ -101,7 +105,9 @@ def run_failure_alerts(context: dg.RunFailureSensorContext, notifier: dg.Resourc
     minimum_interval_seconds=300,
     description="Sends alerts of failed runs again that could not be delivered.",
 )
-def undelivered_alerts(context: dg.SensorEvaluationContext, notifier: dg.ResourceParam[Notifier]) -> dg.SkipReason:
+def undelivered_alerts(
+    context: dg.SensorEvaluationContext, notifier: dg.ResourceParam[Notifier], settings: dg.ResourceParam[Settings]
+) -> dg.SkipReason:
     """Send again what was not delivered, the oldest first, until one fails."""
     waiting = context.instance.get_run_records(
         dg.RunsFilter(tags={ALERT_TAG: UNDELIVERED}), limit=MOST_A_TICK, ascending=True
@@ -109,7 +115,8 @@ def undelivered_alerts(context: dg.SensorEvaluationContext, notifier: dg.Resourc
     sent = 0
     for record in waiting:
         run = record.dagster_run
-        if not _tell(context, notifier, run, failure_reason(_step_events(context.instance, run.run_id))):
+        reason = failure_reason(_step_events(context.instance, run.run_id))
+        if not _tell(context, notifier, run, reason, settings):
             break
         sent += 1
     return dg.SkipReason(f"{sent} of {len(waiting)} undelivered alerts sent.")
@@ -124,9 +131,9 @@ def undelivered_alerts(context: dg.SensorEvaluationContext, notifier: dg.Resourc
 def quota_alerts(
     context: dg.SensorEvaluationContext,
     notifier: dg.ResourceParam[Notifier],
-    tmdb: TMDBResource,
-    omdb: OMDBResource,
-    clock: Clock,
+    tmdb: dg.ResourceParam[TMDBResource],
+    omdb: dg.ResourceParam[OMDBResource],
+    clock: dg.ResourceParam[Clock],
 ) -> dg.SkipReason:
     """Tell people of quotas that are used up; the cursor holds the last day, by source, of which they know."""
     told = _read_cursor(context.cursor)
@@ -154,7 +161,62 @@ def quota_alerts(
     return dg.SkipReason(" ".join(said) or "Nothing to tell.")
 
 
-ALERT_SENSORS = [run_failure_alerts, undelivered_alerts, quota_alerts]
+def stalled_run_alert(run: dg.DagsterRun, silent: timedelta, now: datetime) -> Alert:
+    """The alert for a run that has not moved for `silent` (`now`: aware UTC)."""
+    job = run.job_name
+    return Alert(
+        kind="run_stalled",
+        what=f"{job} runs, and has told nothing for {silent / timedelta(minutes=1):.0f} minutes.",
+        means="What was committed is kept. Other runs that ask the same source wait for this one.",
+        do="Look at the run in Dagster's UI: terminate it if it hangs, and launch it again.",
+        at=now.astimezone(UTC).isoformat(timespec="seconds"),
+        run_id=run.run_id,
+        job=job,
+    )
+
+
+@dg.sensor(
+    name="stalled_run_alerts",
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=120,
+    description="Tells people once of each run that makes no progress.",
+)
+def stalled_run_alerts(context: dg.SensorEvaluationContext, notifier: dg.ResourceParam[Notifier]) -> dg.SkipReason:
+    """Tell people of runs that have said nothing for long; the cursor holds those that they know of, while they run.
+
+    A collection that moves on says so now and then (`watch`), so that silence means that it does not. The clock is the
+    machine's, since Dagster's is: ours may be turned.
+    """
+    now = datetime.now(UTC)
+    known = _read_cursor(context.cursor)
+    told: dict[str, str] = {}
+    said = []
+    for run in context.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+        if not _is_ours(run, context.repository_def):
+            continue
+        if run.run_id in known:
+            told[run.run_id] = known[run.run_id]
+            continue
+        silent = now - _last_heard(context.instance, run.run_id, now)
+        if silent < timedelta(seconds=STALLED_AFTER):
+            continue
+        if failure := _delivery_failure(notifier, stalled_run_alert(run, silent, now)):
+            said.append(f"The alert for run {run.run_id} is sent again at the next tick: {failure}.")
+            context.log.warning(said[-1])
+            continue
+        told[run.run_id] = now.isoformat(timespec="seconds")
+        said.append(f"Told that run {run.run_id} makes no progress.")
+    context.update_cursor(json.dumps(told))
+    return dg.SkipReason(" ".join(said) or "Nothing to tell.")
+
+
+ALERT_SENSORS = [run_failure_alerts, undelivered_alerts, quota_alerts, stalled_run_alerts]
+
+
+def _last_heard(instance: dg.DagsterInstance, run_id: str, now: datetime) -> datetime:
+    """When a run last told anything."""
+    records = instance.get_records_for_run(run_id, limit=1, ascending=False).records
+    return datetime.fromtimestamp(records[0].timestamp, UTC) if records else now
 
 
 def _tell(
@@ -162,12 +224,13 @@ def _tell(
     notifier: Notifier,
     run: dg.DagsterRun,
     reason: str | None,
+    settings: Settings,
 ) -> bool:
     """Tell people of a failed run, and note on the run whether they were told."""
     instance = context.instance
     ended = instance.get_run_stats(run.run_id).end_time
     at = datetime.fromtimestamp(ended, UTC) if ended else datetime.now(UTC)
-    if failure := _delivery_failure(notifier, failed_run_alert(run, reason, at)):
+    if failure := _delivery_failure(notifier, failed_run_alert(run, reason, at, settings)):
         instance.add_run_tags(run.run_id, {ALERT_TAG: UNDELIVERED})
         context.log.warning(f"The alert for run {run.run_id} is sent again by undelivered_alerts: {failure}.")
         return False

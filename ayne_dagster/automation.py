@@ -22,51 +22,66 @@ from ayne_dagster.assets.marts import collection_status, movies
 from ayne_dagster.assets.ratings import omdb_ratings
 from ayne_dagster.assets.refresh import refresh_metadata
 from ayne_dagster.budgets import SourceBudget, source_budgets
-from ayne_dagster.config import STRATEGIES, StrategyChoice, load_settings
+from ayne_dagster.config import STRATEGIES, Settings, StrategyChoice
+from ayne_dagster.executor import interruptible_executor
 from ayne_dagster.own_runs import UNFINISHED, close_abandoned_runs
-from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR, partition_range
+from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR, YEARS_TAG, describe_years, partition_range
+from ayne_dagster.refresh.gathering import Gathered, Gathering, Waiting
 from ayne_dagster.refresh.strategy import COLLECTED, DUE_REASONS
 from ayne_dagster.resources import Clock, DuckDBDatabase, OMDBResource, TMDBResource
 from ayne_dagster.sources.ledger import LedgerError
 from ayne_dagster.warehouse.database import Database, DatabaseBusy, WarehouseError
 from ayne_dagster.warehouse.state import DueMovie, due_movies
 from ayne_dagster.warehouse.strategies import load_strategy
+from ayne_dagster.warehouse.waiting import waiting_at
 
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
 BATCH_TAG = "ayne/batch"
 ATTEMPT_TAG = "ayne/attempt"
+REQUESTED_TAG = "ayne/requested_by"
+"""On the runs that the sensor itself requested; one that a person executes again has it too, and a parent."""
+PARENT_RUN_TAG = "dagster/parent_run_id"
+FAILURE_REASON_TAG = "dagster/failure_reason"
+GONE_REASONS = {"UNEXPECTED_TERMINATION", "RUN_WORKER_RESTART"}
+"""What Dagster notes of a run whose process was ended from outside."""
 REASONS_TAG = "ayne/reasons"
 MAX_IDS_IN_CONFIG = 2000
 """Above this the run picks its due movies itself: longer lists make run configs that storages choke on."""
 SENSOR_WAIT_SECONDS = 5.0
 """A tick has 60 s for everything; it would rather come again than wait for the file."""
 RETRY_WAIT = timedelta(minutes=2)
-"""How long a failed refresh is left alone; each further failure doubles it."""
+"""How long a failed batch is left alone; each further failure doubles it."""
 LONGEST_RETRY_WAIT = timedelta(hours=6)
+RUNS_LOOKED_AT = 50
+"""How far back failures in a row are looked for, among the runs of everybody."""
+SENSOR = "due_movies_sensor"
+
+EXECUTOR = interruptible_executor.configured({}, name="in_process", config_schema={})
+"""Steps run in the run's own process, and no run sets anything of that."""
 
 discover_movies_job = dg.define_asset_job(
     "discover_movies",
     selection=[discovered_movies, collection_status],
-    executor_def=dg.in_process_executor,
+    executor_def=EXECUTOR,
     description="Find new movies on TMDB's discover pages.",
 )
 refresh_movies_job = dg.define_asset_job(
     "refresh_movies",
     selection=[tmdb_details, omdb_ratings, refresh_metadata, movies, collection_status],
-    executor_def=dg.in_process_executor,
+    executor_def=EXECUTOR,
     description="Fetch what is due from TMDB and OMDb, and bring the analysts' tables up to date.",
 )
 read_change_feed_job = dg.define_asset_job(
     "read_change_feed",
     selection=[tmdb_changes],
-    executor_def=dg.in_process_executor,
+    executor_def=EXECUTOR,
     description="Read which movies changed at TMDB, up to yesterday.",
 )
 read_daily_files_job = dg.define_asset_job(
     "read_daily_files",
     selection=[tmdb_id_export, imdb_ratings],
-    executor_def=dg.in_process_executor,
+    executor_def=EXECUTOR,
     description="Read the files that TMDB and IMDb publish daily. Apart from the refresh: a missing file fails none.",
 )
 
@@ -105,9 +120,13 @@ class RefreshBatch:
         return "; ".join(parts)
 
     def tags(self) -> dict[str, str]:
-        """Tags of the run: one contiguous range of release years, and what was chosen."""
-        span = partition_range({movie.release_year for movie in self.movies})
-        return range_tags(*span) | {BATCH_TAG: self.fingerprint, REASONS_TAG: self.reasons} if span else {}
+        """Tags of the run: one contiguous range of release years, those that it touches, and what was chosen."""
+        years = {movie.release_year for movie in self.movies}
+        span = partition_range(years)
+        if span is None:
+            return {}
+        chosen = {YEARS_TAG: describe_years(years), BATCH_TAG: self.fingerprint, REASONS_TAG: self.reasons}
+        return range_tags(*span) | chosen
 
     def run_config(self, *, use_reserve: bool = False) -> dict[str, Any]:
         """Run config: each source's limit and the chosen ids, or only the limit where they are too many to list."""
@@ -150,31 +169,36 @@ def pick_batch(
 
 
 @dg.sensor(
-    name="due_movies_sensor",
+    name=SENSOR,
     job=refresh_movies_job,
     minimum_interval_seconds=60,
-    description="Requests one run for the movies that are due by the refresh strategy, within the day's budgets.",
+    description="Requests one run for the movies that are due by the refresh strategy, within the day's budgets, when "
+    "enough of them are, or one has waited long.",
 )
 def due_movies_sensor(
     context: dg.SensorEvaluationContext,
     database: DuckDBDatabase,
-    tmdb: TMDBResource,
-    omdb: OMDBResource,
-    clock: Clock,
+    tmdb: dg.ResourceParam[TMDBResource],
+    omdb: dg.ResourceParam[OMDBResource],
+    clock: dg.ResourceParam[Clock],
+    settings: dg.ResourceParam[Settings],
 ) -> dg.RunRequest | dg.SkipReason:
     """Pick the due movies and request a run for them, unless one is under way or has just failed."""
     close_abandoned_runs(context.instance)
     running = context.instance.get_run_records(dg.RunsFilter(job_name="refresh_movies", statuses=UNFINISHED), limit=1)
     if running:
         return dg.SkipReason(f"A refresh is running already: run {running[0].dagster_run.run_id}.")
-    limit = load_settings().refresh_limit
     file = Database(database.file.path, SENSOR_WAIT_SECONDS)
     try:
         if not file.path.exists():
             return dg.SkipReason(f"There is no database at {file.path} yet: run discover_movies first.")
         now = clock.now()
         budgets = source_budgets((tmdb.account(clock), omdb.account(clock)), now)
-        limits = {source: budget.limit(limit) for source, budget in budgets.items()}
+        limits = {source: budget.limit(settings.refresh_limit) for source, budget in budgets.items()}
+        gathering = Gathering(min(settings.sensor_min_batch, settings.refresh_limit), settings.sensor_max_wait)
+        gathered = gathering.decide(_waiting(file, budgets, limits, database.choice), now)
+        if gathered.due and not gathered.ready:
+            return dg.SkipReason(_what_for(gathered, gathering, now))
         batch = pick_batch(file, now, limits, database.choice)
     except DatabaseBusy as error:
         return dg.SkipReason(f"The database is busy, trying again at the next tick: {error}")
@@ -183,6 +207,27 @@ def due_movies_sensor(
     if not batch.movies:
         return dg.SkipReason(_why_nothing(budgets.values()))
     return _request(context.instance, batch)
+
+
+def _waiting(
+    file: Database, budgets: Mapping[str, SourceBudget], limits: Mapping[str, int], strategy: str | StrategyChoice
+) -> list[Waiting]:
+    """What waits at each source, as far as it may be asked now."""
+    with file.connect() as connection:
+        decides = load_strategy(connection, strategy)
+        return [
+            waiting_at(
+                connection, source, budget.now, limits[source], unspent_since=budget.unspent_since, strategy=decides
+            )
+            for source, budget in budgets.items()
+        ]
+
+
+def _what_for(gathered: Gathered, gathering: Gathering, now: datetime) -> str:
+    """What the sensor waits for though movies are due."""
+    until = gathered.until or now
+    at = f"{until:%H:%M} UTC" if until.date() == now.date() else f"{until:%Y-%m-%d %H:%M} UTC"
+    return f"{gathered.due:,} due, gathering until {gathering.enough:,} are, or {at}."
 
 
 def _why_nothing(budgets: Iterable[SourceBudget]) -> str:
@@ -209,18 +254,36 @@ def _request(instance: dg.DagsterInstance, batch: RefreshBatch) -> dg.RunRequest
     return dg.RunRequest(
         run_key=f"{fingerprint}:{attempt}",
         run_config=batch.run_config(),
-        tags=batch.tags() | {ATTEMPT_TAG: str(attempt)},
+        tags=batch.tags() | {ATTEMPT_TAG: str(attempt), REQUESTED_TAG: SENSOR},
     )
 
 
 def _failures_in_a_row(instance: dg.DagsterInstance) -> list[dg.RunRecord]:
-    """The latest refresh runs, newest first, down to the last that did not fail."""
+    """The sensor's own batches that failed since the last refresh that went well, whosever that was; newest first.
+
+    What a person's `ayne collect` met says nothing about them, nor does a run that was interrupted or whose process is
+    gone: what it had fetched is kept, and the rest is due as before.
+    """
     failures = []
-    for record in instance.get_run_records(dg.RunsFilter(job_name="refresh_movies"), limit=10):
-        if record.dagster_run.status is not dg.DagsterRunStatus.FAILURE:
+    for record in instance.get_run_records(dg.RunsFilter(job_name="refresh_movies"), limit=RUNS_LOOKED_AT):
+        run = record.dagster_run
+        if run.status is dg.DagsterRunStatus.SUCCESS:
             break
-        failures.append(record)
+        if run.status is dg.DagsterRunStatus.FAILURE and _is_own(run) and not _is_gone(instance, run):
+            failures.append(record)
     return failures
+
+
+def _is_own(run: dg.DagsterRun) -> bool:
+    """Whether the sensor requested a run, and no person did."""
+    return run.tags.get(REQUESTED_TAG) == SENSOR and PARENT_RUN_TAG not in run.tags
+
+
+def _is_gone(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether a run did not fail but was ended: its process was, or it was reported as failed from outside of it."""
+    if reason := run.tags.get(FAILURE_REASON_TAG):
+        return reason in GONE_REASONS
+    return bool(instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE))
 
 
 @dg.schedule(

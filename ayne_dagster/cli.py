@@ -1,13 +1,12 @@
 """The `ayne` command: puts `commands` together, and turns errors into exit codes.
 
 Results go to stdout (with `--json` exactly one JSON object), progress and messages to stderr. Exit codes: 0 done,
-1 failed, 2 wrong usage or settings, 130 interrupted. Modules that are slow to load are loaded by the command that
-needs them.
+1 failed, 2 wrong usage or settings, 130 interrupted; which one an error means, its class says (`errors`). Modules that
+are slow to load are loaded by the command that needs them.
 """
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -16,10 +15,9 @@ from typing import NoReturn
 import click
 
 from ayne_dagster.commands import collecting, data, decisions, feeds, operations, serving, simulation, status
-from ayne_dagster.commands.output import CommandFailed, one_line
-from ayne_dagster.config import SettingsError
+from ayne_dagster.commands.output import flush_stdout, give_up_stderr, give_up_stdout, make_streams_usable, one_line
+from ayne_dagster.errors import DONE, FAILED, INTERRUPTED, WRONG_USAGE, OneLineError
 
-DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 INTERRUPTION = "Interrupted; everything that had arrived is kept."
 
 
@@ -49,6 +47,7 @@ for _command in (
     simulation.simulate,
     serving.standin,
     serving.dev,
+    serving.ui,
 ):
     ayne.add_command(_command)
 
@@ -58,7 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     SIGTERM is what Ctrl-C is, from the first moment on.
     """
+    make_streams_usable()
     signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else somebody wants it ignored
+        signal.signal(signal.SIGINT, _interrupt)
     try:
         code = run(arguments)
     except KeyboardInterrupt:  # while the command was still being loaded
@@ -69,42 +71,58 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
-def _interrupt(*_: object) -> NoReturn:
+def _interrupt(number: int, _: object) -> NoReturn:
+    _signals.append(number)
     raise KeyboardInterrupt
+
+
+_signals: list[int] = []
+"""Those that have raised: what they interrupt may turn them into an error of its own, as DuckDB does."""
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    from ayne_dagster.sources.errors import SourceError
-    from ayne_dagster.sources.ledger import LedgerError
-    from ayne_dagster.warehouse.database import DatabaseBusy, DatabaseNotWritten, WarehouseError
-
     try:
-        ayne.main(args=arguments, prog_name="ayne", standalone_mode=False)
+        return _run(arguments)
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return WRONG_USAGE
-    except click.UsageError as error:
-        where = f" (see `{error.ctx.command_path} --help`)" if error.ctx else ""
-        return _say(f"{error.format_message()}{where}", WRONG_USAGE)
-    except SettingsError as error:
-        return _say(str(error), WRONG_USAGE)
+    except click.ClickException as error:
+        where = f" (see `{ctx.command_path} --help`)" if (ctx := getattr(error, "ctx", None)) else ""
+        return _say(f"{error.format_message()}{where}", error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         return _say(INTERRUPTION, INTERRUPTED)
-    except (DatabaseBusy, DatabaseNotWritten, SourceError) as error:
-        return _say(str(error), FAILED)
-    except (WarehouseError, LedgerError) as error:
-        return _say(str(error), WRONG_USAGE)
-    except CommandFailed as error:
-        return _say(str(error), FAILED)
-    except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 -- the reader went away (`ayne due | head`)
+    except OneLineError as error:
+        return _say(str(error), error.exit_code)
+    except BrokenPipeError:  # the reader went away (`ayne due | head`)
+        give_up_stdout()
         return FAILED
+    except Exception as error:
+        if _signals:
+            return _say(INTERRUPTION, INTERRUPTED)
+        if isinstance(error, OSError):
+            return _say(_of_the_system(error), FAILED)
+        raise
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        ayne.main(args=arguments, prog_name="ayne", standalone_mode=False)
+    finally:
+        flush_stdout()
     return DONE
 
 
+def _of_the_system(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}; nothing more was done."
+
+
 def _say(message: str, code: int) -> int:
-    click.echo(f"ayne: {one_line(' '.join(message.split()))}", err=True)
+    try:
+        click.echo(f"ayne: {one_line(' '.join(message.split()))}", err=True)
+    except OSError:  # nobody can be told, but for the exit code
+        give_up_stderr()
     return code

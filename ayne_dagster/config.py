@@ -5,22 +5,32 @@ A `.env` file in the working directory is read too; the environment wins over it
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
+
+from ayne_dagster.errors import SettingsError
+from ayne_dagster.places import LEDGER, companion, expanded, resolve_database
+from ayne_dagster.variables import checked_address, checked_key, checked_place, checked_text, misspelt
+
+__all__ = ["ApiSettings", "Settings", "SettingsError", "load_settings"]
 
 MAX_NUMBER = 1e9
 """No setting means anything beyond it; SQL and timers do not take it."""
 MAX_OFFSET_DAYS = 36_500.0
-
-
-class SettingsError(ValueError):
-    """A setting is missing or wrong: one line that names the variable and says what to do."""
+MAX_WAIT_HOURS = 24 * 5.0
+"""The shortest interval of a refresh strategy: to wait longer would be to skip one."""
+ANSWER_DEADLINE = 60.0
+LEAST_DEADLINE = 0.1
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_-]+(\.[a-z0-9_-]+)*)\.?(:[1-9][0-9]{0,4})?")
 
 
 @dataclass(frozen=True)
@@ -40,9 +50,11 @@ class ApiSettings:
     """Requests of the daily quota that unattended collections leave to people."""
     retry_wait: float = 0.5
     """Seconds before the second attempt at a request; each further wait is twice as long."""
+    answer_deadline: float = ANSWER_DEADLINE
+    """Seconds from sending a request to the last byte of its answer; what takes longer counts as no answer."""
 
     def __post_init__(self) -> None:
-        least_of = {"burst": 1, "max_concurrent": 1}
+        least_of = {"burst": 1, "max_concurrent": 1, "answer_deadline": LEAST_DEADLINE}
         least_of |= dict.fromkeys(("requests_per_second", "daily_quota", "quota_reserve", "retry_wait"), 0)
         for name, least in least_of.items():
             if not getattr(self, name) >= least:
@@ -102,6 +114,24 @@ class Settings:
     alert_webhook_url: str | None = field(default=None, repr=False)
     """Where alerts are posted (the address is a secret of its own); None: they are only logged."""
 
+    sensor_min_batch: int = 100
+    """Movies that are worth a run of the sensor; 0 or 1: any."""
+    sensor_max_wait: timedelta = timedelta(hours=6)
+    """How long a due movie waits at most until so many are."""
+    run_retention: timedelta | None = timedelta(days=30)
+    """How long finished runs and their logs are kept; None: for ever."""
+
+    ui_hosts: tuple[str, ...] = ()
+    """Names besides the loopback ones under which the UI is asked, each `name` or `name:port`."""
+
+    dagster_home: Path | None = None
+    """Where Dagster keeps runs and logs; None: beside the database."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "database", resolve_database(self.database))
+        if self.dagster_home is not None:
+            object.__setattr__(self, "dagster_home", Path(expanded(str(self.dagster_home))).absolute())
+
     @property
     def strategy(self) -> StrategyChoice:
         """What decides what is due."""
@@ -110,7 +140,7 @@ class Settings:
     @property
     def ledger(self) -> Path:
         """The request ledger's default file, beside the database."""
-        return self.database.with_suffix(".ledger.sqlite")
+        return companion(self.database, LEDGER)
 
     @property
     def tmdb_export(self) -> str | None:
@@ -161,21 +191,33 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     Raises:
         SettingsError: a value cannot be used.
     """
-    if environment is None:
-        try:
-            from_file = {k: v for k, v in dotenv_values(".env").items() if v is not None}
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f".env cannot be read ({type(error).__name__}): write it as UTF-8 text.") from None
-        environment = {**from_file, **os.environ}
-    read = _Reader(environment)
+    if environment is not None:
+        return _settings(_Reader(environment))
+    from_file = _dotenv(Path(".env"))
+    set_outside = {name: value for name, value in os.environ.items() if value.strip() or name not in from_file}
+    read = _Reader({**from_file, **set_outside})
+    settings = _settings(read)
+    for name, meant in misspelt(from_file.keys() | os.environ.keys(), read.names).items():
+        _warn(f"{name} is no setting, and is ignored." + (f" Did you mean {meant}?" if meant else ""))
+    keys = {"TMDB_API_KEY": settings.tmdb_api_key, "TMDB_READ_TOKEN": settings.tmdb_read_token}
+    for name, key in (keys | {"OMDB_API_KEY": settings.omdb_api_key}).items():
+        if key and " " in key:
+            _warn(f"{name} holds a space, as no key does: if it is not accepted, copy it anew.")
+    for source, api in (("OMDB", settings.omdb), ("TMDB", settings.tmdb)):
+        if api.quota_reserve and api.quota_reserve >= api.daily_quota:
+            _warn(_idle_reserve(source, api))
+    return settings
+
+
+def _settings(read: _Reader) -> Settings:
     return Settings(
         database=Path(read.text("AYNE_DATABASE") or "data/ayne.duckdb"),
         refresh_limit=read.whole("AYNE_REFRESH_LIMIT", 100),
         tmdb=read.api("TMDB", TMDB_DEFAULTS),
         omdb=read.api("OMDB", OMDB_DEFAULTS),
-        tmdb_api_key=read.text("TMDB_API_KEY"),
-        tmdb_read_token=read.text("TMDB_READ_TOKEN"),
-        omdb_api_key=read.text("OMDB_API_KEY"),
+        tmdb_api_key=read.key("TMDB_API_KEY"),
+        tmdb_read_token=read.key("TMDB_READ_TOKEN"),
+        omdb_api_key=read.key("OMDB_API_KEY"),
         clock_offset=timedelta(days=read.number("AYNE_CLOCK_OFFSET_DAYS", 0.0, -MAX_OFFSET_DAYS, MAX_OFFSET_DAYS)),
         ledger_url=read.text("AYNE_LEDGER_URL"),
         refresh_strategy=read.choice("AYNE_REFRESH_STRATEGY", STRATEGIES),
@@ -185,6 +227,13 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         tmdb_export_min_popularity=read.optional_number("AYNE_TMDB_EXPORT_MIN_POPULARITY"),
         imdb_ratings_url=read.place("AYNE_IMDB_RATINGS_URL"),
         alert_webhook_url=read.address("AYNE_ALERT_WEBHOOK_URL"),
+        sensor_min_batch=read.whole("AYNE_SENSOR_MIN_BATCH", 100),
+        sensor_max_wait=timedelta(hours=read.number("AYNE_SENSOR_MAX_WAIT", 6.0, 0.0, MAX_WAIT_HOURS)),
+        run_retention=timedelta(days=days)
+        if (days := read.number("AYNE_RUN_RETENTION_DAYS", 30.0, 0.0, MAX_OFFSET_DAYS))
+        else None,
+        ui_hosts=read.hosts("AYNE_UI_HOSTS"),
+        dagster_home=read.path("DAGSTER_HOME"),
     )
 
 
@@ -193,29 +242,41 @@ class _Reader:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
+        self.names: set[str] = set()
+        """All that were asked for: the settings that there are."""
 
     def text(self, name: str) -> str | None:
+        raw = self._raw(name)
+        return raw and checked_text(name, raw)
+
+    def _raw(self, name: str) -> str | None:
+        self.names.add(name)
         return self._environment.get(name, "").strip() or None
+
+    def key(self, name: str) -> str | None:
+        raw = self.text(name)
+        return raw and checked_key(name, raw)
 
     def number(self, name: str, default: float, minimum: float = 0.0, maximum: float = MAX_NUMBER) -> float:
         return self._parsed(name, default, float, minimum, maximum, "a number")
 
     def optional_number(self, name: str) -> float | None:
         """A number that may be left out."""
-        return self.number(name, 0.0) if self.text(name) else None
+        return self.number(name, 0.0) if self._raw(name) else None
 
     def whole(self, name: str, default: int, minimum: int = 0) -> int:
         return int(self._parsed(name, default, int, minimum, MAX_NUMBER, "a whole number"))
 
     def api(self, prefix: str, defaults: ApiSettings) -> ApiSettings:
         return ApiSettings(
-            base_url=self._checked_address(name := f"AYNE_{prefix}_BASE_URL", self.text(name) or defaults.base_url),
+            base_url=checked_address(name := f"AYNE_{prefix}_BASE_URL", self.text(name) or defaults.base_url),
             requests_per_second=self.number(f"AYNE_{prefix}_REQUESTS_PER_SECOND", defaults.requests_per_second),
             burst=self.whole(f"AYNE_{prefix}_BURST", defaults.burst, minimum=1),
             max_concurrent=self.whole(f"AYNE_{prefix}_MAX_CONCURRENT", defaults.max_concurrent, minimum=1),
             daily_quota=self.whole(f"AYNE_{prefix}_DAILY_QUOTA", defaults.daily_quota),
             quota_reserve=self.whole(f"AYNE_{prefix}_QUOTA_RESERVE", defaults.quota_reserve),
             retry_wait=self.number(f"AYNE_{prefix}_RETRY_WAIT", defaults.retry_wait),
+            answer_deadline=self.number("AYNE_ANSWER_DEADLINE", defaults.answer_deadline, LEAST_DEADLINE),
         )
 
     def choice(self, name: str, choices: tuple[str, ...]) -> str:
@@ -229,38 +290,87 @@ class _Reader:
         raw = self.text(name) or default
         if raw is None or raw.lower() == OFF:
             return None
-        return self._checked_address(name, raw) if "://" in raw else raw
+        return checked_place(name, raw)
+
+    def path(self, name: str) -> Path | None:
+        """A path that may be left out."""
+        raw = self.text(name)
+        return Path(raw) if raw else None
 
     def address(self, name: str) -> str | None:
         """An http(s) address that may be left out."""
         raw = self.text(name)
-        return raw and self._checked_address(name, raw)
+        return raw and checked_address(name, raw)
 
-    def _checked_address(self, name: str, raw: str) -> str:
-        try:
-            parts = urlsplit(raw)
-            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            usable = False
-        if not usable:
-            raise SettingsError(f"{name} is {_shown(raw)}: it must be an http(s) address.")
-        return raw
+    def hosts(self, name: str) -> tuple[str, ...]:
+        """Names of hosts, each with or without a port, separated by commas."""
+        found = tuple(part.strip().lower() for part in (self.text(name) or "").split(",") if part.strip())
+        for part in found:
+            if not _HOST.fullmatch(part):
+                raise SettingsError(
+                    f"{name} is {part!r:.80}: it must be names of hosts as a browser shows them, each with or "
+                    "without :port, separated by commas; there are no wildcards."
+                )
+        return found
 
     def _parsed(
         self, name: str, default: float, parse: Callable[[str], float], minimum: float, maximum: float, what: str
     ) -> float:
-        raw = self.text(name)
+        raw = self._raw(name)
         if raw is None:
             return default
         try:
-            value = parse(raw)
+            value = parse(raw) if raw.isascii() and "_" not in raw else None
         except ValueError:
-            raise SettingsError(f"{name} is {_shown(raw)}: it must be {what}.") from None
+            value = None
+        if value is None:
+            raise SettingsError(f"{name} is {_shown(raw)}: it must be {what}, without unit or thousands separator.")
         if not minimum <= value <= maximum:
             raise SettingsError(
                 f"{name} is {_shown(raw)}: it must be {what} of at least {minimum:g} and at most {maximum:g}."
             )
         return value
+
+
+def _dotenv(file: Path) -> dict[str, str]:
+    """The variables of a `.env` file; none where there is no file.
+
+    Raises:
+        SettingsError: it cannot be read.
+    """
+    if not file.exists():
+        return {}
+    try:
+        # utf-8-sig: the mark that Windows' editors begin a file with would else be part of the first name.
+        text = file.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise SettingsError(f"{file} cannot be read ({why}): write it as a file of UTF-8 text.") from None
+    if unreadable := [binding.original.line for binding in parse_stream(StringIO(text)) if binding.error]:
+        _warn(f"{file}: what begins at line {unreadable[0]} cannot be read (an open quotation mark?), and is ignored.")
+        logging.getLogger("dotenv.main").setLevel(logging.ERROR)  # it would say so, less clearly
+    return {name: value for name, value in dotenv_values(stream=StringIO(text)).items() if value is not None}
+
+
+def _idle_reserve(source: str, api: ApiSettings) -> str:
+    reserve, quota = f"AYNE_{source}_QUOTA_RESERVE", f"AYNE_{source}_DAILY_QUOTA"
+    if not api.daily_quota:
+        return f"{reserve} is {api.quota_reserve:,}, but {quota} sets no limit: it is ignored."
+    return (
+        f"{reserve} is {api.quota_reserve:,} of {quota} {api.daily_quota:,}: collections ask nothing there, unless "
+        "--use-reserve is given."
+    )
+
+
+def _warn(text: str) -> None:
+    """Tell, once a process, of something that is odd but not wrong: on stderr, unless a program has set up logging."""
+    if text not in _warned:
+        _warned.add(text)
+        _LOG.warning("%s", text)
+
+
+_warned: set[str] = set()
+_LOG = logging.getLogger(__name__)
 
 
 def _shown(raw: str) -> str:

@@ -6,7 +6,6 @@ https://docs.dagster.io/deployment/code-locations
 from typing import Any
 
 import dagster as dg
-from dotenv import load_dotenv
 
 from ayne_dagster.alerts import ALERT_SENSORS
 from ayne_dagster.assets.changes import tmdb_changes
@@ -18,6 +17,7 @@ from ayne_dagster.assets.marts import collection_status, movies
 from ayne_dagster.assets.ratings import omdb_ratings
 from ayne_dagster.assets.refresh import refresh_metadata
 from ayne_dagster.automation import (
+    EXECUTOR,
     change_feed_schedule,
     daily_files_schedule,
     discover_movies_job,
@@ -31,7 +31,7 @@ from ayne_dagster.checks import with_freshness_policies
 from ayne_dagster.config import Settings, load_settings
 from ayne_dagster.io_manager import MergingDuckDBIOManager
 from ayne_dagster.notify import build_notifier
-from ayne_dagster.resources import build_resources
+from ayne_dagster.resources import build_resources, sealed
 
 ASSETS = [
     discovered_movies,
@@ -46,26 +46,39 @@ ASSETS = [
 ]
 
 
+DESCRIPTIONS = {
+    "settings": "What the environment and .env set up.",
+    "database": "The warehouse, a DuckDB file; also for assets that want dagster-duckdb's DuckDBResource.",
+    "clock": "What time it is for the platform.",
+    "tmdb": "Access to TMDB, with the key TMDB_READ_TOKEN or, where that is not set, TMDB_API_KEY.",
+    "omdb": "Access to OMDb, with the key OMDB_API_KEY.",
+    "notifier": "How people are told.",
+}
+"""What Dagster's UI says of the resources: names of settings, and no values."""
+
+
 def build_defs(settings: Settings, *, resource_overrides: dict[str, Any] | None = None) -> dg.Definitions:
     """Assemble the code location.
 
     Args:
         settings: where things are, and the limits.
-        resource_overrides: resources to use instead, by name.
+        resource_overrides: resources to use instead, by name; as they are, with what configuration they take.
     """
-    resources = build_resources(settings) | {"notifier": build_notifier(settings)} | (resource_overrides or {})
+    overrides = resource_overrides or {}
+    ours = build_resources(settings) | {"notifier": build_notifier(settings)}
+    io_manager = MergingDuckDBIOManager((ours | overrides)["database"]).sealed
+    resources = {name: sealed(resource, DESCRIPTIONS[name]) for name, resource in ours.items()}
     return dg.Definitions(
         assets=with_freshness_policies(ASSETS),
         jobs=[discover_movies_job, refresh_movies_job, read_change_feed_job, read_daily_files_job],
         sensors=[due_movies_sensor, *ALERT_SENSORS],
         schedules=[discovery_schedule, change_feed_schedule, daily_files_schedule],
-        resources=resources | {"io_manager": MergingDuckDBIOManager(database=resources["database"])},
-        executor=dg.in_process_executor,
+        resources=resources | overrides | {"io_manager": io_manager},
+        executor=EXECUTOR,
     )
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
     """The code location `ayne_dagster`, as the environment and `.env` set it up."""
-    load_dotenv(".env")
     return build_defs(load_settings())

@@ -6,7 +6,7 @@ take them in `warehouse.spool`. Which of these comes when is decided here.
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
@@ -14,17 +14,23 @@ import dagster as dg
 import duckdb
 
 from ayne_dagster.progress import watcher
+from ayne_dagster.stopping import stopping
 from ayne_dagster.streams import Batches
+from ayne_dagster.warehouse.apart import merge_apart
 from ayne_dagster.warehouse.database import Database, DatabaseBusy, WarehouseError
 from ayne_dagster.warehouse.interruption import HeldSignals, signals_held_back
 from ayne_dagster.warehouse.merge import MergeReport
-from ayne_dagster.warehouse.spool import Origin, SpoolError, keep, spool_folder
+from ayne_dagster.warehouse.spool import Origin, instead_of, keep, merge_items, put_aside, spool_folder
+from ayne_dagster.warehouse.spool_file import SpoolError, reason_of
+from ayne_dagster.watch import Watch
 
 T = TypeVar("T")
 
 LAST_WAIT_SECONDS = 2.0
 """How long an ending run waits for a file that another process holds, before what has arrived goes to the spool: with
 all the rest well within the ten seconds that a supervisor leaves between SIGTERM and SIGKILL."""
+FAULTS_OF_ITEMS = 3
+"""So many items of a batch, and no other, that cannot be merged are not at fault: it is the merging."""
 
 
 @dataclass
@@ -48,8 +54,9 @@ class MergeStream(Generic[T]):
 class Drain:
     """One stream on its way into the file.
 
-    While it runs, Ctrl-C and SIGTERM raise nothing, wherever they come. They end the stream: the producer is told to
-    stop, a wait for the file ends, what has arrived is committed, or spooled where it cannot be. Then they act.
+    While it runs, Ctrl-C and SIGTERM raise nothing, wherever they come. They end the stream, as a wish of whoever waits
+    for this thread does: the producer is told to stop, a wait for the file ends, what has arrived is committed, or
+    spooled where it cannot be. Then they act. A second wish has what is on its way not waited for.
 
     Args:
         stream: the stream.
@@ -60,8 +67,13 @@ class Drain:
     def __init__(self, stream: MergeStream[Any], database: Database, log: dg.DagsterLogManager) -> None:
         self._stream = stream
         self._batches = stream.batches
-        self._database = replace(database, on_wait=self._tell, give_up=lambda: self._batches.interrupted)
+        self._database = replace(
+            database, on_wait=self._tell, give_up=lambda: self._batches.interrupted, checkpoints=False
+        )
         self._log = log
+        self._committed_batches = 0
+        self._watcher = watcher()
+        self._watch = Watch(lambda: self._batches.arrived + self._committed_batches, log.info, self._warn)
         self._report = MergeReport()
         self._uncommitted: list[Any] = []
         self._interrupted = False
@@ -75,12 +87,16 @@ class Drain:
             dagster.Failure: answers could not be committed; says whether they are in the spool or lost.
             BaseException: what ended the producer or this thread, after what had arrived was kept.
         """
-        with self._stream.around():
-            self._run()
+        with self._watch.kept(), ExitStack() as held:
+            with self._watch.waiting("waiting for another run to end"):
+                held.enter_context(self._stream.around())
+            stopping().check()
+            with stopping().seal():
+                self._run()
 
     def _run(self) -> None:
         started = time.monotonic()
-        with signals_held_back(self._batches.interrupt) as held:
+        with signals_held_back(self._batches.interrupt) as held, stopping().told(self._wished):
             failure = self._commit_all()
             if failure is not None or self._batches.interrupted:
                 self._interrupted = self._batches.interrupted
@@ -91,6 +107,13 @@ class Drain:
                 self._end(failure, held)
         self._stream.done(self._report, time.monotonic() - started)
 
+    def _wished(self) -> None:
+        """Whoever waits for this thread wishes that it end, or once more that it hurry."""
+        if self._batches.interrupted:
+            self._batches.hurry()
+        else:
+            self._batches.interrupt()
+
     def _commit_all(self) -> BaseException | None:
         """Commit each batch as it arrives; returns what went wrong, after which nothing was lost yet."""
         try:
@@ -98,19 +121,47 @@ class Drain:
                 self._uncommitted = batch
                 self._commit(self._database, batch)
                 self._uncommitted = []
+                self._committed_batches += 1
         except BaseException as error:  # noqa: BLE001 -- raised again by `_end`
             return error
         return None
 
     def _commit(self, database: Database, batch: list[Any]) -> None:
+        """Commit a batch: in parts where it does not go as a whole, and without the items that cannot be merged."""
+        done = 0
+        refused: list[tuple[Any, Exception]] = []
+
+        def merge(part: Sequence[Any]) -> MergeReport:
+            nonlocal done
+            with database.transaction() as connection:
+                merged = self._stream.merge(connection, list(part))
+            done += len(part)
+            return merged
+
+        def refuse(item: Any, error: Exception) -> None:
+            refused.append((item, error))
+            if self._stream.origin is None or (len(refused) >= FAULTS_OF_ITEMS and not done):
+                raise error
+
+        self._report.add(merge_apart(batch, merge, refuse, database))
+        for item, error in refused:
+            self._replace(database, item, error)
+
+    def _replace(self, database: Database, item: Any, error: Exception) -> None:
+        """Merge the news that an item could not be stored, and keep it aside for people."""
+        origin = self._stream.origin
+        assert origin is not None  # noqa: S101 -- else nothing is refused
+        aside = put_aside(database.path, origin, item)
         with database.transaction() as connection:
-            merged = self._stream.merge(connection, batch)
-        self._report.add(merged)
+            self._report.add(merge_items(connection, origin, [instead_of(item, origin, error)]))
+        self._tell(
+            f"An answer could not be stored ({reason_of(error)}): it is in quarantine, and as it came in {aside}."
+        )
 
     def _keep_the_rest(self, failure: BaseException | None) -> None:
         """Commit what has arrived; spool it where a commit has failed."""
         takes_more = not self._uncommitted or not isinstance(failure, Exception)
-        last = replace(self._database, wait_seconds=LAST_WAIT_SECONDS, give_up=None)
+        last = replace(self._database, wait_seconds=LAST_WAIT_SECONDS, give_up=lambda: self._batches.hurried)
         self._batches.interrupt()
         for batch in (self._uncommitted, *self._batches.stop()):
             if batch and not (takes_more and self._committed(last, batch)):
@@ -156,6 +207,8 @@ class Drain:
         if what_became:
             self._tell(what_became)
         if not held:  # else they act now, with the end of the block
+            if self._interrupted and stopping().requested:
+                stopping().obey()
             raise failure if failure is not None else dg.DagsterExecutionInterruptedError()
 
     def _what_became(self) -> str:
@@ -166,6 +219,11 @@ class Drain:
         if self._lost:
             parts.append(f"{self._why_lost}: {self._lost:,} answers are lost.")
         return " ".join(parts)
+
+    def _warn(self, text: str) -> None:
+        """Tell something from the thread of the watch, which knows no watcher of its own."""
+        self._log.warning(text)
+        self._watcher.note(text)
 
     def _tell(self, text: str) -> None:
         self._log.warning(text)

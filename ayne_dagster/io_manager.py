@@ -19,6 +19,7 @@ import duckdb
 import pyarrow as pa
 
 from ayne_dagster.draining import Drain, MergeStream
+from ayne_dagster.partitions import YEARS_TAG, described_years
 from ayne_dagster.resources import DuckDBDatabase
 from ayne_dagster.warehouse.schema import ALL_TABLES, VIEWS
 
@@ -37,10 +38,20 @@ class TableWrite(Generic[T]):
     """Called last, come what may: Dagster leaves the generator of a failed step suspended, with what it holds."""
 
 
-class MergingDuckDBIOManager(dg.ConfigurableIOManager):
-    """Stores assets as tables of one DuckDB file, which it opens for each commit and closes again."""
+class MergingDuckDBIOManager(dg.IOManager):
+    """Stores assets as tables of one DuckDB file, which it opens for each commit and closes again.
 
-    database: dg.ResourceDependency[DuckDBDatabase]
+    Args:
+        database: the file.
+    """
+
+    def __init__(self, database: DuckDBDatabase) -> None:
+        self.database = database
+
+    @property
+    def sealed(self) -> dg.IOManagerDefinition:
+        """As a resource that no run configuration reaches."""
+        return dg.IOManagerDefinition(lambda _: self, config_schema={}, description="Merges by key, batch by batch.")
 
     def handle_output(self, context: dg.OutputContext, obj: MergeStream[Any] | TableWrite[Any]) -> None:
         """Store what an asset returned.
@@ -51,6 +62,7 @@ class MergingDuckDBIOManager(dg.ConfigurableIOManager):
         """
         if not isinstance(obj, MergeStream | TableWrite):
             raise TypeError(f"Return a MergeStream or a TableWrite, not a {type(obj).__name__}.")
+        _tell_of_touched_years(context)
         if isinstance(obj, TableWrite):
             self._write(obj)
         else:
@@ -74,3 +86,18 @@ class MergingDuckDBIOManager(dg.ConfigurableIOManager):
         parameters = {"years": list(context.asset_partition_keys)} if partitioned else None
         with self.database.get_connection() as connection:
             return connection.execute(f"SELECT * FROM {name}{where}", parameters).to_arrow_table()
+
+
+def _tell_of_touched_years(context: dg.OutputContext) -> None:
+    """Have Dagster record materializations of the years that the run's tags name, where they do, not of all its range.
+
+    A run serves one contiguous range (dagster#32335), and each of its partitions would be recorded twice for each
+    asset: a hundred movies out of a hundred years cost the Dagster home more than they cost the warehouse. Dagster asks
+    the context which partitions an output is of and has no other door for it; where it asks somebody else, by a later
+    version, all years of the range are told.
+    """
+    if not context.has_asset_partitions:
+        return
+    touched = set(described_years(context.step_context.dagster_run.tags.get(YEARS_TAG, "")))
+    if touched := touched & set(context.asset_partition_keys):
+        context._asset_partitions_subset = context.asset_partitions_def.subset_with_partition_keys(touched)

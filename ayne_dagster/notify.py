@@ -10,6 +10,10 @@ from typing import Any, Protocol
 import httpx
 
 from ayne_dagster.config import Settings
+from ayne_dagster.errors import OneLineError
+from ayne_dagster.sources.errors import WrongRoute
+from ayne_dagster.sources.failures import meaning_of
+from ayne_dagster.sources.network import Wire
 
 DEADLINE_SECONDS = 8.0
 """For one delivery as a whole, however slowly it goes: a sensor's tick has 60 s, and may have five to send."""
@@ -19,7 +23,7 @@ LONGEST_REASON = 500
 _LOG = logging.getLogger(__name__)
 
 
-class NotificationFailed(Exception):
+class NotificationFailed(OneLineError):
     """An alert was not delivered; `str()` says why in one line, without the address."""
 
 
@@ -84,24 +88,35 @@ class WebhookNotifier:
     def notify(self, alert: Alert) -> None:
         """Post it; anything but a 2xx answer within the deadline is a failure."""
         LogNotifier().notify(alert)
+        wire = Wire(self.url)
         try:
-            status = asyncio.run(self._post(alert.as_json()))
+            wire.prepare()
+            status = asyncio.run(self._post(wire, alert.as_json()))
         except TimeoutError:
             raise NotificationFailed(f"the webhook did not answer within {self.deadline_seconds:g} s") from None
+        except WrongRoute as error:  # it names a variable of the environment, not the address
+            raise NotificationFailed(f"the webhook could not be reached: {error}") from None
         except Exception as error:  # noqa: BLE001 -- whatever it is, its text may hold the address
             raise NotificationFailed(f"the webhook could not be reached ({type(error).__name__})") from None
         if not 200 <= status < 300:
             raise NotificationFailed(f"the webhook answered with HTTP {status}")
 
-    async def _post(self, body: dict[str, Any]) -> int:
-        # A transport without a client above it: httpx's client logs the address of each request, follows what the
-        # environment says, and a redirect would carry the alert elsewhere.
+    async def _post(self, wire: Wire, body: dict[str, Any]) -> int:
+        # A redirect would carry the alert elsewhere: it is not followed.
         timeout = httpx.Timeout(self.deadline_seconds).as_dict()
         request = httpx.Request("POST", self.url, json=body, extensions={"timeout": timeout})
-        async with asyncio.timeout(self.deadline_seconds), httpx.AsyncHTTPTransport() as transport:
-            response = await transport.handle_async_request(request)
-            await response.aclose()
-            return response.status_code
+        failure: Exception
+        deadline = asyncio.timeout(self.deadline_seconds)
+        try:
+            async with deadline:
+                response = await wire.handle_async_request(request)
+                await response.aclose()
+                return response.status_code
+        except Exception as error:  # noqa: BLE001 -- see above
+            failure = TimeoutError() if deadline.expired() else meaning_of(error, "the webhook", wire.route)
+        finally:
+            await wire.aclose()
+        raise failure
 
 
 def build_notifier(settings: Settings) -> Notifier:

@@ -5,38 +5,43 @@ No collecting of its own: what a run does is in `assets`, and the command line i
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import dagster as dg
 
 from ayne_dagster.automation import ASSET_OF, pick_batch, range_tags
 from ayne_dagster.config import Settings, load_settings
 from ayne_dagster.definitions import build_defs
+from ayne_dagster.errors import INTERRUPTED as INTERRUPTED_CODE
+from ayne_dagster.errors import OneLineError
+from ayne_dagster.foreground import Foreground
 from ayne_dagster.instance import open_instance
-from ayne_dagster.own_runs import close_abandoned_runs, own_run
+from ayne_dagster.own_runs import close_abandoned_runs, note_interruption, own_run
 from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR
 from ayne_dagster.progress import Progress, Watcher, watched_by
 from ayne_dagster.refresh.strategy import COLLECTED
-from ayne_dagster.run_failures import error_chain, failure_reason
+from ayne_dagster.run_failures import failure_reason, gave_a_reason
+from ayne_dagster.stopping import Interrupted, pause, stopping
 from ayne_dagster.warehouse.change_feed import feed_position, plan_reading
 from ayne_dagster.warehouse.client import DuckDBClient
-from ayne_dagster.warehouse.database import Database, WarehouseError
+from ayne_dagster.warehouse.database import Database, DatabaseBusy, WarehouseError
 from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.spool import kept, merge_kept
 from ayne_dagster.warehouse.state import due_counts
 from ayne_dagster.warehouse.strategies import load_strategy
 
 INTERRUPTED = "Interrupted; everything that had arrived is kept."
-_INTERRUPTIONS = {KeyboardInterrupt.__name__, dg.DagsterExecutionInterruptedError.__name__}
+T = TypeVar("T")
 
 
-class CollectionFailed(RuntimeError):
+class CollectionFailed(OneLineError, RuntimeError):
     """A run failed; `str()` is the reason in one line. What had been fetched is kept."""
 
     def __init__(self, reason: str, result: CollectionResult) -> None:
@@ -46,6 +51,8 @@ class CollectionFailed(RuntimeError):
 
 class CollectionInterrupted(CollectionFailed):
     """Ctrl-C or SIGTERM ended a run; what had arrived is kept."""
+
+    exit_code = INTERRUPTED_CODE
 
 
 @dataclass(frozen=True)
@@ -181,18 +188,22 @@ class DataCollectionOrchestrator:
         max_pages: int | None = None,
         min_votes: int = 200,
     ) -> dict[str, Any]:
-        """Discover, then refresh what is due.
+        """Discover, then refresh what is due; the event loop goes on meanwhile.
+
+        Cancelled (as Ctrl-C does in `asyncio.run` and in notebooks), it commits what has arrived, waits for what is on
+        its way, and ends within seconds; cancelled again, at once.
 
         Returns:
             The numbers of `ayne collect --json`.
 
         Raises:
             CollectionFailed: a run failed.
+            CancelledError: it was cancelled; what had arrived is kept.
             SettingsError: a key is missing.
         """
         plan = DiscoveryPlan(discover_start_year or FIRST_YEAR, discover_end_year or LAST_YEAR, max_pages, min_votes)
-        result = await asyncio.to_thread(self.collect, plan, refresh_limit=refresh_limit)
-        return result.as_dict()
+        work = partial(self._collect_in_this_thread, plan, refresh_limit, None, False)
+        return (await Foreground(work).result_async()).as_dict()
 
     def collect(
         self,
@@ -204,6 +215,9 @@ class DataCollectionOrchestrator:
     ) -> CollectionResult:
         """Discover (unless the plan is None), read the change feed, then refresh what is due; blocking.
 
+        In the main thread, Ctrl-C and SIGTERM end it: what has arrived is committed, what is on its way waited for; a
+        second one ends it at once.
+
         Args:
             discovery: which movies to look for.
             refresh_limit: movies a source; `AYNE_REFRESH_LIMIT` when left out.
@@ -213,19 +227,31 @@ class DataCollectionOrchestrator:
 
         Raises:
             CollectionFailed: a run failed.
+            CollectionInterrupted: Ctrl-C or SIGTERM ended it.
             SettingsError: a key is missing.
             WarehouseError: the database cannot be used.
         """
+        work = partial(self._collect_in_this_thread, discovery, refresh_limit, change_feed, use_reserve)
+        return _waited_for(work)
+
+    def _collect_in_this_thread(
+        self,
+        discovery: DiscoveryPlan | None,
+        refresh_limit: int | None,
+        change_feed: bool | None,
+        use_reserve: bool,
+    ) -> CollectionResult:
         self.settings.require_keys()
         started = time.monotonic()
         limit = self.settings.refresh_limit if refresh_limit is None else refresh_limit
         result = CollectionResult()
         counting = _Counting(result, self._watcher)
-        database = Database(self.settings.database, on_wait=counting.note)
-        with database.connect():
-            pass  # an unusable file should fail before anything is asked
+        database = self._database(counting)
         try:
-            self._collect(database, discovery, limit, self._wants_feed(change_feed), use_reserve, counting)
+            with _as_interruption(counting):
+                with database.connect():
+                    pass  # an unusable file should fail before anything is asked
+                self._collect(database, discovery, limit, self._wants_feed(change_feed), use_reserve, counting)
         except CollectionFailed:
             # The reason may be that the database cannot be had: not the time to wait for it.
             with suppress(WarehouseError):
@@ -249,7 +275,7 @@ class DataCollectionOrchestrator:
             WarehouseError: the database cannot be used.
         """
         self.settings.require_tmdb_key()
-        counts = self._run_alone("read_change_feed")["tmdb_changes"]
+        counts = _waited_for(partial(self._run_alone, "read_change_feed"))["tmdb_changes"]
         with Database(self.settings.database).connect() as connection:
             cursor = feed_position(connection).cursor
         return {"read_up_to": cursor.isoformat() if cursor else None, **counts}
@@ -264,18 +290,21 @@ class DataCollectionOrchestrator:
             CollectionFailed: a file could not be had, or was refused; what the other one told is kept.
             WarehouseError: the database cannot be used.
         """
-        return dict(self._run_alone("read_daily_files"))
+        return dict(_waited_for(partial(self._run_alone, "read_daily_files")))
 
     def _run_alone(self, job_name: str) -> dict[str, dict[str, int]]:
         """Execute a job of unpartitioned assets; returns what its steps told."""
         counting = _Counting(CollectionResult(), self._watcher)
-        with Database(self.settings.database, on_wait=counting.note).connect():
-            pass  # an unusable file should fail before anything is asked
-        try:
+        with _as_interruption(counting):
+            with self._database(counting).connect():
+                pass  # an unusable file should fail before anything is asked
             self._run(job_name, {}, {}, counting)
-        except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
-            raise CollectionInterrupted(INTERRUPTED, counting.result) from None
         return counting.told
+
+    def _database(self, counting: _Counting) -> Database:
+        """The warehouse; a wish that the work end ends a wait for the file, too."""
+        stop = stopping()
+        return Database(self.settings.database, on_wait=counting.note, give_up=lambda: stop.requested)
 
     def _collect(
         self,
@@ -286,20 +315,17 @@ class DataCollectionOrchestrator:
         use_reserve: bool,
         counting: _Counting,
     ) -> None:
-        try:
-            for source in COLLECTED:
-                if kept(database.path, source):
-                    with lease(database.path, source, counting.note):
-                        merge_kept(database, source, counting.note)
-            if discovery is not None:
-                self._discover(discovery, use_reserve, counting)
-            failed_feed = self._read_feed_if_due(database, counting) if reads_feed else None
-            if request := self._refresh_request(database, limit, use_reserve):
-                self._run("refresh_movies", *request, counting)
-            if failed_feed is not None:
-                raise failed_feed
-        except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
-            raise CollectionInterrupted(INTERRUPTED, counting.result) from None
+        for source in COLLECTED:
+            if kept(database.path, source):
+                with lease(database.path, source, counting.note, sleep=pause):
+                    merge_kept(database, source, counting.note)
+        if discovery is not None:
+            self._discover(discovery, use_reserve, counting)
+        failed_feed = self._read_feed_if_due(database, counting) if reads_feed else None
+        if request := self._refresh_request(database, limit, use_reserve):
+            self._run("refresh_movies", *request, counting)
+        if failed_feed is not None:
+            raise failed_feed
 
     def _due_remaining(self, database: Database) -> int:
         with database.connect() as connection:
@@ -352,30 +378,58 @@ class DataCollectionOrchestrator:
         """
         job = build_defs(self.settings).resolve_job_def(job_name)
         quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+        run_id = str(uuid.uuid4())
+        stopping().check()
         with open_instance(self.settings) as instance, watched_by(counting):
             close_abandoned_runs(instance)
+            canceling = partial(note_interruption, instance, run_id)
             try:
-                with own_run(instance) as own_tag:
+                with own_run(instance) as own_tag, stopping().told_of_the_end(canceling):
                     outcome = job.execute_in_process(
                         run_config={**run_config, **quiet},
                         instance=instance,
                         tags={**tags, **own_tag},
                         raise_on_error=False,
+                        run_id=run_id,
                     )
             except BaseException:
                 close_abandoned_runs(instance)
                 raise
         if not outcome.success:
-            if _was_interrupted(outcome):
-                raise CollectionInterrupted(INTERRUPTED, counting.result)
+            if stopping().requested and not gave_a_reason(outcome.all_events):
+                raise Interrupted
             reason = failure_reason(outcome.all_events)
             raise CollectionFailed(
                 reason or "The run failed before its first step; its log says more.", counting.result
             )
 
 
-def _was_interrupted(outcome: dg.ExecuteInProcessResult) -> bool:
-    """Whether Ctrl-C or SIGTERM ended the run: in a step, or between two."""
-    errors = [event.step_failure_data.error for event in outcome.all_events if event.is_step_failure]
-    errors += [event.job_failure_data.error for event in outcome.all_events if event.is_job_failure]
-    return any(cause.cls_name in _INTERRUPTIONS for error in errors for cause in error_chain(error))
+def _waited_for(work: Callable[[], T]) -> T:
+    """Do something in the foreground.
+
+    Raises:
+        CollectionInterrupted: it was left alone after an interruption.
+        BaseException: what it raised.
+    """
+    try:
+        return Foreground(work).result()
+    except Interrupted:
+        raise CollectionInterrupted(INTERRUPTED, CollectionResult(due_remaining=None)) from None
+
+
+@contextmanager
+def _as_interruption(counting: _Counting) -> Iterator[None]:
+    """Turn whatever an interruption ended the block with into one error; what says more of its own is left.
+
+    Raises:
+        CollectionInterrupted: the block was interrupted.
+    """
+    try:
+        yield
+        stopping().check()
+    except CollectionFailed:
+        raise
+    except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError, DatabaseBusy) as error:
+        if isinstance(error, DatabaseBusy) and not stopping().requested:
+            raise
+        raise CollectionInterrupted(INTERRUPTED, counting.result) from None

@@ -1,4 +1,5 @@
-"""Runs that a command executes itself: marked while they run, and closed when their process is gone.
+"""Runs that a command executes itself: marked while they run, and closed when their process is gone. And how any run
+ends that was interrupted: it is canceled, and nothing has failed.
 
 Dagster watches the runs that it launches, not these: a `kill -9` would leave such a run "started" for ever, its pool
 slot taken, and both the sensor and the next command waiting for it. A process id tells too little: it is given out
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +21,7 @@ import dagster as dg
 
 OWN_RUN_TAG = "ayne/own_run"
 """Which Dagster home, and which lock in it."""
+_LOCK_NAME = re.compile("[0-9a-f]{32}")
 
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
@@ -27,6 +30,7 @@ UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+GONE = "The process that executed this run is gone (killed, or its machine was switched off); what had arrived is kept."
 
 
 @contextmanager
@@ -45,22 +49,39 @@ def own_run(instance: dg.DagsterInstance) -> Iterator[dict[str, str]]:
 
 
 def close_abandoned_runs(instance: dg.DagsterInstance) -> list[str]:
-    """Report runs as failed whose command is gone, and free the pool slots that they held; returns their ids."""
+    """Close runs whose command is gone, and free the pool slots that they held; returns their ids.
+
+    They have failed, but for those that were to end anyway: these are canceled.
+    """
     folder = _folder(instance)
     closed = []
     for record in instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED)):
         run = record.dagster_run
         home, _, name = run.tags.get(OWN_RUN_TAG, "").partition("/")
-        if home != _home_id(folder) or _is_held(folder / name):
+        # Whoever launches a run writes its tags: only a name as `own_run` gives it may become a path.
+        if home != _home_id(folder) or not _LOCK_NAME.fullmatch(name) or _is_held(folder / name):
             continue
         # It may have ended well since the records were read: it lets go of its lock after it has recorded its end.
         now = instance.get_run_by_id(run.run_id)
         if now is not None and now.status in UNFINISHED:
-            instance.report_run_failed(run, "The process that executed this run is gone; what had arrived is kept.")
+            if now.status is dg.DagsterRunStatus.CANCELING:
+                instance.report_run_canceled(run, "Interrupted; what had arrived is kept.")
+            else:
+                instance.report_run_failed(run, GONE)
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
             (folder / name).unlink(missing_ok=True)
             closed.append(run.run_id)
     return closed
+
+
+def note_interruption(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Note on a run that it is interrupted, before Dagster records its end: canceled, then, instead of failed.
+
+    Dagster takes an interruption for a failure unless it was asked for in the UI, and would have people alerted of it.
+    """
+    run = instance.get_run_by_id(run_id)
+    if run is not None and run.status in UNFINISHED and run.status is not dg.DagsterRunStatus.CANCELING:
+        instance.report_run_canceling(run, "Interrupted (Ctrl-C, or a service that stops).")
 
 
 def _folder(instance: dg.DagsterInstance) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -100,5 +101,7 @@ def shown_on_stderr() -> Iterator[Display]:
     It writes to a copy of the stream: while a step runs, Dagster sends the original to a log file, and from there to
     the screen in its own time.
     """
-    with os.fdopen(os.dup(2), "w") as stream, Display(Console(file=stream, emoji=False)) as display:
+    encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+    copy = os.fdopen(os.dup(2), "w", encoding=encoding, errors="backslashreplace")
+    with copy as stream, Display(Console(file=stream, emoji=False)) as display:
         yield display

@@ -1,10 +1,14 @@
-"""Dagster resources: thin wrappers that turn configuration into the sources and the warehouse. No logic of their own.
+"""Dagster resources: the operator's settings as the objects that assets ask for. No logic of their own.
+
+None of them has a field that a run's configuration could set. What is an address, a path, a limit or a key comes from
+`Settings` alone: whoever may launch a run could otherwise send a key to an address of choice, or have a file written.
 
 https://docs.dagster.io/guides/build/external-resources
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,10 +16,8 @@ from typing import Any
 import dagster as dg
 import duckdb
 from dagster_duckdb import DuckDBResource
-from pydantic import Field
 
-from ayne_dagster.config import STRATEGIES, ApiSettings, Settings, StrategyChoice
-from ayne_dagster.keyring import key_of, name_of
+from ayne_dagster.config import STRATEGIES, Settings, StrategyChoice
 from ayne_dagster.refresh.strategy import Strategy
 from ayne_dagster.sources.account import Account, account_of
 from ayne_dagster.sources.ledger import RequestLedger, open_ledger
@@ -26,18 +28,21 @@ from ayne_dagster.warehouse.strategies import load_strategy
 
 
 class DuckDBDatabase(DuckDBResource):
-    """The warehouse file. Unlike its base it closes the file whatever happens, and waits only briefly for it.
+    """The warehouse file. An asset that was written for dagster-duckdb's `DuckDBResource` takes it as it is.
 
-    dagster-duckdb's resource has no `finally` (a failure leaks the connection, and with it the lock on the file) and
-    retries for up to 102 s, longer than a sensor may take.
+    Unlike its base it closes the file whatever happens, and waits only briefly for it: the base has no `finally` (a
+    failure leaks the connection, and with it the lock on the file) and retries for up to 102 s, longer than a sensor
+    may take. And a code location hands it out `sealed`: its fields are set here, in code, and by no run.
     """
 
-    wait_seconds: float = Field(default=30.0, description="How long to wait for a file that another process holds")
-    refresh_strategy: str = Field(default=STRATEGIES[0], description="What decides which movies are due")
-    refresh_cutoff: float = Field(default=StrategyChoice.cutoff, description="P(stale) below which none is asked for")
-    freshness_weight: float = Field(
-        default=StrategyChoice.freshness_weight, description="0: all movies alike; 1: by popularity"
-    )
+    wait_seconds: float = 30.0
+    """How long to wait for a file that another process holds."""
+    refresh_strategy: str = STRATEGIES[0]
+    """What decides which movies are due."""
+    refresh_cutoff: float = StrategyChoice.cutoff
+    """Probability of being stale below which it asks for none, where it knows one."""
+    freshness_weight: float = StrategyChoice.freshness_weight
+    """What fresh means to it: from 0, every movie alike, to 1, by popularity."""
 
     @property
     def file(self) -> Database:
@@ -60,128 +65,76 @@ class DuckDBDatabase(DuckDBResource):
             yield connection
 
 
-class Clock(dg.ConfigurableResource):  # type: ignore[type-arg]
+@dataclass(frozen=True)
+class Clock:
     """What time it is: the only clock of the platform, so that demonstrations and tests can turn it."""
 
-    offset_seconds: float = Field(default=0.0, description="How far the clock is turned forward")
+    offset: timedelta = timedelta(0)
+    """How far the clock is turned forward."""
 
     def now(self) -> datetime:
         """The present instant, aware UTC."""
-        return datetime.now(UTC) + timedelta(seconds=self.offset_seconds)
+        return datetime.now(UTC) + self.offset
 
 
-class _ApiResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    base_url: str = Field(description="Address of the API")
-    requests_per_second: float = Field(description="Sustained rate; 0: no pace")
-    burst: int = Field(description="Size of the token bucket")
-    max_concurrent: int = Field(description="Connections")
-    daily_quota: int = Field(default=0, description="Requests a UTC day; 0: no limit")
-    quota_reserve: int = Field(default=0, description="Requests of the daily quota that collections leave to people")
-    retry_wait: float = Field(default=0.5, description="Seconds before the second attempt at a request")
-    ledger: dg.ResourceDependency[RequestLedger]
-    """Shared by all processes. An object, not configuration: its address may hold a password."""
+@dataclass(frozen=True)
+class TMDBResource:
+    """Access to TMDB."""
 
-    @property
-    def api(self) -> ApiSettings:
-        """The limits as the sources take them."""
-        return ApiSettings(
-            self.base_url,
-            self.requests_per_second,
-            self.burst,
-            self.max_concurrent,
-            self.daily_quota,
-            self.quota_reserve,
-            self.retry_wait,
-        )
-
-
-class TMDBResource(_ApiResource):
-    """Access to TMDB. Its configuration names its keys and holds none (see `keyring`)."""
-
-    read_token_name: str | None = Field(default=None, description="Name of the API Read Access Token (bearer)")
-    api_key_name: str | None = Field(default=None, description="Name of the v3 key, used where there is no token")
+    settings: Settings
+    ledger: RequestLedger
+    """Shared by all processes."""
 
     def client(self, clock: Clock, *, use_reserve: bool = False) -> AsyncTMDBClient:
         """A new client; the caller closes it. Collections leave the quota's reserve to people unless told otherwise."""
-        return AsyncTMDBClient(settings=self._settings, ledger=self.ledger, now=clock.now, use_reserve=use_reserve)
+        return AsyncTMDBClient(settings=self.settings, ledger=self.ledger, now=clock.now, use_reserve=use_reserve)
 
     def account(self, clock: Clock) -> Account:
         """Where the clients' requests are counted."""
-        return account_of("tmdb", self._settings, self.ledger, clock.now)
-
-    @property
-    def _settings(self) -> Settings:
-        return Settings(
-            tmdb=self.api, tmdb_read_token=key_of(self.read_token_name), tmdb_api_key=key_of(self.api_key_name)
-        )
+        return account_of("tmdb", self.settings, self.ledger, clock.now)
 
 
-class OMDBResource(_ApiResource):
-    """Access to OMDb. Its configuration names its key and holds none (see `keyring`)."""
+@dataclass(frozen=True)
+class OMDBResource:
+    """Access to OMDb."""
 
-    api_key_name: str | None = Field(default=None, description="Name of the API key")
+    settings: Settings
+    ledger: RequestLedger
+    """Shared by all processes."""
 
     def client(self, clock: Clock, *, use_reserve: bool = False) -> AsyncOMDBClient:
         """A new client; the caller closes it. Collections leave the quota's reserve to people unless told otherwise."""
-        return AsyncOMDBClient(settings=self._settings, ledger=self.ledger, now=clock.now, use_reserve=use_reserve)
+        return AsyncOMDBClient(settings=self.settings, ledger=self.ledger, now=clock.now, use_reserve=use_reserve)
 
     def account(self, clock: Clock) -> Account:
         """Where the clients' requests are counted."""
-        return account_of("omdb", self._settings, self.ledger, clock.now)
-
-    @property
-    def _settings(self) -> Settings:
-        return Settings(omdb=self.api, omdb_api_key=key_of(self.api_key_name))
-
-
-class DailyFiles(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The files that TMDB and IMDb publish daily: where they are, each an address or a path."""
-
-    tmdb_id_export: str | None = Field(default=None, description="TMDB's ID export, {date} being MM_DD_YYYY; none: off")
-    imdb_ratings: str | None = Field(default=None, description="IMDb's title.ratings.tsv.gz; none: off")
-    min_popularity: float | None = Field(
-        default=None, description="Movies that only the export has become known from this popularity on; none: none do"
-    )
+        return account_of("omdb", self.settings, self.ledger, clock.now)
 
 
 def build_resources(settings: Settings) -> dict[str, Any]:
-    """The resources of a code location, by the names that assets ask for.
-
-    Keys are referred to by name, so that no configuration of Dagster's, stored, shown or resolved, holds one.
-    """
+    """The resources of a code location, by the names that assets ask for; `settings` themselves among them."""
     ledger = open_ledger(settings)
     return {
+        "settings": settings,
         "database": DuckDBDatabase(
             database=str(settings.database),
             refresh_strategy=settings.refresh_strategy,
             refresh_cutoff=settings.strategy.cutoff,
             freshness_weight=settings.freshness_weight,
         ),
-        "clock": Clock(offset_seconds=settings.clock_offset.total_seconds()),
-        "tmdb": TMDBResource(
-            **_limits(settings.tmdb, ledger),
-            read_token_name=name_of("TMDB_READ_TOKEN", settings.tmdb_read_token),
-            api_key_name=name_of("TMDB_API_KEY", settings.tmdb_api_key),
-        ),
-        "omdb": OMDBResource(
-            **_limits(settings.omdb, ledger), api_key_name=name_of("OMDB_API_KEY", settings.omdb_api_key)
-        ),
-        "daily_files": DailyFiles(
-            tmdb_id_export=settings.tmdb_export,
-            imdb_ratings=settings.imdb_ratings_url,
-            min_popularity=settings.tmdb_export_min_popularity,
-        ),
+        "clock": Clock(settings.clock_offset),
+        "tmdb": TMDBResource(settings, ledger),
+        "omdb": OMDBResource(settings, ledger),
     }
 
 
-def _limits(api: ApiSettings, ledger: RequestLedger) -> dict[str, Any]:
-    return {
-        "base_url": api.base_url,
-        "requests_per_second": api.requests_per_second,
-        "burst": api.burst,
-        "max_concurrent": api.max_concurrent,
-        "daily_quota": api.daily_quota,
-        "quota_reserve": api.quota_reserve,
-        "retry_wait": api.retry_wait,
-        "ledger": ledger,
-    }
+def sealed(resource: object, description: str) -> dg.ResourceDefinition:
+    """A resource that hands out an object as it is: no run configuration reaches it.
+
+    A bare object would do as much, but would take any configuration and ignore it; this one refuses it.
+
+    Args:
+        resource: the object.
+        description: what Dagster's UI says of it.
+    """
+    return dg.ResourceDefinition(lambda _: resource, config_schema={}, description=description)

@@ -21,6 +21,11 @@ def failure_reason(events: Iterable[dg.DagsterEvent]) -> str | None:
     return None
 
 
+def gave_a_reason(events: Iterable[dg.DagsterEvent]) -> bool:
+    """Whether a step failed with a reason of its own, and was not merely interrupted."""
+    return any(event.is_step_failure and event.step_failure_data.user_failure_data is not None for event in events)
+
+
 def error_chain(error: Any) -> Iterator[Any]:
     """A serialized error and its causes."""
     while error is not None:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -69,7 +70,7 @@ class Ayne:
     @property
     def home(self) -> Path:
         """The Dagster home that belongs to the database."""
-        return self.database.with_suffix(".dagster_home")
+        return self.database.with_name(f"{self.database.name}.dagster_home")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -198,3 +199,36 @@ def asked(standin: StandIn, endpoint: str) -> list[str]:
 def number_asked(standin: StandIn, endpoint: str) -> int:
     """How many requests an endpoint has answered."""
     return len(asked(standin, endpoint))
+
+
+def listening_addresses(pid: int) -> set[str]:
+    """The addresses on which a process and its children listen for TCP."""
+    inodes = {
+        link.readlink().name[8:-1]
+        for child in family(pid)
+        for link in Path(f"/proc/{child}/fd").glob("*")
+        if link.is_symlink() and link.readlink().name.startswith("socket:[")
+    }
+    found = set()
+    for table, kind in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            words = line.split()
+            if words[3] == "0A" and words[9] in inodes:
+                raw = bytes.fromhex(words[1].split(":")[0])
+                swapped = b"".join(raw[k : k + 4][::-1] for k in range(0, len(raw), 4))
+                found.add(socket.inet_ntop(kind, swapped))
+    return found
+
+
+def family(pid: int) -> set[int]:
+    """A process and its descendants."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+        except (OSError, ValueError):  # it has just ended
+            continue
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found

@@ -29,6 +29,9 @@ TABLE: list[tuple[str, str, Any]] = [
     ("AYNE_OMDB_DAILY_QUOTA", "omdb.daily_quota", 1000),
     ("AYNE_DATABASE", "database", Path("data/ayne.duckdb")),
     ("AYNE_REFRESH_LIMIT", "refresh_limit", 100),
+    ("AYNE_SENSOR_MIN_BATCH", "sensor_min_batch", 100),
+    ("AYNE_SENSOR_MAX_WAIT", "sensor_max_wait", timedelta(hours=6)),
+    ("AYNE_RUN_RETENTION_DAYS", "run_retention", timedelta(days=30)),
 ]
 
 GOOD: list[tuple[str, str, str, Any]] = [
@@ -49,6 +52,10 @@ GOOD: list[tuple[str, str, str, Any]] = [
     ("AYNE_OMDB_DAILY_QUOTA", "omdb.daily_quota", "0", 0),
     ("AYNE_DATABASE", "database", "/var/movies.duckdb", Path("/var/movies.duckdb")),
     ("AYNE_REFRESH_LIMIT", "refresh_limit", "0", 0),
+    ("AYNE_SENSOR_MIN_BATCH", "sensor_min_batch", "1", 1),
+    ("AYNE_SENSOR_MAX_WAIT", "sensor_max_wait", "0.5", timedelta(minutes=30)),
+    ("AYNE_RUN_RETENTION_DAYS", "run_retention", "7", timedelta(days=7)),
+    ("AYNE_RUN_RETENTION_DAYS", "run_retention", "0", None),
     ("AYNE_CLOCK_OFFSET_DAYS", "clock_offset", "1.5", timedelta(days=1.5)),
     ("AYNE_CLOCK_OFFSET_DAYS", "clock_offset", "-30", timedelta(days=-30)),
 ]
@@ -62,16 +69,19 @@ NUMBERS = [
     "AYNE_OMDB_MAX_CONCURRENT",
     "AYNE_OMDB_DAILY_QUOTA",
     "AYNE_REFRESH_LIMIT",
+    "AYNE_SENSOR_MIN_BATCH",
+    "AYNE_SENSOR_MAX_WAIT",
+    "AYNE_RUN_RETENTION_DAYS",
 ]
 AT_LEAST_ONE = [name for name in NUMBERS if name.endswith(("BURST", "MAX_CONCURRENT"))]
-WHOLE = [name for name in NUMBERS if not name.endswith("PER_SECOND")]
+WHOLE = [name for name in NUMBERS if not name.endswith(("PER_SECOND", "MAX_WAIT", "RETENTION_DAYS"))]
 
 
 def at(settings: Settings, place: str) -> Any:
     value: Any = settings
     for name in place.split("."):
         value = getattr(value, name)
-    return value
+    return value.relative_to(Path.cwd()) if value == Path.cwd() / "data/ayne.duckdb" else value
 
 
 def said_of(variable: str, value: str) -> str:
@@ -118,9 +128,10 @@ def test_variables_of_others_are_ignored() -> None:
 
 
 def test_the_ledger_lies_beside_the_database() -> None:
-    assert load_settings({}).ledger == Path("data/ayne.ledger.sqlite")
-    assert load_settings({"AYNE_DATABASE": "/var/my.movies.duckdb"}).ledger == Path("/var/my.movies.ledger.sqlite")
-    assert load_settings({"AYNE_DATABASE": "movies"}).ledger == Path("movies.ledger.sqlite")
+    assert load_settings({}).ledger == Path.cwd() / "data/ayne.duckdb.ledger.sqlite"
+    elsewhere = load_settings({"AYNE_DATABASE": "/var/my.movies.duckdb"})
+    assert elsewhere.ledger == Path("/var/my.movies.duckdb.ledger.sqlite")
+    assert load_settings({"AYNE_DATABASE": "movies"}).ledger == Path.cwd() / "movies.ledger.sqlite"
 
 
 def test_the_clock_can_be_turned() -> None:

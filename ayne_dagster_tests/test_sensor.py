@@ -6,8 +6,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -18,21 +19,25 @@ from ayne_dagster.automation import (
     RANGE_END_TAG,
     RANGE_START_TAG,
     REASONS_TAG,
+    REQUESTED_TAG,
     discovery_schedule,
     due_movies_sensor,
     pick_batch,
+    range_tags,
 )
 from ayne_dagster.config import Settings
 from ayne_dagster.definitions import build_defs
-from ayne_dagster.own_runs import OWN_RUN_TAG, close_abandoned_runs, own_run
-from ayne_dagster.partitions import PARTITION_KEYS
+from ayne_dagster.own_runs import OWN_RUN_TAG, close_abandoned_runs, note_interruption, own_run
+from ayne_dagster.partitions import PARTITION_KEYS, YEARS_TAG
 from ayne_dagster.refresh.outcome import Outcome
+from ayne_dagster.refresh.states import Override
 from ayne_dagster.resources import build_resources
 from ayne_dagster.sources.account import account_of
 from ayne_dagster.sources.ledger import RequestLedger, account_name, open_ledger
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.merge import Answer, ListedMovie, merge_answers, merge_listing
 from ayne_dagster.warehouse.schema import TMDB_DETAILS
+from ayne_dagster.warehouse.state import set_override
 from ayne_dagster_tests.conftest import START, later
 
 MakeSettings = Callable[..., Settings]
@@ -82,6 +87,18 @@ def test_one_run_is_requested_for_the_range_of_years_the_due_movies_lie_in(
 ) -> None:
     run = request(settings, instance)
     assert (run.tags[RANGE_START_TAG], run.tags[RANGE_END_TAG]) == ("1999", "2021")
+    assert run.tags[YEARS_TAG] == "3: 1999, 2010, 2021"
+
+
+def test_an_undated_movie_stretches_no_run_over_years_before_the_others(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    with Database(settings.database).transaction() as connection:
+        merge_listing(connection, [ListedMovie(4, START, {"tmdb_id": 4, "title": "Undated"})], "earlier")
+    tags = request(settings, instance).tags
+    assert (tags[RANGE_START_TAG], tags[RANGE_END_TAG]) == ("1999", "unknown")
+    assert tags[YEARS_TAG] == "4: 1999, 2010, 2021, unknown"
+    assert PARTITION_KEYS[-1] == "unknown"
 
 
 def test_the_chosen_ids_are_in_the_run_config_newest_first_and_the_reason_in_the_tags(
@@ -100,8 +117,68 @@ def test_the_run_request_is_valid_for_the_job(settings: Settings, instance: dg.D
     result = job.execute_in_process(
         instance=instance, tags=run.tags, run_config={**run.run_config, **quiet}, raise_on_error=False
     )
+    assert result.success
+    for asset in ("tmdb_details", "omdb_ratings", "refresh_metadata"):
+        materialized = [event.partition for event in result.asset_materializations_for_node(asset)]
+        assert sorted(materialized) == ["1999", "2010", "2021"], "the years that it touches, each once"
+
+
+def test_a_range_that_a_person_asks_for_is_materialized_as_a_whole(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    job = build_defs(settings).resolve_job_def("refresh_movies")
+    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    result = job.execute_in_process(instance=instance, tags=range_tags("1999", "2021"), run_config=quiet)
     materialized = {event.partition for event in result.asset_materializations_for_node("tmdb_details")}
     assert materialized == {str(year) for year in range(1999, 2022)}
+
+
+def test_few_due_movies_are_gathered_and_the_reason_says_until_when(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    gathering = replace(settings, sensor_min_batch=100)
+    assert skipped(gathering, instance) == "3 due, gathering until 100 are, or 18:00 UTC."
+    longer = replace(gathering, sensor_max_wait=timedelta(hours=36))
+    assert skipped(longer, instance) == "3 due, gathering until 100 are, or 2026-01-03 00:00 UTC."
+
+
+def test_tick_by_tick_a_run_is_requested_once_the_first_movie_has_waited(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    gathering = replace(settings, sensor_min_batch=100)
+    requested = [
+        minutes
+        for minutes in range(0, 400, 40)
+        if isinstance(evaluate(turned(gathering, minutes), instance), dg.RunRequest)
+    ]
+    assert requested == [360]
+    assert request(turned(gathering, 361), instance).run_config["ops"]["tmdb_details"]["config"]["tmdb_ids"] == [
+        2,
+        3,
+        1,
+    ]
+
+
+@pytest.mark.parametrize(
+    "enough", [{"sensor_min_batch": 3}, {"refresh_limit": 3}], ids=["set", "more than a run takes"]
+)
+def test_enough_due_movies_are_worth_a_run_at_once(
+    settings: Settings, instance: dg.DagsterInstance, enough: dict[str, Any]
+) -> None:
+    run = request(replace(settings, **({"sensor_min_batch": 100} | enough)), instance)
+    assert len(run.run_config["ops"]["tmdb_details"]["config"]["tmdb_ids"]) == 3
+
+
+def test_a_movie_that_a_person_forces_waits_for_no_others(settings: Settings, instance: dg.DagsterInstance) -> None:
+    gathering = replace(settings, sensor_min_batch=100)
+    with Database(settings.database).transaction() as connection:
+        set_override(connection, [2], Override.FORCE, START)
+    assert request(gathering, instance).run_config["ops"]["tmdb_details"]["config"]["tmdb_ids"][0] == 2
+
+
+def turned(settings: Settings, minutes: float) -> Settings:
+    """The settings with the clock turned further."""
+    return replace(settings, clock_offset=settings.clock_offset + timedelta(minutes=minutes))
 
 
 def test_what_is_in_flight_is_not_requested_again(settings: Settings, instance: dg.DagsterInstance) -> None:
@@ -130,6 +207,58 @@ def test_a_failed_run_is_retried_with_a_fresh_run_key(
     assert second.run_key != first.run_key
     assert second.tags[BATCH_TAG] == first.tags[BATCH_TAG]
     assert (first.tags[ATTEMPT_TAG], second.tags[ATTEMPT_TAG]) == ("1", "2")
+
+
+def failed(settings: Settings, instance: dg.DagsterInstance, run: dg.RunRequest, *more: tuple[str, str]) -> None:
+    launched(settings, instance, run._replace(tags=run.tags | dict(more)), dg.DagsterRunStatus.FAILURE)
+
+
+def test_the_wait_doubles_with_each_failed_batch_of_its_own(settings: Settings, instance: dg.DagsterInstance) -> None:
+    run = request(settings, instance)
+    for minutes in (2, 4, 8):
+        failed(settings, instance, run)
+        assert f"trying again in {minutes} minutes" in skipped(settings, instance)
+
+
+@pytest.mark.parametrize(
+    ("status", "more", "less"),
+    [
+        (dg.DagsterRunStatus.FAILURE, {}, {REQUESTED_TAG}),
+        (dg.DagsterRunStatus.FAILURE, {"dagster/parent_run_id": "a run that a person executes again"}, set()),
+        (dg.DagsterRunStatus.FAILURE, {"dagster/failure_reason": "UNEXPECTED_TERMINATION"}, set()),
+        (dg.DagsterRunStatus.CANCELED, {}, set()),
+    ],
+    ids=["of somebody else", "executed again", "interrupted from outside", "canceled"],
+)
+def test_the_sensor_does_not_back_off_for_what_is_no_failed_batch_of_its_own(
+    settings: Settings, instance: dg.DagsterInstance, status: dg.DagsterRunStatus, more: dict[str, str], less: set[str]
+) -> None:
+    first = request(settings, instance)
+    tags = {key: value for key, value in (first.tags | more).items() if key not in less}
+    job = build_defs(settings).resolve_job_def("refresh_movies")
+    instance.create_run_for_job(job, run_config=first.run_config, tags=tags, status=status)
+    assert request(settings, instance).run_key != first.run_key
+
+
+def test_the_sensor_does_not_back_off_for_a_run_whose_process_is_gone(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    run = launched(settings, instance, request(settings, instance), dg.DagsterRunStatus.STARTED)
+    instance.report_run_failed(run, "Run worker process unexpectedly exited.")  # as Dagster's monitoring does
+    request(settings, instance)
+
+
+def test_what_others_do_in_between_hides_no_failure_and_a_success_of_anybody_ends_the_wait(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    run = request(settings, instance)
+    failed(settings, instance, run)
+    job = build_defs(settings).resolve_job_def("refresh_movies")
+    for status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED):
+        instance.create_run_for_job(job, status=status)
+    assert "The last 1 refresh run(s) failed" in skipped(settings, instance)
+    instance.create_run_for_job(job, status=dg.DagsterRunStatus.SUCCESS)
+    request(settings, instance)
 
 
 def test_the_same_situation_gives_the_same_run_key(settings: Settings, instance: dg.DagsterInstance) -> None:
@@ -172,11 +301,13 @@ def test_a_source_without_quota_is_not_waited_for(make_settings: MakeSettings, i
     assert "used up" in skipped(settings, instance)
 
 
-def test_the_limit_holds_for_each_source(
+def test_the_limit_of_the_settings_holds_for_each_source_whatever_the_environment_says(
     settings: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AYNE_REFRESH_LIMIT", "2")
-    assert request(settings, instance).run_config["ops"]["tmdb_details"]["config"]["tmdb_ids"] == [2, 3]
+    monkeypatch.setenv("AYNE_REFRESH_LIMIT", "1")
+    assert request(replace(settings, refresh_limit=2), instance).run_config["ops"]["tmdb_details"]["config"][
+        "tmdb_ids"
+    ] == [2, 3]
 
 
 def test_each_source_is_asked_for_no_more_movies_than_its_own_limit(settings: Settings) -> None:
@@ -276,6 +407,28 @@ def test_a_run_whose_command_was_killed_is_closed(settings: Settings, instance: 
     assert closed.status is dg.DagsterRunStatus.FAILURE
 
 
+def test_a_run_that_was_interrupted_before_its_command_was_killed_is_canceled(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    job = build_defs(settings).resolve_job_def("refresh_movies")
+    with own_run(instance) as tags:
+        run = instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
+        note_interruption(instance, run.run_id)
+    assert close_abandoned_runs(instance) == [run.run_id]
+    closed = instance.get_run_by_id(run.run_id)
+    assert closed is not None
+    assert closed.status is dg.DagsterRunStatus.CANCELED
+
+
+def test_a_run_that_has_ended_is_not_interrupted_any_more(settings: Settings, instance: dg.DagsterInstance) -> None:
+    job = build_defs(settings).resolve_job_def("refresh_movies")
+    run = instance.create_run_for_job(job, status=dg.DagsterRunStatus.SUCCESS)
+    note_interruption(instance, run.run_id)
+    ended = instance.get_run_by_id(run.run_id)
+    assert ended is not None
+    assert ended.status is dg.DagsterRunStatus.SUCCESS
+
+
 def test_a_run_that_ends_while_others_look_for_abandoned_ones_keeps_its_end(
     settings: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -329,8 +482,8 @@ def test_a_run_of_another_dagster_home_is_left_alone(settings: Settings, instanc
 def test_discovery_is_scheduled_daily_for_all_release_years() -> None:
     run = discovery_schedule(dg.build_schedule_context(scheduled_execution_time=START))
     assert isinstance(run, dg.RunRequest)
-    assert run.tags[RANGE_START_TAG] == PARTITION_KEYS[1]
-    assert run.tags[RANGE_END_TAG] == PARTITION_KEYS[-1]
+    assert run.tags[RANGE_START_TAG] == PARTITION_KEYS[0]
+    assert run.tags[RANGE_END_TAG] == PARTITION_KEYS[-2], "the year after the last has no movies that can be listed"
     assert discovery_schedule.cron_schedule == "0 5 * * *"
 
 
@@ -356,13 +509,8 @@ def test_every_asset_is_described_owned_and_has_a_freshness_policy_and_columns(m
         assert all(column.description for column in schema.columns), spec.key
 
 
-def test_no_configuration_holds_a_key(
-    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("TMDB_READ_TOKEN", "secret-token-1")
-    monkeypatch.setenv("OMDB_API_KEY", "secret-key-2")
+def test_no_configuration_holds_a_key(make_settings: MakeSettings) -> None:
     settings = make_settings(tmdb_read_token="secret-token-1", omdb_api_key="secret-key-2")
-    resources = build_resources(settings)
-    shown = repr([resources[name]._config_schema.default_value for name in ("tmdb", "omdb")])
-    assert "secret" not in shown
-    assert "TMDB_READ_TOKEN" in shown
+    for job in build_defs(settings).get_repository_def().get_all_jobs():
+        assert "secret" not in dg.serialize_value(job.get_job_snapshot())
+    assert "secret" not in repr(build_resources(settings))

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -24,6 +29,7 @@ from ayne_dagster.config import Settings
 from ayne_dagster.definitions import build_defs
 from ayne_dagster.demo.faults import Fault
 from ayne_dagster.demo.standin import StandIn
+from ayne_dagster.instance import home_path
 from ayne_dagster.orchestrator import CollectionFailed, DataCollectionOrchestrator, DiscoveryPlan
 from ayne_dagster.sources import transport
 from ayne_dagster.warehouse.database import Database
@@ -99,6 +105,81 @@ def test_a_source_that_is_down_is_tried_again_and_asked_only_for_what_is_missing
         assert log.fetchall() == [(movies, movies)]
 
 
+def interrupted_when(
+    instance: dg.DagsterInstance, kind: dg.DagsterEventType, number: signal.Signals = signal.SIGTERM
+) -> None:
+    """Have a signal come to this process, as a service manager's stop, once a run has told of something."""
+
+    def send() -> None:
+        while True:
+            for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+                if any(entry.step_key == "tmdb_details" for entry in instance.all_logs(run.run_id, of_type=kind)):
+                    os.kill(os.getpid(), number)
+                    return
+            time.sleep(0.02)
+
+    threading.Thread(target=send, daemon=True).start()
+
+
+@pytest.fixture
+def on_disk(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    """A Dagster instance that several threads can read."""
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        yield instance
+
+
+def assert_canceled(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+    assert run.status is dg.DagsterRunStatus.CANCELED
+    assert not list(instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)), "nobody is alerted"
+
+
+@pytest.mark.timeout(60)
+def test_a_signal_while_a_step_waits_for_its_next_attempt_cancels_the_run_at_once(
+    make_settings: MakeSettings, standin: StandIn, on_disk: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(definition, "SOURCE_RETRIES", dg.RetryPolicy(max_retries=2, delay=3600))
+    discovered(settings := make_settings(), on_disk)
+    standin.inject(Fault("status", "tmdb", status=503))
+    interrupted_when(on_disk, dg.DagsterEventType.STEP_UP_FOR_RETRY)
+    run = launch(settings, on_disk)
+
+    assert_canceled(on_disk, run)
+    assert events(on_disk, run, dg.DagsterEventType.STEP_UP_FOR_RETRY) == ["tmdb_details"]
+
+
+@pytest.mark.timeout(60)
+def test_a_signal_while_a_step_waits_for_its_pool_cancels_the_run_at_once(
+    make_settings: MakeSettings, on_disk: dg.DagsterInstance
+) -> None:
+    discovered(settings := make_settings(), on_disk)
+    storage = on_disk.event_log_storage
+    storage.set_concurrency_slots("tmdb", 1)
+    assert storage.claim_concurrency_slot("tmdb", "another run", "its step").is_claimed
+    interrupted_when(on_disk, dg.DagsterEventType.ENGINE_EVENT)
+    run = launch(settings, on_disk)
+
+    assert_canceled(on_disk, run)
+    assert events(on_disk, run, dg.DagsterEventType.STEP_START) == []
+    assert storage.get_concurrency_info("tmdb").pending_step_count == 0
+
+
+@pytest.mark.timeout(60)
+def test_a_service_that_stops_cancels_the_run_and_keeps_what_had_arrived(
+    make_settings: MakeSettings, standin: StandIn, on_disk: dg.DagsterInstance
+) -> None:
+    settings = make_settings()
+    settings = replace(settings, tmdb=replace(settings.tmdb, max_concurrent=1))
+    discovered(settings, on_disk)
+    standin.inject(Fault("hang", "tmdb", delay_seconds=0.2))
+    interrupted_when(on_disk, dg.DagsterEventType.STEP_START)
+    run = launch(settings, on_disk)
+
+    assert_canceled(on_disk, run)
+    with Database(settings.database).connect() as connection:
+        stored = connection.execute("SELECT count(*) FROM tmdb_details").fetchall()[0][0]
+    assert stored == len(details_asked(standin))
+
+
 def test_a_source_that_stays_down_fails_the_run_in_its_own_words(
     make_settings: MakeSettings, standin: StandIn, instance: dg.DagsterInstance
 ) -> None:
@@ -142,7 +223,7 @@ def test_a_collection_in_the_foreground_does_not_wait_for_a_source_that_is_down(
 
 
 def collector_instance(collector: DataCollectionOrchestrator) -> dg.DagsterInstance:
-    return dg.DagsterInstance.from_config(str(collector.settings.database.with_suffix(".dagster_home")))
+    return dg.DagsterInstance.from_config(str(home_path(collector.settings)))
 
 
 def test_only_errors_of_the_source_are_tried_again(make_settings: MakeSettings) -> None:

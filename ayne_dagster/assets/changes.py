@@ -22,9 +22,17 @@ from ayne_dagster.warehouse.schema import TMDB_CHANGES
 COUNTS = ("days", "gaps", "listed", "known", "signals", "thawed")
 
 
-@dg.asset(**table_options(TMDB_CHANGES, "feeds", {"tmdb"}), pool=TMDB_POOL, check_specs=check_specs(TMDB_CHANGES))
+@dg.asset(
+    **table_options(TMDB_CHANGES, "feeds", {"tmdb"}),
+    pool=TMDB_POOL,
+    check_specs=check_specs(TMDB_CHANGES),
+    config_schema={},
+)
 def tmdb_changes(
-    context: dg.AssetExecutionContext, tmdb: TMDBResource, database: DuckDBDatabase, clock: Clock
+    context: dg.AssetExecutionContext,
+    tmdb: dg.ResourceParam[TMDBResource],
+    database: DuckDBDatabase,
+    clock: dg.ResourceParam[Clock],
 ) -> Steps:
     """Read the days of the feed that are complete and were not read, and signal the movies that they name."""
     progress = Progress()
@@ -61,7 +69,7 @@ def tmdb_changes(
     async def produce(emit: Emit[FeedItem]) -> None:
         (plan,) = plans
         if plan.days:
-            async with asking(tmdb.client(clock), progress) as client:
+            async with asking(tmdb.client(clock), progress, tried_before=context.retry_number) as client:
                 await read_change_feed(client, plan, emit, now=clock.now, progress=progress)
 
     # Each day is a commit of its own, with the cursor: a reading that is killed goes on with the next day.

@@ -5,44 +5,59 @@ Which source, table and client is theirs to say; which movie is due is decided i
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
 
 import dagster as dg
 import duckdb
 from pydantic import Field
 
 from ayne_dagster.assets.definition import retry_or_fail
+from ayne_dagster.assets.run_config import RunConfig
 from ayne_dagster.checks import check_results
-from ayne_dagster.collection import Fetch, SourceDown, collect_answers
-from ayne_dagster.config import load_settings
+from ayne_dagster.collection import Fetch, collect_answers
+from ayne_dagster.config import MAX_NUMBER, Settings
 from ayne_dagster.io_manager import MergeStream
 from ayne_dagster.partitions import PARTITION_KEYS
 from ayne_dagster.progress import Progress, watcher
+from ayne_dagster.refresh.strategy import SOURCES
 from ayne_dagster.resources import Clock, DuckDBDatabase
 from ayne_dagster.sources.account import Account
-from ayne_dagster.sources.errors import InvalidCredentials
+from ayne_dagster.sources.errors import InvalidCredentials, SourceDown
 from ayne_dagster.sources.ledger import LedgerError
+from ayne_dagster.sources.trust import Trust
+from ayne_dagster.stopping import pause
 from ayne_dagster.streams import Batches, Emit
 from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.merge import Answer, MergeReport, merge_answers
 from ayne_dagster.warehouse.schema import Table
 from ayne_dagster.warehouse.spool import Origin, merge_kept
-from ayne_dagster.warehouse.state import DueMovie, due_by_year, due_movies
+from ayne_dagster.warehouse.state import DueMovie, answered_before, due_by_year, due_movies
 
 T = TypeVar("T")
 C = TypeVar("C", bound="Client")
 Steps = Iterator[dg.Output[Any] | dg.AssetCheckResult]
 
+LARGEST_ID = 2**31 - 1
+MOST_IDS = 10_000
+"""Of a run's configuration; the sensor writes 2,000 at most."""
 
-class RefreshConfig(dg.Config):
+
+class RefreshConfig(RunConfig):
     """What a refresh asks for. Without config: the due movies of the run's partitions."""
 
-    tmdb_ids: list[int] = Field(default=[], description="Only these movies, as far as they are due; empty: any")
-    limit: int | None = Field(default=None, description="Movies of its source at most; AYNE_REFRESH_LIMIT if unset")
+    tmdb_ids: list[Annotated[int, Field(ge=1, le=LARGEST_ID)]] = Field(
+        default=[], max_length=MOST_IDS, description="Only these movies, as far as they are due; empty: any"
+    )
+    limit: int | None = Field(
+        default=None,
+        ge=0,
+        le=int(MAX_NUMBER),
+        description="Movies of its source at most; AYNE_REFRESH_LIMIT if unset",
+    )
     use_reserve: bool = Field(default=False, description="Use up the quota, with the part that is kept for people")
 
 
@@ -51,13 +66,28 @@ class Client(Protocol):
 
     account: Account
 
+    async def probe(self, known: Iterable[Any] = ()) -> None:
+        """Ask one cheap question that shows whether the source works at all."""
+
     async def aclose(self) -> None:
         """Close all connections."""
 
 
 @asynccontextmanager
-async def asking(client: C, progress: Progress) -> AsyncIterator[C]:
-    """A client for the length of the block; what it spent and how it was slowed goes to the progress."""
+async def asking(
+    client: C, progress: Progress, known: Collection[Any] = (), *, tried_before: int = 0
+) -> AsyncIterator[C]:
+    """A client for the length of the block; what it spent and how it was slowed goes to the progress.
+
+    Args:
+        client: it; its answers are weighed from now on (`sources.trust`).
+        progress: of the collection.
+        known: what the source has answered before, in the words of the client's `probe`.
+        tried_before: how often this step met a source that is down; once, and it begins with the control question.
+    """
+    client.account.trust = trust_in(client, known)
+    if tried_before:
+        client.account.trust.suspect()
     try:
         yield client
     finally:
@@ -68,6 +98,18 @@ async def asking(client: C, progress: Progress) -> AsyncIterator[C]:
         await client.aclose()
 
 
+def trust_in(client: Client, known: Collection[Any] = ()) -> Trust:
+    """What weighs a client's answers, with its `probe` as the control question."""
+    source = client.account.source
+    words = (
+        f"Check AYNE_{source.upper()}_BASE_URL, the network, and whether {SOURCES[source].title} is up; no movie is "
+        "blamed."
+    )
+    trust = Trust(client.probe, words, connections=client.account.settings.max_concurrent)
+    trust.remember(known)
+    return trust
+
+
 def fetch_due(
     context: dg.AssetExecutionContext,
     config: RefreshConfig,
@@ -76,6 +118,7 @@ def fetch_due(
     table: Table,
     database: DuckDBDatabase,
     clock: Clock,
+    settings: Settings,
     open_client: Callable[[], Any],
     fetcher: Callable[[Any, Callable[[], datetime]], Fetch],
 ) -> Steps:
@@ -88,16 +131,21 @@ def fetch_due(
         table: where the answers go.
         database: the warehouse.
         clock: the clock.
+        settings: which say how many movies a run takes unless its config does.
         open_client: makes the source's client.
         fetcher: turns the client into what asks for one movie.
     """
     due: list[DueMovie] = []
+    known: list[Any] = []
     progress = Progress()
 
     @contextmanager
     def around() -> Iterator[None]:
         with collecting_from(source, database, context):
-            due.extend(_pick_due(context, config, source, database, clock.now()))
+            due.extend(_pick_due(context, config, source, database, clock.now(), settings.refresh_limit))
+            if due:
+                with database.file.connect() as connection:
+                    known[:] = answered_before(connection, source)
             progress.total = len(due)
             watcher().started(table.name, progress)
             yield
@@ -105,10 +153,17 @@ def fetch_due(
     async def produce(emit: Emit[Answer]) -> None:
         if not due:
             return
-        async with asking(open_client(), progress) as client:
+        async with asking(open_client(), progress, known, tried_before=context.retry_number) as client:
             fetch = fetcher(client, clock.now)
-            workers = client.account.settings.max_concurrent
-            await collect_answers(due, fetch, emit, workers=workers, now=clock.now, progress=progress)
+            await collect_answers(
+                due,
+                fetch,
+                emit,
+                workers=client.account.settings.max_concurrent,
+                now=clock.now,
+                progress=progress,
+                trust=client.account.trust,
+            )
 
     def done(report: MergeReport, seconds: float) -> None:
         with database.file.connect() as connection:
@@ -138,7 +193,7 @@ def collecting_from(source: str, database: DuckDBDatabase, context: dg.AssetExec
         context.log.info(text)
         watcher().note(text)
 
-    with lease(database.file.path, source, tell):
+    with lease(database.file.path, source, tell, sleep=pause):
         merge_kept(database.file, source, tell)
         yield
 
@@ -157,9 +212,14 @@ def partitions_of(context: dg.AssetExecutionContext) -> Collection[str] | None:
 
 
 def _pick_due(
-    context: dg.AssetExecutionContext, config: RefreshConfig, source: str, database: DuckDBDatabase, now: datetime
+    context: dg.AssetExecutionContext,
+    config: RefreshConfig,
+    source: str,
+    database: DuckDBDatabase,
+    now: datetime,
+    refresh_limit: int,
 ) -> list[DueMovie]:
-    limit = load_settings().refresh_limit if config.limit is None else config.limit
+    limit = refresh_limit if config.limit is None else config.limit
     with database.file.connect() as connection:
         return due_movies(
             connection,
@@ -186,7 +246,9 @@ def failing_clearly(
         except InvalidCredentials as error:
             raise dg.Failure(str(error), allow_retries=False) from None
         except SourceDown as error:
-            retry_or_fail(context, dg.Failure(f"{error}. What was fetched is kept; the rest stays due."))
+            retry_or_fail(
+                context, dg.Failure(f"{str(error).rstrip('.')}. What was fetched is kept; the rest stays due.")
+            )
         except LedgerError as error:
             retry_or_fail(context, dg.Failure(str(error)))
 
@@ -226,7 +288,7 @@ def pace_metadata(progress: Progress) -> dict[str, Any]:
 def partition_metadata(counts: Mapping[str, int]) -> dict[str, Any]:
     """Counts of a merge in the words of the UI."""
     inserted, updated, unchanged = (counts.get(kind, 0) for kind in ("inserted", "updated", "unchanged"))
-    failed = sum(counts.get(kind, 0) for kind in ("failed", "not_found", "quarantined", "incomplete"))
+    failed = sum(counts.get(kind, 0) for kind in ("failed", "unavailable", "not_found", "quarantined", "incomplete"))
     return {
         "fetched": inserted + updated + unchanged,
         "changed": inserted + updated,

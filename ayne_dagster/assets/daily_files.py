@@ -18,21 +18,24 @@ import duckdb
 from pydantic import Field
 
 from ayne_dagster.assets.collecting import Steps
+from ayne_dagster.assets.run_config import RunConfig
 from ayne_dagster.checks import check_results
 from ayne_dagster.io_manager import TableWrite
+from ayne_dagster.places import companion
 from ayne_dagster.progress import Progress, watcher
 from ayne_dagster.sources.daily_files import NotPublished, address_of, fetch, is_dated
 from ayne_dagster.sources.errors import SourceError
-from ayne_dagster.warehouse.daily_files import FileRefused, Unpacked, doubts, last_accepted, record
+from ayne_dagster.stopping import pause, stopping
+from ayne_dagster.warehouse.daily_files import BELIEVE, FileRefused, Unpacked, doubts, last_accepted, record
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.schema import Table
 
 
-class DailyFileConfig(dg.Config):
+class DailyFileConfig(RunConfig):
     """How to read a daily file."""
 
-    believe: bool = Field(default=False, description="Accept the file though it is much shorter than the last one")
+    believe: bool = Field(default=False, description="Accept the file though it is quite another than the last one")
 
 
 class Merge(Protocol):
@@ -44,6 +47,13 @@ class Merge(Protocol):
         """Merge."""
 
 
+class Doubts(Protocol):
+    """Says why a file is not to be believed beside the last accepted one; None when it is."""
+
+    def __call__(self, connection: duckdb.DuckDBPyConnection, file: Unpacked, now: datetime) -> str | None:
+        """Weigh."""
+
+
 def read_daily_file(
     context: dg.AssetExecutionContext,
     config: DailyFileConfig,
@@ -53,6 +63,7 @@ def read_daily_file(
     database: Database,
     now: datetime,
     unpack: Callable[[Path, Path], AbstractContextManager[Unpacked]],
+    doubts_of: Doubts,
     merge: Merge,
 ) -> Steps:
     """Merge the newest file that was not read yet.
@@ -65,6 +76,7 @@ def read_daily_file(
         database: the warehouse; a download lies beside it meanwhile.
         now: the instant (aware UTC).
         unpack: parses the file.
+        doubts_of: weighs it against the last accepted one.
         merge: takes it in.
 
     Raises:
@@ -72,7 +84,7 @@ def read_daily_file(
     """
     watcher().started(table.name, Progress())
     run_id = context.run.run_id
-    download, parquet = (database.path.with_suffix(f".{table.name}.{kind}") for kind in ("part", "parquet"))
+    download, parquet = (companion(database.path, f"{table.name}.{kind}") for kind in ("part", "parquet"))
 
     def done(report: Any) -> None:
         counts = {name: int(number) for name, number in asdict(report).items()}
@@ -81,14 +93,14 @@ def read_daily_file(
         watcher().finished(table.name, counts)
 
     with ExitStack() as held:
-        held.enter_context(lease(database.path, table.name, context.log.info))
+        held.enter_context(lease(database.path, table.name, context.log.info, sleep=pause))
         held.callback(download.unlink, missing_ok=True)
         try:
             found = _newest_unread(table.name, place, database, now, download)
             if found is not None:
                 day, path = found
                 file = held.enter_context(unpack(path, parquet))
-                _weigh(context, config, table.name, day, file, database, now)
+                _weigh(context, config, table.name, day, file, doubts_of, database, now)
         except (SourceError, FileRefused) as error:
             raise dg.Failure(f"{error}. Nothing was changed: what the last good file said stays.") from None
         if found is None:
@@ -115,12 +127,13 @@ def _newest_unread(
     today = now.astimezone(UTC).date()
     candidates = (today, today - timedelta(days=1)) if is_dated(place) else (today,)
     with database.connect() as connection:
-        read = last_accepted(connection, name)
+        read = last_accepted(connection, name, now)
     unread = [day for day in candidates if read is None or day > read[0]]
     missing = None
     for day in unread:
+        stopping().check()
         try:
-            return day, fetch(address_of(place, day), download)
+            return day, fetch(address_of(place, day), download, sleep=pause)
         except NotPublished as error:
             missing = missing or error
     if missing is not None and len(unread) == len(candidates):
@@ -134,6 +147,7 @@ def _weigh(
     name: str,
     day: date,
     file: Unpacked,
+    doubts_of: Doubts,
     database: Database,
     now: datetime,
 ) -> None:
@@ -143,8 +157,10 @@ def _weigh(
         FileRefused: it is not believed.
     """
     with database.transaction() as connection:
-        before = last_accepted(connection, name)
+        before = last_accepted(connection, name, now)
         doubt = doubts(file, before[1] if before else None)
+        if doubt is None and before:
+            doubt = doubts_of(connection, file, now)
         if doubt and not config.believe:
             record(connection, name, day, file, now, context.run.run_id, refused=doubt)
     if file.unreadable:
@@ -152,9 +168,7 @@ def _weigh(
     if doubt and config.believe:
         context.log.warning(f"{name}: the file of {day} is believed though {doubt}.")
     elif doubt:
-        raise FileRefused(
-            f"The file of {day} is refused: {doubt} (if that is right, run {name} with the config `believe: true`)"
-        )
+        raise FileRefused(f"The file of {day} is refused: {doubt} ({BELIEVE.format(name=name)})")
 
 
 def _nothing_new(context: dg.AssetExecutionContext, name: str) -> None:

@@ -7,6 +7,7 @@ from ayne_dagster.assets.definition import TMDB_POOL, partitioned_options
 from ayne_dagster.assets.discovery import discovered_movies
 from ayne_dagster.checks import check_specs
 from ayne_dagster.collection import details_fetcher
+from ayne_dagster.config import Settings
 from ayne_dagster.resources import Clock, DuckDBDatabase, TMDBResource
 from ayne_dagster.warehouse.schema import TMDB_DETAILS
 
@@ -15,16 +16,18 @@ from ayne_dagster.warehouse.schema import TMDB_DETAILS
     **partitioned_options(TMDB_DETAILS, "details", {"tmdb"}),
     deps=[discovered_movies],
     pool=TMDB_POOL,
+    config_schema=RefreshConfig.schema_for_runs(),
     check_specs=check_specs(TMDB_DETAILS),
 )
 def tmdb_details(
     context: dg.AssetExecutionContext,
-    config: RefreshConfig,
-    tmdb: TMDBResource,
+    tmdb: dg.ResourceParam[TMDBResource],
     database: DuckDBDatabase,
-    clock: Clock,
+    clock: dg.ResourceParam[Clock],
+    settings: dg.ResourceParam[Settings],
 ) -> Steps:
     """Fetch details, with credits, keywords, external ids and certification, one request a movie."""
+    config = RefreshConfig.of(context)
     yield from fetch_due(
         context,
         config,
@@ -32,6 +35,7 @@ def tmdb_details(
         table=TMDB_DETAILS,
         database=database,
         clock=clock,
+        settings=settings,
         open_client=lambda: tmdb.client(clock, use_reserve=config.use_reserve),
         fetcher=details_fetcher,
     )

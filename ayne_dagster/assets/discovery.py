@@ -10,8 +10,10 @@ from pydantic import Field
 
 from ayne_dagster.assets.collecting import Steps, asking, collecting_from, failing_clearly, pace_metadata
 from ayne_dagster.assets.definition import TMDB_POOL, partitioned_options
+from ayne_dagster.assets.run_config import RunConfig
 from ayne_dagster.checks import check_results, check_specs
 from ayne_dagster.collection import Listed, date_span, discover
+from ayne_dagster.config import MAX_NUMBER
 from ayne_dagster.io_manager import MergeStream
 from ayne_dagster.progress import Progress, watcher
 from ayne_dagster.resources import Clock, DuckDBDatabase, TMDBResource
@@ -20,28 +22,36 @@ from ayne_dagster.warehouse.merge import ListedMovie, MergeReport, QuarantinedBo
 from ayne_dagster.warehouse.schema import DISCOVERED_MOVIES
 from ayne_dagster.warehouse.spool import Origin
 
+MOST_PAGES = 500
+"""TMDB shows no further ones."""
+SHORTAGES_TOLD = 20
+"""In the log of a run; all of them stand in the quarantine."""
 
-class DiscoveryConfig(dg.Config):
+
+class DiscoveryConfig(RunConfig):
     """Which movies to discover in the run's release years."""
 
-    min_votes: int = Field(default=200, ge=0, description="Leave out movies with fewer votes")
-    max_pages: int | None = Field(default=None, ge=1, description="Pages of 20 movies a release year at most")
+    min_votes: int = Field(default=200, ge=0, le=int(MAX_NUMBER), description="Leave out movies with fewer votes")
+    max_pages: int | None = Field(
+        default=None, ge=1, le=MOST_PAGES, description="Pages of 20 movies a release year at most"
+    )
     use_reserve: bool = Field(default=False, description="Use up the quota, with the part that is kept for people")
 
 
 @dg.asset(
     **partitioned_options(DISCOVERED_MOVIES, "discovery", {"tmdb"}),
     pool=TMDB_POOL,
+    config_schema=DiscoveryConfig.schema_for_runs(),
     check_specs=check_specs(DISCOVERED_MOVIES),
 )
 def discovered_movies(
     context: dg.AssetExecutionContext,
-    config: DiscoveryConfig,
-    tmdb: TMDBResource,
+    tmdb: dg.ResourceParam[TMDBResource],
     database: DuckDBDatabase,
-    clock: Clock,
+    clock: dg.ResourceParam[Clock],
 ) -> Steps:
     """List the movies of the run's release years and note those that are new."""
+    config = DiscoveryConfig.of(context)
     progress = Progress()
     watcher().started(DISCOVERED_MOVIES.name, progress)
     span = date_span(context.partition_keys)
@@ -49,7 +59,9 @@ def discovered_movies(
     async def produce(emit: Emit[Listed]) -> None:
         if span is None:
             return
-        async with asking(tmdb.client(clock, use_reserve=config.use_reserve), progress) as client:
+        async with asking(
+            tmdb.client(clock, use_reserve=config.use_reserve), progress, tried_before=context.retry_number
+        ) as client:
             await discover(
                 client,
                 span,
@@ -75,12 +87,22 @@ def discovered_movies(
             f"{dict(report.total())}, {progress.requests} requests, {progress.short_by} promised and not shown"
             + "".join(f"; {remark}" for remark in remarks if remark)
         )
+        _tell_shortages(context, progress)
         watcher().finished(DISCOVERED_MOVIES.name, _metadata(report.total()) | {"requests": progress.requests})
 
     origin = Origin("tmdb", DISCOVERED_MOVIES.name, context.run.run_id)
     around = partial(collecting_from, "tmdb", database, context)
     yield dg.Output(MergeStream(Batches(failing_clearly(context, produce)), merge, done, origin, around=around))
     yield from check_results(DISCOVERED_MOVIES, database.file, clock.now())
+
+
+def _tell_shortages(context: dg.AssetExecutionContext, progress: Progress) -> None:
+    """Say where the listing came out short; each window that did stands in the quarantine."""
+    for shortage in progress.shortages[:SHORTAGES_TOLD]:
+        context.log.warning(shortage)
+    if progress.shortages:
+        more = f", and of {len(progress.shortages) - 1:,} more windows" if len(progress.shortages) > 1 else ""
+        watcher().note(f"The listing came out short of {progress.shortages[0]}{more} (see the table quarantine).")
 
 
 def _metadata(counts: Mapping[str, int]) -> dict[str, Any]:

@@ -8,32 +8,36 @@ from ayne_dagster.assets.collecting import Steps
 from ayne_dagster.assets.daily_files import DailyFileConfig, read_daily_file, switched_off
 from ayne_dagster.assets.definition import table_options
 from ayne_dagster.checks import check_specs
-from ayne_dagster.resources import Clock, DailyFiles, DuckDBDatabase
-from ayne_dagster.warehouse.id_export import merge_export, unpacked_export
+from ayne_dagster.config import Settings
+from ayne_dagster.resources import Clock, DuckDBDatabase
+from ayne_dagster.warehouse.id_export import doubts_of_export, merge_export, unpacked_export
 from ayne_dagster.warehouse.schema import TMDB_ID_EXPORT
 
 
 @dg.asset(
-    **table_options(TMDB_ID_EXPORT, "feeds", {"tmdb"}), check_specs=check_specs(TMDB_ID_EXPORT), output_required=False
+    **table_options(TMDB_ID_EXPORT, "feeds", {"tmdb"}),
+    check_specs=check_specs(TMDB_ID_EXPORT),
+    config_schema=DailyFileConfig.schema_for_runs(),
+    output_required=False,
 )
 def tmdb_id_export(
     context: dg.AssetExecutionContext,
-    config: DailyFileConfig,
-    daily_files: DailyFiles,
+    settings: dg.ResourceParam[Settings],
     database: DuckDBDatabase,
-    clock: Clock,
+    clock: dg.ResourceParam[Clock],
 ) -> Steps:
     """Read the newest export, at no API request: new and vanished movies, and everybody's popularity."""
-    if daily_files.tmdb_id_export is None:
+    if settings.tmdb_export is None:
         yield from switched_off(context, TMDB_ID_EXPORT, "AYNE_TMDB_EXPORT_URL", database.file, clock.now())
         return
     yield from read_daily_file(
         context,
-        config,
+        DailyFileConfig.of(context),
         table=TMDB_ID_EXPORT,
-        place=daily_files.tmdb_id_export,
+        place=settings.tmdb_export,
         database=database.file,
         now=clock.now(),
         unpack=unpacked_export,
-        merge=partial(merge_export, min_popularity=daily_files.min_popularity),
+        doubts_of=doubts_of_export,
+        merge=partial(merge_export, min_popularity=settings.tmdb_export_min_popularity),
     )

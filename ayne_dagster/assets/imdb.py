@@ -7,8 +7,9 @@ from ayne_dagster.assets.daily_files import DailyFileConfig, read_daily_file, sw
 from ayne_dagster.assets.definition import table_options
 from ayne_dagster.assets.details import tmdb_details
 from ayne_dagster.checks import check_specs
-from ayne_dagster.resources import Clock, DailyFiles, DuckDBDatabase
-from ayne_dagster.warehouse.imdb import TERMS, merge_imdb_ratings, unpacked_ratings
+from ayne_dagster.config import Settings
+from ayne_dagster.resources import Clock, DuckDBDatabase
+from ayne_dagster.warehouse.imdb import TERMS, doubts_of_ratings, merge_imdb_ratings, unpacked_ratings
 from ayne_dagster.warehouse.schema import IMDB_RATINGS
 
 _OPTIONS = table_options(IMDB_RATINGS, "feeds", {"imdb"})
@@ -18,27 +19,28 @@ _OPTIONS = table_options(IMDB_RATINGS, "feeds", {"imdb"})
     **_OPTIONS | {"description": f"{IMDB_RATINGS.description} Off unless AYNE_IMDB_RATINGS_URL is set. {TERMS}"},
     deps=[tmdb_details],
     check_specs=check_specs(IMDB_RATINGS),
+    config_schema=DailyFileConfig.schema_for_runs(),
     output_required=False,
 )
 def imdb_ratings(
     context: dg.AssetExecutionContext,
-    config: DailyFileConfig,
-    daily_files: DailyFiles,
+    settings: dg.ResourceParam[Settings],
     database: DuckDBDatabase,
-    clock: Clock,
+    clock: dg.ResourceParam[Clock],
 ) -> Steps:
     """Read the file, when it is switched on, and make movies whose votes or rating jumped due at OMDb."""
-    if daily_files.imdb_ratings is None:
+    if settings.imdb_ratings_url is None:
         yield from switched_off(context, IMDB_RATINGS, "AYNE_IMDB_RATINGS_URL", database.file, clock.now())
         return
     context.log.info(TERMS)
     yield from read_daily_file(
         context,
-        config,
+        DailyFileConfig.of(context),
         table=IMDB_RATINGS,
-        place=daily_files.imdb_ratings,
+        place=settings.imdb_ratings_url,
         database=database.file,
         now=clock.now(),
         unpack=unpacked_ratings,
+        doubts_of=doubts_of_ratings,
         merge=merge_imdb_ratings,
     )

@@ -14,7 +14,9 @@ from ayne_dagster.warehouse.schema import COLLECTION_STATUS, MOVIES
 from ayne_dagster.warehouse.statistics import record_stats
 
 
-@dg.asset(**table_options(MOVIES, "marts", set()), deps=[discovered_movies, refresh_metadata, imdb_ratings])
+@dg.asset(
+    **table_options(MOVIES, "marts", set()), deps=[discovered_movies, refresh_metadata, imdb_ratings], config_schema={}
+)
 def movies(context: dg.AssetExecutionContext) -> Steps:
     """One row a movie. A view over the other tables: it cannot be older than they are, whatever becomes of a run."""
 
@@ -28,8 +30,10 @@ def movies(context: dg.AssetExecutionContext) -> Steps:
     yield dg.Output(TableWrite(write, done))
 
 
-@dg.asset(**table_options(COLLECTION_STATUS, "marts", set()), deps=[refresh_metadata])
-def collection_status(context: dg.AssetExecutionContext, database: DuckDBDatabase, clock: Clock) -> Steps:
+@dg.asset(**table_options(COLLECTION_STATUS, "marts", set()), deps=[refresh_metadata], config_schema={})
+def collection_status(
+    context: dg.AssetExecutionContext, database: DuckDBDatabase, clock: dg.ResourceParam[Clock]
+) -> Steps:
     """Count what is collected, and keep the counts: each materialization is a point in the UI's plots."""
 
     def write(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:

@@ -7,6 +7,7 @@ from ayne_dagster.assets.definition import OMDB_POOL, partitioned_options
 from ayne_dagster.assets.details import tmdb_details
 from ayne_dagster.checks import check_specs
 from ayne_dagster.collection import ratings_fetcher
+from ayne_dagster.config import Settings
 from ayne_dagster.resources import Clock, DuckDBDatabase, OMDBResource
 from ayne_dagster.warehouse.schema import OMDB_RATINGS
 
@@ -15,16 +16,18 @@ from ayne_dagster.warehouse.schema import OMDB_RATINGS
     **partitioned_options(OMDB_RATINGS, "ratings", {"omdb"}),
     deps=[tmdb_details],
     pool=OMDB_POOL,
+    config_schema=RefreshConfig.schema_for_runs(),
     check_specs=check_specs(OMDB_RATINGS),
 )
 def omdb_ratings(
     context: dg.AssetExecutionContext,
-    config: RefreshConfig,
-    omdb: OMDBResource,
+    omdb: dg.ResourceParam[OMDBResource],
     database: DuckDBDatabase,
-    clock: Clock,
+    clock: dg.ResourceParam[Clock],
+    settings: dg.ResourceParam[Settings],
 ) -> Steps:
     """Fetch ratings and US box office by IMDb id, within the day's quota."""
+    config = RefreshConfig.of(context)
     yield from fetch_due(
         context,
         config,
@@ -32,6 +35,7 @@ def omdb_ratings(
         table=OMDB_RATINGS,
         database=database,
         clock=clock,
+        settings=settings,
         open_client=lambda: omdb.client(clock, use_reserve=config.use_reserve),
         fetcher=ratings_fetcher,
     )

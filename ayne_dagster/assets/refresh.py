@@ -22,8 +22,11 @@ from ayne_dagster.warehouse.state import derive_columns
     **partitioned_options(REFRESH_METADATA, "refresh", set()),
     deps=[tmdb_details, omdb_ratings, tmdb_changes, tmdb_id_export, imdb_ratings],
     check_specs=check_specs(REFRESH_METADATA),
+    config_schema={},
 )
-def refresh_metadata(context: dg.AssetExecutionContext, database: DuckDBDatabase, clock: Clock) -> Steps:
+def refresh_metadata(
+    context: dg.AssetExecutionContext, database: DuckDBDatabase, clock: dg.ResourceParam[Clock]
+) -> Steps:
     """Work out age category, frozen state, reasons, rates and weights anew; times are kept with each answer."""
     now = clock.now()
     watcher().started(REFRESH_METADATA.name, Progress())

@@ -7,13 +7,13 @@ from pathlib import Path
 import click
 
 from ayne_dagster.commands.files import warehouse
-from ayne_dagster.commands.options import json_option
+from ayne_dagster.commands.options import FilePath, json_option
 from ayne_dagster.commands.output import print_result
 from ayne_dagster.config import load_settings
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=True))
+@click.argument("folder", type=FilePath())
 @click.option("--format", "file_format", type=click.Choice(["parquet", "csv"]), default="parquet", show_default=True)
 @click.option("--table", "tables", multiple=True, help="A table; may be repeated. Default: movies and the histories.")
 @click.option("--raw", is_flag=True, help="CSV: leave texts that begin like a formula as they are.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,13 @@ from typing import Any
 import click
 
 from ayne_dagster.commands.files import warehouse
-from ayne_dagster.commands.options import json_option
+from ayne_dagster.commands.options import FilePath, json_option
 from ayne_dagster.commands.output import fail, print_result
 from ayne_dagster.config import Settings, SettingsError, load_settings
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=FilePath())
 @json_option
 def snapshot(file: Path, as_json: bool) -> None:
     """Copy the database to FILE, consistent and whole, also while a run writes to it.
@@ -26,8 +25,6 @@ def snapshot(file: Path, as_json: bool) -> None:
     """
     from ayne_dagster.warehouse.snapshot import publish_snapshot
 
-    # So that a service manager's stop, too, leaves nothing half-written.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     started = time.monotonic()
     size = publish_snapshot(warehouse(load_settings()), file)
     result = {"snapshot": str(file), "bytes": size, "seconds": round(time.monotonic() - started, 3)}

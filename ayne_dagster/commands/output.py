@@ -6,19 +6,29 @@ What is printed holds texts from outside: no character of theirs may steer the t
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import TextIOWrapper
 from typing import Any, NoReturn
 
 import click
+
+from ayne_dagster.errors import OneLineError
 
 # Control characters (C0, DEL, C1), line separators, and what turns the direction of writing.
 _STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _BREAKS = re.compile("[\t-\r]+")
 
 
-class CommandFailed(Exception):
+class CommandFailed(OneLineError):
     """The command could not do what it was asked; the text is for the person."""
+
+
+class OutputLost(OneLineError):
+    """What the command has to tell cannot be written."""
 
 
 def fail(message: str) -> NoReturn:
@@ -30,10 +40,69 @@ def fail(message: str) -> NoReturn:
     raise CommandFailed(message)
 
 
+def make_streams_usable() -> None:
+    """Have no terminal, locale or closed stream be a reason to fail. For the start of a process alone.
+
+    What a terminal's encoding cannot show is shown as an escape. Where 0, 1 or 2 is closed, the next file that is
+    opened (a database, say) would get its number, and with it whatever is printed.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def flush_stdout() -> None:
+    """Have what was printed really written; Python would do so when it is too late to tell that it failed.
+
+    Raises:
+        OutputLost: it cannot be written.
+    """
+    with _written():
+        if sys.stdout is not None:
+            sys.stdout.flush()
+
+
+@contextmanager
+def _written() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        give_up_stdout()
+        raise OutputLost(f"The output cannot be written: {error.strerror or error}.") from None
+
+
+def give_up_stdout() -> None:
+    """Let nobody write to stdout any more, nor Python when it ends."""
+    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 -- for the rest of the process
+
+
+def give_up_stderr() -> None:
+    """The same for stderr."""
+    sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 -- for the rest of the process
+
+
 def print_result(result: dict[str, Any], as_json: bool, describe: Callable[[dict[str, Any]], Any]) -> None:
-    """Print a result on stdout: as one JSON object, or as `describe` puts it for a person."""
+    """Print a result on stdout: as one JSON object, or as `describe` puts it for a person.
+
+    Raises:
+        OutputLost: it cannot be written.
+    """
+    with _written():
+        _print(result, as_json, describe)
+
+
+def _print(result: dict[str, Any], as_json: bool, describe: Callable[[dict[str, Any]], Any]) -> None:
     if as_json:
-        click.echo(_without_steering(json.dumps(result, ensure_ascii=False, default=str)))
+        # What another encoding cannot hold is escaped as JSON has it.
+        is_unicode = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "") == "utf8"
+        click.echo(_without_steering(json.dumps(result, ensure_ascii=not is_unicode, default=str)))
     else:
         console().print(describe(_harmless(result)), markup=False, soft_wrap=True)
 

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import os
-import sys
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ayne_dagster.commands.output import console, fail
+from ayne_dagster.commands.options import FilePath
+from ayne_dagster.commands.output import console, fail, one_line
 from ayne_dagster.config import load_settings
 
 if TYPE_CHECKING:
+    from socket import socket
+
+    from dagster import DagsterInstance
+
     from ayne_dagster.demo.faults import Planned
 
 
 @click.command()
 @click.option("--movies", type=click.IntRange(1, 1_000_000), default=500, show_default=True, help="Catalogue size.")
 @click.option("--days", type=click.IntRange(0, 3650), default=365, show_default=True, help="Days that pass.")
-@click.option("--database", type=click.Path(path_type=Path), help="A new DuckDB file. Default: data/demo.duckdb.")
+@click.option("--database", type=FilePath(), help="A new DuckDB file. Default: data/demo.duckdb.")
 def demo(movies: int, days: int, database: Path | None) -> None:
     """Show the whole of it, without keys: collect invented movies from a stand-in while days pass."""
     from ayne_dagster.demo.story import run_demo
@@ -30,8 +38,10 @@ def demo(movies: int, days: int, database: Path | None) -> None:
 @click.command()
 @click.option("--port", type=click.IntRange(1, 65535), default=8765, show_default=True)
 @click.option("--movies", type=click.IntRange(1, 1_000_000), default=10_000, show_default=True, help="Catalogue size.")
-@click.option("--latency-ms", type=click.FloatRange(0), default=0.0, help="How long each answer takes at least.")
-@click.option("--faults", type=click.Path(path_type=Path), help="A JSON list of what goes wrong: see docs/faults.md.")
+@click.option(
+    "--latency-ms", type=click.FloatRange(0, 3_600_000), default=0.0, help="How long each answer takes at least."
+)
+@click.option("--faults", type=FilePath(), help="A JSON list of what goes wrong: see docs/faults.md.")
 def standin(port: int, movies: int, latency_ms: float, faults: Path | None) -> None:
     """Serve the stand-in for TMDB and OMDb on 127.0.0.1, with invented movies, until interrupted."""
     from ayne_dagster.demo.standin import StandInError, serve
@@ -59,17 +69,71 @@ def _read_faults(file: Path) -> list[Planned]:
         raise click.UsageError(f"{file} holds no faults that the stand-in knows: {error}.") from None
 
 
+_port = click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True)
+
+
 @click.command()
-@click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True)
+@_port
 def dev(port: int) -> None:
     """Start Dagster's UI and daemon on 127.0.0.1, with the runs of `ayne collect` in it."""
+    from ayne_dagster.serving.code_servers import shared_code_servers
+    from ayne_dagster.serving.daemon import daemon_running
+
+    with _instance_and_listener(port) as (instance, listener, hosts, workspace):
+        try:
+            with shared_code_servers(instance, workspace) as shared, daemon_running(shared) as daemon:
+                _serve(instance, shared, hosts, listener, daemon)
+                code = daemon.poll()
+        except KeyboardInterrupt:
+            return  # how it is meant to end
+        fail(f"Dagster's daemon ended by itself (code {code}); what it said stands above. Nothing is left running.")
+
+
+@click.command()
+@_port
+def ui(port: int) -> None:
+    """Start Dagster's UI alone on 127.0.0.1; the daemon is a service of its own."""
+    with _instance_and_listener(port) as (instance, listener, hosts, workspace), suppress(KeyboardInterrupt):
+        _serve(instance, workspace, hosts, listener, None)
+
+
+@contextmanager
+def _instance_and_listener(port: int) -> Iterator[tuple[DagsterInstance, socket, tuple[str, ...], Path]]:
+    """What both commands need, with the port taken before anything is started: instance, socket, hosts, workspace."""
     from importlib.resources import files
 
-    from ayne_dagster.instance import dagster_home
+    from ayne_dagster.instance import open_instance
+    from ayne_dagster.serving.ui import ADDRESS, PortTaken, listen
 
-    home = dagster_home(load_settings())
-    workspace = str(files("ayne_dagster") / "workspace.yaml")
-    dagster_dev = ["-m", "dagster", "dev", "-w", workspace, "-h", "127.0.0.1", "-p", str(port)]
-    arguments = [sys.executable, "-W", "ignore", *dagster_dev]  # its note on a successor helps no user
-    click.echo(f"Dagster on http://127.0.0.1:{port}, its home in {home}", err=True)
-    os.execve(sys.executable, arguments, {**os.environ, "DAGSTER_HOME": str(home)})  # noqa: S606 -- no shell is meant
+    settings = load_settings()
+    try:
+        listener = listen(port)
+    except PortTaken as error:
+        fail(str(error))
+    with listener, open_instance(settings) as instance:
+        home = instance.root_directory
+        os.environ["DAGSTER_HOME"] = home  # for daemon, code servers and the runs that they launch
+        served = f"Dagster on http://{ADDRESS}:{port}, database {settings.database}, its home in {home}"
+        click.echo(one_line(served), err=True)
+        yield instance, listener, settings.ui_hosts, Path(str(files("ayne_dagster") / "workspace.yaml"))
+
+
+def _serve(
+    instance: DagsterInstance,
+    workspace: Path,
+    hosts: tuple[str, ...],
+    listener: socket,
+    daemon: subprocess.Popen[bytes] | None,
+) -> None:
+    """Serve the UI until a signal comes (KeyboardInterrupt) or the daemon ends."""
+    from ayne_dagster.serving.ui import ui_server
+
+    with ui_server(instance, workspace, hosts) as server:
+
+        def stop_with_daemon(daemon: subprocess.Popen[bytes]) -> None:
+            daemon.wait()
+            server.should_exit = True
+
+        if daemon is not None:
+            threading.Thread(target=stop_with_daemon, args=(daemon,), daemon=True).start()
+        server.run(sockets=[listener])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ayne_dagster.commands.options import json_option
+from ayne_dagster.commands.options import FilePath, json_option
 from ayne_dagster.commands.output import console, fail, print_result, table
 from ayne_dagster.refresh.states import COLLECTED, SOURCES
 from ayne_dagster.simulation.assumptions import Assumptions
@@ -60,7 +60,7 @@ def assumption_options(command: Callable[..., Any]) -> Callable[..., Any]:
     help="Multiple of what the age table asks for; repeatable. Default: 1.",
 )
 @click.option("--world", "world_name", type=click.Choice(list(WORLDS)), help="A named world: docs/freshness.md.")
-@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw into this file: png, svg or pdf.")
+@click.option("--plot", type=FilePath(), help="Draw into this file: png, svg or pdf.")
 @click.option("--processes", type=click.IntRange(1, 256), help="Processes at once. Default: one a processor.")
 @assumption_options
 @json_option

@@ -27,6 +27,7 @@ from ayne_dagster.demo.catalogue import Catalogue
 from ayne_dagster.demo.errors import Answer
 from ayne_dagster.demo.faults import FaultPlan, planned_from_json
 from ayne_dagster.demo.spoiling import Spoiler
+from ayne_dagster.serving.guard import Guard, at_hosts, from_own_pages
 
 MAX_LOG = 300_000
 _KEY_PARAMETERS = ("api_key", "apikey")
@@ -134,9 +135,13 @@ class StandInApp:
         self._spoiler = Spoiler(answers)
         self._latency = latency_seconds
         self._control = _control_app(self)
+        self._guarded = Guard(self._answer, [at_hosts(), from_own_pages(_is_page)])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection event, as ASGI asks for."""
+        """Serve one connection event, as ASGI asks for: to this machine's programs, and to no page of a browser's."""
+        await self._guarded(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._control(scope, receive, send)
             return
@@ -175,6 +180,11 @@ class StandInApp:
         else:
             await _send(send, answer, answer.body)
         return answer.status
+
+
+def _is_page(_path: str) -> bool:
+    """No link of a page leads here: to be asked is counted."""
+    return False
 
 
 def create_app(

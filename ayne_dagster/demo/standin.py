@@ -18,6 +18,7 @@ from ayne_dagster.demo.answers import EXPORT_PATH, IMDB_PATH
 from ayne_dagster.demo.catalogue import Catalogue
 from ayne_dagster.demo.faults import Planned
 from ayne_dagster.demo.server import StandInApp, create_app
+from ayne_dagster.errors import OneLineError
 
 HOST = "127.0.0.1"
 """The only address the stand-in listens on."""
@@ -25,7 +26,7 @@ _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
 
 
-class StandInError(Exception):
+class StandInError(OneLineError):
     """The stand-in cannot be started; the text says why, in one line."""
 
 

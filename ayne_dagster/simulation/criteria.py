@@ -15,7 +15,7 @@ SHARES: Mapping[str, Mapping[str, float]] = {
 }
 """By source and budget, the least share of what is attainable (TMDB) or of the bound (OMDb), by weight.
 
-Floors, set a little below what a short run in a small world measured, so that a change for the worse is seen; no goals."""
+Floors, set a little below what a short run in a small world measured, so that a change for the worse shows."""
 
 
 @dataclass(frozen=True)

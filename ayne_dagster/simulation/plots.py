@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ayne_dagster.errors import OneLineError
 from ayne_dagster.refresh.strategy import SOURCES
 from ayne_dagster.simulation.policies import POLICIES
 
@@ -23,7 +24,7 @@ _COLOURS: Mapping[str, str] = {
 }
 
 
-class PlotsUnavailable(Exception):
+class PlotsUnavailable(OneLineError):
     """Matplotlib is not installed; the text says how to install it."""
 
 

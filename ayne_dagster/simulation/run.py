@@ -6,6 +6,7 @@ What is chosen and what an answer means is the policy's; what is true, the world
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -186,10 +187,21 @@ def _results(assumptions: Assumptions, days: int, cases: Sequence[Case], process
         return
     # Spawned, not forked: DuckDB's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(processes, len(cases)), mp_context=context) as pool:
+    others = set(multiprocessing.active_children())
+    with ProcessPoolExecutor(min(processes, len(cases)), context, _leave_ctrl_c_to_the_parent) as pool:
         futures = [pool.submit(simulate, assumptions, days, case) for case in cases]
         try:
             for future in as_completed(futures):
                 yield future.result()
+        except BaseException:
+            # The pool would wait for the cases under way, each of which may take minutes.
+            for process in set(multiprocessing.active_children()) - others:
+                process.terminate()
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _leave_ctrl_c_to_the_parent() -> None:
+    """A terminal sends it to all processes; here it would be the error of one case."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

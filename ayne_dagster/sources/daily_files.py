@@ -1,35 +1,30 @@
-"""Files that a source publishes daily: addresses by date, download, wholeness. What is in them is not read here.
+"""Files that a source publishes daily: addresses by date, and wholeness. What is in them is not read here.
 
-Downloads ask no API: no key is sent, no quota charged, and one request brings everything.
+Downloads ask no API: no key is sent, no quota charged, and one request brings everything (`download`).
 """
 
 from __future__ import annotations
 
 import gzip
+import shutil
 import time
-import zlib
 from collections.abc import Callable
 from datetime import date
-from importlib.metadata import version
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import httpx
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+from ayne_dagster.addresses import shown_address
+from ayne_dagster.sources.download import SLOWEST, Slowest, download, not_written
+from ayne_dagster.sources.errors import MalformedAnswer, NotPublished, SourceUnavailable
+from ayne_dagster.sources.unpacking import GZIP_MAGIC, BrokenGzip, Gunzip
 
-from ayne_dagster.sources.errors import MalformedAnswer, SourceError, SourceUnavailable
+__all__ = ["NotPublished", "address_of", "fetch", "is_dated"]
 
-MAX_BYTES = 1 << 30
-"""Of a download. TMDB's export has 28 MB, IMDb's ratings 8 MB (2026): more than this is no such file."""
 MAX_UNPACKED_BYTES = 8 << 30
-ATTEMPTS = 4
-TIMEOUT = httpx.Timeout(60.0, connect=10.0)
-GZIP_MAGIC = b"\x1f\x8b"
+MAX_MEMBERS = 1_000_000
+"""Parts of a gzip file; those of parallel packers have one for each 64 KB."""
 _CHUNK = 1 << 20
-
-
-class NotPublished(SourceError):
-    """There is no such file, at least not yet."""
+_COMMON_FLAGS = 0x04 | 0x08
+"""Of a gzip heading: extra field and file name. DuckDB knows no others."""
 
 
 def address_of(place: str, day: date) -> str:
@@ -42,13 +37,14 @@ def is_dated(place: str) -> bool:
     return "{date}" in place
 
 
-def fetch(place: str, copy: Path, *, sleep: Callable[[float], None] = time.sleep) -> Path:
-    """A published file as a whole file on this machine.
+def fetch(place: str, copy: Path, *, sleep: Callable[[float], None] = time.sleep, slowest: Slowest = SLOWEST) -> Path:
+    """A published file as a whole file on this machine, of a kind that DuckDB reads.
 
     Args:
         place: an http(s) address, or the path of a file.
         copy: where a download is put; what lies there is replaced, and it is the caller's to remove.
-        sleep: waits between attempts.
+        sleep: waits between attempts, and is called now and then meanwhile; what it raises ends all of it.
+        slowest: what counts as hanging.
 
     Returns:
         The path of the file: `copy`, or the file itself.
@@ -56,85 +52,57 @@ def fetch(place: str, copy: Path, *, sleep: Callable[[float], None] = time.sleep
     Raises:
         NotPublished: there is no such file (yet).
         MalformedAnswer: it is too large, or its end is missing.
+        WrongAddress: the address cannot be right, or there is no way to it from here.
         SourceUnavailable: it cannot be had now.
     """
-    path = _download(place, copy, sleep) if "://" in place else Path(place)
+    path = download(place, copy, sleep, slowest) if "://" in place else Path(place)
+    shown = shown_address(place)
     try:
-        _require_whole(path, place)
+        if _require_whole(path, shown):
+            return path
     except FileNotFoundError:
-        raise NotPublished(f"There is no file {place}") from None
-    except OSError as error:
-        raise SourceUnavailable(f"{_shown(place)} cannot be read: {error.strerror or error}") from None
-    return path
-
-
-def _download(place: str, copy: Path, sleep: Callable[[float], None]) -> Path:
-    """Fetch a file, again after errors that may pass."""
+        raise NotPublished(f"There is no file {shown}") from None
+    except (OSError, ValueError) as error:  # ValueError: a path with a null byte
+        raise SourceUnavailable(f"{shown} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     try:
-        for attempt in Retrying(
-            stop=stop_after_attempt(ATTEMPTS),
-            wait=wait_exponential(multiplier=1, max=30),
-            retry=retry_if_exception_type(httpx.TransportError),
-            sleep=sleep,
-            reraise=True,
-        ):
-            with attempt:
-                _download_once(place, copy)
-    except httpx.HTTPError as error:
-        reason = str(error) or type(error).__name__
-        raise SourceUnavailable(f"{_shown(place)} cannot be had: {reason} (asked {ATTEMPTS} times)") from None
+        return _repacked(path, copy)
     except OSError as error:
-        raise SourceUnavailable(f"{copy} cannot be written: {error.strerror or error}") from None
-    return copy
+        raise not_written(copy, error) from None
 
 
-def _download_once(place: str, copy: Path) -> None:
-    local = urlsplit(place).hostname in ("127.0.0.1", "localhost", "::1")
-    headers = {"user-agent": f"ayne_dagster/{version('ayne_dagster')}", "accept-encoding": "identity"}
-    with (
-        httpx.Client(trust_env=not local, follow_redirects=True, timeout=TIMEOUT, headers=headers) as client,
-        client.stream("GET", place) as response,
-        copy.open("wb") as file,
-    ):
-        if response.status_code in (403, 404):
-            # What the host says of a missing file is not documented: object stores say either.
-            raise NotPublished(f"{_shown(place)} is not there (yet): HTTP {response.status_code}")
-        if response.status_code == 429 or response.status_code >= 500:
-            raise httpx.TransportError(f"HTTP {response.status_code}")
-        if response.status_code != 200:
-            raise SourceUnavailable(f"{_shown(place)} cannot be had: HTTP {response.status_code}")
-        size = 0
-        for chunk in response.iter_raw(_CHUNK):  # as it is: a gzip file declared as encoding would be unpacked
-            size += len(chunk)
-            if size > MAX_BYTES:
-                raise MalformedAnswer(f"{_shown(place)} is larger than {MAX_BYTES:,} bytes")
-            file.write(chunk)
-
-
-def _require_whole(path: Path, place: str) -> None:
+def _require_whole(path: Path, shown: str) -> bool:
     """Read a gzip file to its end: DuckDB takes one that is cut off for a shorter one.
+
+    Returns:
+        Whether DuckDB will read it too: it knows neither padding nor the rarer parts of a heading.
 
     Raises:
         MalformedAnswer: its end is missing, it is damaged, or it is too large when unpacked.
     """
-    with path.open("rb") as raw:
-        if raw.read(len(GZIP_MAGIC)) != GZIP_MAGIC:
-            return
+    gunzip, size = Gunzip(MAX_MEMBERS), 0
+    with path.open("rb") as file:
+        heading = file.read(4)
+        if heading[:2] != GZIP_MAGIC:
+            return True
+        file.seek(0)
+        try:
+            while packed := file.read(_CHUNK):
+                for piece in gunzip.feed(packed):
+                    size += len(piece)
+                    if size > MAX_UNPACKED_BYTES:
+                        raise MalformedAnswer(f"{shown} unpacks to more than {MAX_UNPACKED_BYTES:,} bytes")
+            gunzip.finish()
+        except BrokenGzip as error:
+            raise MalformedAnswer(f"{shown} is damaged or cut off ({error})") from None
+    return not gunzip.padded and not heading[3] & ~_COMMON_FLAGS
+
+
+def _repacked(path: Path, copy: Path) -> Path:
+    """The same text as a gzip file that DuckDB reads, at `copy`."""
+    fresh = copy.with_name(f"{copy.name}.repacked")
     try:
-        with gzip.open(path) as file:
-            size = 0
-            while chunk := file.read(_CHUNK):
-                size += len(chunk)
-                if size > MAX_UNPACKED_BYTES:
-                    raise MalformedAnswer(f"{_shown(place)} unpacks to more than {MAX_UNPACKED_BYTES:,} bytes")
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise MalformedAnswer(f"{_shown(place)} is damaged or cut off ({error})") from None
-
-
-def _shown(place: str) -> str:
-    """An address as messages show it: without user, password and query."""
-    if "://" not in place:
-        return place
-    parts = urlsplit(place)
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{parts.hostname}{port}{parts.path}"
+        with gzip.open(path) as old, gzip.open(fresh, "wb", compresslevel=1) as new:
+            shutil.copyfileobj(old, new, _CHUNK)
+        return fresh.replace(copy)
+    finally:
+        fresh.unlink(missing_ok=True)

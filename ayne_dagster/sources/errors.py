@@ -5,9 +5,14 @@ The classes follow what a caller has to do, not what went wrong on the wire.
 
 from __future__ import annotations
 
+from ayne_dagster.errors import OneLineError
 
-class SourceError(Exception):
-    """Base of all: `str()` is one line without secrets."""
+KEPT_BYTES = 1_000_000
+"""Of a body that cannot be used, so much is kept: many may wait to be stored at the same time."""
+
+
+class SourceError(OneLineError):
+    """Base of all."""
 
     requests: int = 1
     """Requests that were spent on the answer, retries included."""
@@ -18,13 +23,13 @@ class MalformedAnswer(SourceError):
 
     Args:
         reason: one line, for people.
-        body: the body as received (may be cut), for the quarantine.
+        body: the body as received, for the quarantine, which keeps the first `KEPT_BYTES` of it.
     """
 
     def __init__(self, reason: str, body: bytes = b"") -> None:
         super().__init__(reason)
         self.reason = reason
-        self.body = body
+        self.body = body[:KEPT_BYTES]
 
 
 class NotFound(SourceError):
@@ -48,6 +53,10 @@ class SourcePaused(SourceUnavailable):
     requests = 0
 
 
+class SourceDown(SourcePaused):
+    """The source gives no usable answers at all; what had not been asked is left for a later run."""
+
+
 class QuotaExhausted(SourceError):
     """The day's quota is used up, or the source says so: ask nothing more today."""
 
@@ -56,3 +65,20 @@ class QuotaExhausted(SourceError):
 
 class InvalidCredentials(SourceError):
     """The key or token is missing, wrong or suspended: stop and tell the person which variable to set."""
+
+
+class NotPublished(SourceError):
+    """There is no such file, at least not yet."""
+
+
+class WrongAddress(SourceError):
+    """The address that is set is not that of the source: it redirects, or its certificate is another's.
+
+    Asking again cannot help and no movie is to blame: stop, and tell the person which setting to look at.
+    """
+
+
+class WrongRoute(WrongAddress):
+    """Something on this machine keeps every request from being sent: a proxy, a certificate file, a key's spelling."""
+
+    requests = 0

@@ -6,24 +6,29 @@ every repair below runs only after that has failed, so an odd body costs more an
 
 from __future__ import annotations
 
-import gzip
-import io
 import json
 import re
-import zlib
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import SchemaValidator, core_schema
 
 from ayne_dagster.sources.errors import MalformedAnswer
+from ayne_dagster.sources.unpacking import GZIP_MAGIC, BrokenGzip, gunzipped
 
 MAX_BODY_BYTES = 10_000_000
 """Larger bodies, sent or unpacked, are refused; real ones (details with all credits) stay below 1 MB."""
 
+MAX_VALUES = 100_000
+"""Of a body; each can take 300 bytes when it is parsed. Real ones (details with all credits) have below 40,000."""
+MAX_WRONG = 1_000
+"""Parts of a body that are left out because they are wrong; with more of them it is another kind of body."""
+REPAIRABLE_BYTES = 100_000
+"""Larger bodies are not repaired: each attempt reads them once more. OMDb's, which need it, have 2,000."""
 MAX_REASON_CHARS = 200
 
-_GZIP_MAGIC = b"\x1f\x8b"
 _UTF8_BOM = b"\xef\xbb\xbf"
 _REPLACEMENT_ESCAPE = "\\ufffd"
 
@@ -43,6 +48,9 @@ def _null(_: str) -> None:
 
 _STRICT = json.JSONDecoder(parse_constant=_null)
 _LENIENT = json.JSONDecoder(strict=False, parse_constant=_null)
+
+_ANY_OBJECT = SchemaValidator(core_schema.typed_dict_schema({}, extra_behavior="ignore"))
+"""Reads a whole JSON object and makes nothing of it, which takes a fraction of the time."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -65,6 +73,8 @@ class LenientModel(BaseModel):
         try:
             return super().model_validate(obj, **options)
         except ValidationError as error:
+            if error.error_count() > MAX_WRONG:
+                raise
             places = [e["loc"] for e in error.errors(include_url=False, include_context=False)]
             if () in places:
                 raise
@@ -89,15 +99,73 @@ def parse_json(body: bytes, *, max_bytes: int = MAX_BODY_BYTES) -> Any:
     """
     text = _unpacked(body, max_bytes).removeprefix(_UTF8_BOM).decode("utf-8", errors="replace")
     if "\\ud" in text or "\\uD" in text:
+        if len(text) > REPAIRABLE_BYTES:
+            raise MalformedAnswer("JSON with broken texts, too large to be repaired", body)
         text = _SURROGATES.sub(lambda m: _REPLACEMENT_ESCAPE if m[1] else m[0], text)
     try:
         return _decoded(text)
-    except json.JSONDecodeError as error:
-        raise MalformedAnswer(_not_json(text, error), body) from None
+    except _Unreadable as error:
+        reason = _not_json(text, error.first)
     except RecursionError:
-        raise MalformedAnswer("JSON nested too deeply", body) from None
+        reason = "JSON nested too deeply"
     except ValueError:  # int() refuses more than 4,300 digits
-        raise MalformedAnswer("JSON with a number of too many digits", body) from None
+        reason = "JSON with a number of too many digits"
+    # Raised out here, since inside the handler it would carry along an error that holds the whole text.
+    raise MalformedAnswer(reason, body)
+
+
+class NotWhole(Exception):
+    """A body that is worth asking for once more: it is no JSON object or list, or its end is missing."""
+
+
+def read_whole(body: bytes, model: type[M] | None = None) -> M | None:
+    """Make sure that a body is whole, by reading it: it can be cut off behind any of its brackets.
+
+    Args:
+        body: the body as received.
+        model: what it is read as; None: nothing is made of it, which takes a fraction of the time.
+
+    Returns:
+        What was read; None without a model, and for a body that is wrong in a way which will not pass, or has to be
+        repaired: that is for `validate_json`.
+
+    Raises:
+        NotWhole: asking again may help.
+    """
+    text = body.removeprefix(_UTF8_BOM).strip()
+    if text[:1] not in (b"{", b"["):
+        raise NotWhole("the body is no JSON")
+    if _has_too_many_values(text):
+        return None
+    try:
+        if model is not None:
+            return model.model_validate_json(text)
+        _ANY_OBJECT.validate_json(text)
+    except ValidationError as error:
+        if error.error_count() > 1:
+            return None
+        (first,) = error.errors(include_url=False, include_input=False)
+        if first["type"] == "json_invalid" and (
+            first["ctx"]["error"].startswith("EOF") or _is_cut_off_though_repaired(text)
+        ):
+            raise NotWhole("the body is cut off") from None
+    return None
+
+
+def _is_cut_off_though_repaired(body: bytes) -> bool:
+    try:
+        _decoded(body.decode("utf-8", errors="replace"))
+    except _Unreadable as error:
+        return error.is_cut_off
+    except (RecursionError, ValueError):
+        pass
+    return False
+
+
+def _has_too_many_values(body: bytes) -> bool:
+    if len(body) < 2 * MAX_VALUES:
+        return False
+    return sum(map(body.count, (b",", b"[", b"{"))) > MAX_VALUES
 
 
 def validate_json(model: type[M], body: bytes) -> M:
@@ -111,7 +179,7 @@ def validate_json(model: type[M], body: bytes) -> M:
         MalformedAnswer: the body is not JSON, or lacks what the model requires. The reason names the first
             offending field and holds no input.
     """
-    if len(body) <= MAX_BODY_BYTES:
+    if len(body) <= MAX_BODY_BYTES and not _has_too_many_values(body):
         try:
             return model.model_validate_json(body)
         except ValidationError:
@@ -140,42 +208,58 @@ def _written(value: object) -> bytes:
 
 
 def _unpacked(body: bytes, max_bytes: int) -> bytes:
-    if len(body) <= max_bytes:
-        if not body.startswith(_GZIP_MAGIC):
-            return body
-        body_or_more = _gunzip(body, max_bytes + 1)
-        if len(body_or_more) <= max_bytes:
-            return body_or_more
-    raise MalformedAnswer(f"body of more than {max_bytes:,} bytes", body[:max_bytes])
+    """The body without its packing, within bounds of size and number: a small body can unfold to gigabytes."""
+    pieces, size = [body], len(body)
+    if body.startswith(GZIP_MAGIC) and size <= max_bytes:
+        pieces, size = [], 0
+        try:
+            for piece in gunzipped(body, most_members=1):
+                pieces.append(piece)
+                size += len(piece)
+                if size > max_bytes:
+                    break
+        except BrokenGzip:
+            raise MalformedAnswer("gzip body that cannot be unpacked", body) from None
+    if size > max_bytes:
+        raise MalformedAnswer(f"body of more than {max_bytes:,} bytes", body)
+    unpacked = b"".join(pieces)
+    if _has_too_many_values(unpacked):
+        raise MalformedAnswer(f"JSON of more than {MAX_VALUES:,} values", body)
+    return unpacked
 
 
-def _gunzip(body: bytes, max_bytes: int) -> bytes:
-    """At most `max_bytes` of what is packed: a small body can unpack to gigabytes."""
-    try:
-        with gzip.GzipFile(fileobj=io.BytesIO(body)) as stream:
-            return stream.read(max_bytes)
-    except (OSError, EOFError, zlib.error):
-        raise MalformedAnswer("gzip body that cannot be unpacked", body) from None
+class _Unreadable(Exception):
+    """No reading works."""
+
+    def __init__(self, first: json.JSONDecodeError, last: json.JSONDecodeError) -> None:
+        super().__init__()
+        self.first = first
+        rest = last.doc[last.pos :].strip()
+        # A literal or an escape can be cut too: "fals", "\\u00e".
+        is_at_the_end = len(rest) < 6 and rest[-1:] not in ("}", "]")
+        self.is_cut_off = is_at_the_end or last.msg.startswith("Unterminated string")
 
 
 def _decoded(text: str) -> Any:
     """The first reading that works, from the standard's to the most forgiving."""
-    try:
-        return _STRICT.decode(text)
-    except json.JSONDecodeError as error:
-        first_error = error
-    try:
-        return _LENIENT.decode(text)
-    except json.JSONDecodeError:
-        text = _ESCAPES.sub(lambda m: m[0] if m[1] else r"\\", text)
-    try:
-        return _LENIENT.decode(text)
-    except json.JSONDecodeError:
-        text = _INNER_QUOTES.sub(_escaped_quote, text)
-    try:
-        return _LENIENT.decode(text)
-    except json.JSONDecodeError:
-        raise first_error from None
+    first = last = None
+    for decoder, repaired in _readings(text):
+        try:
+            return decoder.decode(repaired)
+        except json.JSONDecodeError as error:
+            first, last = first or error, error
+    assert first is not None and last is not None  # noqa: S101, PT018 -- there is a first reading
+    raise _Unreadable(first, last) from None
+
+
+def _readings(text: str) -> Iterator[tuple[json.JSONDecoder, str]]:
+    yield _STRICT, text
+    yield _LENIENT, text
+    if len(text) > REPAIRABLE_BYTES:
+        return
+    text = _ESCAPES.sub(lambda m: m[0] if m[1] else r"\\", text)
+    yield _LENIENT, text
+    yield _LENIENT, _INNER_QUOTES.sub(_escaped_quote, text)
 
 
 def _escaped_quote(quote: re.Match[str]) -> str:
@@ -197,6 +281,8 @@ def _not_json(text: str, error: json.JSONDecodeError) -> str:
 
 
 def _first_error(model: type[BaseModel], error: ValidationError) -> str:
+    if error.error_count() > MAX_WRONG:  # to list them would cost more than the body did
+        return f"{model.__name__}: more than {MAX_WRONG:,} parts of a wrong type"
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     place = ".".join(str(part) for part in first["loc"]) or "body"
     return f"{model.__name__} {place}: {first['msg']}"[:MAX_REASON_CHARS]

@@ -1,11 +1,12 @@
-"""Pace, concurrency, retry, quota and redaction of requests: one place for all sources. No URLs, no parsing of answers.
+"""Pace, concurrency, retry and quota of requests: one place for all sources. No URLs, no parsing of answers.
 
 Each concern is one small httpx transport that wraps the next, so that each layer can be tested alone over a
 `MockTransport`:
 
-    retry  →  pace  →  quota  →  credentials  →  whole body  →  the wire
+    retry  →  pace  →  quota  →  credentials  →  whole answer  →  the wire
 
-The key is added just above the wire: no URL, log line or exception above it ever holds one.
+The key is added just above the wire: no URL, log line or exception above it ever holds one. What can be wrong on this
+machine (a proxy, a certificate file, the address) is looked at on top of them all, before anything is charged.
 """
 
 from __future__ import annotations
@@ -15,26 +16,37 @@ import logging
 import random
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Self
-from urllib.parse import quote, quote_plus, urlencode, urlsplit
+from urllib.parse import unquote, urlencode, urljoin, urlsplit
 
-import aiohttp
 import httpx
 from aiolimiter import AsyncLimiter
-from httpx_aiohttp import AiohttpTransport
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
+from pydantic import BaseModel
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
-from ayne_dagster.config import ApiSettings
+from ayne_dagster.addresses import shown_address
 from ayne_dagster.sources.account import Account
-from ayne_dagster.sources.errors import MalformedAnswer, SourceError, SourcePaused, SourceUnavailable
-from ayne_dagster.sources.json_body import MAX_BODY_BYTES
+from ayne_dagster.sources.credentials import CredentialsTransport
+from ayne_dagster.sources.errors import (
+    SourceDown,
+    SourceError,
+    SourcePaused,
+    SourceUnavailable,
+    WrongAddress,
+    WrongRoute,
+)
+from ayne_dagster.sources.json_body import NotWhole, read_whole
+from ayne_dagster.sources.ledger import steady_now
+from ayne_dagster.sources.network import TIMEOUT, Wire
+from ayne_dagster.sources.retry_after import retry_after
+from ayne_dagster.sources.whole_answer import ACCEPTED_ENCODING, TooSlow, WholeBodyTransport
 
-TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 ATTEMPTS = 5
+SLOW_ATTEMPTS = 2
+"""A request whose answers run into the deadline is sent so often: each costs a request and a minute."""
 LONGEST_WAIT = 300.0
 """A source that asks for a longer pause than this many seconds counts as unavailable, for all workers at once."""
 MOST_LATENESS = 0.5
@@ -48,14 +60,17 @@ _LOG = logging.getLogger(__name__)
 
 
 class RetryTransport(httpx.AsyncBaseTransport):
-    """Asks again after time-outs, resets, 429, 5xx and bodies that are no JSON; waits grow, with jitter.
+    """Asks again after time-outs, resets, 429, 5xx and bodies that are no whole JSON; waits grow, with jitter.
 
-    A 429 pauses all workers of the account, for Retry-After where it is given; repeated, it slows them (`pace`). The
-    number of requests spent is in `response.extensions["requests"]`, or on the error.
+    A 429 pauses all workers of the account, for Retry-After where it is given; repeated, it slows them (`pace`). So
+    does a 5xx that says when to come back. The number of requests spent is in `response.extensions["requests"]`, or on
+    the error.
 
     Raises:
         SourceUnavailable: no usable answer after all attempts.
         SourcePaused: the source asks for a longer pause than a run waits for.
+        SourceDown: it has given no usable answers for so long that it is not asked any more.
+        WrongAddress: what answers is not the source, but something that redirects or asks for a password.
     """
 
     def __init__(
@@ -76,22 +91,34 @@ class RetryTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send, and send again while that may help."""
-        sent = 0
+        sent = slow = 0
+
+        def enough(state: RetryCallState) -> bool:
+            last = state.attempt_number >= self._attempts or slow >= SLOW_ATTEMPTS
+            return last or not self._account.may_retry
+
         try:
             async for attempt in AsyncRetrying(
-                stop=stop_after_attempt(self._attempts),
+                stop=enough,
                 wait=self._wait,
                 retry=retry_if_exception_type(_TryAgain),
                 sleep=self._sleep,
                 reraise=True,
             ):
                 with attempt:
+                    await self._account.admit()
                     sent += 1
-                    response = await self._attempt(request)
+                    try:
+                        response = await self._attempt(request)
+                    except _TooSlow:
+                        slow += 1
+                        raise
         except _TryAgain as error:
             unavailable = SourceUnavailable(f"{self._account.source}: {error.reason} (asked {sent} times)")
             unavailable.requests = sent
             raise unavailable from None
+        except SourceDown:  # nothing was sent
+            raise
         except SourceError as error:
             error.requests += sent - 1  # what the last attempt cost is on the error
             raise
@@ -101,16 +128,34 @@ class RetryTransport(httpx.AsyncBaseTransport):
     async def _attempt(self, request: httpx.Request) -> httpx.Response:
         try:
             response = await self._inner.handle_async_request(request)
-        except (httpx.TransportError, httpx.DecodingError) as error:
-            raise _TryAgain(_in_words(error)) from None
-        if response.status_code == 429:
-            retry_after = _retry_after(response.headers.get("retry-after"), time.time())
-            raise _TryAgain("too many requests (HTTP 429)", retry_after, throttled=True)
-        if response.status_code >= 500:
-            raise _TryAgain(f"HTTP {response.status_code}")
-        if response.status_code == 200 and not _looks_like_json(response.content):
-            raise _TryAgain("the body is no JSON")
+        except TooSlow as error:
+            raise _TooSlow(str(error)) from None
+        except httpx.TransportError as error:
+            raise _TryAgain(str(error) or type(error).__name__) from None
+        status = response.status_code
+        if status == 429 or status >= 500:
+            asked = retry_after(response.headers.get("retry-after"), time.time())
+            reason = "too many requests (HTTP 429)" if status == 429 else f"HTTP {status}"
+            raise _TryAgain(reason, asked, throttled=status == 429 or asked is not None)
+        if status < 200:  # the connection has become something else
+            raise _TryAgain(f"HTTP {status}")
+        if 300 <= status < 400:
+            raise self._redirected(response)
+        if status == 200:
+            try:
+                response.extensions["value"] = read_whole(response.content, request.extensions.get("model"))
+            except NotWhole as error:
+                raise _TryAgain(str(error)) from None
         return response
+
+    def _redirected(self, response: httpx.Response) -> WrongAddress:
+        """What a redirect means. It is not followed: the key would go with the request."""
+        source, base = self._account.source, self._account.settings.base_url
+        return WrongAddress(
+            f"{source}: {shown_address(base)} sends requests elsewhere (HTTP {response.status_code}"
+            f"{_target(base, response.headers.get('location', ''))}), where no key is sent: set "
+            f"AYNE_{source.upper()}_BASE_URL to the address that answers itself."
+        )
 
     def _wait(self, state: RetryCallState) -> float:
         """Seconds before the next attempt: `retry_wait`, doubled each time, with jitter; or what the source asks."""
@@ -199,7 +244,7 @@ class PaceTransport(httpx.AsyncBaseTransport):
             return True
         rate = self._account.settings.requests_per_second
         await self._limiter.acquire()
-        wait = self._account.ledger.reserve(self._account.name, rate, self._bucket, time.time())
+        wait = self._account.ledger.reserve(self._account.name, rate, self._bucket, steady_now())
         due = time.monotonic() + wait
         if wait:
             await self._sleep(wait)
@@ -232,114 +277,6 @@ class QuotaTransport(httpx.AsyncBaseTransport):
         await self._inner.aclose()
 
 
-class CredentialsTransport(httpx.AsyncBaseTransport):
-    """Adds the key on the way down, and takes it out of whatever error comes up."""
-
-    def __init__(
-        self,
-        inner: httpx.AsyncBaseTransport,
-        *,
-        headers: Mapping[str, str] | None = None,
-        parameters: Mapping[str, str] | None = None,
-    ) -> None:
-        self._inner = inner
-        self._raw_headers = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
-        self._parameters = dict(parameters or {})
-        values = [*(headers or {}).values(), *self._parameters.values()]
-        self._secrets = spellings(word for value in values for word in value.split())
-        self._secret_bytes = [secret.encode() for secret in self._secrets]
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a copy of the request that has the key; the answer belongs to the one without."""
-        signed = httpx.Request(
-            request.method,
-            request.url.copy_merge_params(self._parameters) if self._parameters else request.url,
-            headers=[*request.headers.raw, *self._raw_headers],
-            extensions=request.extensions,
-        )
-        failure: Exception
-        try:
-            response = await self._inner.handle_async_request(signed)
-        except MalformedAnswer as error:
-            failure = MalformedAnswer(self._redacted(error.reason), self._redacted_bytes(error.body))
-        except httpx.TransportError as error:
-            failure = type(error)(self._redacted(str(error)), request=request)
-        except (aiohttp.ClientError, httpx.DecodingError, ValueError, OSError) as error:
-            # Broken HTTP reaches us as errors of aiohttp's own, with the address in their text.
-            reason = self._redacted(f"{type(error).__name__}: {error}")
-            failure = httpx.RemoteProtocolError(reason, request=request)
-        else:
-            return self._answer(response, request)
-        # Raised out here, since inside the handler it would carry the original along, with the signed request.
-        raise failure
-
-    def _answer(self, response: httpx.Response, request: httpx.Request) -> httpx.Response:
-        """The answer to the request without the key, and without the key in its body."""
-        content = response.content
-        if any(secret in content for secret in self._secret_bytes):
-            content = self._redacted_bytes(content)
-            response = httpx.Response(response.status_code, headers=response.headers, content=content)
-        response.request = request
-        return response
-
-    def _redacted(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, "…")
-        return text
-
-    def _redacted_bytes(self, body: bytes) -> bytes:
-        for secret in self._secret_bytes:
-            body = body.replace(secret, b"...")
-        return body
-
-    async def aclose(self) -> None:
-        """Close the layers below."""
-        await self._inner.aclose()
-
-
-def spellings(secrets: Iterable[str]) -> list[str]:
-    """Secrets as they stand, and as addresses write them.
-
-    Words shorter than any real key (OMDb's has 8 letters) stay: the stand-in's `demo` is a word of many plots.
-    """
-    spelled = {form for s in secrets if len(s) >= 8 for form in (s, quote(s), quote(s, safe=""), quote_plus(s))}
-    return sorted(spelled - {"Bearer"}, key=len, reverse=True)
-
-
-_KEPT_HEADERS = (b"content-type", b"retry-after", b"location")
-"""What is read above: httpx parses every header that it is given, and TMDB sends dozens."""
-
-
-class WholeBodyTransport(httpx.AsyncBaseTransport):
-    """Reads the whole body, within bounds, so that a fault in the middle of it is met where it can be retried.
-
-    Raises:
-        MalformedAnswer: the body is larger than any real one.
-    """
-
-    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
-        self._inner = inner
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send, and read the answer to its end."""
-        response = await self._inner.handle_async_request(request)
-        chunks, size = [], 0
-        try:
-            async for chunk in response.aiter_bytes():
-                chunks.append(chunk)
-                size += len(chunk)
-                if size > MAX_BODY_BYTES:
-                    raise MalformedAnswer(f"the body is larger than {MAX_BODY_BYTES:,} bytes", chunks[0])
-        finally:
-            await response.aclose()
-        headers = [(name, value) for name, value in response.headers.raw if name.lower() in _KEPT_HEADERS]
-        return httpx.Response(response.status_code, headers=headers, content=b"".join(chunks), request=request)
-
-    async def aclose(self) -> None:
-        """Close the layers below."""
-        await self._inner.aclose()
-
-
 class AsyncClosing(ABC):
     """Something with connections, usable in `async with`."""
 
@@ -361,30 +298,49 @@ class PacedClient(AsyncClosing):
 
     Without `httpx.AsyncClient` on top: its cookies, redirects and merging of addresses, none of which an API here
     uses, cost up to a fifth of the CPU time of a request.
+
+    Args:
+        transport: the stack.
+        prepare: finds out whether anything here is in the way of a request, before it is charged.
     """
 
-    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+    def __init__(self, transport: httpx.AsyncBaseTransport, prepare: Callable[[], None] = lambda: None) -> None:
         self._transport = transport
+        self._prepare = prepare
         self.timeout: float | httpx.Timeout = TIMEOUT
-        """Seconds, for each attempt."""
+        """Seconds, for each step of an attempt."""
 
     async def get(
         self,
         url: str,
         params: Mapping[str, str] | None = None,
         *,
-        timeout: float | httpx.Timeout | None = None,  # noqa: ASYNC109 -- of an attempt, not of the whole
+        model: type[BaseModel] | None = None,
+        timeout: float | httpx.Timeout | None = None,  # noqa: ASYNC109 -- of a step, not of the whole
     ) -> httpx.Response:
         """The answer to a request, its body read.
+
+        Args:
+            url: the address.
+            params: the query.
+            model: what the body should be; `extensions["value"]` of the answer is that, where the body needs no repair,
+                so that it is not parsed twice.
+            timeout: seconds for each step.
 
         Raises:
             SourceError: there is no usable answer, or none may be asked for.
         """
-        address = f"{url}?{urlencode(params)}" if params else url
-        limits = {"timeout": httpx.Timeout(self.timeout if timeout is None else timeout).as_dict()}
-        request = httpx.Request("GET", address, headers=_REQUEST_HEADERS, extensions=limits)
+        self._prepare()
+        query = f"?{urlencode(params)}" if params else ""
+        limits = httpx.Timeout(self.timeout if timeout is None else timeout).as_dict()
+        extensions = {"timeout": limits, "model": model}
+        try:
+            request = httpx.Request("GET", url + query, headers=_REQUEST_HEADERS, extensions=extensions)
+        except (httpx.InvalidURL, ValueError):
+            raise _unusable(url) from None
         response = await self._transport.handle_async_request(request)
-        _LOG.debug("HTTP Request: GET %s: %d", address, response.status_code)
+        if _LOG.isEnabledFor(logging.DEBUG):
+            _LOG.debug("HTTP Request: GET %s%s: %d", shown_address(url), query, response.status_code)
         return response
 
     async def aclose(self) -> None:
@@ -392,7 +348,11 @@ class PacedClient(AsyncClosing):
         await self._transport.aclose()
 
 
-_REQUEST_HEADERS = {"accept": "application/json", "accept-encoding": "gzip, deflate", "user-agent": "ayne_dagster"}
+_REQUEST_HEADERS = {
+    "accept": "application/json",
+    "accept-encoding": ACCEPTED_ENCODING,
+    "user-agent": "ayne_dagster",
+}
 
 
 def build_client(
@@ -408,29 +368,30 @@ def build_client(
         account: whose limits apply.
         headers: credentials that go into headers.
         parameters: credentials that go into the query.
-        wire: what is at the bottom; aiohttp's connections when left out (several times the requests per CPU second
-            of httpx's own: `benchmarks/bench_wire.py`).
+        wire: what is at the bottom; connections by the rules of `network` when left out.
+
+    Raises:
+        InvalidCredentials: the key cannot be sent.
     """
-    layers: httpx.AsyncBaseTransport = WholeBodyTransport(wire or _aiohttp_wire(account.settings))
-    layers = CredentialsTransport(layers, headers=headers, parameters=parameters)
-    return PacedClient(RetryTransport(PaceTransport(QuotaTransport(layers, account), account), account))
+    settings = account.settings
+    wire = wire or Wire(settings.base_url, connections=settings.max_concurrent)
+    in_address = _secrets_in(settings.base_url)
+    layers: httpx.AsyncBaseTransport = WholeBodyTransport(
+        wire, address=settings.base_url, deadline=settings.answer_deadline
+    )
+    layers = CredentialsTransport(layers, headers=headers, parameters=parameters, secrets=in_address)
+    stack = RetryTransport(PaceTransport(QuotaTransport(layers, account), account), account)
 
+    def prepare() -> None:
+        if headers and in_address:
+            raise WrongRoute(
+                f"{account.source}: {shown_address(settings.base_url)} is set with a user or password, which cannot be "
+                "sent beside a token: take them out of the address, or use the key that travels in the query."
+            )
+        if isinstance(wire, Wire):
+            wire.prepare()
 
-def _aiohttp_wire(settings: ApiSettings) -> httpx.AsyncBaseTransport:
-    limits = httpx.Limits(max_connections=settings.max_concurrent, max_keepalive_connections=settings.max_concurrent)
-    transport = AiohttpTransport(limits=limits)
-    is_local = urlsplit(settings.base_url).hostname in ("127.0.0.1", "localhost", "::1")
-
-    def session() -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(limit=settings.max_concurrent, ssl=transport.ssl_context)
-        made = aiohttp.ClientSession(connector=connector, trust_env=not is_local)
-        # aiohttp would send a GET a second time by itself when the server closes the connection: a request that nobody
-        # charged. Retrying is ours.
-        made._retry_connection = False
-        return made
-
-    transport.client = session
-    return transport
+    return PacedClient(stack, prepare)
 
 
 class _TryAgain(Exception):
@@ -443,30 +404,29 @@ class _TryAgain(Exception):
         self.throttled = throttled
 
 
-def _in_words(error: Exception) -> str:
-    name = type(error).__name__
-    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-        return f"no connection ({error})"
-    return f"{name}: {error}" if str(error) else name
+class _TooSlow(_TryAgain):
+    """The answer was not whole by its deadline."""
 
 
-def _retry_after(value: str | None, now: float) -> float | None:
-    """Seconds that a Retry-After header asks for: a number, or an HTTP date (`now`: real time, whatever our clock)."""
-    if not value:
-        return None
+def _secrets_in(address: str) -> list[str]:
+    """User and password in an address."""
+    user = urlsplit(address).netloc.rpartition("@")[0]
+    return [unquote(part) for part in user.split(":") if part]
+
+
+def _unusable(address: str) -> WrongAddress:
+    error = WrongAddress(f"{shown_address(address)} is no usable address.")
+    error.requests = 0
+    return error
+
+
+def _target(base: str, location: str) -> str:
+    """Where a redirect leads, in words; only the host where the path may name what was asked for."""
+    if not location:
+        return ""
     try:
-        return max(0.0, float(value))
+        target = urljoin(base, location)
     except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
-    except (TypeError, ValueError):
-        return None
-
-
-def _looks_like_json(body: bytes) -> bool:
-    """Whether a body is worth parsing: a JSON object or list from start to end, or gzip without its header."""
-    if body.startswith(b"\x1f\x8b"):
-        return True
-    text = body.removeprefix(b"\xef\xbb\xbf").strip()
-    return text[:1] in (b"{", b"[") and text[-1:] in (b"}", b"]")
+        target = location
+    hint = " with https" if base.startswith("http:") and target.startswith("https:") else ""
+    return f", to {shown_address(target)}{hint}"

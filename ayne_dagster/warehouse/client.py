@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import pyarrow as pa
 
-from ayne_dagster.config import load_settings
+from ayne_dagster.config import Settings, load_settings
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.statistics import collection_stats
 from ayne_dagster.warehouse.strategies import load_strategy
@@ -21,14 +21,23 @@ class DuckDBClient:
 
     Args:
         database: the DuckDB file; `AYNE_DATABASE` when left out.
+        settings: everything else; the environment when left out.
 
     Example:
         >>> with DuckDBClient() as db:  # doctest: +SKIP
         ...     db.query("SELECT title, imdb_rating FROM movies ORDER BY imdb_rating DESC LIMIT 10")
     """
 
-    def __init__(self, database: str | Path | None = None) -> None:
-        self.database = Database(Path(database) if database is not None else load_settings().database)
+    def __init__(self, database: str | Path | None = None, *, settings: Settings | None = None) -> None:
+        self._settings = settings
+        self.database = Database(Path(database) if database is not None else self.settings.database)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings; they are read from the environment when they are needed, since a query needs none."""
+        if self._settings is None:
+            self._settings = load_settings()
+        return self._settings
 
     def query(self, sql: str, parameters: Sequence[Any] | dict[str, Any] | None = None) -> list[dict[str, Any]]:
         """The rows of a query, each as a dictionary by column name.
@@ -48,10 +57,14 @@ class DuckDBClient:
             return connection.execute(sql, parameters).to_arrow_table()
 
     def get_collection_stats(self, now: datetime | None = None) -> dict[str, int]:
-        """How much is collected: the numbers of `ayne stats`."""
+        """How much is collected: the numbers of `ayne stats`.
+
+        Args:
+            now: the instant to count at (aware UTC); what the platform's clock shows when left out.
+        """
         with self.database.connect(read_only=True) as connection:
-            strategy = load_strategy(connection, load_settings().strategy)
-            return collection_stats(connection, now or datetime.now(UTC), strategy)
+            strategy = load_strategy(connection, self.settings.strategy)
+            return collection_stats(connection, now or self.settings.now(), strategy)
 
     def close(self) -> None:
         """Nothing stays open between questions; here for symmetry with other clients."""

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import duckdb
 
+from ayne_dagster.errors import OneLineError, WrongUsage, is_of_the_place
+from ayne_dagster.places import FormerInUse, resolve_database, take_over_former
 from ayne_dagster.warehouse.interruption import signals_held_back
 from ayne_dagster.warehouse.migrations import (
     VERSION_TABLE,
@@ -43,8 +45,8 @@ HEADER_BYTES = 3 * 4096
 """What stands before the first block of a DuckDB file: https://duckdb.org/docs/stable/internals/storage"""
 
 
-class WarehouseError(Exception):
-    """Base of the warehouse's errors: `str()` says what is wrong and what to do, in one line."""
+class WarehouseError(OneLineError):
+    """Base of the warehouse's errors."""
 
 
 class DatabaseBusy(WarehouseError):
@@ -52,11 +54,19 @@ class DatabaseBusy(WarehouseError):
 
 
 class DatabaseUnusable(WarehouseError):
-    """The file is no database of ours, is missing, or its folder cannot be written."""
+    """The file cannot be used as a database of ours, whoever holds it."""
+
+
+class WrongDatabase(WrongUsage, DatabaseUnusable):
+    """What `AYNE_DATABASE` names is missing, is no database of ours, or may not be written."""
 
 
 class DatabaseNotWritten(WarehouseError):
     """A transaction could not be committed (a full disk, say); the file is as it was before."""
+
+
+class MemoryExceeded(WarehouseError):
+    """A question or a write needs more memory than a connection may have; the file is as it was before."""
 
 
 class DatabaseDamaged(DatabaseUnusable):
@@ -72,12 +82,18 @@ class Database:
         wait_seconds: how long to wait while another process holds it.
         on_wait: told once, in a sentence that names the holder, when the wait is long enough to be noticed.
         give_up: asked during the wait; true ends it before its time.
+        checkpoints: whether closing writes the log into the file. A row of commits leaves that to the last: on a large
+            table it takes longer than the commit. DuckDB does it by itself when the log has grown to 16 MB.
     """
 
     path: Path
     wait_seconds: float = 30.0
     on_wait: Callable[[str], object] | None = None
     give_up: Callable[[], bool] | None = None
+    checkpoints: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", resolve_database(self.path))
 
     def require_file(self) -> None:
         """Check that there is a database.
@@ -86,7 +102,7 @@ class Database:
             DatabaseUnusable: there is none.
         """
         if not self.path.exists():
-            raise DatabaseUnusable(f"There is no database at {self.path}: run `ayne collect` (or `ayne demo`) first.")
+            raise WrongDatabase(f"There is no database at {self.path}: run `ayne collect` (or `ayne demo`) first.")
 
     @contextmanager
     def connect(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -101,15 +117,15 @@ class Database:
             DatabaseUnusable: no DuckDB file, a newer schema, a folder that cannot be written; when reading, no file.
         """
         if read_only and not self.path.exists():
-            raise DatabaseUnusable(
-                f"There is no database at {self.path} yet: run `ayne collect` (or `ayne demo`) first."
-            )
+            raise WrongDatabase(f"There is no database at {self.path} yet: run `ayne collect` (or `ayne demo`) first.")
         connection = self._open_migrated() if read_only else self._open(read_only=False)
         # DuckDB looks for signals while it works; one that raised within a BEGIN or COMMIT left the file such that the
         # next `duckdb.connect` of the process never returned, and with it the batch that had arrived (DuckDB 1.5.6).
         with nullcontext() if read_only else signals_held_back():
             try:
                 if not read_only:
+                    if not self.checkpoints:
+                        connection.execute("PRAGMA disable_checkpoint_on_shutdown")
                     _require_whole(connection, self.path)
                     _ensure_schema(connection, self.path)
                 yield connection
@@ -175,16 +191,20 @@ class Database:
         return CONNECTION_CONFIG | {"temp_directory": f"{self.path}.tmp"}
 
     def _open(self, read_only: bool) -> duckdb.DuckDBPyConnection:
+        _require_no_device(self.path)
         started = time.monotonic()
         pause, told = 0.01, self.on_wait is None
         while True:
             try:
                 if not read_only:
+                    take_over_former(self.path)
                     _create_if_missing(self.path)
                     _require_writable_folder(self.path.parent)
                 # The prefix keeps DuckDB from opening other formats, an SQLite file with an extension, say. Looking at
                 # the first bytes instead would be fatal: closing any descriptor of the file drops the process's locks.
                 return duckdb.connect(f"duckdb:{self.path}", read_only=read_only, config=self._config)
+            except FormerInUse as error:
+                raise DatabaseBusy(str(error)) from None
             except (duckdb.Error, OSError) as error:
                 if not _may_pass(error):
                     raise _explained(error, self.path) from None
@@ -198,6 +218,12 @@ class Database:
                     )
             time.sleep(pause)
             pause = min(pause * 1.5, 0.25)
+
+
+def _require_no_device(path: Path) -> None:
+    """Leave what is neither file nor folder alone: it has no bytes, and would be taken for a file to be made anew."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise WrongDatabase(f"{path} is no file but a device, pipe or socket: choose another AYNE_DATABASE.")
 
 
 def _create_if_missing(path: Path) -> None:
@@ -260,14 +286,12 @@ def _explained(error: Exception, path: Path) -> WarehouseError:
     """Why the file could not be opened, in a person's words."""
     text = _first_line(error)
     if isinstance(error, PermissionError | FileExistsError | NotADirectoryError) or "Permission denied" in text:
-        return DatabaseUnusable(
-            f"{path} cannot be written ({text}): choose another AYNE_DATABASE or fix the permissions."
-        )
+        return WrongDatabase(f"{path} cannot be written ({text}): choose another AYNE_DATABASE or fix the permissions.")
     if "not a valid DuckDB" in text:
-        return DatabaseUnusable(_not_a_database(path))
+        return WrongDatabase(_not_a_database(path))
     if _tells_of_damage(text):
         return DatabaseDamaged(_damaged_message(path, text))
-    return DatabaseUnusable(f"{path} cannot be opened: {text}")
+    return (WrongDatabase if is_of_the_place(error) else DatabaseUnusable)(f"{path} cannot be opened: {text}")
 
 
 def _explained_in_use(error: duckdb.Error, path: Path) -> WarehouseError | None:
@@ -275,7 +299,12 @@ def _explained_in_use(error: duckdb.Error, path: Path) -> WarehouseError | None:
     text = _first_line(error)
     if _tells_of_damage(text):
         return DatabaseDamaged(_damaged_message(path, text))
-    broken = isinstance(error, duckdb.FatalException | duckdb.InternalException | duckdb.OutOfMemoryException)
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return MemoryExceeded(
+            f"More memory is needed for this than a connection to {path} may have, and its temporary folder could not "
+            "take the rest; nothing was changed. Ask for less at a time."
+        )
+    broken = isinstance(error, duckdb.FatalException | duckdb.InternalException)
     if broken or re.search(r"Failed to commit|Could not write|No space left|Cannot open file \"[^\"]*\.wal\"", text):
         return DatabaseNotWritten(
             f"{path} could not be written ({text}); it is as it was before. Free disk space or fix the permissions."
@@ -337,12 +366,12 @@ def _require_ours(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     """Refuse what a newer version wrote, and leave another program's database alone: one with tables, but not ours."""
     version = schema_version(connection)
     if version is not None and version > SCHEMA_VERSION:
-        raise DatabaseUnusable(
+        raise WrongDatabase(
             f"{path} has schema version {version}, this program knows {SCHEMA_VERSION}: install the newer ayne_dagster."
         )
     tables = {row[0] for row in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
     if tables and not tables & (ALL_TABLES.keys() | {VERSION_TABLE}):
-        raise DatabaseUnusable(
+        raise WrongDatabase(
             f"{path} is a DuckDB database of another program; nothing was changed in it. Choose another AYNE_DATABASE."
         )
 

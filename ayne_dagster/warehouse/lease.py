@@ -13,40 +13,47 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ayne_dagster.warehouse.database import DatabaseUnusable
+from ayne_dagster.errors import is_of_the_place
+from ayne_dagster.places import companion
+from ayne_dagster.warehouse.database import DatabaseUnusable, WrongDatabase
 
 POLL_SECONDS = 0.2
 
 
 @contextmanager
-def lease(database: Path, source: str, on_wait: Callable[[str], None]) -> Iterator[None]:
+def lease(
+    database: Path, source: str, on_wait: Callable[[str], None], *, sleep: Callable[[float], None] = time.sleep
+) -> Iterator[None]:
     """Hold the right to collect from a source into a database; waits while another process has it.
 
     Args:
         database: the DuckDB file; the lease is a file beside it.
         source: tmdb, omdb …
         on_wait: told once, in a sentence, when there is a wait.
+        sleep: waits between two looks; what it raises ends the wait.
 
     Raises:
         DatabaseUnusable: the file of the lease cannot be made or written.
     """
-    path = database.with_suffix(f".{source}.lease")
+    path = companion(database, f"{source}.lease")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        raise DatabaseUnusable(
+        raise (WrongDatabase if is_of_the_place(error) else DatabaseUnusable)(
             f"{path}, which keeps two collections apart, cannot be written ({error.strerror}); nothing was asked. "
-            "Fix the permissions of the folder."
+            "Free disk space, or fix the permissions of the folder."
         ) from None
     try:
-        _acquire(descriptor, path, source, on_wait)
+        _acquire(descriptor, path, source, on_wait, sleep)
         yield
     finally:
         os.close(descriptor)
 
 
-def _acquire(descriptor: int, path: Path, source: str, on_wait: Callable[[str], None]) -> None:
+def _acquire(
+    descriptor: int, path: Path, source: str, on_wait: Callable[[str], None], sleep: Callable[[float], None]
+) -> None:
     told = False
     while True:
         try:
@@ -62,4 +69,4 @@ def _acquire(descriptor: int, path: Path, source: str, on_wait: Callable[[str], 
                 os.truncate(descriptor, 0)
                 os.pwrite(descriptor, f"process {os.getpid()}".encode(), 0)
             return
-        time.sleep(POLL_SECONDS)
+        sleep(POLL_SECONDS)

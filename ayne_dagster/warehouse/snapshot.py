@@ -21,6 +21,7 @@ from pathlib import Path
 
 import duckdb
 
+from ayne_dagster.errors import WrongUsage, is_of_the_place
 from ayne_dagster.warehouse.database import Database, WarehouseError
 
 _MAGIC = slice(8, 12)
@@ -30,6 +31,10 @@ _NOT_WRITTEN = "The snapshot could not be written ({reason}); the database is un
 
 class SnapshotError(WarehouseError):
     """The snapshot cannot be written; what was at its place is still there."""
+
+
+class WrongTarget(WrongUsage, SnapshotError):
+    """What was named is no place for a snapshot."""
 
 
 def publish_snapshot(database: Database, target: Path) -> int:
@@ -68,7 +73,8 @@ def publish_snapshot(database: Database, target: Path) -> int:
                 _remove(raw, partial)
         return target.stat().st_size
     except OSError as error:
-        raise SnapshotError(f"{target} cannot be written ({error.strerror or error}): choose another file.") from None
+        kind = WrongTarget if is_of_the_place(error) else SnapshotError
+        raise kind(f"{target} cannot be written ({error.strerror or error}): choose another file.") from None
 
 
 def _take(database: Database, raw: Path) -> None:
@@ -104,17 +110,19 @@ def _write(raw: Path, partial: Path) -> None:
 def _require_replaceable(target: Path, live: Path) -> None:
     """Take nothing's place but that of a database which nobody writes to."""
     if target.is_dir():
-        raise SnapshotError(f"{target} is a folder: name the file that the snapshot is to be.")
+        raise WrongTarget(f"{target} is a folder: name the file that the snapshot is to be.")
     if not target.exists():
         return
+    if not target.is_file():
+        raise WrongTarget(f"{target} is a device, pipe or socket: name the file that the snapshot is to be.")
     if target.samefile(live):
-        raise SnapshotError(f"{target} is the database itself: name another file.")
+        raise WrongTarget(f"{target} is the database itself: name another file.")
     with target.open("rb") as file:
         header = file.read(_MAGIC.stop)
     if header and header[_MAGIC] != b"DUCK":
-        raise SnapshotError(f"{target} exists and is no database: it is left alone. Name another file.")
+        raise WrongTarget(f"{target} exists and is no database: it is left alone. Name another file.")
     if _log_of(target).exists():
-        raise SnapshotError(
+        raise WrongTarget(
             f"{target} is being written to by a program, or was not closed ({_log_of(target).name} is beside it): "
             "it is left alone. Name another file."
         )

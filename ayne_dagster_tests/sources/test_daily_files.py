@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import gzip
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import duckdb
 import pytest
 
-from ayne_dagster.sources import daily_files
-from ayne_dagster.sources.daily_files import ATTEMPTS, NotPublished, address_of, fetch, is_dated
+from ayne_dagster.sources import daily_files, download
+from ayne_dagster.sources.daily_files import NotPublished, address_of, fetch, is_dated
+from ayne_dagster.sources.download import ATTEMPTS
 from ayne_dagster.sources.errors import MalformedAnswer, SourceError, SourceUnavailable
 
 BODY = gzip.compress(b"one\ntwo\n" * 1000)
@@ -148,7 +151,7 @@ def test_a_gzip_file_that_is_damaged_is_malformed(tmp_path: Path) -> None:
 
 
 def test_a_file_larger_than_any_real_one_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(daily_files, "MAX_BYTES", len(BODY) - 1)
+    monkeypatch.setattr(download, "MAX_BYTES", len(BODY) - 1)
     with serving(sends(BODY)) as site, pytest.raises(MalformedAnswer, match="is larger than"):
         fetch(site.address, tmp_path / "copy")
 
@@ -175,3 +178,59 @@ def test_no_message_shows_a_password_or_a_query(tmp_path: Path, status: int) -> 
             fetch(address, tmp_path / "copy", sleep=at_once)
     assert "secret" not in str(caught.value)
     assert "file.gz" in str(caught.value)
+
+
+def with_heading(heading: bytes, text: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-15)
+    end = zlib.crc32(text).to_bytes(4, "little") + len(text).to_bytes(4, "little")
+    return heading + packer.compress(text) + packer.flush() + end
+
+
+def checked_heading(text: bytes) -> bytes:
+    heading = b"\x1f\x8b\x08\x02" + bytes(6)
+    return with_heading(heading + (zlib.crc32(heading) & 0xFFFF).to_bytes(2, "little"), text)
+
+
+TEXT = b'{"id":1}\n' * 1000
+ODD_GZIP = {
+    "padded with zeros": gzip.compress(TEXT) + bytes(512),
+    "padded between its members": gzip.compress(TEXT[:900]) + bytes(3) + gzip.compress(TEXT[900:]),
+    "in members": b"".join(gzip.compress(TEXT[at : at + 900]) for at in range(0, len(TEXT), 900)),
+    "with an empty member": gzip.compress(TEXT) + gzip.compress(b""),
+    "with a comment": with_heading(b"\x1f\x8b\x08\x10" + bytes(6) + b"by hand\0", TEXT),
+    "with a checked heading": checked_heading(TEXT),
+    "with a name": with_heading(b"\x1f\x8b\x08\x08" + bytes(6) + b"name\0", TEXT),
+}
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["downloaded", "of this machine"])
+@pytest.mark.parametrize("packed", ODD_GZIP.values(), ids=ODD_GZIP)
+def test_a_gzip_file_of_a_rarer_kind_is_handed_on_as_one_that_duckdb_reads(
+    tmp_path: Path, packed: bytes, own: bool
+) -> None:
+    place = tmp_path / "own.gz"
+    place.write_bytes(packed)
+    with serving(sends(packed)) as site:
+        path = fetch(str(place) if own else site.address, tmp_path / "copy")
+    lines = duckdb.connect().execute("SELECT count(*) FROM read_json(?, compression = 'gzip')", [str(path)]).fetchone()
+    assert lines == (1000,)
+    assert place.read_bytes() == packed, "a person's file is left as it is"
+    assert {entry.name for entry in tmp_path.iterdir()} <= {"own.gz", "copy"}
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["me:secret@files.example/ids.gz?token=secret", "//me:secret@files.example/ids.gz", "ids.gz?token=secret", "a\0b"],
+)
+def test_no_message_about_a_path_shows_what_would_be_secret_in_an_address(tmp_path: Path, place: str) -> None:
+    with pytest.raises(SourceError) as caught:
+        fetch(place, tmp_path / "copy")
+    assert "secret" not in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("place", ["htp://me:secret@files.example/x", "://me:secret@x", "https://me:secret@:x/"])
+def test_an_address_that_is_none_is_told_without_its_secrets(tmp_path: Path, place: str) -> None:
+    with pytest.raises(SourceError, match=r"is no http\(s\) address") as caught:
+        fetch(place, tmp_path / "copy")
+    assert "secret" not in str(caught.value)

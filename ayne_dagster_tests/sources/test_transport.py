@@ -80,6 +80,7 @@ def virtually(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
         clock = SimpleNamespace(monotonic=now, time=lambda: start + now())
         for module in (transport, account_module):
             patch.setattr(module, "time", clock)
+            patch.setattr(module, "steady_now", clock.time)
         return runner.run(main())
 
 
@@ -207,7 +208,7 @@ def test_after_five_attempts_the_source_counts_as_unavailable(trouble: Reply) ->
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("status", [301, 400, 401, 403, 404, 422])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
 def test_a_refusal_is_not_asked_again(status: int) -> None:
     wire = Wire(answer(status, b"<html>no JSON either</html>"))
     response = ask_once(wire)
@@ -219,7 +220,7 @@ def test_an_answer_at_once_counts_one_request() -> None:
     assert ask_once(Wire()).extensions["requests"] == 1
 
 
-@pytest.mark.parametrize("body", [b"[]", b' {"id": 1}\n', b'\xef\xbb\xbf{"id": 1}', gzip.compress(b"{}", mtime=0)])
+@pytest.mark.parametrize("body", [b"[]", b' {"id": 1}\n', b'\xef\xbb\xbf{"id": 1}', b'{"a": "Milli\\M"}', b"[NaN]"])
 def test_a_body_that_can_be_parsed_is_not_asked_for_again(body: bytes) -> None:
     wire = Wire(answer(200, body))
     assert ask_once(wire).content == body
@@ -852,9 +853,7 @@ def test_malformed_http_counts_as_unavailable_and_tells_no_key(credentials: dict
 
 
 @PLACES
-@pytest.mark.parametrize(
-    "kind", [httpx.ConnectError, httpx.ReadTimeout, httpx.RemoteProtocolError, httpx.UnsupportedProtocol]
-)
+@pytest.mark.parametrize("kind", [httpx.ConnectError, httpx.ReadTimeout, httpx.RemoteProtocolError])
 def test_an_error_whose_text_quotes_the_key_is_redacted(
     credentials: dict[str, Any], kind: type[httpx.TransportError]
 ) -> None:

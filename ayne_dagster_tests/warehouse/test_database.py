@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from collections.abc import Iterator
@@ -45,6 +46,18 @@ def test_a_new_file_gets_its_folder_and_all_tables(tmp_path: Path) -> None:
     database = Database(tmp_path / "deep" / "down" / "ayne.duckdb")
     with database.connect() as connection:
         assert {*ALL_TABLES, *(view.name for view in VIEWS)} <= tables(connection)
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("read_only", [True, False])
+def test_what_is_neither_file_nor_folder_is_refused_and_left_alone(tmp_path: Path, read_only: bool) -> None:
+    # A device has no bytes either: as root, /dev/null was replaced by a new database.
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(DatabaseUnusable, match="a device, pipe or socket"), Database(path).connect(read_only=read_only):
+        pass
+    assert path.is_fifo()
+    assert [file.name for file in tmp_path.iterdir()] == ["pipe"]
 
 
 def test_columns_are_as_the_schema_says(database: Database) -> None:

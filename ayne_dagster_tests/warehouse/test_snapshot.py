@@ -195,6 +195,10 @@ def test_a_snapshot_takes_no_other_file_s_place(filled: Database, tmp_path: Path
     assert (tmp_path / "thesis.txt").read_text() == "two years of work"
     with pytest.raises(SnapshotError, match="is a folder"):
         publish_snapshot(filled, tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SnapshotError, match="a device, pipe or socket"):
+        publish_snapshot(filled, tmp_path / "pipe")
+    assert (tmp_path / "pipe").is_fifo()
     with pytest.raises(SnapshotError, match="cannot be written"):
         publish_snapshot(filled, tmp_path / "thesis.txt" / "snapshot.duckdb")
 

@@ -1,0 +1,1 @@
+"""Tests of `ayne_dagster.serving`."""
