@@ -20,7 +20,7 @@ from ayne_dagster.partitions import (
 
 
 def test_unknown_is_the_last_partition_and_years_are_in_order() -> None:
-    assert PARTITION_KEYS == (*(str(year) for year in range(FIRST_YEAR, LAST_YEAR + 1)), UNKNOWN_YEAR)
+    assert (*(str(year) for year in range(FIRST_YEAR, LAST_YEAR + 1)), UNKNOWN_YEAR) == PARTITION_KEYS
 
 
 def test_one_undated_movie_among_new_ones_stretches_a_run_over_the_years_to_come_and_no_past_ones() -> None:
