@@ -26,12 +26,14 @@ from ayne_dagster.config import STRATEGIES, Settings
 from ayne_dagster.executor import interruptible_executor
 from ayne_dagster.own_runs import UNFINISHED, close_abandoned_runs
 from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR, YEARS_TAG, describe_years, partition_range
+from ayne_dagster.refresh.gathering import Gathered, Gathering, Waiting
 from ayne_dagster.refresh.strategy import COLLECTED, DUE_REASONS
 from ayne_dagster.resources import Clock, DuckDBDatabase, OMDBResource, TMDBResource
 from ayne_dagster.sources.ledger import LedgerError
 from ayne_dagster.warehouse.database import Database, DatabaseBusy, WarehouseError
 from ayne_dagster.warehouse.state import DueMovie, due_movies
 from ayne_dagster.warehouse.strategies import load_strategy
+from ayne_dagster.warehouse.waiting import waiting_at
 
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
@@ -170,7 +172,8 @@ def pick_batch(
     name=SENSOR,
     job=refresh_movies_job,
     minimum_interval_seconds=60,
-    description="Requests one run for the movies that are due by the refresh strategy, within the day's budgets.",
+    description="Requests one run for the movies that are due by the refresh strategy, within the day's budgets, when "
+    "enough of them are, or one has waited long.",
 )
 def due_movies_sensor(
     context: dg.SensorEvaluationContext,
@@ -192,6 +195,10 @@ def due_movies_sensor(
         now = clock.now()
         budgets = source_budgets((tmdb.account(clock), omdb.account(clock)), now)
         limits = {source: budget.limit(settings.refresh_limit) for source, budget in budgets.items()}
+        gathering = Gathering(min(settings.sensor_min_batch, settings.refresh_limit), settings.sensor_max_wait)
+        gathered = gathering.decide(_waiting(file, budgets, limits, database.refresh_strategy), now)
+        if gathered.due and not gathered.ready:
+            return dg.SkipReason(_what_for(gathered, gathering, now))
         batch = pick_batch(file, now, limits, database.refresh_strategy)
     except DatabaseBusy as error:
         return dg.SkipReason(f"The database is busy, trying again at the next tick: {error}")
@@ -200,6 +207,27 @@ def due_movies_sensor(
     if not batch.movies:
         return dg.SkipReason(_why_nothing(budgets.values()))
     return _request(context.instance, batch)
+
+
+def _waiting(
+    file: Database, budgets: Mapping[str, SourceBudget], limits: Mapping[str, int], strategy: str
+) -> list[Waiting]:
+    """What waits at each source, as far as it may be asked now."""
+    with file.connect() as connection:
+        decides = load_strategy(connection, strategy)
+        return [
+            waiting_at(
+                connection, source, budget.now, limits[source], unspent_since=budget.unspent_since, strategy=decides
+            )
+            for source, budget in budgets.items()
+        ]
+
+
+def _what_for(gathered: Gathered, gathering: Gathering, now: datetime) -> str:
+    """What the sensor waits for though movies are due."""
+    until = gathered.until or now
+    at = f"{until:%H:%M} UTC" if until.date() == now.date() else f"{until:%Y-%m-%d %H:%M} UTC"
+    return f"{gathered.due:,} due, gathering until {gathering.enough:,} are, or {at}."
 
 
 def _why_nothing(budgets: Iterable[SourceBudget]) -> str:

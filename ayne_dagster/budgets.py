@@ -35,6 +35,11 @@ class SourceBudget:
         return refresh_limit if self.plan is None else min(refresh_limit, self.plan.spendable(self.now))
 
     @property
+    def unspent_since(self) -> datetime | None:
+        """Since when what may be asked for now could have been; None where no plan tells."""
+        return self.plan.unspent_since(self.now) if self.plan else None
+
+    @property
     def hindrance(self) -> str | None:
         """Why nothing may be asked for now, and until when; None when something may."""
         title = SOURCES[self.source].title

@@ -26,6 +26,8 @@ __all__ = ["ApiSettings", "Settings", "SettingsError", "load_settings"]
 MAX_NUMBER = 1e9
 """No setting means anything beyond it; SQL and timers do not take it."""
 MAX_OFFSET_DAYS = 36_500.0
+MAX_WAIT_HOURS = 24 * 5.0
+"""The shortest interval of a refresh strategy: to wait longer would be to skip one."""
 ANSWER_DEADLINE = 60.0
 LEAST_DEADLINE = 0.1
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_-]+(\.[a-z0-9_-]+)*)\.?(:[1-9][0-9]{0,4})?")
@@ -94,6 +96,13 @@ class Settings:
     """Address or file of IMDb's daily ratings, title.ratings.tsv.gz; None: not read (its terms: non-commercial use)."""
     alert_webhook_url: str | None = field(default=None, repr=False)
     """Where alerts are posted (the address is a secret of its own); None: they are only logged."""
+
+    sensor_min_batch: int = 100
+    """Movies that are worth a run of the sensor; 0 or 1: any."""
+    sensor_max_wait: timedelta = timedelta(hours=6)
+    """How long a due movie waits at most until so many are."""
+    run_retention: timedelta | None = timedelta(days=30)
+    """How long finished runs and their logs are kept; None: for ever."""
 
     ui_hosts: tuple[str, ...] = ()
     """Names besides the loopback ones under which the UI is asked, each `name` or `name:port`."""
@@ -194,6 +203,11 @@ def _settings(read: _Reader) -> Settings:
         tmdb_export_min_popularity=read.optional_number("AYNE_TMDB_EXPORT_MIN_POPULARITY"),
         imdb_ratings_url=read.place("AYNE_IMDB_RATINGS_URL"),
         alert_webhook_url=read.address("AYNE_ALERT_WEBHOOK_URL"),
+        sensor_min_batch=read.whole("AYNE_SENSOR_MIN_BATCH", 100),
+        sensor_max_wait=timedelta(hours=read.number("AYNE_SENSOR_MAX_WAIT", 6.0, 0.0, MAX_WAIT_HOURS)),
+        run_retention=timedelta(days=days)
+        if (days := read.number("AYNE_RUN_RETENTION_DAYS", 30.0, 0.0, MAX_OFFSET_DAYS))
+        else None,
         ui_hosts=read.hosts("AYNE_UI_HOSTS"),
         dagster_home=read.path("DAGSTER_HOME"),
     )

@@ -26,6 +26,10 @@ _FORMER = {"4b45d5fa57d8ab75deb9bb6a515d36132c4998664e034bc28f77e13d9999133b"}
 class HomeUnusable(OneLineError):
     """Dagster cannot keep its runs in its home."""
 
+ONE_PLANNED_EVENT = "DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS"
+"""Dagster's switch for one event that names all partitions which a run plans for an asset, instead of one a partition.
+A run that fails then marks no partition as failed, which ours need not: what it had fetched is kept."""
+
 
 def home_path(settings: Settings) -> Path:
     """Where the Dagster home of a database is, or will be; absolute.
@@ -84,6 +88,7 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     Two commands that start together on a new home would both find no tables and both create them; one of them failed.
     """
     home = dagster_home(settings)
+    os.environ.setdefault(ONE_PLANNED_EVENT, "true")  # also for the daemon and servers that this process starts
     folder = os.open(home, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)

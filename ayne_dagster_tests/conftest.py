@@ -91,6 +91,7 @@ def settings_for(standin: StandIn, database: Path, now: datetime, *, omdb_quota:
         tmdb_read_token=options.pop("tmdb_read_token", "demo"),
         omdb_api_key=options.pop("omdb_api_key", "demo"),
         clock_offset=now - datetime.now(UTC),
+        sensor_min_batch=options.pop("sensor_min_batch", 1),  # what is due is worth a run
         **options,
     )
 

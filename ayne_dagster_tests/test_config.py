@@ -29,6 +29,9 @@ TABLE: list[tuple[str, str, Any]] = [
     ("AYNE_OMDB_DAILY_QUOTA", "omdb.daily_quota", 1000),
     ("AYNE_DATABASE", "database", Path("data/ayne.duckdb")),
     ("AYNE_REFRESH_LIMIT", "refresh_limit", 100),
+    ("AYNE_SENSOR_MIN_BATCH", "sensor_min_batch", 100),
+    ("AYNE_SENSOR_MAX_WAIT", "sensor_max_wait", timedelta(hours=6)),
+    ("AYNE_RUN_RETENTION_DAYS", "run_retention", timedelta(days=30)),
 ]
 
 GOOD: list[tuple[str, str, str, Any]] = [
@@ -49,6 +52,10 @@ GOOD: list[tuple[str, str, str, Any]] = [
     ("AYNE_OMDB_DAILY_QUOTA", "omdb.daily_quota", "0", 0),
     ("AYNE_DATABASE", "database", "/var/movies.duckdb", Path("/var/movies.duckdb")),
     ("AYNE_REFRESH_LIMIT", "refresh_limit", "0", 0),
+    ("AYNE_SENSOR_MIN_BATCH", "sensor_min_batch", "1", 1),
+    ("AYNE_SENSOR_MAX_WAIT", "sensor_max_wait", "0.5", timedelta(minutes=30)),
+    ("AYNE_RUN_RETENTION_DAYS", "run_retention", "7", timedelta(days=7)),
+    ("AYNE_RUN_RETENTION_DAYS", "run_retention", "0", None),
     ("AYNE_CLOCK_OFFSET_DAYS", "clock_offset", "1.5", timedelta(days=1.5)),
     ("AYNE_CLOCK_OFFSET_DAYS", "clock_offset", "-30", timedelta(days=-30)),
 ]
@@ -62,9 +69,12 @@ NUMBERS = [
     "AYNE_OMDB_MAX_CONCURRENT",
     "AYNE_OMDB_DAILY_QUOTA",
     "AYNE_REFRESH_LIMIT",
+    "AYNE_SENSOR_MIN_BATCH",
+    "AYNE_SENSOR_MAX_WAIT",
+    "AYNE_RUN_RETENTION_DAYS",
 ]
 AT_LEAST_ONE = [name for name in NUMBERS if name.endswith(("BURST", "MAX_CONCURRENT"))]
-WHOLE = [name for name in NUMBERS if not name.endswith("PER_SECOND")]
+WHOLE = [name for name in NUMBERS if not name.endswith(("PER_SECOND", "MAX_WAIT", "RETENTION_DAYS"))]
 
 
 def at(settings: Settings, place: str) -> Any:

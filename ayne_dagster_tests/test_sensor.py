@@ -6,8 +6,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -29,12 +30,14 @@ from ayne_dagster.definitions import build_defs
 from ayne_dagster.own_runs import OWN_RUN_TAG, close_abandoned_runs, note_interruption, own_run
 from ayne_dagster.partitions import PARTITION_KEYS, YEARS_TAG
 from ayne_dagster.refresh.outcome import Outcome
+from ayne_dagster.refresh.states import Override
 from ayne_dagster.resources import build_resources
 from ayne_dagster.sources.account import account_of
 from ayne_dagster.sources.ledger import RequestLedger, account_name, open_ledger
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.merge import Answer, ListedMovie, merge_answers, merge_listing
 from ayne_dagster.warehouse.schema import TMDB_DETAILS
+from ayne_dagster.warehouse.state import set_override
 from ayne_dagster_tests.conftest import START, later
 
 MakeSettings = Callable[..., Settings]
@@ -128,6 +131,54 @@ def test_a_range_that_a_person_asks_for_is_materialized_as_a_whole(
     result = job.execute_in_process(instance=instance, tags=range_tags("1999", "2021"), run_config=quiet)
     materialized = {event.partition for event in result.asset_materializations_for_node("tmdb_details")}
     assert materialized == {str(year) for year in range(1999, 2022)}
+
+
+def test_few_due_movies_are_gathered_and_the_reason_says_until_when(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    gathering = replace(settings, sensor_min_batch=100)
+    assert skipped(gathering, instance) == "3 due, gathering until 100 are, or 18:00 UTC."
+    longer = replace(gathering, sensor_max_wait=timedelta(hours=36))
+    assert skipped(longer, instance) == "3 due, gathering until 100 are, or 2026-01-03 00:00 UTC."
+
+
+def test_tick_by_tick_a_run_is_requested_once_the_first_movie_has_waited(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    gathering = replace(settings, sensor_min_batch=100)
+    requested = [
+        minutes
+        for minutes in range(0, 400, 40)
+        if isinstance(evaluate(turned(gathering, minutes), instance), dg.RunRequest)
+    ]
+    assert requested == [360]
+    assert request(turned(gathering, 361), instance).run_config["ops"]["tmdb_details"]["config"]["tmdb_ids"] == [
+        2,
+        3,
+        1,
+    ]
+
+
+@pytest.mark.parametrize(
+    "enough", [{"sensor_min_batch": 3}, {"refresh_limit": 3}], ids=["set", "more than a run takes"]
+)
+def test_enough_due_movies_are_worth_a_run_at_once(
+    settings: Settings, instance: dg.DagsterInstance, enough: dict[str, Any]
+) -> None:
+    run = request(replace(settings, **({"sensor_min_batch": 100} | enough)), instance)
+    assert len(run.run_config["ops"]["tmdb_details"]["config"]["tmdb_ids"]) == 3
+
+
+def test_a_movie_that_a_person_forces_waits_for_no_others(settings: Settings, instance: dg.DagsterInstance) -> None:
+    gathering = replace(settings, sensor_min_batch=100)
+    with Database(settings.database).transaction() as connection:
+        set_override(connection, [2], Override.FORCE, START)
+    assert request(gathering, instance).run_config["ops"]["tmdb_details"]["config"]["tmdb_ids"][0] == 2
+
+
+def turned(settings: Settings, minutes: float) -> Settings:
+    """The settings with the clock turned further."""
+    return replace(settings, clock_offset=settings.clock_offset + timedelta(minutes=minutes))
 
 
 def test_what_is_in_flight_is_not_requested_again(settings: Settings, instance: dg.DagsterInstance) -> None:

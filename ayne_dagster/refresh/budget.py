@@ -52,6 +52,14 @@ class DayBudget:
                 return at
         return None
 
+    def unspent_since(self, now: datetime) -> datetime | None:
+        """Since when the requests that may be spent now could have been; None where none may.
+
+        By what is spent by now: who has spent what an earlier step released has spent the oldest first.
+        """
+        steps = (midnight(now) + _DAY * step / STEPS for step in range(_step(now) + 1))
+        return next((at for at in steps if self.released(at) > self.used), None)
+
     def days_for(self, movies: int) -> float | None:
         """Days that so many movies take, one request each, when every day's budget goes to them; None: for ever."""
         if not movies:
@@ -62,6 +70,11 @@ class DayBudget:
 def midnight(now: datetime) -> datetime:
     """The beginning of the UTC day."""
     return now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def last_release(now: datetime) -> datetime:
+    """When the day releases its last requests: what is not spent from then to midnight lapses."""
+    return midnight(now) + _DAY * (STEPS - 1) / STEPS
 
 
 def hours_left(now: datetime) -> float:
