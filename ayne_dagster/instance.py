@@ -26,6 +26,7 @@ _FORMER = {"4b45d5fa57d8ab75deb9bb6a515d36132c4998664e034bc28f77e13d9999133b"}
 class HomeUnusable(OneLineError):
     """Dagster cannot keep its runs in its home."""
 
+
 ONE_PLANNED_EVENT = "DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS"
 """Dagster's switch for one event that names all partitions which a run plans for an asset, instead of one a partition.
 A run that fails then marks no partition as failed, which ours need not: what it had fetched is kept."""
