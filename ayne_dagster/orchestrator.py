@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import dagster as dg
+from sqlalchemy.exc import SQLAlchemyError
 
 from ayne_dagster.automation import ASSET_OF, pick_batch, range_tags
 from ayne_dagster.config import Settings, load_settings
@@ -392,6 +393,13 @@ class DataCollectionOrchestrator:
                         raise_on_error=False,
                         run_id=run_id,
                     )
+            except SQLAlchemyError as error:
+                raise CollectionFailed(
+                    f"The run cannot be recorded in {instance.root_directory} ({type(error).__name__}: "
+                    f"{getattr(error, 'orig', None) or 'its storage'}); what had arrived is kept. Free disk space, or "
+                    "look at Dagster's storage.",
+                    counting.result,
+                ) from None
             except BaseException:
                 close_abandoned_runs(instance)
                 raise
