@@ -9,7 +9,7 @@ https://docs.dagster.io/guides/automate/run-status-sensors
 """
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
@@ -21,6 +21,7 @@ from ayne_dagster.run_failures import failure_reason
 from ayne_dagster.sources.account import Account
 from ayne_dagster.sources.credentials import spellings
 from ayne_dagster.sources.ledger import LedgerError
+from ayne_dagster.watch import STALLED_AFTER
 
 ALERT_TAG = "ayne/alert"
 """On a failed run: whether people were told."""
@@ -160,7 +161,62 @@ def quota_alerts(
     return dg.SkipReason(" ".join(said) or "Nothing to tell.")
 
 
-ALERT_SENSORS = [run_failure_alerts, undelivered_alerts, quota_alerts]
+def stalled_run_alert(run: dg.DagsterRun, silent: timedelta, now: datetime) -> Alert:
+    """The alert for a run that has not moved for `silent` (`now`: aware UTC)."""
+    job = run.job_name
+    return Alert(
+        kind="run_stalled",
+        what=f"{job} runs, and has told nothing for {silent / timedelta(minutes=1):.0f} minutes.",
+        means="What was committed is kept. Other runs that ask the same source wait for this one.",
+        do="Look at the run in Dagster's UI: terminate it if it hangs, and launch it again.",
+        at=now.astimezone(UTC).isoformat(timespec="seconds"),
+        run_id=run.run_id,
+        job=job,
+    )
+
+
+@dg.sensor(
+    name="stalled_run_alerts",
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=120,
+    description="Tells people once of each run that makes no progress.",
+)
+def stalled_run_alerts(context: dg.SensorEvaluationContext, notifier: dg.ResourceParam[Notifier]) -> dg.SkipReason:
+    """Tell people of runs that have said nothing for long; the cursor holds those that they know of, while they run.
+
+    A collection that moves on says so now and then (`watch`), so that silence means that it does not. The clock is the
+    machine's, since Dagster's is: ours may be turned.
+    """
+    now = datetime.now(UTC)
+    known = _read_cursor(context.cursor)
+    told: dict[str, str] = {}
+    said = []
+    for run in context.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+        if not _is_ours(run, context.repository_def):
+            continue
+        if run.run_id in known:
+            told[run.run_id] = known[run.run_id]
+            continue
+        silent = now - _last_heard(context.instance, run.run_id, now)
+        if silent < timedelta(seconds=STALLED_AFTER):
+            continue
+        if failure := _delivery_failure(notifier, stalled_run_alert(run, silent, now)):
+            said.append(f"The alert for run {run.run_id} is sent again at the next tick: {failure}.")
+            context.log.warning(said[-1])
+            continue
+        told[run.run_id] = now.isoformat(timespec="seconds")
+        said.append(f"Told that run {run.run_id} makes no progress.")
+    context.update_cursor(json.dumps(told))
+    return dg.SkipReason(" ".join(said) or "Nothing to tell.")
+
+
+ALERT_SENSORS = [run_failure_alerts, undelivered_alerts, quota_alerts, stalled_run_alerts]
+
+
+def _last_heard(instance: dg.DagsterInstance, run_id: str, now: datetime) -> datetime:
+    """When a run last told anything."""
+    records = instance.get_records_for_run(run_id, limit=1, ascending=False).records
+    return datetime.fromtimestamp(records[0].timestamp, UTC) if records else now
 
 
 def _tell(

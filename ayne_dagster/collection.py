@@ -6,9 +6,15 @@ What stops a collection, and what only one movie, is decided here (DESIGN, "Inva
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
 
 from ayne_dagster.partitions import UNKNOWN_YEAR
 from ayne_dagster.progress import Progress
@@ -19,32 +25,32 @@ from ayne_dagster.sources.errors import (
     NotFound,
     QuotaExhausted,
     RequestRejected,
+    SourceDown,
     SourceError,
     SourcePaused,
     SourceUnavailable,
+    WrongAddress,
 )
 from ayne_dagster.sources.json_body import validate
+from ayne_dagster.sources.ledger import LedgerError
 from ayne_dagster.sources.omdb.client import AsyncOMDBClient
 from ayne_dagster.sources.omdb.normalize import ratings_row
 from ayne_dagster.sources.tmdb.client import AsyncTMDBClient, ListedPage
 from ayne_dagster.sources.tmdb.models import DiscoverItem
 from ayne_dagster.sources.tmdb.normalize import details_row, discovered_row
+from ayne_dagster.sources.trust import Trust
 from ayne_dagster.streams import Emit, StreamClosed
 from ayne_dagster.warehouse.change_feed import FeedDay, FeedPlan
-from ayne_dagster.warehouse.merge import Answer, ListedMovie, QuarantinedBody
+from ayne_dagster.warehouse.merge import KEPT_BYTES, Answer, ListedMovie, QuarantinedBody
 from ayne_dagster.warehouse.state import DueMovie
+
+REFUSED_PAGES = 10
+"""So many pages in a row that cannot be used end a listing: it is not asked for, window by window, to its end."""
 
 Clock = Callable[[], datetime]
 Fetch = Callable[[DueMovie], Awaitable[Answer]]
 Listed = ListedMovie | QuarantinedBody
 FeedItem = Sequence[FeedDay] | QuarantinedBody
-
-OUTAGE_AFTER = 10
-"""So many movies in a row without a usable answer mean that the source is down, not that the movies are at fault."""
-
-
-class SourceDown(SourceError):
-    """The source gives no usable answers at all; what had not been asked is left for a later run."""
 
 
 def details_fetcher(client: AsyncTMDBClient, now: Clock) -> Fetch:
@@ -53,14 +59,14 @@ def details_fetcher(client: AsyncTMDBClient, now: Clock) -> Fetch:
     async def fetch(due: DueMovie) -> Answer:
         try:
             movie, requests = await client.fetch_details(due.tmdb_id)
-            row = details_row(movie)
+            row = _normalized(lambda: details_row(movie), movie, requests)
         except NotFound as error:
             return _without_row(due, Outcome.NOT_FOUND, now(), error)
         except MalformedAnswer as error:
             return _without_row(due, Outcome.QUARANTINED, now(), error)
         except RequestRejected as error:
             return _without_row(due, Outcome.FAILED, now(), error)
-        answer = Answer(due.tmdb_id, Outcome.FETCHED, now(), row, due.release_year, requests)
+        answer = _answer(due, Outcome.FETCHED, now(), row=row, requests=requests)
         # Kept as far as it goes, but no check: TMDB once left sub-resources out for hours (see `MovieDetails`).
         missing = ", ".join(movie.missing_parts)
         return replace(answer, outcome=Outcome.INCOMPLETE, reason=f"TMDB left out {missing}") if missing else answer
@@ -74,7 +80,7 @@ def ratings_fetcher(client: AsyncOMDBClient, now: Clock) -> Fetch:
     async def fetch(due: DueMovie) -> Answer:
         try:
             movie, requests = await client.fetch_movie(due.imdb_id or "")
-            row = ratings_row(movie, due.tmdb_id, due.release_year)
+            row = _normalized(lambda: ratings_row(movie, due.tmdb_id, due.release_year), movie, requests)
         except NotFound as error:
             return _without_row(due, Outcome.ABSENT, now(), error)
         except MalformedAnswer as error:
@@ -82,68 +88,109 @@ def ratings_fetcher(client: AsyncOMDBClient, now: Clock) -> Fetch:
         except RequestRejected as error:
             return _without_row(due, Outcome.FAILED, now(), error)
         # The id as it was asked for: OMDb pads differently, and a row belongs to the id that TMDB gave.
-        return Answer(due.tmdb_id, Outcome.FETCHED, now(), row | {"imdb_id": due.imdb_id}, due.release_year, requests)
+        return _answer(due, Outcome.FETCHED, now(), row=row | {"imdb_id": due.imdb_id}, requests=requests)
 
     return fetch
 
 
+def _normalized(row: Callable[[], dict[str, object]], movie: BaseModel, requests: int) -> dict[str, object]:
+    """The row of an answer; a fault of ours in making it costs this one answer.
+
+    Raises:
+        MalformedAnswer: no row can be made of it; the body is what was read of the answer.
+    """
+    try:
+        return row()
+    except Exception as error:
+        fault = MalformedAnswer(_fault(error), movie.model_dump_json().encode())
+        fault.requests = requests
+        raise fault from error
+
+
+def _fault(error: Exception) -> str:
+    """Where an unforeseen error arose; not its text, which may quote anything."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
+    return f"a fault of this program: {type(error).__name__}{where}"
+
+
 def _without_row(due: DueMovie, outcome: Outcome, at: datetime, error: SourceError) -> Answer:
     body = error.body if isinstance(error, MalformedAnswer) else b""
-    return Answer(due.tmdb_id, outcome, at, None, due.release_year, error.requests, str(error), body)
+    return _answer(due, outcome, at, requests=error.requests, reason=str(error), body=body[:KEPT_BYTES])
+
+
+def _answer(due: DueMovie, outcome: Outcome, at: datetime, **more: Any) -> Answer:
+    return Answer(due.tmdb_id, outcome, at, release_year=due.release_year, asked_imdb_id=due.imdb_id, **more)
 
 
 async def collect_answers(
-    due: Sequence[DueMovie], fetch: Fetch, emit: Emit[Answer], *, workers: int, now: Clock, progress: Progress
+    due: Sequence[DueMovie],
+    fetch: Fetch,
+    emit: Emit[Answer],
+    *,
+    workers: int,
+    now: Clock,
+    progress: Progress,
+    trust: Trust,
 ) -> None:
     """Ask for each due movie, a number of them at a time, and emit the answers as they arrive.
 
     The end of the quota ends the collection well: the rest is deferred. A source that is down ends it with an error;
-    the movies that met the outage are not blamed for it.
+    the movies that met the outage are not blamed for it. Whatever ends it, what was not asked counts as deferred.
+
+    Args:
+        due: the movies.
+        fetch: asks for one; counts its requests, and the answers that are of use, in `trust`.
+        emit: takes an answer.
+        workers: movies at a time.
+        now: the clock.
+        progress: told how it goes on.
+        trust: tells whether the source or its movies are at fault for answers that are of no use.
 
     Raises:
         InvalidCredentials: the key is not accepted; nothing more was asked.
         SourceDown: the source gives no usable answers.
+        LedgerError: quota and pace cannot be counted; nothing more was asked.
     """
     progress.total = len(due)
-    await _Collection(due, fetch, emit, now, progress).run(workers)
+    await _Collection(due, fetch, emit, now, progress, trust).run(workers)
 
 
 class _Collection:
     """The shared state of the workers of one `collect_answers`."""
 
     def __init__(
-        self, due: Sequence[DueMovie], fetch: Fetch, emit: Emit[Answer], now: Clock, progress: Progress
+        self, due: Sequence[DueMovie], fetch: Fetch, emit: Emit[Answer], now: Clock, progress: Progress, trust: Trust
     ) -> None:
         self._waiting = iter(due)
         self._fetch = fetch
         self._emit = emit
         self._now = now
         self._progress = progress
-        self._stop: SourceError | None = None
+        self._trust = trust
+        self._stop: Exception | None = None
         self._suspects: list[tuple[DueMovie, Answer]] = []
-        self._answered = False
+        self._cleared = trust.cleared
         self._closed = False
 
     async def run(self, workers: int) -> None:
         tasks = [asyncio.create_task(self._work()) for _ in range(min(workers, self._progress.total))]
         try:
             await asyncio.gather(*tasks)
-        except InvalidCredentials as error:
+            if self._suspects and self._stop is None and not self._closed:
+                await self._judge()
+        except (InvalidCredentials, LedgerError) as error:
             self._stop = error
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        self._progress.deferred.extend(self._waiting)
-        if self._answered and self._stop is None:
-            await self._blame_suspects()
-        self._progress.deferred.extend(movie for movie, _ in self._suspects)
-        if self._suspects and self._stop is None:
-            self._stop = SourceDown(self._suspects[-1][1].reason)
-        if self._stop is not None:
-            self._progress.stopped_because = str(self._stop)
-            if not isinstance(self._stop, QuotaExhausted):
-                raise self._stop
+            self._progress.deferred.extend(self._waiting)
+            self._progress.deferred.extend(movie for movie, _ in self._suspects)
+            if self._stop is not None:
+                self._progress.stopped_because = str(self._stop)
+        if self._stop is not None and not isinstance(self._stop, QuotaExhausted):
+            raise self._stop
 
     async def _work(self) -> None:
         for movie in self._waiting:
@@ -151,41 +198,65 @@ class _Collection:
                 self._progress.deferred.append(movie)
                 return
             try:
-                answer = await self._fetch(movie)
-            except SourcePaused as error:
-                # It concerns all movies alike: those that wait for their turn meet the same pause, and send nothing.
-                self._progress.deferred.append(movie)
-                self._stop = self._stop or SourceDown(str(error))
-                return
-            except SourceUnavailable as error:
-                self._suspect(movie, error)
-                continue
-            except QuotaExhausted as error:
-                self._progress.deferred.append(movie)
-                self._stop = self._stop or error
-                return
-            except asyncio.CancelledError:
+                answer = await self._ask(movie)
+            except BaseException:
+                # Those that wait for their turn in the pace are not sent then.
                 self._progress.deferred.append(movie)
                 raise
-            except InvalidCredentials:
-                # Raised, so that those are not sent which wait for their turn in the pace.
+            if answer is None:
                 self._progress.deferred.append(movie)
-                raise
-            self._answered = True
-            # The answer first: to emit may mean to wait, and an interruption of the wait leaves out what comes after.
-            await self._done(movie, answer)
+                return
+            await self._take(movie, answer)
+
+    async def _ask(self, movie: DueMovie) -> Answer | None:
+        """What became of asking for a movie; None: nothing more is to be asked, for a reason that is noted."""
+        try:
+            return await self._fetch(movie)
+        except (InvalidCredentials, LedgerError):
+            raise
+        except QuotaExhausted as error:
+            self._stop = self._stop or error
+        except (SourcePaused, WrongAddress) as error:
+            # It concerns all movies alike: those that wait for their turn meet the same, and send nothing.
+            self._stop = self._stop or (error if isinstance(error, SourceDown) else SourceDown(str(error)))
+        except SourceUnavailable as error:
+            return _without_row(movie, Outcome.UNAVAILABLE, self._now(), error)
+        except Exception as error:  # noqa: BLE001 -- of one answer: it must not cost those of the other workers
+            return _answer(movie, Outcome.QUARANTINED, self._now(), reason=_fault(error))
+        return None
+
+    async def _take(self, movie: DueMovie, answer: Answer) -> None:
+        """Emit an answer that is of use; hold any other back until it is known who is at fault for it."""
+        await self._blame_if_cleared()
+        if answer.row is None or answer.row.get("title") is None:
+            self._suspects.append((movie, answer))
+            return
+        # The answer first: to emit may mean to wait, and an interruption of the wait leaves out what comes after.
+        await self._done(movie, answer)
+        if self._trust.is_full:
             await self._blame_suspects()
 
-    def _suspect(self, movie: DueMovie, error: SourceUnavailable) -> None:
-        """Hold a failure back until another movie's answer shows that the source is up."""
-        self._suspects.append((movie, _without_row(movie, Outcome.FAILED, self._now(), error)))
-        if len(self._suspects) >= OUTAGE_AFTER and self._stop is None:
-            self._stop = SourceDown(f"{error}; {len(self._suspects)} movies in a row, so the source counts as down")
+    async def _judge(self) -> None:
+        """Find out who is at fault for the last answers."""
+        await self._blame_if_cleared()
+        if not self._suspects:
+            return
+        try:
+            await self._trust.settle()
+        except (QuotaExhausted, SourceDown) as error:
+            self._stop = error
+        else:
+            await self._blame_suspects()
+
+    async def _blame_if_cleared(self) -> None:
+        """Blame those that are held back, if a control question has shown since then that the source is up."""
+        if self._cleared != self._trust.cleared:
+            self._cleared = self._trust.cleared
+            await self._blame_suspects()
 
     async def _blame_suspects(self) -> None:
-        suspects, self._suspects = self._suspects, []
-        for movie, answer in suspects:
-            await self._done(movie, answer)
+        while self._suspects:
+            await self._done(*self._suspects.pop(0))
 
     async def _done(self, movie: DueMovie, answer: Answer) -> None:
         self._progress.done += 1
@@ -225,17 +296,20 @@ async def discover(
     """
     listing = _Listing(emit, now, progress)
     try:
-        async for page in client.discover_movies(*span, min_votes=min_votes, max_pages=max_pages):
-            await listing.take(page)
+        async with aclosing(client.discover_movies(*span, min_votes=min_votes, max_pages=max_pages)) as pages:
+            async for page in pages:
+                await listing.take(page)
+        if listing.failed and not listing.answered:
+            raise SourceDown(f"No page could be used: {_with_advice(listing.failed[-1].error)}")
     except QuotaExhausted as error:
         progress.stopped_because = str(error)
-        return
-    except SourcePaused as error:
+    except (SourcePaused, WrongAddress) as error:
         progress.stopped_because = str(error)
-        raise SourceDown(str(error)) from None
-    progress.short_by = max(0, progress.total - len(listing.seen)) if max_pages is None else 0
-    if listing.failed and not listing.answered:
-        raise SourceDown(str(listing.failed[-1].error))
+        raise error if isinstance(error, SourceDown) else SourceDown(str(error)) from None
+    else:
+        progress.short_by = max(0, progress.total - len(listing.seen)) if max_pages is None else 0
+    finally:
+        await listing.end()
 
 
 class _Listing:
@@ -246,25 +320,47 @@ class _Listing:
         self._now = now
         self._progress = progress
         self._windows: dict[str, int] = {}
+        self._held: list[Listed] = []
         self.seen: set[int] = set()
         self.failed: list[ListedPage] = []
+        """Pages in a row that could not be used."""
         self.answered = False
 
     async def take(self, page: ListedPage) -> None:
-        """Emit what is new on a page."""
-        if page.error is None:
-            self.answered = True
-            self._windows[str(page.window)] = page.total_results
-        self._progress.total = sum(self._windows.values())
+        """Emit what is new on a page; one that failed is held back until another shows that the source is up.
+
+        Raises:
+            SourceDown: none does.
+        """
         if page.error is not None:
+            if isinstance(page.error, WrongAddress):
+                raise page.error
             self.failed.append(page)
-            await self._emit(_quarantined_page(page, page.error, self._now()))
+            self._held.append(_quarantined_page(page, page.error, self._now()))
+            if len(self.failed) >= REFUSED_PAGES:
+                raise SourceDown(
+                    f"{len(self.failed)} pages in a row could not be used, the last one: {_with_advice(page.error)}"
+                )
+            return
+        await self._release(self._held)
+        self.answered, self.failed = True, []
+        self._windows[str(page.window)] = page.total_results
+        self._progress.total = sum(self._windows.values())
         for listed in _listed(page, self._now()):
             if isinstance(listed, ListedMovie):
                 if listed.tmdb_id in self.seen:
                     continue
                 self.seen.add(listed.tmdb_id)
                 self._progress.done += 1
+            await self._emit(listed)
+
+    async def end(self) -> None:
+        """Emit what was held back; of a source that gave nothing usable at all, or no more, one as an example."""
+        await self._release(self._held if len(self.failed) < REFUSED_PAGES and self.answered else self._held[:1])
+
+    async def _release(self, held: list[Listed]) -> None:
+        self._held = []
+        for listed in held:
             await self._emit(listed)
 
 
@@ -274,7 +370,8 @@ def _listed(page: ListedPage, at: datetime) -> Iterator[Listed]:
             row = discovered_row(validate(DiscoverItem, raw))
         except MalformedAnswer as error:
             subject = f"discover {page.window}, page {page.page}, row {position + 1}"
-            yield QuarantinedBody("tmdb", subject, at, str(error), error.body or repr(raw).encode("utf-8", "replace"))
+            body = error.body or repr(raw).encode("utf-8", "replace")
+            yield QuarantinedBody("tmdb", subject, at, str(error), body[:KEPT_BYTES])
             continue
         yield ListedMovie(int(str(row["tmdb_id"])), at, row, str(row["release_year"]))
 
@@ -282,7 +379,7 @@ def _listed(page: ListedPage, at: datetime) -> Iterator[Listed]:
 def _quarantined_page(page: ListedPage, error: SourceError, at: datetime) -> QuarantinedBody:
     body = error.body if isinstance(error, MalformedAnswer) else b""
     where = f"discover {page.window}" + (f", page {page.page}" if page.page else "")
-    return QuarantinedBody("tmdb", where, at, str(error), body)
+    return QuarantinedBody("tmdb", where, at, str(error), body[:KEPT_BYTES])
 
 
 async def read_change_feed(
@@ -310,7 +407,14 @@ async def read_change_feed(
             return
         except SourceError as error:
             if isinstance(error, MalformedAnswer):
-                await emit(QuarantinedBody("tmdb", f"change feed of {day}", now(), str(error), error.body))
-            raise SourceDown(f"The change feed of {day} cannot be read: {error}") from None
+                await emit(QuarantinedBody("tmdb", f"change feed of {day}", now(), str(error), error.body[:KEPT_BYTES]))
+            raise SourceDown(f"The change feed of {day} cannot be read: {_with_advice(error)}") from None
         progress.done += 1
         await emit([FeedDay(day, changes.ids, changes.complete, now())])
+
+
+def _with_advice(error: SourceError | None) -> str:
+    """What came back instead of a listing, and what to look at; some errors say that themselves."""
+    if isinstance(error, SourceDown | SourcePaused | WrongAddress):
+        return str(error)
+    return f"{str(error).rstrip('.')}. Check AYNE_TMDB_BASE_URL, the network, and whether TMDB is up."

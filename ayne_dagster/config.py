@@ -18,6 +18,7 @@ from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
 from ayne_dagster.errors import SettingsError
+from ayne_dagster.places import LEDGER, companion, expanded, resolve_database
 from ayne_dagster.variables import checked_address, checked_key, checked_place, checked_text, misspelt
 
 __all__ = ["ApiSettings", "Settings", "SettingsError", "load_settings"]
@@ -106,10 +107,18 @@ class Settings:
     ui_hosts: tuple[str, ...] = ()
     """Names besides the loopback ones under which the UI is asked, each `name` or `name:port`."""
 
+    dagster_home: Path | None = None
+    """Where Dagster keeps runs and logs; None: beside the database."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "database", resolve_database(self.database))
+        if self.dagster_home is not None:
+            object.__setattr__(self, "dagster_home", Path(expanded(str(self.dagster_home))).absolute())
+
     @property
     def ledger(self) -> Path:
         """The request ledger's default file, beside the database."""
-        return self.database.with_suffix(".ledger.sqlite")
+        return companion(self.database, LEDGER)
 
     @property
     def tmdb_export(self) -> str | None:
@@ -200,6 +209,7 @@ def _settings(read: _Reader) -> Settings:
         if (days := read.number("AYNE_RUN_RETENTION_DAYS", 30.0, 0.0, MAX_OFFSET_DAYS))
         else None,
         ui_hosts=read.hosts("AYNE_UI_HOSTS"),
+        dagster_home=read.path("DAGSTER_HOME"),
     )
 
 
@@ -257,6 +267,11 @@ class _Reader:
         if raw is None or raw.lower() == OFF:
             return None
         return checked_place(name, raw)
+
+    def path(self, name: str) -> Path | None:
+        """A path that may be left out."""
+        raw = self.text(name)
+        return Path(raw) if raw else None
 
     def address(self, name: str) -> str | None:
         """An http(s) address that may be left out."""

@@ -6,7 +6,7 @@ take them in `warehouse.spool`. Which of these comes when is decided here.
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
@@ -16,16 +16,21 @@ import duckdb
 from ayne_dagster.progress import watcher
 from ayne_dagster.stopping import stopping
 from ayne_dagster.streams import Batches
+from ayne_dagster.warehouse.apart import merge_apart
 from ayne_dagster.warehouse.database import Database, DatabaseBusy, WarehouseError
 from ayne_dagster.warehouse.interruption import HeldSignals, signals_held_back
 from ayne_dagster.warehouse.merge import MergeReport
-from ayne_dagster.warehouse.spool import Origin, SpoolError, keep, spool_folder
+from ayne_dagster.warehouse.spool import Origin, instead_of, keep, merge_items, put_aside, spool_folder
+from ayne_dagster.warehouse.spool_file import SpoolError, reason_of
+from ayne_dagster.watch import Watch
 
 T = TypeVar("T")
 
 LAST_WAIT_SECONDS = 2.0
 """How long an ending run waits for a file that another process holds, before what has arrived goes to the spool: with
 all the rest well within the ten seconds that a supervisor leaves between SIGTERM and SIGKILL."""
+FAULTS_OF_ITEMS = 3
+"""So many items of a batch, and no other, that cannot be merged are not at fault: it is the merging."""
 
 
 @dataclass
@@ -62,8 +67,13 @@ class Drain:
     def __init__(self, stream: MergeStream[Any], database: Database, log: dg.DagsterLogManager) -> None:
         self._stream = stream
         self._batches = stream.batches
-        self._database = replace(database, on_wait=self._tell, give_up=lambda: self._batches.interrupted)
+        self._database = replace(
+            database, on_wait=self._tell, give_up=lambda: self._batches.interrupted, checkpoints=False
+        )
         self._log = log
+        self._committed_batches = 0
+        self._watcher = watcher()
+        self._watch = Watch(lambda: self._batches.arrived + self._committed_batches, log.info, self._warn)
         self._report = MergeReport()
         self._uncommitted: list[Any] = []
         self._interrupted = False
@@ -77,7 +87,9 @@ class Drain:
             dagster.Failure: answers could not be committed; says whether they are in the spool or lost.
             BaseException: what ended the producer or this thread, after what had arrived was kept.
         """
-        with self._stream.around():
+        with self._watch.kept(), ExitStack() as held:
+            with self._watch.waiting("waiting for another run to end"):
+                held.enter_context(self._stream.around())
             stopping().check()
             with stopping().seal():
                 self._run()
@@ -109,14 +121,42 @@ class Drain:
                 self._uncommitted = batch
                 self._commit(self._database, batch)
                 self._uncommitted = []
+                self._committed_batches += 1
         except BaseException as error:  # noqa: BLE001 -- raised again by `_end`
             return error
         return None
 
     def _commit(self, database: Database, batch: list[Any]) -> None:
+        """Commit a batch: in parts where it does not go as a whole, and without the items that cannot be merged."""
+        done = 0
+        refused: list[tuple[Any, Exception]] = []
+
+        def merge(part: Sequence[Any]) -> MergeReport:
+            nonlocal done
+            with database.transaction() as connection:
+                merged = self._stream.merge(connection, list(part))
+            done += len(part)
+            return merged
+
+        def refuse(item: Any, error: Exception) -> None:
+            refused.append((item, error))
+            if self._stream.origin is None or (len(refused) >= FAULTS_OF_ITEMS and not done):
+                raise error
+
+        self._report.add(merge_apart(batch, merge, refuse, database))
+        for item, error in refused:
+            self._replace(database, item, error)
+
+    def _replace(self, database: Database, item: Any, error: Exception) -> None:
+        """Merge the news that an item could not be stored, and keep it aside for people."""
+        origin = self._stream.origin
+        assert origin is not None  # noqa: S101 -- else nothing is refused
+        aside = put_aside(database.path, origin, item)
         with database.transaction() as connection:
-            merged = self._stream.merge(connection, batch)
-        self._report.add(merged)
+            self._report.add(merge_items(connection, origin, [instead_of(item, origin, error)]))
+        self._tell(
+            f"An answer could not be stored ({reason_of(error)}): it is in quarantine, and as it came in {aside}."
+        )
 
     def _keep_the_rest(self, failure: BaseException | None) -> None:
         """Commit what has arrived; spool it where a commit has failed."""
@@ -179,6 +219,11 @@ class Drain:
         if self._lost:
             parts.append(f"{self._why_lost}: {self._lost:,} answers are lost.")
         return " ".join(parts)
+
+    def _warn(self, text: str) -> None:
+        """Tell something from the thread of the watch, which knows no watcher of its own."""
+        self._log.warning(text)
+        self._watcher.note(text)
 
     def _tell(self, text: str) -> None:
         self._log.warning(text)

@@ -10,14 +10,17 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Set
 from contextlib import suppress
-from typing import Generic, TypeVar
+from dataclasses import fields, is_dataclass
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 Emit = Callable[[T], Awaitable[None]]
 
 MAX_BATCH = 500
+MAX_BATCH_BYTES = 16 * 1024 * 1024
+"""Of a batch, as far as `estimated_bytes` sees; a larger item is a batch of its own. Twice as much may wait."""
 MAX_WAIT = 0.5
 """Seconds that the first item of a batch waits for company: with a commit it stays well within a second."""
 CAPACITY = 2 * MAX_BATCH
@@ -27,6 +30,21 @@ GRACE_SECONDS = 2.0
 """How long a producer that is to end is given for what it has asked for already: that is paid for."""
 STOP_SECONDS = 4.0
 """How long it may take to end when it is cancelled then. A supervisor gives the whole process ten seconds."""
+
+
+def estimated_bytes(item: Any) -> int:
+    """About how much memory a value of plain data takes: a large text costs what it is long."""
+    if isinstance(item, str | bytes):
+        return 48 + len(item)
+    if isinstance(item, Mapping):
+        return 64 + sum(estimated_bytes(value) for value in item.values())
+    if isinstance(item, list | tuple):
+        return 56 + sum(8 + estimated_bytes(value) for value in item)
+    if isinstance(item, Set):  # of ids
+        return 64 * len(item)
+    if is_dataclass(item):
+        return 48 + sum(estimated_bytes(getattr(item, f.name)) for f in fields(item))
+    return 32
 
 
 class StreamClosed(Exception):
@@ -44,6 +62,8 @@ class Batches(Generic[T]):
             raises `StreamClosed` when the producer is to end.
         max_batch: items a batch at most.
         max_wait: seconds that an item waits for its batch to fill.
+        capacity: items that may wait.
+        max_bytes: bytes a batch at most, estimated; twice as many may wait.
 
     Example:
         >>> async def three(emit):
@@ -60,12 +80,16 @@ class Batches(Generic[T]):
         max_batch: int = MAX_BATCH,
         max_wait: float = MAX_WAIT,
         capacity: int = CAPACITY,
+        max_bytes: int = MAX_BATCH_BYTES,
     ) -> None:
         self._produce = produce
         self._max_batch = max_batch
         self._max_wait = max_wait
         self._capacity = capacity
-        self._items: deque[tuple[float, T]] = deque()  # with the time of arrival
+        self._max_bytes = max_bytes
+        self._items: deque[tuple[float, int, T]] = deque()  # with the time of arrival, and the size
+        self._bytes = 0
+        self._arrived = 0
         self._changed = threading.Condition()
         self._done = False
         self._stopping = False
@@ -91,6 +115,11 @@ class Batches(Generic[T]):
     def interrupted(self) -> bool:
         """Whether the iteration ended, or is about to end, because of `interrupt`."""
         return self._interrupted
+
+    @property
+    def arrived(self) -> int:
+        """How many items the producer has emitted so far."""
+        return self._arrived
 
     @property
     def error(self) -> BaseException | None:
@@ -165,23 +194,44 @@ class Batches(Generic[T]):
                 pass
             deadline = self._items[0][0] + self._max_wait if self._items else 0.0
             self._changed.wait_for(
-                lambda: len(self._items) >= self._max_batch or self._no_more_comes,
+                lambda: self._is_batch_full or self._no_more_comes,
                 timeout=deadline - time.monotonic(),
             )
             if self._interrupted and not self._done:
                 return []
-            batch = [self._items.popleft()[1] for _ in range(min(self._max_batch, len(self._items)))]
+            batch = self._taken()
         if self._room is not None:
             self._tell_loop(self._room.set)
         return batch
 
+    def _taken(self) -> list[T]:
+        """The items of the next batch, in order."""
+        batch: list[T] = []
+        size = 0
+        while (
+            self._items and len(batch) < self._max_batch and (not batch or size + self._items[0][1] <= self._max_bytes)
+        ):
+            _, item_size, item = self._items.popleft()
+            batch.append(item)
+            size += item_size
+        self._bytes -= size
+        return batch
+
+    @property
+    def _is_batch_full(self) -> bool:
+        return len(self._items) >= self._max_batch or self._bytes >= self._max_bytes
+
     async def _emit(self, item: T) -> None:
+        size = estimated_bytes(item)
         with self._changed:
-            self._items.append((time.monotonic(), item))
-            waiting = len(self._items)
-            if waiting in (1, self._max_batch):
+            was_full = self._is_batch_full
+            self._items.append((time.monotonic(), size, item))
+            self._bytes += size
+            self._arrived += 1
+            if len(self._items) == 1 or (self._is_batch_full and not was_full):
                 self._changed.notify()
-        if waiting >= self._capacity and self._room is not None and not self._stopping:
+            has_room = len(self._items) < self._capacity and self._bytes < 2 * self._max_bytes
+        if not has_room and self._room is not None and not self._stopping:
             self._room.clear()
             await self._room.wait()
         if self._stopping:

@@ -1,4 +1,8 @@
-"""The lowest versions that `pyproject.toml` allows, as constraints for pip: `make test-lowest`. Installs nothing."""
+"""The lowest versions that `pyproject.toml` allows, as constraints for pip: `make test-lowest`. Installs nothing.
+
+What our dependencies need themselves is taken as `constraints.txt` pins it, so that the outcome is the same each time;
+but for the packages that come in the version of another one.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,17 @@ import tomllib
 from pathlib import Path
 
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^\]]*\])?\s*>=\s*([0-9.]+)")
+_FOLLOWING = {"dagster-graphql", "dagster-pipes", "dagster-shared", "pydantic-core", "psycopg-binary"}
+
+
+def _name(package: str) -> str:
+    return re.sub("[-_.]+", "-", package).lower()
+
+
+def pinned(constraints: Path, but: set[str]) -> list[str]:
+    """The constraints of a file, but for some packages."""
+    lines = constraints.read_text("utf-8").splitlines()
+    return [line for line in lines if "==" in line and _name(line.partition("==")[0]) not in but]
 
 
 def lowest(pyproject: Path, extras: tuple[str, ...] = ("postgres",)) -> list[str]:
@@ -28,4 +43,7 @@ def lowest(pyproject: Path, extras: tuple[str, ...] = ("postgres",)) -> list[str
 
 
 if __name__ == "__main__":
-    sys.stdout.write("\n".join(lowest(Path(__file__).parents[1] / "pyproject.toml")) + "\n")
+    root = Path(__file__).parents[1]
+    direct = lowest(root / "pyproject.toml")
+    names = {_name(line.partition("==")[0]) for line in direct}
+    sys.stdout.write("\n".join([*direct, *pinned(root / "constraints.txt", names | _FOLLOWING)]) + "\n")

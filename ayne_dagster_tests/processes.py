@@ -70,7 +70,7 @@ class Ayne:
     @property
     def home(self) -> Path:
         """The Dagster home that belongs to the database."""
-        return self.database.with_suffix(".dagster_home")
+        return self.database.with_name(f"{self.database.name}.dagster_home")
 
     @property
     def environment(self) -> dict[str, str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from ayne_dagster import alerts
 from ayne_dagster.alerts import (
     ALERT_SENSORS,
     ALERT_TAG,
@@ -20,6 +21,7 @@ from ayne_dagster.alerts import (
     failed_run_alert,
     quota_alerts,
     run_failure_alerts,
+    stalled_run_alerts,
     undelivered_alerts,
 )
 from ayne_dagster.config import Settings, load_settings
@@ -378,3 +380,43 @@ def test_the_sensors_run_without_being_switched_on_and_take_any_notifier(make_se
 
 def test_the_address_is_read_from_the_environment() -> None:
     assert load_settings({"AYNE_ALERT_WEBHOOK_URL": "https://hooks.example/x"}).alert_webhook_url
+
+
+# Runs that make no progress
+
+
+@pytest.fixture
+def running(daemon: Daemon) -> dg.DagsterRun:
+    """A run that has started, said something, and not ended."""
+    job = build_defs(daemon.settings).resolve_job_def("refresh_movies")
+    run = daemon.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    daemon.instance.report_engine_event("Under way.", run)
+    return run
+
+
+def test_a_run_that_has_told_nothing_for_long_is_told_of_once(
+    daemon: Daemon, running: dg.DagsterRun, hook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert daemon.tick(stalled_run_alerts) == "Nothing to tell."
+    monkeypatch.setattr(alerts, "STALLED_AFTER", 0.0)
+    for _ in range(2):
+        daemon.tick(stalled_run_alerts)
+    (body,) = hook.bodies
+    assert (body["kind"], body["job"], body["run_id"]) == ("run_stalled", "refresh_movies", running.run_id)
+    assert "terminate it" in body["do"]
+
+    daemon.instance.report_run_canceled(running)
+    assert daemon.tick(stalled_run_alerts) == "Nothing to tell."
+    assert json.loads(daemon.cursors["stalled_run_alerts"] or "") == {}, "what has ended is forgotten"
+
+
+def test_an_alert_of_a_stalled_run_that_was_not_delivered_is_sent_again(
+    daemon: Daemon, running: dg.DagsterRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alerts, "STALLED_AFTER", 0.0)
+    recording = Recording(error=NotificationFailed("nobody there"))
+    daemon.notifier = recording
+    assert "sent again" in (daemon.tick(stalled_run_alerts) or "")
+    recording.error = None
+    daemon.tick(stalled_run_alerts)
+    assert [alert.kind for alert in recording.told] == ["run_stalled"]

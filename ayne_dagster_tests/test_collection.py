@@ -16,12 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ayne_dagster import AsyncOMDBClient, AsyncTMDBClient
+from ayne_dagster import AsyncOMDBClient, AsyncTMDBClient, collection
 from ayne_dagster.collection import (
-    OUTAGE_AFTER,
+    REFUSED_PAGES,
     Fetch,
     Listed,
-    SourceDown,
     collect_answers,
     date_span,
     details_fetcher,
@@ -38,11 +37,14 @@ from ayne_dagster.sources.errors import (
     NotFound,
     QuotaExhausted,
     RequestRejected,
+    SourceDown,
     SourceError,
     SourceUnavailable,
+    WrongAddress,
 )
-from ayne_dagster.sources.ledger import RequestLedger
+from ayne_dagster.sources.ledger import LedgerError, RequestLedger
 from ayne_dagster.sources.transport import RetryTransport
+from ayne_dagster.sources.trust import CONTROL_REQUESTS, PATIENCE, RESERVE, Trust
 from ayne_dagster.warehouse.merge import Answer, ListedMovie, QuarantinedBody
 from ayne_dagster.warehouse.state import DueMovie
 
@@ -81,11 +83,19 @@ class Source:
         await asyncio.sleep(0)
         if error := self.what(due.tmdb_id):
             raise error
-        return Answer(due.tmdb_id, Outcome.FETCHED, NOON, {"tmdb_id": due.tmdb_id}, due.release_year)
+        return Answer(due.tmdb_id, Outcome.FETCHED, NOON, {"tmdb_id": due.tmdb_id, "title": "A film"}, due.release_year)
 
 
 class Collected:
-    """A collection that has ended: the answers, the progress, and its error."""
+    """A collection that has ended: the answers, the progress, and its error.
+
+    Args:
+        due: the movies.
+        fetch: what asks for one; each call counts as a request.
+        workers: movies at a time.
+        emit: takes an answer.
+        control: what the control question is answered with; None: the source is up.
+    """
 
     def __init__(
         self,
@@ -93,20 +103,38 @@ class Collected:
         fetch: Fetch,
         workers: int = 1,
         emit: Callable[[Answer], Awaitable[None]] | None = None,
+        control: Exception | None = None,
     ) -> None:
         self.answers: list[Answer] = []
         self.progress = Progress()
         self.error: BaseException | None = None
+        self.controls = 0
+
+        async def question(_: object) -> None:
+            self.controls += 1
+            if control:
+                raise control
+
+        trust = Trust(question, "Check the address.")
+
+        async def counted(due: DueMovie) -> Answer:
+            await trust.admit()
+            answer = await fetch(due)
+            if answer.row and answer.row.get("title"):
+                trust.usable(due.tmdb_id)
+            return answer
 
         async def keep(answer: Answer) -> None:
             self.answers.append(answer)
 
         async def main() -> None:
-            await collect_answers(due, fetch, emit or keep, workers=workers, now=noon, progress=self.progress)
+            await collect_answers(
+                due, counted, emit or keep, workers=workers, now=noon, progress=self.progress, trust=trust
+            )
 
         try:
             asyncio.run(main())
-        except SourceError as error:
+        except (SourceError, LedgerError) as error:
             self.error = error
 
     def with_outcome(self, outcome: Outcome) -> set[int]:
@@ -169,12 +197,77 @@ def test_answers_are_emitted_as_they_arrive() -> None:
     assert seen_by_then == [1, 2, 3, 4, 5]
 
 
-def test_a_bug_is_not_taken_for_a_sources_fault() -> None:
+@pytest.mark.parametrize(
+    "bug", [ValueError("x"), OverflowError(), RecursionError(), MemoryError(), AssertionError()], ids=repr
+)
+def test_a_fault_of_ours_costs_the_one_answer_and_no_other(bug: Exception) -> None:
     async def fetch(due: DueMovie) -> Answer:
-        raise ZeroDivisionError
+        if due.tmdb_id == 3:
+            raise bug
+        return await Source()(due)
 
-    with pytest.raises(ZeroDivisionError):
-        Collected(movies(5), fetch, 3)
+    collected = Collected(movies(8), fetch, 3)
+    assert collected.error is None
+    assert collected.with_outcome(Outcome.FETCHED) == {1, 2, 4, 5, 6, 7, 8}
+    (answer,) = (answer for answer in collected.answers if answer.outcome is Outcome.QUARANTINED)
+    assert answer.tmdb_id == 3
+    assert answer.reason.startswith(f"a fault of this program: {type(bug).__name__} in test_collection.py, line ")
+
+
+def test_a_fault_in_making_a_row_costs_the_one_answer_and_keeps_what_was_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(movie: object) -> dict[str, object]:
+        raise OverflowError("int too large")
+
+    monkeypatch.setattr(collection, "details_row", broken)
+
+    async def main() -> Answer:
+        body = {"id": 1, "title": "A film", **WITHOUT_PARTS}
+        async with tmdb_client(lambda _: httpx.Response(200, json=body)) as tmdb:
+            return await details_fetcher(tmdb, noon)(movies(1)[0])
+
+    answer = asyncio.run(main())
+    assert (answer.outcome, answer.requests) == (Outcome.QUARANTINED, 1)
+    assert "OverflowError" in answer.reason
+    assert b"A film" in answer.body
+
+
+@pytest.mark.parametrize("workers", [1, 5])
+def test_whatever_ends_a_collection_what_was_not_asked_counts_as_deferred(workers: int) -> None:
+    async def fetch(due: DueMovie) -> Answer:
+        if due.tmdb_id > 7:
+            raise LedgerError("the ledger is full")
+        return await Source()(due)
+
+    collected = Collected(movies(30), fetch, workers)
+    assert isinstance(collected.error, LedgerError)
+    assert collected.with_outcome(Outcome.FETCHED) == set(range(1, 8))
+    assert collected.deferred == set(range(8, 31))
+    assert len(collected.progress.deferred) == 23, "each once"
+    assert collected.progress.stopped_because == "the ledger is full"
+
+
+def test_a_cancelled_collection_counts_what_it_did_not_ask_as_deferred() -> None:
+    progress, source = Progress(), Source()
+
+    async def main() -> None:
+        waiting = asyncio.Event()
+
+        async def emit(answer: Answer) -> None:
+            if answer.tmdb_id == 5:
+                waiting.set()
+                await asyncio.Event().wait()
+
+        trust = Trust(lambda _: asyncio.sleep(0))
+        collecting = asyncio.ensure_future(
+            collect_answers(movies(30), source, emit, workers=1, now=noon, progress=progress, trust=trust)
+        )
+        await waiting.wait()
+        collecting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await collecting
+
+    asyncio.run(main())
+    assert {movie.tmdb_id for movie in progress.deferred} == set(range(6, 31))
 
 
 # The end of the quota
@@ -209,7 +302,7 @@ def test_a_movie_that_failed_before_the_end_of_the_quota_is_not_blamed_unless_th
 
     collected = Collected(movies(10), Source(what))
     assert collected.error is None
-    assert collected.with_outcome(Outcome.FAILED) == set()
+    assert collected.with_outcome(Outcome.UNAVAILABLE) == set()
     assert collected.deferred == set(range(3, 11))
 
 
@@ -246,7 +339,9 @@ def test_the_quota_of_a_real_client_is_spent_to_the_last_request_and_no_further(
         ledger = RequestLedger(tmp_path / "ledger.sqlite")
         async with omdb_client(handler, ledger, daily_quota=12 if ours else 1000) as omdb:
             fetch = ratings_fetcher(omdb, noon)
-            await collect_answers(movies(40), fetch, emit, workers=5, now=noon, progress=progress)
+            await collect_answers(
+                movies(40), fetch, emit, workers=5, now=noon, progress=progress, trust=Trust(omdb.probe)
+            )
 
     asyncio.run(main())
     assert len(answers) == 12
@@ -284,7 +379,9 @@ def test_requests_that_wait_for_their_turn_are_not_sent_with_a_key_that_is_not_a
         async with omdb_client(handler, None, requests_per_second=50.0, burst=2) as omdb:
             fetch = ratings_fetcher(omdb, noon)
             with pytest.raises(InvalidCredentials):
-                await collect_answers(movies(40), fetch, emit, workers=5, now=noon, progress=Progress())
+                await collect_answers(
+                    movies(40), fetch, emit, workers=5, now=noon, progress=Progress(), trust=Trust(omdb.probe)
+                )
 
     asyncio.run(main())
     assert requests <= 2, "the first answer stops those that have not been sent"
@@ -293,14 +390,15 @@ def test_requests_that_wait_for_their_turn_are_not_sent_with_a_key_that_is_not_a
 # Outages
 
 
-def test_one_failing_movie_among_good_ones_is_that_movies_failure() -> None:
+def test_one_movie_without_an_answer_among_good_ones_is_noted_so() -> None:
     collected = Collected(movies(10), Source(unavailable(4)))
     assert collected.error is None
-    assert collected.with_outcome(Outcome.FAILED) == {4}
+    assert collected.with_outcome(Outcome.UNAVAILABLE) == {4}
     assert collected.with_outcome(Outcome.FETCHED) == set(range(1, 11)) - {4}
     assert collected.progress.done == 10
-    failed = next(answer for answer in collected.answers if answer.outcome is Outcome.FAILED)
+    (failed,) = (answer for answer in collected.answers if answer.outcome is Outcome.UNAVAILABLE)
     assert (failed.reason, failed.at, failed.row, failed.release_year) == ("no answer about 4", NOON, None, "1999")
+    assert collected.controls == 0, "the good ones show that the source is up"
 
 
 def test_a_source_that_asks_for_a_long_pause_is_down_at_once_and_no_movie_is_blamed() -> None:
@@ -318,7 +416,10 @@ def test_a_source_that_asks_for_a_long_pause_is_down_at_once_and_no_movie_is_bla
 
     async def main() -> None:
         async with omdb_client(handler, None, max_concurrent=1) as omdb:
-            await collect_answers(movies(40), ratings_fetcher(omdb, noon), emit, workers=4, now=noon, progress=progress)
+            fetch = ratings_fetcher(omdb, noon)
+            await collect_answers(
+                movies(40), fetch, emit, workers=4, now=noon, progress=progress, trust=Trust(omdb.probe)
+            )
 
     with pytest.raises(SourceDown, match=r"^omdb asks to wait 1800 s: try again later$"):
         asyncio.run(main())
@@ -326,70 +427,203 @@ def test_a_source_that_asks_for_a_long_pause_is_down_at_once_and_no_movie_is_bla
     assert len(progress.deferred) == 40, "each once"
 
 
-def test_failing_movies_at_the_end_are_their_own_failures() -> None:
-    collected = Collected(movies(10), Source(unavailable(8, 9, 10)))
-    assert collected.error is None
-    assert collected.with_outcome(Outcome.FAILED) == {8, 9, 10}
+KINDS: dict[str, Exception | Outcome] = {
+    "no answer": SourceUnavailable("no answer"),
+    "a body of another API": Outcome.QUARANTINED,
+    "refused": Outcome.FAILED,
+    "no such movie": Outcome.NOT_FOUND,
+    "not held": Outcome.ABSENT,
+    "an answer without a title": Outcome.FETCHED,
+    "a fault of ours": ZeroDivisionError("oh"),
+}
 
 
-def test_failing_movies_at_the_head_are_blamed_when_the_source_turns_out_to_be_up() -> None:
-    collected = Collected(movies(10), Source(unavailable(*range(1, OUTAGE_AFTER))))
-    assert collected.error is None
-    assert collected.with_outcome(Outcome.FAILED) == set(range(1, OUTAGE_AFTER))
-    assert collected.with_outcome(Outcome.FETCHED) == {OUTAGE_AFTER}
+def source_of(kind: Exception | Outcome, *numbers: int) -> Fetch:
+    """A source that is of no use, in a certain way, for these movies."""
+
+    async def fetch(due: DueMovie) -> Answer:
+        if due.tmdb_id not in numbers:
+            return await Source()(due)
+        await asyncio.sleep(0)
+        if isinstance(kind, Exception):
+            raise kind
+        row = {"tmdb_id": due.tmdb_id, "title": None} if kind is Outcome.FETCHED else None
+        return Answer(due.tmdb_id, kind, NOON, row, due.release_year)
+
+    return fetch
 
 
-@pytest.mark.parametrize("workers", [1, 4])
-def test_an_outage_ends_the_collection_and_no_movie_is_blamed(workers: int) -> None:
-    source = Source(unavailable(*range(1, 101)))
-    collected = Collected(movies(100), source, workers)
+DOWN = SourceUnavailable("no answer to the control question")
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+@pytest.mark.parametrize(("first", "workers"), [(1, 1), (1, 10), (21, 1), (21, 10), (99, 4)])
+def test_a_source_that_is_wrong_as_a_whole_ends_the_collection_and_no_movie_is_blamed(
+    kind: Exception | Outcome, first: int, workers: int
+) -> None:
+    asked: list[int] = []
+    fetch = source_of(kind, *range(first, 101))
+
+    async def noting(due: DueMovie) -> Answer:
+        asked.append(due.tmdb_id)
+        return await fetch(due)
+
+    collected = Collected(movies(100), noting, workers, control=DOWN)
     assert isinstance(collected.error, SourceDown)
-    assert OUTAGE_AFTER <= len(source.asked) < OUTAGE_AFTER + workers
-    assert collected.answers == []
-    assert collected.deferred == set(range(1, 101))
-    assert len(collected.progress.deferred) == 100, "each once"
+    assert "no answer to the control question" in str(collected.error)
+    assert "Check the address." in str(collected.error)
     assert collected.progress.stopped_because == str(collected.error)
-    assert "no answer about" in str(collected.error)
+    assert collected.controls == 1
+    assert {answer.tmdb_id for answer in collected.answers} == set(range(1, first))
+    assert collected.with_outcome(Outcome.FETCHED) == set(range(1, first)), "what was fetched is kept"
+    assert collected.deferred == set(range(first, 101))
+    assert len(collected.progress.deferred) == 101 - first, "each once"
+    assert len([number for number in asked if number >= first]) <= PATIENCE + workers
 
 
-def test_an_outage_in_the_middle_keeps_what_was_fetched_and_blames_no_movie() -> None:
-    collected = Collected(movies(100), Source(unavailable(*range(21, 101))))
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+@pytest.mark.parametrize("workers", [1, 4])
+def test_where_the_source_is_up_the_movies_are_at_fault(kind: Exception | Outcome, workers: int) -> None:
+    collected = Collected(movies(40), source_of(kind, *range(5, 41)), workers)
+    assert collected.error is None
+    assert {answer.tmdb_id for answer in collected.answers} == set(range(1, 41))
+    assert len(collected.answers) == 40, "each once"
+    assert collected.deferred == set()
+    assert 1 <= collected.controls <= 36 // PATIENCE + 1
+
+
+def test_a_source_that_is_up_at_times_is_found_out() -> None:
+    good = set(range(50, 1001, 50))
+    source = Source(lambda number: None if number in good else SourceUnavailable("no answer"))
+    collected = Collected(movies(1000), source, 5, control=DOWN)
     assert isinstance(collected.error, SourceDown)
-    assert collected.with_outcome(Outcome.FETCHED) == set(range(1, 21))
-    assert collected.with_outcome(Outcome.FAILED) == set()
-    assert collected.deferred == set(range(21, 101))
+    assert len(source.asked) < 100
 
 
-def test_an_outage_with_few_due_movies_is_an_outage_too() -> None:
-    collected = Collected(movies(3), Source(unavailable(1, 2, 3)))
+def test_a_source_of_which_every_other_answer_is_of_use_is_up() -> None:
+    collected = Collected(movies(200), Source(unavailable(*range(1, 201, 2))), 5, control=None)
+    assert collected.error is None
+    assert len(collected.with_outcome(Outcome.UNAVAILABLE)) == 100
+    assert collected.controls <= 1
+
+
+def test_few_due_movies_without_a_usable_answer_are_a_matter_of_the_source_too() -> None:
+    collected = Collected(movies(3), Source(unavailable(1, 2, 3)), control=DOWN)
     assert isinstance(collected.error, SourceDown)
     assert collected.answers == []
     assert collected.deferred == {1, 2, 3}
 
 
-def test_an_answer_of_any_kind_shows_that_the_source_is_up() -> None:
-    async def fetch(due: DueMovie) -> Answer:
-        if due.tmdb_id % 10:
-            raise SourceUnavailable("no answer")
-        return Answer(due.tmdb_id, Outcome.NOT_FOUND, NOON)
+def test_failing_movies_at_the_end_are_their_own_failures_when_the_source_is_up() -> None:
+    collected = Collected(movies(10), Source(unavailable(8, 9, 10)))
+    assert (collected.error, collected.controls) == (None, 1)
+    assert collected.with_outcome(Outcome.UNAVAILABLE) == {8, 9, 10}
 
-    collected = Collected(movies(30), fetch)
+
+def test_the_end_of_the_quota_in_a_control_question_ends_the_collection_well() -> None:
+    collected = Collected(movies(10), Source(unavailable(9, 10)), control=QuotaExhausted("used up"))
     assert collected.error is None
-    assert len(collected.with_outcome(Outcome.FAILED)) == 27
+    assert collected.progress.stopped_because == "used up"
+    assert collected.deferred == {9, 10}
+
+
+def test_a_key_that_is_not_accepted_in_a_control_question_ends_the_collection() -> None:
+    collected = Collected(movies(50), Source(unavailable(*range(3, 51))), 4, control=InvalidCredentials("set the key"))
+    assert isinstance(collected.error, InvalidCredentials)
+    assert collected.deferred == set(range(3, 51))
+
+
+def test_a_wrong_address_ends_the_collection_at_once() -> None:
+    source = Source(lambda number: WrongAddress("it redirects") if number > 3 else None)
+    collected = Collected(movies(50), source, 4)
+    assert isinstance(collected.error, SourceDown)
+    assert str(collected.error) == "it redirects"
+    assert collected.deferred == set(range(4, 51))
+    assert len(source.asked) <= 3 + 4
+
+
+# Requests that a source costs which is wrong as a whole
+
+BODY_OF_550 = {"id": 550, "title": "Fight Club", "imdbID": "tt0137523", "Title": "Fight Club", "Response": "True"}
+NOT_HELD = {"Response": "False", "Error": "Error getting data."}
+REFUSALS: dict[str, Callable[[], httpx.Response]] = {
+    "500": lambda: httpx.Response(500),
+    "503 in HTML": lambda: httpx.Response(503, html="<html>down</html>"),
+    "400": lambda: httpx.Response(400, json={"status_code": 47, "status_message": "Invalid."}),
+    "403": lambda: httpx.Response(403, html="<html>Forbidden</html>"),
+    "404": lambda: httpx.Response(404),
+    "404 of TMDB": lambda: httpx.Response(404, json={"status_code": 34, "status_message": "Not found."}),
+    "a page for everything": lambda: httpx.Response(200, html="<html>Welcome</html>"),
+    "another API": lambda: httpx.Response(200, json={"hello": "world"}),
+    "an empty object": lambda: httpx.Response(200, json={}),
+    "an empty list": lambda: httpx.Response(200, json=[]),
+    "null": lambda: httpx.Response(200, text="null"),
+    "one movie for all": lambda: httpx.Response(200, json=BODY_OF_550 | {"id": 551, "imdbID": "tt0000551"}),
+    "TMDB's errors with 200": lambda: httpx.Response(200, json={"status_code": 11, "status_message": "Internal."}),
+    "OMDb holds nothing": lambda: httpx.Response(200, json=NOT_HELD),
+    "OMDb knows no id": lambda: httpx.Response(200, json=NOT_HELD | {"Error": "Incorrect IMDb ID."}),
+    "unknown words": lambda: httpx.Response(200, json=NOT_HELD | {"Error": "Moved to the moon."}),
+}
+
+
+@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
+@pytest.mark.parametrize("good", [0, 25])
+@pytest.mark.parametrize("which", ["tmdb", "omdb"])
+def test_a_source_that_is_wrong_as_a_whole_costs_a_handful_of_requests_retries_included(
+    refusal: Callable[[], httpx.Response], good: int, which: str
+) -> None:
+    wasted = served = 0
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        nonlocal wasted, served
+        if served < good:
+            served += 1
+            if which == "omdb":
+                return omdb_answer(request)
+            number = int(request.url.path.rpartition("/")[2])
+            return httpx.Response(200, json={"id": number, "title": "A film", **WITHOUT_PARTS})
+        wasted += 1
+        return refusal()
+
+    answers, progress = list[Answer](), Progress()
+
+    async def emit(answer: Answer) -> None:
+        answers.append(answer)
+
+    async def main() -> None:
+        client: Any = (
+            omdb_client(handler, None, max_concurrent=10)
+            if which == "omdb"
+            else tmdb_client(handler, max_concurrent=10)
+        )
+        async with client:
+            trust = client.account.trust = Trust(client.probe, connections=10)
+            fetch = (ratings_fetcher if which == "omdb" else details_fetcher)(client, noon)
+            await collect_answers(movies(300), fetch, emit, workers=10, now=noon, progress=progress, trust=trust)
+
+    with pytest.raises(SourceDown) as error:
+        asyncio.run(main())
+    assert "\n" not in str(error.value)
+    assert wasted <= 10 + (10 + RESERVE) + CONTROL_REQUESTS <= 30
+    assert len(answers) == good
+    assert {answer.outcome for answer in answers} <= {Outcome.FETCHED}
+    assert len(progress.deferred) == 300 - good
 
 
 @settings(max_examples=80, deadline=None)
 @given(
     fates=st.lists(st.sampled_from(["good", "good", "unavailable", "quota", "key"]), max_size=40),
     workers=st.integers(1, 6),
+    down=st.booleans(),
 )
-def test_every_due_movie_is_answered_or_deferred_and_never_both(fates: list[str], workers: int) -> None:
+def test_every_due_movie_is_answered_or_deferred_and_never_both(fates: list[str], workers: int, down: bool) -> None:
     errors: dict[str, SourceError] = {
         "unavailable": SourceUnavailable("no answer"),
         "quota": QuotaExhausted("used up"),
         "key": InvalidCredentials("wrong key"),
     }
-    collected = Collected(movies(len(fates)), Source(lambda number: errors.get(fates[number - 1])), workers)
+    source = Source(lambda number: errors.get(fates[number - 1]))
+    collected = Collected(movies(len(fates)), source, workers, control=DOWN if down else None)
     answered = [answer.tmdb_id for answer in collected.answers]
     deferred = [movie.tmdb_id for movie in collected.progress.deferred]
     assert sorted(answered + deferred) == list(range(1, len(fates) + 1))
@@ -461,9 +695,10 @@ def test_ratings_are_those_of_the_imdb_id_that_tmdb_gave() -> None:
     assert (answer.release_year, answer.requests) == ("1999", 1)
 
 
-def tmdb_client(handler: Handler) -> AsyncTMDBClient:
+def tmdb_client(handler: Handler, max_concurrent: int = 5) -> AsyncTMDBClient:
     wire = httpx.MockTransport(handler)  # type: ignore[arg-type]
-    return AsyncTMDBClient("token", settings=Settings(tmdb=ApiSettings("http://api.example/3", 0.0, 40, 5)), wire=wire)
+    api = ApiSettings("http://api.example/3", 0.0, 40, max_concurrent)
+    return AsyncTMDBClient("token", settings=Settings(tmdb=api), wire=wire)
 
 
 WITHOUT_PARTS: dict[str, Any] = {name: {} for name in ("external_ids", "keywords", "release_dates", "credits")}
@@ -649,6 +884,37 @@ def test_a_page_without_rows_beside_one_that_fails_is_no_outage() -> None:
     found = Discovered(handler, (date(2023, 1, 1), date(2024, 12, 31)), max_pages=1)
     assert found.error is None
     assert len(found.quarantined) == 1
+
+
+def test_a_listing_whose_every_page_is_refused_ends_after_a_handful() -> None:
+    requests = 0
+
+    def handler(_: httpx.Request) -> httpx.Response:
+        nonlocal requests
+        requests += 1
+        return httpx.Response(400, json={"status_code": 47, "status_message": "No."})
+
+    found = Discovered(handler, (date(1900, 1, 1), date(2024, 12, 31)), max_pages=3)
+    assert isinstance(found.error, SourceDown)
+    assert "No." in str(found.error)
+    assert requests <= REFUSED_PAGES + 1
+    assert len(found.emitted) == 1, "one body is kept, as an example"
+
+
+def test_a_listing_that_breaks_in_the_middle_ends_and_keeps_what_was_found() -> None:
+    requests = 0
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        nonlocal requests
+        requests += 1
+        if requests > 20:
+            return httpx.Response(404, json={"status_code": 34, "status_message": "Gone."})
+        return httpx.Response(200, json={"results": [row(requests)], "total_pages": 1, "total_results": 1})
+
+    found = Discovered(handler, (date(1900, 1, 1), date(2024, 12, 31)), max_pages=3)
+    assert isinstance(found.error, SourceDown)
+    assert found.movies == list(range(1, 21))
+    assert requests <= 20 + REFUSED_PAGES + 1
 
 
 def test_an_empty_span_is_no_outage() -> None:

@@ -19,7 +19,7 @@ from ayne_dagster.config import ApiSettings, Settings
 from ayne_dagster.demo.faults import Fault
 from ayne_dagster.demo.standin import StandIn
 from ayne_dagster.doctor import DUCKDBS, OK, PYTHONS, WARNING, WRONG, Line, disk_line, examine, version_line
-from ayne_dagster.instance import open_instance
+from ayne_dagster.instance import home_path, open_instance
 from ayne_dagster.sources.account import account_of
 from ayne_dagster.sources.ledger import open_ledger
 from ayne_dagster.warehouse.database import Database
@@ -180,7 +180,7 @@ def test_a_used_up_quota_is_a_warning(settings: Settings) -> None:
 
 
 def test_a_dagster_home_that_cannot_be_opened_is_wrong(settings: Settings) -> None:
-    home = settings.database.with_suffix(".dagster_home")
+    home = home_path(settings)
     home.mkdir()
     for content in ("storage: {", "no_such_setting: 1", "storage:\n  postgres:\n    postgres_url: hunter22\n"):
         (home / "dagster.yaml").write_text(content)

@@ -17,7 +17,7 @@ import duckdb
 import pytest
 from dagster._utils.interrupts import raise_interrupts_as
 
-from ayne_dagster import draining
+from ayne_dagster import draining, watch
 from ayne_dagster.draining import Drain, MergeStream
 from ayne_dagster.progress import Progress, watched_by
 from ayne_dagster.streams import Batches, Emit
@@ -38,6 +38,7 @@ class Noting:
 
     def __init__(self) -> None:
         self.notes: list[str] = []
+        self.noted = threading.Event()
 
     def started(self, step: str, progress: Progress) -> None:
         pass
@@ -47,6 +48,7 @@ class Noting:
 
     def note(self, text: str) -> None:
         self.notes.append(text)
+        self.noted.set()
 
 
 class Log:
@@ -74,6 +76,8 @@ class Run:
         self.in_merge: Callable[[], object] = lambda: None
         self.at_the_end: Callable[[], object] = lambda: None
         self.origin: Origin | None = ORIGIN
+        self.poison: set[int] = set()
+        self.most = 1000
         with self.database.connect():
             pass
 
@@ -95,6 +99,11 @@ class Run:
 
     def drain(self, produce: Callable[[Emit[Answer]], Awaitable[None]], **options: Any) -> None:
         def merge(connection: duckdb.DuckDBPyConnection, batch: list[Answer]) -> MergeReport:
+            for answer in batch:
+                if answer.tmdb_id in self.poison:
+                    raise ValueError(f"no place for {answer.tmdb_id}")
+            if len(batch) > self.most:
+                raise duckdb.OutOfMemoryException("Out of Memory Error: failed to allocate")
             report = merge_answers(connection, TMDB_DETAILS, "tmdb", batch, "run")
             self.commits += 1
             self.in_merge()
@@ -312,7 +321,7 @@ def test_a_commit_that_fails_spools_its_batch_and_all_that_arrived_after_it(run:
             raise duckdb.IOException("IO Error: Could not write file: No space left on device")
 
     run.in_merge = fail
-    with pytest.raises(dg.Failure, match=r"No space left.*answers are kept in .*ayne\.spool"):
+    with pytest.raises(dg.Failure, match=r"No space left.*answers are kept in .*ayne\.duckdb\.spool"):
         run.drain(run.endless)
     assert run.commits == 3, "no further commit is tried: their order is kept"
     assert run.stored == 20
@@ -416,3 +425,63 @@ def test_an_error_of_who_is_told_at_a_good_end_is_raised_and_everything_is_store
     with pytest.raises(DatabaseBusy):
         run.drain(run.upto(25))
     assert (run.stored, run.told) == (25, [("done", 25)])
+
+
+# Items that cannot be merged
+
+
+def poisoned(run: Run, *numbers: int) -> None:
+    """Have the merge fail whenever one of these answers is among what is merged."""
+    run.poison = set(numbers)
+
+
+def test_an_answer_that_cannot_be_stored_is_quarantined_and_kept_aside_and_the_rest_goes_on(run: Run) -> None:
+    poisoned(run, 17)
+    run.drain(run.upto(95))
+    assert run.told == [("done", 94)]
+    assert (run.stored, run.logged, run.in_spool) == (94, 95, 0)
+    with duckdb.connect(str(run.database.path), read_only=True) as connection:
+        ((tmdb_id, reason, body),) = connection.execute("SELECT tmdb_id, reason, body FROM quarantine").fetchall()
+    assert tmdb_id == 17
+    assert reason == "could not be stored: no place for 17"
+    assert "tt0000017" in body, "what was paid for is not lost"
+    (aside,) = spool.spool_folder(run.database.path).glob("*.unusable")
+    assert [item.tmdb_id for item in spool.read(aside)[1] if isinstance(item, Answer)] == [17]
+    (note,) = run.watcher.notes
+    assert "no place for 17" in note
+    assert str(aside) in note
+
+
+def test_where_nothing_can_be_merged_the_merging_is_at_fault_and_everything_is_kept(run: Run) -> None:
+    poisoned(run, *range(100))
+    with pytest.raises(dg.Failure, match="no place for"):
+        run.drain(run.upto(40))
+    assert (run.stored, run.logged) == (0, 0)
+    assert run.in_spool >= run.emitted
+    assert not list(spool.spool_folder(run.database.path).glob("*.unusable"))
+
+
+def test_a_batch_that_does_not_fit_into_memory_is_committed_in_parts(run: Run) -> None:
+    run.most = 3
+    run.drain(run.upto(95))
+    assert (run.stored, run.told, run.in_spool) == (95, [("done", 95)], 0)
+    assert run.watcher.notes == []
+
+
+# The watch
+
+
+def test_a_run_in_which_nothing_moves_is_told_in_its_log_and_to_whoever_watches(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "STALLED_AFTER", 0.0)
+    monkeypatch.setattr(watch, "LOOKS_EVERY", 0.001)
+
+    async def produce(emit: Emit[Answer]) -> None:
+        await run.upto(10)(emit)
+        await asyncio.to_thread(run.watcher.noted.wait, SOON)
+
+    run.drain(produce)
+    assert run.stored == 10
+    assert "Nothing has arrived or been committed for 0 minutes" in run.watcher.notes[0]
+    assert run.watcher.notes[0] in run.log.lines

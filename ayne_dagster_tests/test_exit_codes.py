@@ -25,7 +25,7 @@ from ayne_dagster_tests.processes import Ayne, ended
 KINDS_OF_WRONG_USAGE = {
     "WrongUsage", "SettingsError", "WrongDatabase", "WrongExport", "WrongTarget", "WrongLedger"
 }  # fmt: skip
-NOT_FOR_PEOPLE = {"StreamClosed", "MigrationFailed", "Interrupted"}
+NOT_FOR_PEOPLE = {"BrokenGzip", "CutOffGzip", "Interrupted", "MigrationFailed", "NotWhole", "StreamClosed", "TooSlow"}
 """Caught where they mean something; a name with an underscore is its module's own."""
 
 
@@ -43,7 +43,7 @@ def test_every_error_says_its_exit_code() -> None:
     errors = {error.__name__: error for error in every_error()}
     assert {"DatabaseBusy", "LedgerError", "QuotaExhausted", "FileRefused", "StandInError"} <= errors.keys()
     silent = {name for name, error in errors.items() if not issubclass(error, OneLineError)}
-    assert silent <= NOT_FOR_PEOPLE
+    assert silent <= NOT_FOR_PEOPLE, "subclass OneLineError, or list what is always caught"
     codes = {name: error.exit_code for name, error in errors.items() if issubclass(error, OneLineError)}
     assert {name for name, code in codes.items() if code == WRONG_USAGE} == KINDS_OF_WRONG_USAGE
     assert {name for name, code in codes.items() if code == INTERRUPTED} == {"CollectionInterrupted"}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from ayne_dagster import instance
 from ayne_dagster.config import Settings, SettingsError
 from ayne_dagster.instance import dagster_home
 
@@ -38,7 +40,7 @@ def test_commands_that_make_the_home_together_do_not_trip_over_each_other(tmp_pa
 
 def test_the_home_lies_beside_the_database_and_has_our_configuration(tmp_path: Path) -> None:
     home = dagster_home(Settings(database=tmp_path / "movies.duckdb"))
-    assert home == tmp_path / "movies.dagster_home"
+    assert home == tmp_path / "movies.duckdb.dagster_home"
     assert "run_monitoring" in (home / "dagster.yaml").read_text()
 
 
@@ -52,3 +54,15 @@ def test_a_home_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> No
     (tmp_path / "file").touch()
     with pytest.raises(SettingsError, match="DAGSTER_HOME"):
         dagster_home(Settings(database=tmp_path / "file" / "ayne.duckdb"))
+
+
+def test_a_shipped_configuration_of_a_former_version_is_renewed_and_a_person_s_own_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = dagster_home(Settings(database=tmp_path / "movies.duckdb"))
+    shipped = (home / "dagster.yaml").read_text()
+    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    assert (dagster_home(Settings(database=tmp_path / "movies.duckdb")) / "dagster.yaml").read_text() != shipped
+    former = hashlib.sha256(b"telemetry: {enabled: false}\n").hexdigest()
+    monkeypatch.setattr(instance, "_FORMER", {former})
+    assert (dagster_home(Settings(database=tmp_path / "movies.duckdb")) / "dagster.yaml").read_text() == shipped

@@ -11,6 +11,7 @@ import duckdb
 import pytest
 
 from ayne_dagster.demo.standin import StandIn
+from ayne_dagster.places import LEDGER, companion
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.integrity import check_database
 from ayne_dagster_tests.processes import Ayne, asked, number_asked, wait_until
@@ -122,7 +123,7 @@ def test_a_collected_database_is_sound_and_damage_is_told_with_exit_code_1(comma
 def test_a_ledger_that_cannot_be_read_is_told_by_the_check(command: Ayne) -> None:
     with Database(command.database).connect():
         pass
-    command.database.with_suffix(".ledger.sqlite").write_text("a letter " * 200)
+    companion(command.database, LEDGER).write_text("a letter " * 200)
     told = command.call("check", "--json")
     assert [finding["code"] for finding in told.json["findings"]] == ["ledger"]
     assert told.code == 1

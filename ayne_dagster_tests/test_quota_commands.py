@@ -11,6 +11,7 @@ import pytest
 
 from ayne_dagster.demo.faults import Fault
 from ayne_dagster.demo.standin import StandIn
+from ayne_dagster.places import LEDGER, companion
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.merge import Answer, merge_answers
@@ -135,7 +136,7 @@ def test_budget_tells_the_plan_of_the_day_what_is_spent_and_how_long_the_backlog
         "quota": None, "reserve": 0, "used": 0, "left": None, "released": None, "next_release": None,
         "askable_now": 100, "hindrance": None, "due": 0, "backlog_days": None,
     }  # fmt: skip
-    assert not command.database.with_suffix(".ledger.sqlite").exists(), "looking makes no ledger"
+    assert not companion(command.database, LEDGER).exists(), "looking makes no ledger"
     text = command.call("budget").out
     assert "OMDb" in text
     assert "2.5 days" in text

@@ -69,7 +69,7 @@ class Leavings:
         """An answer of the webserver's GraphQL, noted."""
         body = json.dumps({"query": query, "variables": variables}).encode()
         request = urllib.request.Request(f"http://127.0.0.1:{port}/graphql", body, {"Content-Type": "application/json"})
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=180) as answer:
             text = answer.read().decode()
         self.served[name] = self.served.get(name, "") + text
         told = json.loads(text)

@@ -29,6 +29,7 @@ from ayne_dagster.config import Settings
 from ayne_dagster.definitions import build_defs
 from ayne_dagster.demo.faults import Fault
 from ayne_dagster.demo.standin import StandIn
+from ayne_dagster.instance import home_path
 from ayne_dagster.orchestrator import CollectionFailed, DataCollectionOrchestrator, DiscoveryPlan
 from ayne_dagster.sources import transport
 from ayne_dagster.warehouse.database import Database
@@ -222,7 +223,7 @@ def test_a_collection_in_the_foreground_does_not_wait_for_a_source_that_is_down(
 
 
 def collector_instance(collector: DataCollectionOrchestrator) -> dg.DagsterInstance:
-    return dg.DagsterInstance.from_config(str(collector.settings.database.with_suffix(".dagster_home")))
+    return dg.DagsterInstance.from_config(str(home_path(collector.settings)))
 
 
 def test_only_errors_of_the_source_are_tried_again(make_settings: MakeSettings) -> None:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,7 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ayne_dagster import streams
-from ayne_dagster.streams import Batches, Emit
+from ayne_dagster.refresh.outcome import Outcome
+from ayne_dagster.streams import Batches, Emit, estimated_bytes
+from ayne_dagster.warehouse.merge import Answer
 
 SOON = 5.0
 """Seconds after which a test gives up waiting for what must happen."""
@@ -111,6 +114,52 @@ def test_a_batch_is_handed_over_in_the_moment_in_which_it_is_full() -> None:
     assert next(iter(batches)) == list(range(10))
     assert time.monotonic() - started < SOON
     assert list(batches.stop()) == []
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(0, 2_000), max_size=60))
+def test_a_batch_is_no_larger_than_its_bytes_unless_one_item_is(sizes: list[int]) -> None:
+    async def produce(emit: Emit[bytes]) -> None:
+        for size in sizes:
+            await emit(b"x" * size)
+
+    batches = list(Batches(produce, max_batch=10, max_wait=0.001, max_bytes=3_000))
+    assert [len(item) for batch in batches for item in batch] == sizes
+    assert all(len(batch) <= 10 for batch in batches)
+    assert all(len(batch) == 1 or sum(map(estimated_bytes, batch)) <= 3_000 for batch in batches)
+
+
+def test_no_more_waits_for_a_commit_than_two_batches_of_bytes() -> None:
+    emitted = 0
+
+    async def produce(emit: Emit[bytes]) -> None:
+        nonlocal emitted
+        for _ in range(100):
+            emitted += 1
+            await emit(b"x" * 1_000)
+
+    batches = Batches(produce, max_batch=500, max_wait=60.0, max_bytes=5_000)
+    for taken, batch in enumerate(iter(batches), 1):
+        assert len(batch) == 4
+        until(lambda taken=taken: emitted >= min(100, 4 * taken + 10))  # type: ignore[misc]
+        assert emitted <= 4 * taken + 10
+    assert emitted == 100
+
+
+@pytest.mark.parametrize(
+    ("item", "least"),
+    [
+        ("a" * 5_000, 5_000),
+        ([["a" * 1_000]] * 5, 5_000),
+        ({"row": {"title": "a" * 5_000}}, 5_000),
+        (Answer(1, Outcome.FETCHED, datetime(2026, 1, 1, tzinfo=UTC), {"genres": ["a" * 2_500] * 2}), 5_000),
+        (frozenset(range(100)), 2_800),
+        (None, 1),
+    ],
+    ids=repr,
+)
+def test_the_size_of_an_item_is_about_what_it_takes(item: object, least: int) -> None:
+    assert least <= estimated_bytes(item) <= least + 4_000
 
 
 def test_the_end_of_the_producer_does_not_wait() -> None:

@@ -5,7 +5,7 @@ Which source, table and client is theirs to say; which movie is due is decided i
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from functools import partial
@@ -18,22 +18,24 @@ from pydantic import Field
 from ayne_dagster.assets.definition import retry_or_fail
 from ayne_dagster.assets.run_config import RunConfig
 from ayne_dagster.checks import check_results
-from ayne_dagster.collection import Fetch, SourceDown, collect_answers
+from ayne_dagster.collection import Fetch, collect_answers
 from ayne_dagster.config import MAX_NUMBER, Settings
 from ayne_dagster.io_manager import MergeStream
 from ayne_dagster.partitions import PARTITION_KEYS
 from ayne_dagster.progress import Progress, watcher
+from ayne_dagster.refresh.strategy import SOURCES
 from ayne_dagster.resources import Clock, DuckDBDatabase
 from ayne_dagster.sources.account import Account
-from ayne_dagster.sources.errors import InvalidCredentials
+from ayne_dagster.sources.errors import InvalidCredentials, SourceDown
 from ayne_dagster.sources.ledger import LedgerError
+from ayne_dagster.sources.trust import Trust
 from ayne_dagster.stopping import pause
 from ayne_dagster.streams import Batches, Emit
 from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.merge import Answer, MergeReport, merge_answers
 from ayne_dagster.warehouse.schema import Table
 from ayne_dagster.warehouse.spool import Origin, merge_kept
-from ayne_dagster.warehouse.state import DueMovie, due_by_year, due_movies
+from ayne_dagster.warehouse.state import DueMovie, answered_before, due_by_year, due_movies
 
 T = TypeVar("T")
 C = TypeVar("C", bound="Client")
@@ -64,13 +66,28 @@ class Client(Protocol):
 
     account: Account
 
+    async def probe(self, known: Iterable[Any] = ()) -> None:
+        """Ask one cheap question that shows whether the source works at all."""
+
     async def aclose(self) -> None:
         """Close all connections."""
 
 
 @asynccontextmanager
-async def asking(client: C, progress: Progress) -> AsyncIterator[C]:
-    """A client for the length of the block; what it spent and how it was slowed goes to the progress."""
+async def asking(
+    client: C, progress: Progress, known: Collection[Any] = (), *, tried_before: int = 0
+) -> AsyncIterator[C]:
+    """A client for the length of the block; what it spent and how it was slowed goes to the progress.
+
+    Args:
+        client: it; its answers are weighed from now on (`sources.trust`).
+        progress: of the collection.
+        known: what the source has answered before, in the words of the client's `probe`.
+        tried_before: how often this step met a source that is down; once, and it begins with the control question.
+    """
+    client.account.trust = trust_in(client, known)
+    if tried_before:
+        client.account.trust.suspect()
     try:
         yield client
     finally:
@@ -79,6 +96,18 @@ async def asking(client: C, progress: Progress) -> AsyncIterator[C]:
         progress.refusals += account.refusals
         progress.slowest_share = account.slowest_share
         await client.aclose()
+
+
+def trust_in(client: Client, known: Collection[Any] = ()) -> Trust:
+    """What weighs a client's answers, with its `probe` as the control question."""
+    source = client.account.source
+    words = (
+        f"Check AYNE_{source.upper()}_BASE_URL, the network, and whether {SOURCES[source].title} is up; no movie is "
+        "blamed."
+    )
+    trust = Trust(client.probe, words, connections=client.account.settings.max_concurrent)
+    trust.remember(known)
+    return trust
 
 
 def fetch_due(
@@ -107,12 +136,16 @@ def fetch_due(
         fetcher: turns the client into what asks for one movie.
     """
     due: list[DueMovie] = []
+    known: list[Any] = []
     progress = Progress()
 
     @contextmanager
     def around() -> Iterator[None]:
         with collecting_from(source, database, context):
             due.extend(_pick_due(context, config, source, database, clock.now(), settings.refresh_limit))
+            if due:
+                with database.file.connect() as connection:
+                    known[:] = answered_before(connection, source)
             progress.total = len(due)
             watcher().started(table.name, progress)
             yield
@@ -120,10 +153,17 @@ def fetch_due(
     async def produce(emit: Emit[Answer]) -> None:
         if not due:
             return
-        async with asking(open_client(), progress) as client:
+        async with asking(open_client(), progress, known, tried_before=context.retry_number) as client:
             fetch = fetcher(client, clock.now)
-            workers = client.account.settings.max_concurrent
-            await collect_answers(due, fetch, emit, workers=workers, now=clock.now, progress=progress)
+            await collect_answers(
+                due,
+                fetch,
+                emit,
+                workers=client.account.settings.max_concurrent,
+                now=clock.now,
+                progress=progress,
+                trust=client.account.trust,
+            )
 
     def done(report: MergeReport, seconds: float) -> None:
         with database.file.connect() as connection:
@@ -206,7 +246,9 @@ def failing_clearly(
         except InvalidCredentials as error:
             raise dg.Failure(str(error), allow_retries=False) from None
         except SourceDown as error:
-            retry_or_fail(context, dg.Failure(f"{error}. What was fetched is kept; the rest stays due."))
+            retry_or_fail(
+                context, dg.Failure(f"{str(error).rstrip('.')}. What was fetched is kept; the rest stays due.")
+            )
         except LedgerError as error:
             retry_or_fail(context, dg.Failure(str(error)))
 
@@ -246,7 +288,7 @@ def pace_metadata(progress: Progress) -> dict[str, Any]:
 def partition_metadata(counts: Mapping[str, int]) -> dict[str, Any]:
     """Counts of a merge in the words of the UI."""
     inserted, updated, unchanged = (counts.get(kind, 0) for kind in ("inserted", "updated", "unchanged"))
-    failed = sum(counts.get(kind, 0) for kind in ("failed", "not_found", "quarantined", "incomplete"))
+    failed = sum(counts.get(kind, 0) for kind in ("failed", "unavailable", "not_found", "quarantined", "incomplete"))
     return {
         "fetched": inserted + updated + unchanged,
         "changed": inserted + updated,

@@ -21,6 +21,7 @@ from ayne_dagster.assets.collecting import Steps
 from ayne_dagster.assets.run_config import RunConfig
 from ayne_dagster.checks import check_results
 from ayne_dagster.io_manager import TableWrite
+from ayne_dagster.places import companion
 from ayne_dagster.progress import Progress, watcher
 from ayne_dagster.sources.daily_files import NotPublished, address_of, fetch, is_dated
 from ayne_dagster.sources.errors import SourceError
@@ -74,7 +75,7 @@ def read_daily_file(
     """
     watcher().started(table.name, Progress())
     run_id = context.run.run_id
-    download, parquet = (database.path.with_suffix(f".{table.name}.{kind}") for kind in ("part", "parquet"))
+    download, parquet = (companion(database.path, f"{table.name}.{kind}") for kind in ("part", "parquet"))
 
     def done(report: Any) -> None:
         counts = {name: int(number) for name, number in asdict(report).items()}

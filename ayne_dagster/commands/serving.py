@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ayne_dagster.commands.options import FilePath
-from ayne_dagster.commands.output import console, fail
+from ayne_dagster.commands.output import console, fail, one_line
 from ayne_dagster.config import load_settings
 
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ _port = click.option("--port", type=click.IntRange(1, 65535), default=3000, show
 @_port
 def dev(port: int) -> None:
     """Start Dagster's UI and daemon on 127.0.0.1, with the runs of `ayne collect` in it."""
+    from ayne_dagster.serving.code_servers import shared_code_servers
     from ayne_dagster.serving.daemon import daemon_running
-    from ayne_dagster.serving.ui import shared_code_servers
 
     with _instance_and_listener(port) as (instance, listener, hosts, workspace):
         try:
@@ -113,7 +113,8 @@ def _instance_and_listener(port: int) -> Iterator[tuple[DagsterInstance, socket,
     with listener, open_instance(settings) as instance:
         home = instance.root_directory
         os.environ["DAGSTER_HOME"] = home  # for daemon, code servers and the runs that they launch
-        click.echo(f"Dagster on http://{ADDRESS}:{port}, database {settings.database}, its home in {home}", err=True)
+        served = f"Dagster on http://{ADDRESS}:{port}, database {settings.database}, its home in {home}"
+        click.echo(one_line(served), err=True)
         yield instance, listener, settings.ui_hosts, Path(str(files("ayne_dagster") / "workspace.yaml"))
 
 

@@ -20,8 +20,10 @@ from ayne_dagster.config import ApiSettings, Settings, SettingsError
 from ayne_dagster.demo.standin import StandIn
 from ayne_dagster.instance import dagster_home
 from ayne_dagster.orchestrator import CollectionResult, DataCollectionOrchestrator, DiscoveryPlan
+from ayne_dagster.places import companion
 from ayne_dagster.progress import Progress
 from ayne_dagster.warehouse.client import DuckDBClient
+from ayne_dagster.warehouse.spool import spool_folder
 
 DEFAULT_DATABASE = Path("data/demo.duckdb")
 YEARS_BACK = 15
@@ -75,9 +77,11 @@ def _fresh_database(database: Path | None) -> Path:
         if database.exists():
             raise SettingsError(f"{database} exists: the demonstration starts from a new file; name another one.")
         return database
-    for path in (DEFAULT_DATABASE, *(DEFAULT_DATABASE.with_suffix(s) for s in (".duckdb.wal", ".ledger.sqlite"))):
+    own = Settings(database=DEFAULT_DATABASE)
+    for path in (own.database, companion(own.database, "wal"), own.ledger):
         path.unlink(missing_ok=True)
-    shutil.rmtree(dagster_home(Settings(database=DEFAULT_DATABASE)), ignore_errors=True)
+    shutil.rmtree(spool_folder(own.database), ignore_errors=True)
+    shutil.rmtree(dagster_home(own), ignore_errors=True)
     return DEFAULT_DATABASE
 
 

@@ -29,6 +29,10 @@ class Outcome(StrEnum):
     NOT_FOUND = "not_found"
     """HTTP 404 from the source that the id came from: a tombstone after confirmation."""
     FAILED = "failed"
+    """The source refused this one movie: it is left alone for a day, then two, four …"""
+    UNAVAILABLE = "unavailable"
+    """No usable answer came, though the source is up: the source's fault until it happens twice in a row. The next run
+    asks again; after that it is a failure like any other, so that such movies do not block the head of the queue."""
     QUARANTINED = "quarantined"
     """The body could not be used; it is kept with its reason."""
     INCOMPLETE = "incomplete"
@@ -66,6 +70,8 @@ def after(
         if bucket_rate is None and before.rate is None:
             state = replace(state, rate=None)  # the movie's bucket is not known yet
         cycles = _cycles(movie, source, before, at, changed)
+    elif outcome is Outcome.UNAVAILABLE and before.failures == 0 and before.attempted_at == before.checked_at:
+        state, cycles = replace(before, attempted_at=at), movie.unchanged_cycles
     else:
         state = _failed(before, at, missing=outcome is Outcome.NOT_FOUND)
         cycles = movie.unchanged_cycles

@@ -267,10 +267,15 @@ def has_signal_sql() -> str:
 
 
 def is_forced(movie: MovieState, state: SourceState) -> bool:
-    """Forced, and not tried since: one attempt uses a force up, so that a failing movie then backs off."""
+    """Forced, and not tried since: one attempt uses a force up, so that a failing movie then backs off.
+
+    An attempt that is held against the source alone (`Outcome.UNAVAILABLE`) leaves neither a check nor a failure, and
+    does not.
+    """
     if movie.override is not Override.FORCE:
         return False
-    return state.attempted_at is None or movie.override_at is None or state.attempted_at < movie.override_at
+    at, tried = movie.override_at, state.checked_at if state.failures == 0 else state.attempted_at
+    return state.attempted_at is None or at is None or state.attempted_at < at or tried is None or tried < at
 
 
 def is_recheck_due(state: SourceState, now: datetime) -> bool:
@@ -280,10 +285,11 @@ def is_recheck_due(state: SourceState, now: datetime) -> bool:
 
 def forced_sql(source: str) -> str:
     """`is_forced`."""
-    attempted = f"{source}_attempted_at"
+    attempted, checked = f"{source}_attempted_at", f"{source}_checked_at"
     return (
         f"(override IS NOT DISTINCT FROM '{Override.FORCE}'"
-        f" AND ({attempted} IS NULL OR override_at IS NULL OR {attempted} < override_at))"
+        f" AND ({attempted} IS NULL OR override_at IS NULL OR {attempted} < override_at"
+        f" OR ({source}_failures = 0 AND ({checked} IS NULL OR {checked} < override_at))))"
     )
 
 

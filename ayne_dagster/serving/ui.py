@@ -1,4 +1,4 @@
-"""Dagster's web server behind the guard, on the loopback address. The one place that looks inside Dagster's packages.
+"""Dagster's web server behind the guard, on the loopback address. No other process: see `code_servers` and `daemon`.
 
 Dagster offers its web server as a command alone, which listens by itself; so the application is taken from within.
 """
@@ -6,21 +6,19 @@ Dagster offers its web server as a command alone, which listens by itself; so th
 from __future__ import annotations
 
 import errno
-import json
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import dagster as dg
 import uvicorn
-from dagster._cli.proxy_server_manager import ProxyServerManager
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster_webserver.app import create_app_from_workspace_process_context
 from starlette.types import ASGIApp
 
+from ayne_dagster.errors import OneLineError
 from ayne_dagster.serving.guard import Guard, at_hosts, changing_by_json_alone, framed_by_itself_alone, from_own_pages
 
 ADDRESS = "127.0.0.1"
@@ -32,7 +30,7 @@ _NO_PAGES = ("/graphql", "/logs/", "/download_debug/", "/report_asset_")
 _NOTEBOOKS = ("/notebook", "/dagit/notebook")
 
 
-class PortTaken(Exception):
+class PortTaken(OneLineError):
     """The port cannot be listened on; `str()` says why in one line."""
 
 
@@ -76,26 +74,6 @@ def _only_reads(path: str, query: bytes) -> bool:
     """
     trimmed = path.rstrip("/")
     return not (trimmed == "/graphql" and query) and trimmed not in _NOTEBOOKS
-
-
-@contextmanager
-def shared_code_servers(instance: dg.DagsterInstance, workspace: Path) -> Iterator[Path]:
-    """The code servers of a workspace for several programs, watched and started again; yields the workspace of these.
-
-    They end with the block, and half a minute after this process where that has no time for it.
-
-    Args:
-        instance: of Dagster.
-        workspace: file that says what to load.
-    """
-    target = WorkspaceFileTarget([str(workspace)])
-    with (
-        ProxyServerManager(instance, target, code_server_log_level="warning") as servers,
-        TemporaryDirectory() as folder,
-    ):
-        shared = Path(folder) / "workspace.yaml"
-        shared.write_text(json.dumps({"load_from": servers.get_code_server_specs()}))  # JSON is YAML
-        yield shared
 
 
 @contextmanager

@@ -10,8 +10,17 @@ from datetime import UTC, date, datetime
 
 from ayne_dagster.config import ApiSettings, Settings
 from ayne_dagster.sources.errors import QuotaExhausted
-from ayne_dagster.sources.ledger import LedgerError, QuotaUse, RequestLedger, Standing, account_name
+from ayne_dagster.sources.ledger import (
+    LedgerError,
+    QuotaUse,
+    RequestLedger,
+    Standing,
+    account_name,
+    former_account_names,
+    steady_now,
+)
 from ayne_dagster.sources.pace import LONGEST_PAUSE
+from ayne_dagster.sources.trust import Trust
 
 _LOG = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.25
@@ -33,6 +42,8 @@ class Account:
     """The platform's clock; it says which day's quota is charged."""
     use_reserve: bool = True
     """Whether the quota's reserve may be spent: it is kept for people, so collections may not."""
+    trust: Trust | None = field(default=None, repr=False)
+    """Weighs what comes back, in a collection; None: somebody asks who judges the answers himself."""
     requests_sent: int = 0
     exhausted_on: date | None = None
     """The day on which the source itself said that its quota is used up, to whichever process."""
@@ -45,10 +56,11 @@ class Account:
     _looked_at: float = float("-inf")
     _uncounted: int = 0
 
-    @property
-    def name(self) -> str:
+    def __post_init__(self) -> None:
+        self.name = account_name(self.source, self.settings.base_url, self.key)
         """Its name in the ledger."""
-        return account_name(self.source, self.settings.base_url, self.key)
+        former = former_account_names(self.source, self.settings.base_url, self.key)
+        self.ledger.know_as(self.name, former)
 
     @property
     def today(self) -> date:
@@ -63,7 +75,7 @@ class Account:
     @property
     def standing(self) -> Standing:
         """What holds for it now, in the ledger."""
-        return self.ledger.standing(self.name, self.today, time.time())
+        return self.ledger.standing(self.name, self.today, steady_now())
 
     @property
     def connections(self) -> int:
@@ -75,6 +87,25 @@ class Account:
     def slowest_share(self) -> float | None:
         """Part of its pace that refusals slowed the account to, at the slowest; None when they did not."""
         return 0.5**self.most_halvings if self.most_halvings else None
+
+    async def admit(self) -> None:
+        """Wait until the source may be asked one thing more.
+
+        Raises:
+            SourceError: it may not: it gives no usable answers.
+        """
+        if self.trust is not None:
+            await self.trust.admit()
+
+    @property
+    def may_retry(self) -> bool:
+        """Whether a request that failed may be worth sending once more."""
+        return self.trust is None or self.trust.may_retry
+
+    def answered(self, subject: object = None) -> None:
+        """An answer of the source was of use; `subject` is what it was about, for a control question."""
+        if self.trust is not None:
+            self.trust.usable(subject)
 
     def charge(self) -> None:
         """Charge one request to today's quota, before it is sent.
@@ -117,7 +148,7 @@ class Account:
         self.refusals += 1
         pause = min(pause, LONGEST_PAUSE)  # as the ledger has it
         self._resume_at = max(self._resume_at, time.monotonic() + pause)
-        self.ledger.refuse(self.name, pause, time.time())
+        self.ledger.refuse(self.name, pause, steady_now())
         self._look()
 
     @property

@@ -53,6 +53,10 @@ class SourcePaused(SourceUnavailable):
     requests = 0
 
 
+class SourceDown(SourcePaused):
+    """The source gives no usable answers at all; what had not been asked is left for a later run."""
+
+
 class QuotaExhausted(SourceError):
     """The day's quota is used up, or the source says so: ask nothing more today."""
 

@@ -9,21 +9,33 @@ atomic UPDATE (DESIGN, "Invariants" 6). How an account is slowed is reckoned in 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from ayne_dagster.config import Settings
-from ayne_dagster.sources.ledger_database import IN_MEMORY, METADATA, LedgerDatabase, LedgerError
+from ayne_dagster.places import FormerInUse, take_over_former
+from ayne_dagster.sources.ledger_database import IN_MEMORY, METADATA, LedgerDatabase, LedgerError, steady_now
 from ayne_dagster.sources.pace import Pace
 
-__all__ = ["LedgerError", "QuotaUse", "RequestLedger", "Standing", "account_name", "open_ledger"]
+__all__ = [
+    "LedgerError",
+    "QuotaUse",
+    "RequestLedger",
+    "Standing",
+    "account_name",
+    "former_account_names",
+    "open_ledger",
+    "steady_now",
+]
 
 T = TypeVar("T")
 
@@ -54,13 +66,44 @@ _PACE = sa.Table(
 
 def account_name(source: str, base_url: str, key: str | None) -> str:
     """Name of an API account in the ledger: the source and a hash of address and key, never the key."""
+    return _named(source, canonical_address(base_url), key)
+
+
+def former_account_names(source: str, base_url: str, key: str | None) -> tuple[str, ...]:
+    """What versions up to 0.2 called the same account: an address with and without a slash at its end was two."""
+    plain = canonical_address(base_url)
+    return tuple(dict.fromkeys(_named(source, url, key) for url in (base_url, f"{plain}/") if url != plain))
+
+
+def canonical_address(base_url: str) -> str:
+    """The same for all spellings of an address: case of scheme and host, a port that goes without saying, a slash."""
+    parts = urlsplit(base_url)
+    host = (parts.hostname or "").rstrip(".")
+    host = f"[{host}]" if ":" in host else host
+    port = "" if parts.port in (None, {"http": 80, "https": 443}.get(parts.scheme)) else f":{parts.port}"
+    user = f"{parts.netloc.rpartition('@')[0]}@" if "@" in parts.netloc else ""
+    query = f"?{parts.query}" if parts.query else ""
+    return f"{parts.scheme}://{user}{host}{port}{parts.path.rstrip('/')}{query}"
+
+
+def _named(source: str, base_url: str, key: str | None) -> str:
     digest = hashlib.sha256(f"{base_url}\0{key or ''}".encode()).hexdigest()
     return f"{source}:{digest[:16]}"
 
 
 def open_ledger(settings: Settings) -> RequestLedger:
-    """The ledger of the settings, opened at first use: that of `AYNE_LEDGER_URL`, or the file beside the database."""
-    return RequestLedger(settings.ledger_url or settings.ledger)
+    """The ledger of the settings, opened at first use: that of `AYNE_LEDGER_URL`, or the file beside the database.
+
+    Raises:
+        LedgerError: a former version's ledger cannot be taken over.
+    """
+    if settings.ledger_url:
+        return RequestLedger(settings.ledger_url)
+    try:
+        take_over_former(settings.database)
+    except (OSError, FormerInUse) as error:
+        raise LedgerError(f"The former request ledger cannot be taken over: {error}; nothing was asked.") from None
+    return RequestLedger(settings.ledger)
 
 
 @dataclass(frozen=True)
@@ -113,6 +156,24 @@ class RequestLedger:
 
     def __init__(self, place: Path | str) -> None:
         self._database = LedgerDatabase(place)
+        self._former: dict[str, tuple[str, ...]] = {}
+
+    def know_as(self, account: str, former: Collection[str]) -> None:
+        """Have what is noted under former names of an account count for it, before it is next charged or looked at."""
+        self._former.setdefault(account, tuple(name for name in former if name != account))
+
+    def _run(self, account: str, work: Callable[[Connection], T]) -> T:
+        """Do something about an account in one transaction, with what is noted under its former names taken over."""
+        former = self._former.get(account, ())
+
+        def all_of_it(connection: Connection) -> T:
+            for name in former:
+                _rename(connection, name, account)
+            return work(connection)
+
+        result = self._database.run(all_of_it)
+        self._former[account] = ()
+        return result
 
     @classmethod
     def in_memory(cls) -> RequestLedger:
@@ -152,7 +213,7 @@ class RequestLedger:
             _insert_new(connection, _QUOTA, row | {"used": 0})
             return connection.execute(use).rowcount == 1  # the row may have come from another process just now
 
-        return self._database.run(work)
+        return self._run(account, work)
 
     def count(self, account: str, day: date, number: int) -> None:
         """Note requests that were sent without a quota to charge them to."""
@@ -168,12 +229,12 @@ class RequestLedger:
                 _insert_new(connection, _QUOTA, row | {"used": 0})
                 connection.execute(add)
 
-        self._database.run(work)
+        self._run(account, work)
 
     def fill(self, account: str, day: date) -> None:
         """Note that the source itself says the day's quota is used up: it holds for everybody, whatever their quota."""
         row = {"account": account, "day": day.isoformat()}
-        self._database.run(lambda connection: _insert_new(connection, _CLOSED, row))
+        self._run(account, lambda connection: _insert_new(connection, _CLOSED, row))
 
     def use(self, account: str, day: date, cap: int) -> QuotaUse:
         """How much of the day's quota is used."""
@@ -183,7 +244,7 @@ class RequestLedger:
             closed = bool(connection.execute(sa.select(_is_closed(account, day))).scalar())
             return QuotaUse(connection.execute(used).scalar() or 0, cap, closed)
 
-        return self._database.run(work)
+        return self._run(account, work)
 
     def reserve(self, account: str, rate: float, burst: int, now: float) -> float:
         """Reserve the next place in an account's pace.
@@ -192,7 +253,7 @@ class RequestLedger:
             account: whose pace.
             rate: requests a second, above 0; refusals slow it.
             burst: size of the bucket.
-            now: seconds since the epoch, by this machine's clock.
+            now: the instant, by `steady_now`.
 
         Returns:
             Seconds to wait before sending.
@@ -204,7 +265,7 @@ class RequestLedger:
         self._change_pace(account, now, lambda pace, instant: (pace.refused(pause, instant), None))
 
     def standing(self, account: str, day: date, now: float) -> Standing:
-        """What holds for an account (`day`: whose quota; `now`: seconds since the epoch)."""
+        """What holds for an account (`day`: whose quota; `now`: the instant, by `steady_now`)."""
 
         def work(connection: Connection) -> Standing:
             instant = self._database.shared_time(now)
@@ -213,7 +274,7 @@ class RequestLedger:
             closed = bool(connection.execute(sa.select(_is_closed(account, day))).scalar())
             return Standing(pace.pause_left(instant), closed, pace.halvings_at(instant))
 
-        return self._database.run(work)
+        return self._run(account, work)
 
     def _change_pace(self, account: str, now: float, change: Callable[[Pace, float], tuple[Pace, T]]) -> T:
         """Read the state of an account's pace, change it and write it: one step for all others."""
@@ -228,11 +289,27 @@ class RequestLedger:
             connection.execute(sa.update(_PACE).where(_PACE.c.account == account).values(asdict(changed)))
             return told
 
-        return self._database.run(work)
+        return self._run(account, work)
 
 
 def _pace(row: Any) -> Pace:
-    return Pace(**{name: value for name, value in row.items() if name != "account"})
+    """A row as it is reckoned with; what is no number counts as long ago, a place that is none as far ahead."""
+    numbers = {name: value for name, value in row.items() if name != "account"}
+    if not math.isfinite(numbers["arrival"]):
+        numbers["arrival"] = math.inf
+    return Pace(**{n: v if n == "arrival" or (v == v and abs(v) < math.inf) else 0 for n, v in numbers.items()})
+
+
+def _rename(connection: Connection, former: str, account: str) -> None:
+    """Add what was noted under a former name of an account to what is noted of it."""
+    for row in connection.execute(sa.select(_QUOTA).where(_QUOTA.c.account == former)).mappings().all():
+        _insert_new(connection, _QUOTA, {"account": account, "day": row["day"], "used": 0})
+        mine = sa.update(_QUOTA).where(_QUOTA.c.account == account, _QUOTA.c.day == row["day"])
+        connection.execute(mine.values(used=_QUOTA.c.used + row["used"]))
+    for row in connection.execute(sa.select(_CLOSED).where(_CLOSED.c.account == former)).mappings().all():
+        _insert_new(connection, _CLOSED, {"account": account, "day": row["day"]})
+    for table in (_QUOTA, _CLOSED, _PACE):
+        connection.execute(sa.delete(table).where(table.c.account == former))
 
 
 def _is_closed(account: str, day: date) -> sa.Exists:

@@ -5,8 +5,10 @@ SQLite locks the whole file at the start of a transaction; other databases lock 
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,12 +20,21 @@ from sqlalchemy.engine import URL, Connection, Engine
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, stop_after_delay, wait_random
 
 from ayne_dagster.errors import OneLineError, WrongUsage, is_of_the_place
+from ayne_dagster.places import expanded
 
 METADATA = sa.MetaData()
 IN_MEMORY = "sqlite://"
 POSTGRES = "postgresql+psycopg"
-CLOCKS_AGREE = 0.05
-"""Seconds by which the clocks of two machines may differ before it counts."""
+MEASURED_FOR_SECONDS = 300.0
+"""How long a measured difference to a server's clock is relied on."""
+OLD_BOOT_SECONDS = 86_400.0
+"""A start of the machine so long before the present one is forgotten."""
+_CLOCKS = sa.Table(  # starts of machines, and what their steady clocks lack to the time of day
+    "clocks",
+    METADATA,
+    sa.Column("boot", sa.String(80), primary_key=True),
+    sa.Column("ahead", sa.Double, nullable=False),
+)
 
 _HOST = re.compile(r"[\w.-]*|[0-9a-fA-F:.]+(%\w+)?")  # names, and addresses of IPv6, whose brackets are gone by now
 _DATABASE = re.compile(r"[^@/:?#\s]*")
@@ -50,6 +61,10 @@ class LedgerDatabase:
         self._url = URL.create("sqlite", database=str(place)) if isinstance(place, Path) else _parsed(place)
         self._engine: Engine | None = None
         self._ahead = 0.0
+        self._measured_at = 0.0
+        self._opened: tuple[int, int] | None = None
+        self._process = os.getpid()
+        self._lock = threading.RLock()
 
     @property
     def name(self) -> str:
@@ -96,14 +111,45 @@ class LedgerDatabase:
             raise self._explained(error) from None
 
     def shared_time(self, now: float) -> float:
-        """An instant of this machine's clock, by the clock that all users of the ledger share: the server's."""
+        """An instant of `steady_now`, by the clock that all users of the ledger share.
+
+        That of a server, for a file that of the machine. Called within `run`.
+        """
         return now + self._ahead
 
     def _transaction(self, work: Callable[[Connection], T]) -> T:
+        with self._lock:
+            engine = self._current_engine()
+        if self._is_in_memory:  # one connection for all threads
+            with self._lock, engine.begin() as connection:
+                return work(connection)
+        with engine.begin() as connection:
+            return work(connection)
+
+    def _current_engine(self) -> Engine:
+        """The engine, made once a process; a file must still be the one that was opened.
+
+        Raises:
+            LedgerError: it is another, or gone: others count there, or will, without what was counted here.
+        """
+        if self._process != os.getpid() and self._engine is not None and not self._is_in_memory:
+            self._engine.dispose(close=False)  # its connections belong to the parent
+            self._engine, self._process = None, os.getpid()
         if self._engine is None:
             self._engine = self._open()
-        with self._engine.begin() as connection:
-            return work(connection)
+            self._opened = _identity(self._file)
+        elif self._file is not None and _identity(self._file) != self._opened:
+            raise LedgerError(
+                f"The request ledger {self._file} was removed or replaced while it was in use: what was sent today may "
+                "not be counted in it any more; nothing was asked. Put it back, or start again what collects."
+            )
+        if self._engine.dialect.name == "postgresql" and time.monotonic() - self._measured_at > MEASURED_FOR_SECONDS:
+            self._ahead, self._measured_at = _clock_ahead(self._engine), time.monotonic()
+        return self._engine
+
+    @property
+    def _is_in_memory(self) -> bool:
+        return self._url is not None and self._url.get_backend_name() == "sqlite" and self._file is None
 
     def _open(self) -> Engine:
         if self._url is None:
@@ -116,8 +162,9 @@ class LedgerDatabase:
         else:
             engine = _open_server(self._url)
         _make_tables(engine)
-        if engine.dialect.name == "postgresql":
-            self._ahead = _clock_ahead(engine)
+        _require_our_columns(engine, self.name)
+        if self._file is not None:
+            self._ahead = _agreed_time(engine)
         return engine
 
     def _explained(self, error: Exception) -> LedgerError:
@@ -147,6 +194,8 @@ def _parsed(address: str) -> URL | None:
         url = sa.make_url(address)
         if not _is_plain(url):
             return None
+        if url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:"):
+            return url.set(database=os.path.abspath(expanded(str(url.database))))  # noqa: PTH100
         return url.set(drivername=POSTGRES) if url.drivername in ("postgresql", "postgres") else url
     except (sa.exc.ArgumentError, ValueError):
         return None
@@ -206,20 +255,73 @@ def _make_tables(engine: Engine) -> None:
     METADATA.create_all(engine)
 
 
-def _clock_ahead(engine: Engine) -> float:
-    """Seconds by which the server's clock is ahead of ours; 0 where they agree, as machines that keep time do.
+def steady_now() -> float:
+    """Seconds since this machine started, sleep included: no setting of the time moves this clock.
 
-    Places in a pace are instants: with two clocks that differ, two machines would send at the same moment.
+    It is the same for all processes of a machine. A pace by the time of day stopped for up to an hour when a clock that
+    was ahead was put right, and was void between two processes whose clocks differed.
     """
+    return time.clock_gettime(_STEADY)
+
+
+_STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def _boot() -> str:
+    """What tells one start of this machine from another."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()[:80]
+    except OSError:
+        return "unknown"
+
+
+def _agreed_time(engine: Engine) -> float:
+    """What to add to `steady_now` for the time that all users of a file agree on: whoever comes first after a start of
+    the machine takes it from the time of day, and the others from the file."""
+    boot = _boot()
+    query = sa.select(_CLOCKS.c.ahead).where(_CLOCKS.c.boot == boot)
+    with engine.begin() as connection:
+        ahead = connection.execute(query).scalar()
+        if ahead is None:
+            ahead = time.time() - steady_now()
+            connection.execute(sa.delete(_CLOCKS).where(_CLOCKS.c.ahead < ahead - OLD_BOOT_SECONDS))
+            connection.execute(sa.insert(_CLOCKS).values(boot=boot, ahead=ahead))
+    return float(ahead)
+
+
+def _clock_ahead(engine: Engine) -> float:
+    """What to add to `steady_now` for the time of the server, which all its users share."""
     differences = []
     with engine.begin() as connection:
         for _ in range(3):
-            before = time.time()
+            before = steady_now()
             server = float(connection.execute(sa.text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())
-            after = time.time()
+            after = steady_now()
             differences.append((after - before, server - (before + after) / 2))
-    took, ahead = min(differences)
-    return ahead if abs(ahead) > CLOCKS_AGREE + took else 0.0
+    return min(differences)[1]
+
+
+def _identity(file: Path | None) -> tuple[int, int] | None:
+    """What tells a file from another at the same path; None where there is none."""
+    if file is None:
+        return None
+    try:
+        status = file.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _require_our_columns(engine: Engine, name: str) -> None:
+    """Refuse tables of another program, or of a version that we do not know, before anything is counted in them."""
+    found = sa.inspect(engine)
+    for table in METADATA.sorted_tables:
+        columns = {column["name"] for column in found.get_columns(table.name)}
+        if not {column.name for column in table.columns} <= columns:
+            raise LedgerError(
+                f"The request ledger {name} is none that this program knows (its table {table.name} has other "
+                "columns); nothing was asked. Install the ayne_dagster that made it, or set AYNE_LEDGER_URL to another."
+            )
 
 
 @retry(

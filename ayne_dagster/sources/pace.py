@@ -31,6 +31,8 @@ QUIET = 120.0
 MOST_HALVINGS = 3
 LONGEST_PAUSE = 3600.0
 """Seconds; an instant further ahead means that the clock was set back, and nobody waits for it."""
+MOST_WAITING = 100
+"""So many requests may wait for their places at a time; a place further ahead was taken by a clock that was ahead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +65,17 @@ class Pace:
         slowed = self.halvings_at(now)
         step = 2.0**slowed / rate
         bucket = 1 if slowed else burst
-        start = max(now, _believable(self.paused_until, now))
-        arrival = max(_believable(self.arrival, now), start) + step
+        start = max(now, self._pause_end(now))
+        taken = max(self.arrival, start)
+        if taken > start + (bucket + MOST_WAITING) * step:
+            taken = start + bucket * step  # the bucket counts as empty: no rush, and no long wait
+        arrival = taken + step
         return replace(self, arrival=arrival), max(start, arrival - bucket * step) - now
 
     def refused(self, pause: float, now: float) -> Pace:
         """The state after a refusal that asks for a pause of some seconds."""
         until = now + min(pause, LONGEST_PAUSE)
-        paused_until = max(_believable(self.paused_until, now), until)
+        paused_until = max(self._pause_end(now), until)
         if now < self._same_until(now):
             return replace(self, paused_until=paused_until)
         halvings = self.halvings_at(now)
@@ -82,7 +87,12 @@ class Pace:
 
     def pause_left(self, now: float) -> float:
         """Seconds until anybody may send again."""
-        return max(0.0, _believable(self.paused_until, now) - now)
+        return max(0.0, self._pause_end(now) - now)
+
+    def _pause_end(self, now: float) -> float:
+        """When the pause ends: never later than it was long, counted from now, whatever clock noted it."""
+        asked = max(0.0, self.paused_until - self.refused_at) if self.refused_at else LONGEST_PAUSE
+        return min(self.paused_until, now + min(asked, LONGEST_PAUSE))
 
     def halvings_at(self, now: float) -> int:
         """How often the pace is halved now, after what quiet minutes have taken back."""
@@ -90,10 +100,10 @@ class Pace:
         return max(0, self.halvings - int(quiet / QUIET))
 
     def _quiet_since(self, now: float) -> float:
-        return max(_believable(self.refused_at, now), _believable(self.paused_until, now))
+        return max(_believable(self.refused_at, now), self._pause_end(now))
 
     def _same_until(self, now: float) -> float:
-        return max(_believable(self.refused_at, now) + SAME_REFUSAL, _believable(self.paused_until, now))
+        return max(_believable(self.refused_at, now) + SAME_REFUSAL, self._pause_end(now))
 
 
 def _believable(instant: float, now: float) -> float:

@@ -30,8 +30,16 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from ayne_dagster.addresses import shown_address
 from ayne_dagster.sources.account import Account
 from ayne_dagster.sources.credentials import CredentialsTransport
-from ayne_dagster.sources.errors import SourceError, SourcePaused, SourceUnavailable, WrongAddress, WrongRoute
+from ayne_dagster.sources.errors import (
+    SourceDown,
+    SourceError,
+    SourcePaused,
+    SourceUnavailable,
+    WrongAddress,
+    WrongRoute,
+)
 from ayne_dagster.sources.json_body import NotWhole, read_whole
+from ayne_dagster.sources.ledger import steady_now
 from ayne_dagster.sources.network import TIMEOUT, Wire
 from ayne_dagster.sources.retry_after import retry_after
 from ayne_dagster.sources.whole_answer import ACCEPTED_ENCODING, TooSlow, WholeBodyTransport
@@ -61,6 +69,7 @@ class RetryTransport(httpx.AsyncBaseTransport):
     Raises:
         SourceUnavailable: no usable answer after all attempts.
         SourcePaused: the source asks for a longer pause than a run waits for.
+        SourceDown: it has given no usable answers for so long that it is not asked any more.
         WrongAddress: what answers is not the source, but something that redirects or asks for a password.
     """
 
@@ -85,7 +94,8 @@ class RetryTransport(httpx.AsyncBaseTransport):
         sent = slow = 0
 
         def enough(state: RetryCallState) -> bool:
-            return state.attempt_number >= self._attempts or slow >= SLOW_ATTEMPTS
+            last = state.attempt_number >= self._attempts or slow >= SLOW_ATTEMPTS
+            return last or not self._account.may_retry
 
         try:
             async for attempt in AsyncRetrying(
@@ -96,6 +106,7 @@ class RetryTransport(httpx.AsyncBaseTransport):
                 reraise=True,
             ):
                 with attempt:
+                    await self._account.admit()
                     sent += 1
                     try:
                         response = await self._attempt(request)
@@ -106,6 +117,8 @@ class RetryTransport(httpx.AsyncBaseTransport):
             unavailable = SourceUnavailable(f"{self._account.source}: {error.reason} (asked {sent} times)")
             unavailable.requests = sent
             raise unavailable from None
+        except SourceDown:  # nothing was sent
+            raise
         except SourceError as error:
             error.requests += sent - 1  # what the last attempt cost is on the error
             raise
@@ -231,7 +244,7 @@ class PaceTransport(httpx.AsyncBaseTransport):
             return True
         rate = self._account.settings.requests_per_second
         await self._limiter.acquire()
-        wait = self._account.ledger.reserve(self._account.name, rate, self._bucket, time.time())
+        wait = self._account.ledger.reserve(self._account.name, rate, self._bucket, steady_now())
         due = time.monotonic() + wait
         if wait:
             await self._sleep(wait)

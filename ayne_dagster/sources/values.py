@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -19,6 +19,18 @@ INTEGER_MAX = 2**31 - 1
 
 BIGINT_MAX = 2**63 - 1
 """Largest value of a DuckDB BIGINT."""
+
+LONGEST_TEXT = 20_000
+"""Characters of an overview or a plot: TMDB allows 1,000 and real ones are shorter, a text of megabytes is a fault."""
+
+LONGEST_NAME = 1_000
+"""Characters of any other text and of the items of a list."""
+
+LONGEST_ADDRESS = 2_000
+"""Characters of an address; a longer one is unknown, since the part of an address leads nowhere."""
+
+MOST_ITEMS = 500
+"""Items of a list."""
 
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
@@ -46,14 +58,40 @@ def text(value: object) -> str | None:
 
     Control characters are dropped: databases choke on U+0000, and OMDb sends U+0008, U+001A and others
     (https://github.com/omdbapi/OMDb-API/issues/322). Half of a surrogate pair becomes U+FFFD, a number its
-    digits.
+    digits. What is longer than LONGEST_TEXT is cut.
     """
     if not isinstance(value, str):
         return _digits(value)
+    value = cut(value, LONGEST_TEXT)
     if not value.isprintable():  # so are line breaks, which stay
         value = value.translate(_CONTROL_CHARACTERS).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     value = value.strip()
     return None if value in ("", "N/A", "n/a") else value
+
+
+def cut(value: str, longest: int) -> str:
+    """A text of at most so many characters, the last of which says where it was cut."""
+    return value if len(value) <= longest else value[: longest - 1].rstrip() + "…"
+
+
+def bounded(row: dict[str, object], *, long: Collection[str], addresses: Collection[str]) -> dict[str, object]:
+    """A row whose texts and lists are no longer than they can sensibly be, whatever a source sent.
+
+    Args:
+        row: clean values, by column.
+        long: columns whose texts may be as long as LONGEST_TEXT; others are cut at LONGEST_NAME.
+        addresses: columns that are unknown rather than cut.
+    """
+    for name, value in row.items():
+        if isinstance(value, list):
+            row[name] = [cut(item, LONGEST_NAME) if isinstance(item, str) else item for item in value[:MOST_ITEMS]]
+        elif not isinstance(value, str) or len(value) <= LONGEST_NAME:
+            continue
+        elif name in addresses:
+            row[name] = value if len(value) <= LONGEST_ADDRESS else None
+        elif name not in long:
+            row[name] = cut(value, LONGEST_NAME)
+    return row
 
 
 def count(value: object, maximum: int = BIGINT_MAX) -> int | None:

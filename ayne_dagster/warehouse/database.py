@@ -19,6 +19,7 @@ from pathlib import Path
 import duckdb
 
 from ayne_dagster.errors import OneLineError, WrongUsage, is_of_the_place
+from ayne_dagster.places import FormerInUse, resolve_database, take_over_former
 from ayne_dagster.warehouse.interruption import signals_held_back
 from ayne_dagster.warehouse.migrations import (
     VERSION_TABLE,
@@ -64,6 +65,10 @@ class DatabaseNotWritten(WarehouseError):
     """A transaction could not be committed (a full disk, say); the file is as it was before."""
 
 
+class MemoryExceeded(WarehouseError):
+    """A question or a write needs more memory than a connection may have; the file is as it was before."""
+
+
 class DatabaseDamaged(DatabaseUnusable):
     """Part of the file is missing or is not what was written; it was left as it is."""
 
@@ -77,12 +82,18 @@ class Database:
         wait_seconds: how long to wait while another process holds it.
         on_wait: told once, in a sentence that names the holder, when the wait is long enough to be noticed.
         give_up: asked during the wait; true ends it before its time.
+        checkpoints: whether closing writes the log into the file. A row of commits leaves that to the last: on a large
+            table it takes longer than the commit. DuckDB does it by itself when the log has grown to 16 MB.
     """
 
     path: Path
     wait_seconds: float = 30.0
     on_wait: Callable[[str], object] | None = None
     give_up: Callable[[], bool] | None = None
+    checkpoints: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", resolve_database(self.path))
 
     def require_file(self) -> None:
         """Check that there is a database.
@@ -113,6 +124,8 @@ class Database:
         with nullcontext() if read_only else signals_held_back():
             try:
                 if not read_only:
+                    if not self.checkpoints:
+                        connection.execute("PRAGMA disable_checkpoint_on_shutdown")
                     _require_whole(connection, self.path)
                     _ensure_schema(connection, self.path)
                 yield connection
@@ -184,11 +197,14 @@ class Database:
         while True:
             try:
                 if not read_only:
+                    take_over_former(self.path)
                     _create_if_missing(self.path)
                     _require_writable_folder(self.path.parent)
                 # The prefix keeps DuckDB from opening other formats, an SQLite file with an extension, say. Looking at
                 # the first bytes instead would be fatal: closing any descriptor of the file drops the process's locks.
                 return duckdb.connect(f"duckdb:{self.path}", read_only=read_only, config=self._config)
+            except FormerInUse as error:
+                raise DatabaseBusy(str(error)) from None
             except (duckdb.Error, OSError) as error:
                 if not _may_pass(error):
                     raise _explained(error, self.path) from None
@@ -283,7 +299,12 @@ def _explained_in_use(error: duckdb.Error, path: Path) -> WarehouseError | None:
     text = _first_line(error)
     if _tells_of_damage(text):
         return DatabaseDamaged(_damaged_message(path, text))
-    broken = isinstance(error, duckdb.FatalException | duckdb.InternalException | duckdb.OutOfMemoryException)
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return MemoryExceeded(
+            f"More memory is needed for this than a connection to {path} may have, and its temporary folder could not "
+            "take the rest; nothing was changed. Ask for less at a time."
+        )
+    broken = isinstance(error, duckdb.FatalException | duckdb.InternalException)
     if broken or re.search(r"Failed to commit|Could not write|No space left|Cannot open file \"[^\"]*\.wal\"", text):
         return DatabaseNotWritten(
             f"{path} could not be written ({text}); it is as it was before. Free disk space or fix the permissions."

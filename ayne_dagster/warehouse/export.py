@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
+import pyarrow.parquet as pq
 
 from ayne_dagster.errors import WrongUsage, is_of_the_place
-from ayne_dagster.warehouse.database import WarehouseError
+from ayne_dagster.warehouse.database import CONNECTION_CONFIG, WarehouseError
 from ayne_dagster.warehouse.schema import ALL_TABLES, VIEWS
 
 EXPORTABLE: tuple[str, ...] = (*(view.name for view in VIEWS), *ALL_TABLES)
 DEFAULT_TABLES: tuple[str, ...] = ("movies", "refresh_metadata", "movie_history", "collection_status")
 FORMATS = {"parquet": "FORMAT parquet, COMPRESSION zstd", "csv": "FORMAT csv, HEADER true"}
-
+_NEXT_CSV = "FORMAT csv, HEADER false"
+MOVIES_AT_ONCE = 5_000
+"""Rows of a view that are joined at a time. Joined as a whole, `movies` takes more memory at 1,000,000 movies than a
+connection may have."""
+_FRUGAL = {"threads": 1, "memory_limit": "200MB"}
+"""Instead of what `CONNECTION_CONFIG` gives."""
+_JOINED = frozenset(view.name for view in VIEWS)
 
 FORMULA_STARTS = r"=+\-@\t\r\n＝＋－＠"
 """First characters, in a regular expression's brackets, with which a text is a formula to a spreadsheet.
@@ -66,10 +75,23 @@ def export_tables(
         folder.mkdir(parents=True, exist_ok=True)
         is_guarded = file_format == "csv" and not raw
         queries = {name: _guarded(connection, name) if is_guarded else f"FROM {name}" for name in tables}
-        return dict(_export(connection, folder, name, query, file_format) for name, query in queries.items())
+        with _frugal(connection):
+            return dict(_export(connection, folder, name, query, file_format) for name, query in queries.items())
     except (OSError, duckdb.IOException) as error:
         kind = WrongExport if is_of_the_place(error) else ExportError
         raise kind(f"{folder} cannot be written: {str(error).splitlines()[0]}") from None
+
+
+@contextmanager
+def _frugal(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Little memory for the length of the block: each thread keeps a row group of every column, packed and unpacked."""
+    try:
+        for name, value in _FRUGAL.items():
+            connection.execute(f"SET {name} = '{value}'")
+        yield
+    finally:
+        for name in _FRUGAL:
+            connection.execute(f"SET {name} = '{CONNECTION_CONFIG[name]}'")
 
 
 def _guarded(connection: duckdb.DuckDBPyConnection, name: str) -> str:
@@ -84,11 +106,54 @@ def _export(
 ) -> tuple[Path, int]:
     target = folder / f"{name}.{file_format}"
     partial = folder / f".{name}.{file_format}.partial"
-    quoted = str(partial).replace("'", "''")  # COPY takes no parameter for its target
     try:
-        rows = connection.execute(f"COPY ({query}) TO '{quoted}' ({FORMATS[file_format]})").fetchall()[0][0]
+        if name in _JOINED:
+            write = _parquet_in_ranges if file_format == "parquet" else _csv_in_ranges
+            rows = write(connection, f"SELECT * FROM ({query}) WHERE tmdb_id BETWEEN ? AND ?", name, partial)
+        else:
+            rows = _copy(connection, query, partial, FORMATS[file_format])
         partial.replace(target)
     finally:
         if partial.is_file():
             partial.unlink()
-    return target, int(rows)
+    return target, rows
+
+
+def _copy(connection: duckdb.DuckDBPyConnection, query: str, target: Path, options: str, *bound: int) -> int:
+    quoted = str(target).replace("'", "''")  # COPY takes no parameter for its target
+    return int(connection.execute(f"COPY ({query}) TO '{quoted}' ({options})", bound or None).fetchall()[0][0])
+
+
+def _parquet_in_ranges(connection: duckdb.DuckDBPyConnection, query: str, name: str, target: Path) -> int:
+    schema = connection.execute(query, (0, 0)).to_arrow_table().schema
+    rows = 0
+    with pq.ParquetWriter(target, schema, compression="zstd") as file:
+        for first, last in _ranges(connection, name):
+            part = connection.execute(query, (first, last)).to_arrow_table()
+            file.write_table(part)
+            rows += part.num_rows
+    return rows
+
+
+def _csv_in_ranges(connection: duckdb.DuckDBPyConnection, query: str, name: str, target: Path) -> int:
+    rows, options = 0, FORMATS["csv"]
+    part = target.with_name(f"{target.name}.part")
+    try:
+        with target.open("wb") as file:
+            for first, last in _ranges(connection, name) or [(0, 0)]:
+                rows += _copy(connection, query, part, options, first, last)
+                options = _NEXT_CSV
+                with part.open("rb") as written:
+                    shutil.copyfileobj(written, file)
+    finally:
+        part.unlink(missing_ok=True)
+    return rows
+
+
+def _ranges(connection: duckdb.DuckDBPyConnection, name: str) -> list[tuple[int, int]]:
+    """First and last id of parts of a view that are small enough to be joined in memory, in order."""
+    return connection.execute(
+        f"SELECT min(tmdb_id), max(tmdb_id) FROM (SELECT tmdb_id, (row_number() OVER (ORDER BY tmdb_id) - 1) // ?"
+        f" AS part FROM {name}) GROUP BY part ORDER BY part",
+        [MOVIES_AT_ONCE],
+    ).fetchall()

@@ -23,6 +23,7 @@ from ayne_dagster.warehouse.rows import naive_utc
 from ayne_dagster.warehouse.schema import (
     ALL_TABLES,
     DISCOVERED_MOVIES,
+    IMDB_RATINGS,
     OMDB_RATINGS,
     REFRESH_METADATA,
     SCHEMA_VERSION,
@@ -30,14 +31,14 @@ from ayne_dagster.warehouse.schema import (
     TMDB_DETAILS,
     VIEWS,
 )
-from ayne_dagster.warehouse.spool import SET_ASIDE, spool_folder
+from ayne_dagster.warehouse.spool import SET_ASIDE, contents, spool_folder
 
 AHEAD = timedelta(hours=1)
 """How far clocks of machines may differ before a time counts as lying in the future."""
 EXAMPLES = 5
 ROWS_OF = {"tmdb": TMDB_DETAILS, "omdb": OMDB_RATINGS}
 """By source: the table of what it answered."""
-_MOVIE_TABLES = (DISCOVERED_MOVIES, TMDB_DETAILS, OMDB_RATINGS)
+_MOVIE_TABLES = (DISCOVERED_MOVIES, TMDB_DETAILS, OMDB_RATINGS, IMDB_RATINGS)
 _RESTORE = "Restore the last snapshot that `ayne check` finds sound."
 _FETCH_AGAIN = "`ayne force` the movies, then collect: what is stored and what is noted agree again after an answer."
 
@@ -197,15 +198,21 @@ def _read_everything(connection: duckdb.DuckDBPyConnection) -> int:
 
 def _note_spool(path: Path, report: Report) -> None:
     """Batches that could not be committed wait in files beside the database (`spool`)."""
-    folder = spool_folder(path)
-    names = [file.suffix for file in folder.iterdir() if file.is_file()] if folder.is_dir() else []
-    waiting, unusable = len(names) - names.count(SET_ASIDE), names.count(SET_ASIDE)
-    if waiting:
-        report.notes.append(f"{waiting:,} file(s) of answers wait in {folder.name}: the next collection takes them in.")
-    if unusable:
+    folder, found = spool_folder(path).name, contents(path)
+    if found.waiting:
         report.notes.append(
-            f"{unusable:,} file(s) in {folder.name} could not be merged, and were set aside: *{SET_ASIDE}."
+            f"{found.waiting:,} file(s) of answers wait in {folder}: the next collection takes them in."
         )
+    if found.newer:
+        report.notes.append(
+            f"{found.newer:,} file(s) of answers in {folder} are of a newer ayne_dagster: they wait for it."
+        )
+    if found.unusable:
+        report.notes.append(
+            f"{found.unusable:,} file(s) in {folder} could not be merged, and were set aside: *{SET_ASIDE}."
+        )
+    if found.strange:
+        report.notes.append(f"{found.strange:,} thing(s) in {folder} are no files of answers, and are left alone.")
 
 
 def _rules() -> Iterator[_Rule]:

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ayne_dagster.errors import is_of_the_place
+from ayne_dagster.places import companion
 from ayne_dagster.warehouse.database import DatabaseUnusable, WrongDatabase
 
 POLL_SECONDS = 0.2
@@ -34,7 +35,7 @@ def lease(
     Raises:
         DatabaseUnusable: the file of the lease cannot be made or written.
     """
-    path = database.with_suffix(f".{source}.lease")
+    path = companion(database, f"{source}.lease")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

@@ -25,6 +25,7 @@ from ayne_dagster.warehouse.rows import (
     as_json,
     content_hash,
     existing_ids,
+    id_table,
     insert_rows,
     naive_utc,
     read_rows,
@@ -46,7 +47,8 @@ from ayne_dagster.warehouse.schema import (
 from ayne_dagster.warehouse.state import new_state_row, state_columns
 from ayne_dagster.warehouse.strategies import load_feeds
 
-MAX_QUARANTINED_CHARACTERS = 64 * 1024
+KEPT_BYTES = 64 * 1024
+"""Of a body that cannot be used, so much is kept."""
 _OF_A_FILM = ("checked_at", "missing_since", "tombstoned_at", "signalled_at", "recheck_at", "rate")
 """What is void when a movie's IMDb id turns out to be another film's."""
 
@@ -65,6 +67,7 @@ class Answer:
         reason: what went wrong, where something did.
         body: the body to quarantine.
         due_because: why the movie was asked for, where it is known.
+        asked_imdb_id: the IMDb id that was known of the movie when it was asked for.
     """
 
     tmdb_id: int
@@ -76,6 +79,7 @@ class Answer:
     reason: str = ""
     body: bytes = b""
     due_because: Reason | None = None
+    asked_imdb_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +148,8 @@ def merge_answers(
     states = read_rows(connection, REFRESH_METADATA, latest)
     for answer in latest.values():
         states.setdefault(answer.tmdb_id, new_state_row(answer.tmdb_id, answer.at, answer.release_year))
-    batch = {i: a for i, a in latest.items() if not _is_outdated(a, source, states[i])}
+    former = _of_former_ids(connection, source, latest.values())
+    batch = {i: a for i, a in latest.items() if i not in former and not _is_outdated(a, source, states[i])}
     fetched = {i: a for i, a in batch.items() if a.row is not None}
     rows = {i: _placed(dict(a.row or {}), states[i]) for i, a in fetched.items()}
     changes = _upsert(connection, table, rows, fetched, states, run_id)
@@ -158,6 +163,7 @@ def merge_answers(
         report.count(answer.release_year, change.kind if change and complete else str(answer.outcome))
         report.count(answer.release_year, "requests", answer.requests)
     if table is TMDB_DETAILS:
+        _keep_only_of_the_same_film(connection, states, new_states)
         _move_years(connection, states, new_states)
     replace_rows(connection, REFRESH_METADATA, new_states)
     _log(connection, source, batch.values(), states, changes, run_id)
@@ -172,8 +178,29 @@ def _is_outdated(answer: Answer, source: str, state: Row) -> bool:
     attempted_at = state[f"{source}_attempted_at"]
     if attempted_at is not None and naive_utc(answer.at) <= attempted_at:
         return True
-    asked = answer.row.get("imdb_id") if answer.row is not None and SOURCES[source].needs_imdb_id else None
-    return asked is not None and state["imdb_id"] is not None and asked != state["imdb_id"]
+    if not SOURCES[source].needs_imdb_id:
+        return False
+    # What was spooled by 0.2.0 says only by its row which id it was asked for.
+    asked = answer.asked_imdb_id or (answer.row or {}).get("imdb_id")
+    if asked is None or asked == state["imdb_id"]:
+        return False
+    # A row says for good which film it is of: while no id is known (after a purge, say) it waits for the same one.
+    return state["imdb_id"] is not None or answer.row is None
+
+
+def _of_former_ids(connection: duckdb.DuckDBPyConnection, source: str, answers: Iterable[Answer]) -> set[int]:
+    """Of answers that do not say for which IMDb id they were asked, those that came before it became another."""
+    if not SOURCES[source].needs_imdb_id:
+        return set()
+    silent = {a.tmdb_id: naive_utc(a.at) for a in answers if a.asked_imdb_id is None and a.row is None}
+    if not silent:
+        return set()
+    with registered(connection, "incoming_ids", id_table(silent)):
+        changed = connection.execute(
+            "SELECT tmdb_id, max(changed_at) FROM movie_history SEMI JOIN incoming_ids USING (tmdb_id)"
+            " WHERE source = 'tmdb_details' AND field = 'imdb_id' AND old_value IS NOT NULL GROUP BY tmdb_id"
+        ).fetchall()
+    return {tmdb_id for tmdb_id, at in changed if silent[tmdb_id] < at}
 
 
 def _placed(row: Row, state: Row) -> Row:
@@ -188,11 +215,12 @@ def merge_listing(connection: duckdb.DuckDBPyConnection, listed: Iterable[Listed
     """
     batch = {movie.tmdb_id: movie for movie in listed}
     states = read_rows(connection, REFRESH_METADATA, batch)
+    before = {i: dict(state) for i, state in states.items()}
     rows: dict[int, Row] = {}
     for movie in batch.values():
         rows[movie.tmdb_id] = dict(movie.row)
         state = states.setdefault(movie.tmdb_id, new_state_row(movie.tmdb_id, movie.at, movie.release_year))
-        if state["tmdb_checked_at"] is None:
+        if state["tmdb_checked_at"] is None and state[content_hash_column(TMDB_DETAILS)] is None:
             state["release_date"] = movie.row.get("release_date") or state["release_date"]
             state["release_year"] = release_year(state["release_date"])
         rows[movie.tmdb_id] |= {"release_date": state["release_date"], "release_year": state["release_year"]}
@@ -203,6 +231,7 @@ def merge_listing(connection: duckdb.DuckDBPyConnection, listed: Iterable[Listed
     for tmdb_id, change in changes.items():
         states[tmdb_id][content_hash_column(DISCOVERED_MOVIES)] = change.content_hash
         report.count(states[tmdb_id]["release_year"], change.kind)
+    _move_years(connection, before, (states[i] for i in before))
     replace_rows(connection, REFRESH_METADATA, list(states.values()))
     return report
 
@@ -368,11 +397,31 @@ def _take_imdb_id(row: Row, imdb_id: str | None) -> None:
     if imdb_id is None or imdb_id == row["imdb_id"]:
         return
     if row["imdb_id"] is not None:
-        for name in SOURCES:
-            if SOURCES[name].needs_imdb_id:
-                row |= {f"{name}_{column}": None for column in _OF_A_FILM}
-                row |= {f"{name}_{column}": 0 for column in ("failures", "exposure", "changes", "signals")}
+        _void_of_a_film(row)
     row["imdb_id"] = imdb_id
+
+
+def _void_of_a_film(row: Row) -> None:
+    """Forget what the sources that are asked by the IMDb id have said."""
+    for name in SOURCES:
+        if SOURCES[name].needs_imdb_id:
+            row |= {f"{name}_{column}": None for column in _OF_A_FILM}
+            row |= {f"{name}_{column}": 0 for column in ("failures", "exposure", "changes", "signals")}
+
+
+def _keep_only_of_the_same_film(
+    connection: duckdb.DuckDBPyConnection, before: Mapping[int, Row], states: Iterable[Row]
+) -> None:
+    """Of movies whose IMDb id was not known for a while, void what is known at it if it was of another film.
+
+    A purge forgets the id with TMDB's details, and not OMDb's answer.
+    """
+    found = [row for row in states if row["imdb_id"] is not None and before[row["tmdb_id"]]["imdb_id"] is None]
+    asked = [row for row in found if row["omdb_attempted_at"] is not None]
+    stored = read_rows(connection, OMDB_RATINGS, [row["tmdb_id"] for row in asked], ("imdb_id",))
+    for row in asked:
+        if stored.get(row["tmdb_id"], {}).get("imdb_id") != row["imdb_id"]:
+            _void_of_a_film(row)
 
 
 def _move_years(connection: duckdb.DuckDBPyConnection, before: Mapping[int, Row], states: Iterable[Row]) -> None:
@@ -390,7 +439,7 @@ def _move_years(connection: duckdb.DuckDBPyConnection, before: Mapping[int, Row]
             "UPDATE discovered_movies SET release_year = y.release_year, release_date = y.release_date"
             " FROM incoming_years AS y WHERE discovered_movies.tmdb_id = y.tmdb_id"
         )
-        for table in ("omdb_ratings", "imdb_ratings"):
+        for table in ("tmdb_details", "omdb_ratings", "imdb_ratings"):
             connection.execute(
                 f"UPDATE {table} SET release_year = y.release_year"
                 f" FROM incoming_years AS y WHERE {table}.tmdb_id = y.tmdb_id"
@@ -439,7 +488,7 @@ def _logged(source: str, answer: Answer, before: Row, change: _Change | None, ru
 
 
 def _quarantine_row(source: str, subject: str, at: datetime, reason: str, body: bytes, run_id: str) -> Row:
-    text = body[:MAX_QUARANTINED_CHARACTERS].decode("utf-8", "backslashreplace").replace("\x00", "\\x00")
+    text = body[:KEPT_BYTES].decode("utf-8", "backslashreplace").replace("\x00", "\\x00")
     return {
         "source": source,
         "subject": subject,

@@ -38,8 +38,10 @@ def purge(connection: duckdb.DuckDBPyConnection, now: datetime) -> dict[str, int
         " WHERE tmdb_checked_at < $cutoff",
         cutoff,
     )
-    for table in ("discovered_movies", "omdb_ratings", "imdb_ratings", "refresh_metadata"):
-        dropped[table] = _delete(connection, f"{table} WHERE tmdb_id IN ({_EXPIRED_MOVIES})", cutoff)
+    # Details too: those that never came with all of their parts are no check, and have none to expire.
+    for table in ("tmdb_details", "discovered_movies", "omdb_ratings", "imdb_ratings", "refresh_metadata"):
+        gone = _delete(connection, f"{table} WHERE tmdb_id IN ({_EXPIRED_MOVIES})", cutoff)
+        dropped[table] = dropped.get(table, 0) + gone
     dropped["tmdb_changes"] = _delete(connection, "tmdb_changes WHERE seen_at < $cutoff", cutoff)
     dropped["tmdb_id_export"] = _delete(connection, "tmdb_id_export WHERE last_listed_on < $cutoff", cutoff)
     dropped["movie_history"] = _delete(connection, f"movie_history WHERE changed_at < $cutoff AND {_FROM_TMDB}", cutoff)

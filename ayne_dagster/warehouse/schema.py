@@ -20,7 +20,8 @@ UPDATED_AT = Column("updated_at", "TIMESTAMP", "When this row last changed (UTC)
 
 DISCOVERED_MOVIES = Table(
     "discovered_movies",
-    "One row a movie found on TMDB's discover pages, as the listing describes it.",
+    "One row a movie found on TMDB's discover pages, as the listing describes it. Texts are cut at 1,000 characters, "
+    "the overview at 20,000, lists at 500 items; what was cut ends in '…'.",
     (
         TMDB_ID,
         RELEASE_YEAR,
@@ -43,7 +44,8 @@ DISCOVERED_MOVIES = Table(
 
 TMDB_DETAILS = Table(
     "tmdb_details",
-    "One row a movie: TMDB's details, with credits, keywords, external ids and US certification.",
+    "One row a movie: TMDB's details, with credits, keywords, external ids and US certification. Texts are cut as in "
+    "discovered_movies.",
     (
         TMDB_ID,
         RELEASE_YEAR,
@@ -87,7 +89,8 @@ TMDB_DETAILS = Table(
 
 OMDB_RATINGS = Table(
     "omdb_ratings",
-    "One row a movie: what OMDb says of the IMDb id that TMDB gives.",
+    "One row a movie: what OMDb says of the IMDb id that TMDB gives. Texts are cut at 1,000 characters, plot, writer "
+    "and awards at 20,000; lists at 500 items.",
     (
         TMDB_ID,
         RELEASE_YEAR,
@@ -197,7 +200,7 @@ FETCH_LOG = Table(
         TMDB_ID,
         Column("source", "VARCHAR", "tmdb, omdb …"),
         Column("fetched_at", "TIMESTAMP", "When the answer arrived (UTC)"),
-        Column("outcome", "VARCHAR", "fetched, absent, not_found, failed, quarantined or incomplete"),
+        Column("outcome", "VARCHAR", "fetched, absent, not_found, failed, unavailable, quarantined or incomplete"),
         Column("changed", "BOOLEAN", "Whether a field that counts has changed"),
         Column("requests", "INTEGER", "Requests spent, retries included"),
         Column("reason", "VARCHAR", "What went wrong, where something did"),

@@ -128,6 +128,18 @@ def due_by_year(
     return dict(rows)
 
 
+def answered_before(connection: duckdb.DuckDBPyConnection, source: str) -> list[Any]:
+    """The two movies that a source answered last, by the id that it is asked with: what it surely has, if it works."""
+    table, by = ("omdb_ratings", "imdb_id") if SOURCES[source].needs_imdb_id else ("tmdb_details", "tmdb_id")
+    rows = connection.execute(
+        f"SELECT t.{by} FROM {table} AS t JOIN refresh_metadata AS m USING (tmdb_id)"
+        f" WHERE m.{source}_checked_at IS NOT NULL AND m.{source}_failures = 0"
+        f" AND t.{by} = m.{by} AND t.title IS NOT NULL"
+        f" ORDER BY m.{source}_checked_at DESC, tmdb_id LIMIT 2"
+    ).fetchall()
+    return [row[0] for row in reversed(rows)]
+
+
 def _within(years: Collection[str] | None, ids: Collection[int] | None) -> tuple[str | None, dict[str, Any]]:
     conditions: list[str] = []
     parameters: dict[str, Any] = {}

@@ -564,6 +564,37 @@ def test_it_listens_on_the_loopback_address_only(standin: StandIn) -> None:
         assert probe.connect_ex(("127.0.0.2", port)) != 0
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "3/configuration"), ("GET", "omdb/?i=tt0000001"), ("POST", "_standin/clock"), ("DELETE", "_standin/log")],
+)
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"Host": "rebound.example"},
+        {"Host": "evil.localhost"},
+        {"Origin": "https://stranger.example"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"},
+        {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"},
+    ],
+    ids=str,
+)
+def test_the_standin_answers_no_page_and_no_other_name(
+    standin: StandIn, http: httpx.Client, method: str, path: str, header: dict[str, str]
+) -> None:
+    base = standin.tmdb_url.removesuffix("/3")
+    before = standin.now()
+    refused = http.request(
+        method, f"{base}/{path}", headers=header, json={"now": "2030-01-01"} if path[-1] == "k" else None
+    )
+    assert refused.status_code == 403
+    assert standin.log() == []
+    assert standin.now() == before
+    assert http.get(f"{base.replace('127.0.0.1', 'localhost')}/3/configuration").status_code == 200
+
+
 def test_a_port_in_use_is_a_clear_error(standin: StandIn) -> None:
     port = int(standin.tmdb_url.split(":")[2].split("/")[0])
     second = StandIn(5, epoch=EPOCH, port=port)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ayne_dagster.refresh.outcome import Outcome, after
-from ayne_dagster.refresh.strategy import SOURCES, MovieState, Reason, SourceState, backoff, decide
+from ayne_dagster.refresh.strategy import SOURCES, MovieState, Override, Reason, SourceState, backoff, decide
 
 from .states import DAY, HOUR, INSTANTS, NOW, SECOND, checked, movie, movies
 
@@ -178,3 +178,33 @@ def test_cycles_are_never_negative_and_grow_by_one_at_most(data: st.DataObject) 
     source = data.draw(st.sampled_from(sorted(SOURCES)))
     new = after(state, source, outcome, now + DAY, changed=data.draw(st.booleans()))
     assert 0 <= new.unchanged_cycles <= state.unchanged_cycles + 1
+
+
+# Without an answer, though the source is up
+
+
+def test_a_movie_without_an_answer_is_due_again_in_the_next_run_and_backs_off_when_it_happens_again() -> None:
+    state = MovieState(1, date(1999, 10, 15), sources={"tmdb": SourceState()})
+    once = after(state, "tmdb", Outcome.UNAVAILABLE, NOW)
+    assert (once.at("tmdb").attempted_at, once.at("tmdb").failures) == (NOW, 0)
+    assert decide(once, "tmdb", NOW).due
+    assert after(once, "tmdb", Outcome.UNAVAILABLE, NOW) == once, "merged twice it counts once"
+
+    for number, at in enumerate((NOW + HOUR, NOW + 3 * DAY, NOW + 9 * DAY), 1):
+        once = after(once, "tmdb", Outcome.UNAVAILABLE, at)
+        assert once.at("tmdb").failures == number
+        assert decide(once, "tmdb", at).due_at == at + backoff(number)
+
+
+def test_an_answer_in_between_makes_the_next_one_missing_the_sources_fault_again() -> None:
+    state = after(failed(3), "tmdb", Outcome.FETCHED, NOW + 90 * DAY)
+    assert after(state, "tmdb", Outcome.UNAVAILABLE, NOW + 100 * DAY).at("tmdb").failures == 0
+
+
+def test_a_force_is_not_used_up_by_an_attempt_that_is_the_sources_fault_alone() -> None:
+    checked = SourceState(attempted_at=NOW - DAY, checked_at=NOW - DAY)
+    forced = MovieState(1, date(1999, 10, 15), override=Override.FORCE, override_at=NOW, sources={"tmdb": checked})
+    once = after(forced, "tmdb", Outcome.UNAVAILABLE, NOW + HOUR)
+    assert decide(once, "tmdb", NOW + 2 * HOUR).reason is Reason.MANUAL
+    twice = after(once, "tmdb", Outcome.UNAVAILABLE, NOW + 2 * HOUR)
+    assert decide(twice, "tmdb", NOW + 3 * HOUR).reason is Reason.BACKOFF

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import signal
 import socket
-import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+import dagster as dg
 import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
@@ -23,52 +18,21 @@ from starlette.types import Receive, Scope, Send
 from ayne_dagster.config import SettingsError, load_settings
 from ayne_dagster.demo.standin import StandIn
 from ayne_dagster.serving.ui import PortTaken, guarded, listen
-from ayne_dagster_tests.processes import Ayne, family, listening_addresses, wait_until
-
-SELECTOR = '{repositoryName: "__repository__", repositoryLocationName: "ayne_dagster", '
-LAUNCH = (
-    "mutation { launchRun(executionParams: { selector: " + SELECTOR + 'jobName: "read_change_feed"}, '
-    'runConfigData: "CONFIG", executionMetadata: {tags: [{key: "by", value: "NAME"}]} }) { __typename } }'
+from ayne_dagster_tests.processes import Ayne, family, listening_addresses
+from ayne_dagster_tests.serving.running import (
+    JSON,
+    LAUNCH,
+    RUNS,
+    SELECTOR,
+    SWITCH,
+    Running,
+    eventually,
+    gone,
+    http,
+    raw,
+    serving,
+    upgrade,
 )
-SWITCH = "mutation { startSensor(sensorSelector: " + SELECTOR + 'sensorName: "due_movies_sensor"}) { __typename } }'
-RUNS = "{ runsOrError { ... on Runs { results { runId status tags { key value } } } } }"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def raw(port: int, request: bytes) -> tuple[int, bytes]:
-    """Status and answer of a request, byte for byte; 0 where the connection ends without one."""
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
-        connection.sendall(request)
-        told = b""
-        while not _whole(told) and (part := connection.recv(65536)):
-            told += part
-    return (int(told.split(b" ", 2)[1]) if told.startswith(b"HTTP/") else 0), told
-
-
-def _whole(told: bytes) -> bool:
-    head, blank, body = told.partition(b"\r\n\r\n")
-    if head.startswith(b"HTTP/1.1 101"):
-        return bool(blank)
-    lengths = [line.split(b":")[1] for line in head.lower().splitlines() if line.startswith(b"content-length:")]
-    return bool(blank) and bool(lengths) and len(body) >= int(lengths[0])
-
-
-def http(line: str, *headers: str, body: str = "") -> bytes:
-    data = body.encode()
-    sized = [f"Content-Length: {len(data)}"] if data else []
-    return "\r\n".join([line, *headers, *sized, "", ""]).encode("latin-1") + data
-
-
-def upgrade(*headers: str) -> bytes:
-    key = base64.b64encode(b"0123456789abcdef").decode()
-    opening = ["Upgrade: websocket", "Connection: Upgrade", f"Sec-WebSocket-Key: {key}", "Sec-WebSocket-Version: 13"]
-    return http("GET /graphql HTTP/1.1", *headers, *opening, "Sec-WebSocket-Protocol: graphql-ws")
-
 
 # The server, with an application that does nothing
 
@@ -99,7 +63,6 @@ def small() -> Iterator[tuple[int, list[str]]]:
 
 
 OWN = "Host: 127.0.0.1:PORT"
-JSON = "Content-Type: application/json"
 REFUSED = {
     "no host": http("GET / HTTP/1.1"),
     "no host, as of old": http("GET / HTTP/1.0"),
@@ -193,75 +156,6 @@ def test_a_port_in_use_is_told(tmp_path: Path) -> None:
 
 
 # The real thing
-
-
-@dataclass
-class Running:
-    command: Ayne
-    process: subprocess.Popen[str]
-    port: int
-
-    def graphql(self, query: str, *headers: str) -> Any:
-        """What a program at this machine is told; the guard has let it through."""
-        body = json.dumps({"query": query})
-        status, told = raw(
-            self.port, http("POST /graphql HTTP/1.1", f"Host: 127.0.0.1:{self.port}", JSON, *headers, body=body)
-        )
-        assert status == 200, told
-        return json.loads(told.partition(b"\r\n\r\n")[2])["data"]
-
-    @property
-    def log(self) -> str:
-        return (self.command.folder / "dev.log").read_text()
-
-
-@contextmanager
-def serving(command: Ayne, *arguments: str) -> Iterator[Running]:
-    """`ayne dev` or `ayne ui`, ready; ended by SIGTERM."""
-    port = free_port()
-    with (
-        (command.folder / "dev.log").open("wb+") as output,
-        command.running(*arguments, "--port", str(port), into=output) as process,
-    ):
-        running = Running(command, process, port)
-        wait_until(lambda: _loaded(running), process)
-        yield running
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            process.wait(90)
-
-
-def _loaded(running: Running) -> bool:
-    """Whether the server answers, and its code location is there."""
-    with socket.socket() as probe:
-        if probe.connect_ex(("127.0.0.1", running.port)) != 0:
-            return False
-    told = running.graphql("{ repositoriesOrError { ... on RepositoryConnection { nodes { name } } } }")
-    return bool(told["repositoriesOrError"].get("nodes"))
-
-
-def gone(pids: set[int]) -> bool:
-    return not any(_alive(pid) for pid in pids)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def eventually(condition: Callable[[], bool], within: float = 90.0) -> None:
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline, "nothing came of it"
-        time.sleep(0.05)
-
-
-@pytest.fixture(scope="module")
-def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with StandIn(20) as standin, serving(Ayne(tmp_path_factory.mktemp("dev")).asking(standin), "dev") as running:
-        yield running
 
 
 @pytest.mark.end_to_end
@@ -358,6 +252,31 @@ def test_a_signal_ends_it_well_with_all_that_it_started(tmp_path: Path, command:
         assert running.process.wait(90) == 0, running.log
         eventually(lambda: gone(started))
     assert len(running.log.splitlines()) == 1
+
+
+@pytest.mark.end_to_end
+@pytest.mark.timeout(400)
+def test_a_run_under_way_is_cancelled_and_keeps_what_had_arrived(tmp_path: Path) -> None:
+    with (
+        StandIn(800, oddities=0, latency_seconds=0.5) as standin,
+        serving(Ayne(tmp_path).asking(standin), "dev") as running,
+    ):
+        launch = LAUNCH.replace("read_change_feed", "discover_movies").replace("CONFIG", "")
+        years = '{key: "dagster/asset_partition_range_start", value: "1950"}, '
+        years += '{key: "dagster/asset_partition_range_end", value: "2020"}'
+        told = running.graphql(launch.replace('{key: "by", value: "NAME"}', years).replace("CONFIG", ""))
+        assert told["launchRun"]["__typename"] == "LaunchRunSuccess"
+        eventually(lambda: len(standin.log()) >= 2)
+        started = family(running.process.pid)
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(90) == 0, running.log
+        eventually(lambda: gone(started))
+        asked = len(standin.log())
+    (run,) = running.command.runs()
+    assert run.is_finished
+    assert run.status is not dg.DagsterRunStatus.SUCCESS
+    assert asked < 71, "it did not go on to its end"
+    assert running.command.column("SELECT count(*) FROM discovered_movies")[0] > 0
 
 
 @pytest.mark.end_to_end

@@ -22,7 +22,7 @@ import pytest
 from ayne_dagster.config import ApiSettings
 from ayne_dagster.sources.account import Account
 from ayne_dagster.sources.daily_files import fetch
-from ayne_dagster.sources.download import Slowest
+from ayne_dagster.sources.download import Slowest, _Download
 from ayne_dagster.sources.errors import MalformedAnswer, SourceError, SourcePaused, SourceUnavailable, WrongAddress
 from ayne_dagster.sources.json_body import MAX_BODY_BYTES
 from ayne_dagster.sources.pace import LONGEST_PAUSE
@@ -318,6 +318,12 @@ def test_a_pause_of_any_length_is_the_same_in_the_process_and_in_the_ledger(stat
     assert of.standing.pause_left == pytest.approx(LONGEST_PAUSE, abs=5)
 
 
+def test_whoever_notes_a_refusal_pauses_for_an_hour_at_most() -> None:
+    of = account("http://api.example")
+    of.refused(1e12)
+    assert of.pause_left == pytest.approx(LONGEST_PAUSE, abs=5)
+
+
 def test_a_5xx_without_a_pause_stops_nobody_else() -> None:
     with hostile(answering(b"", "503 Unavailable", Retry_After="nonsense"), answering(MOVIE)) as server:
         of = account(server.address)
@@ -372,6 +378,15 @@ def test_a_daily_file_is_not_fetched_from_anywhere_else(location: str, tmp_path:
     with hostile(answering(b"", "302 Found", Location=location)) as server, pytest.raises(SourceError):
         fetch(f"{server.address}/ids.gz", tmp_path / "copy", sleep=lambda _: None)
     assert len(server.requests) <= 4
+
+
+def test_a_daily_file_is_not_fetched_without_encryption_when_its_address_has_it() -> None:
+    """Where a redirect leads, told from an answer that a test cannot get: there is no TLS on loopback to start from."""
+    moved = httpx.Response(302, headers={"location": "http://files.example/ids.gz?token=secret"})
+    start = _Download("https://files.example/ids.gz", Slowest())
+    with pytest.raises(WrongAddress, match=r"redirects to http://files\.example/ids\.gz: not followed"):
+        start._target(moved, "https://files.example/ids.gz")
+    assert start._target(moved, "http://files.example/ids.gz") == moved.headers["location"]
 
 
 def test_a_redirect_in_a_circle_ends(tmp_path: Path) -> None:

@@ -108,11 +108,28 @@ def test_no_pause_is_longer_than_an_hour(pause: float) -> None:
     assert pace.pause_left(NOW + LONGEST_PAUSE) == 0
 
 
-def test_a_clock_that_was_set_back_by_days_forgets_pauses_and_refusals() -> None:
-    pace = refused(0, 10, pause=30.0)
-    assert pace.pause_left(NOW - 86_400) == 0
-    assert pace.halvings_at(NOW - 86_400) == 0
-    assert pace.place(4.0, 40, NOW - 86_400)[1] == 0
+@pytest.mark.parametrize("back", [600.0, 3000.0, 86_400.0, 1e9])
+def test_after_a_clock_was_set_back_a_pause_is_as_long_as_was_asked_for(back: float) -> None:
+    pace = Pace().refused(30.0, NOW)
+    assert pace.pause_left(NOW - back) == pytest.approx(30.0)
+    assert pace.place(4.0, 40, NOW - back)[1] == pytest.approx(30.0)
+
+
+@pytest.mark.parametrize("back", [60.0, 600.0, 3000.0, 86_400.0, 1e9])
+def test_after_a_clock_was_set_back_requests_go_on_at_the_pace_without_a_burst(back: float) -> None:
+    pace = Pace()
+    for _ in range(50):
+        pace, _ = pace.place(4.0, 40, NOW)
+    waits = []
+    for _ in range(4):
+        pace, wait = pace.place(4.0, 40, NOW - back)
+        waits.append(wait)
+    assert waits == pytest.approx([0.25, 0.5, 0.75, 1.0], abs=1e-5)
+
+
+@pytest.mark.parametrize("arrival", [float("inf"), 1e300])
+def test_a_place_that_no_clock_can_have_taken_stops_nobody(arrival: float) -> None:
+    assert Pace(arrival=arrival).place(4.0, 40, NOW)[1] == pytest.approx(0.25)
 
 
 EVENTS = st.lists(st.tuples(st.floats(0.0, 200.0), st.one_of(st.none(), st.floats(0.0, 400.0))), max_size=60)

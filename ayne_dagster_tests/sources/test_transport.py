@@ -80,6 +80,7 @@ def virtually(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
         clock = SimpleNamespace(monotonic=now, time=lambda: start + now())
         for module in (transport, account_module):
             patch.setattr(module, "time", clock)
+            patch.setattr(module, "steady_now", clock.time)
         return runner.run(main())
 
 

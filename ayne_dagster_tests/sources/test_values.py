@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 
 from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR, release_year
 from ayne_dagster.sources import values
-from ayne_dagster.sources.values import BIGINT_MAX, INTEGER_MAX
+from ayne_dagster.sources.omdb.models import OMDbMovie
+from ayne_dagster.sources.omdb.normalize import LONG as OMDB_LONG
+from ayne_dagster.sources.omdb.normalize import ratings_row
+from ayne_dagster.sources.tmdb.models import DiscoverItem, MovieDetails
+from ayne_dagster.sources.tmdb.normalize import LONG as TMDB_LONG
+from ayne_dagster.sources.tmdb.normalize import details_row, discovered_row
+from ayne_dagster.sources.values import BIGINT_MAX, INTEGER_MAX, LONGEST_NAME, LONGEST_TEXT, MOST_ITEMS, bounded, text
 
 from .test_json_body import JSON_VALUES
 
@@ -395,3 +401,50 @@ def test_no_value_makes_a_parser_raise_or_return_what_cannot_be_stored(
             assert all(isinstance(item, str) and item for item in items)
         case other:
             pytest.fail(f"unexpected {other!r}")
+
+
+# Lengths
+
+
+def test_a_text_is_cut_at_its_length_and_says_so() -> None:
+    assert text("a" * LONGEST_TEXT) == "a" * LONGEST_TEXT
+    cut_text = text("a" * (LONGEST_TEXT + 1))
+    assert cut_text is not None
+    assert (len(cut_text), cut_text[-2:]) == (LONGEST_TEXT, "a…")
+    assert text("a" * 9_500_000) == cut_text
+
+
+def test_a_row_is_bounded_column_by_column() -> None:
+    long = "a" * 5_000
+    row = {
+        "title": long,
+        "overview": long,
+        "homepage": long,
+        "poster": "p" * 1_500,
+        "genres": [long] * 600,
+        "runtime": 7,
+    }
+    bounded(row, long=("overview",), addresses=("homepage", "poster"))
+    assert row["title"] == "a" * (LONGEST_NAME - 1) + "…"
+    assert (row["overview"], row["homepage"], row["poster"]) == (long, None, "p" * 1_500)
+    assert row["genres"] == ["a" * (LONGEST_NAME - 1) + "…"] * MOST_ITEMS
+
+
+HUGE = "x" * 9_000_000
+
+
+def test_no_row_of_any_source_is_larger_than_its_columns_allow() -> None:
+    names = [{"name": f"{n}{HUGE}"} for n in range(2)] + [{"name": f"{n}"} for n in range(5_000)]
+    crew = [{"name": f"{n}", "job": "Director"} for n in range(5_000)]
+    texts = dict.fromkeys(("title", "original_title", "overview", "tagline", "homepage", "status", "poster_path"), HUGE)
+    lists = {"genres": names, "production_companies": names, "keywords": {"keywords": names}, "credits": {"crew": crew}}
+    tmdb = details_row(MovieDetails.model_validate({"id": 1, **texts, **lists, "origin_country": [HUGE] * 3}))
+    listed = discovered_row(DiscoverItem.model_validate({"id": 1, **texts, "genre_ids": list(range(1, 5_000))}))
+    words = ("Title", "Rated", "Writer", "Plot", "Awards", "Poster", "Production", "Website", "Type")
+    body = dict.fromkeys(words, HUGE) | {"Actors": "a, " * 100_000 + HUGE, "imdbID": "tt0137523"}
+    omdb = ratings_row(OMDbMovie.model_validate(body), 1, "1999")
+    for row, long in ((tmdb, TMDB_LONG), (listed, TMDB_LONG), (omdb, OMDB_LONG)):
+        for name, value in row.items():
+            texts_of = value if isinstance(value, list) else [value]
+            assert len(texts_of) <= MOST_ITEMS, name
+            assert max(len(str(item)) for item in texts_of) <= (LONGEST_TEXT if name in long else LONGEST_NAME), name

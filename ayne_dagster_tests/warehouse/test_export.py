@@ -11,6 +11,7 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
+from ayne_dagster.warehouse import export
 from ayne_dagster.warehouse.database import WarehouseError
 from ayne_dagster.warehouse.export import DEFAULT_TABLES, EXPORTABLE, ExportError, export_tables
 from ayne_dagster.warehouse.schema import TMDB_DETAILS
@@ -52,6 +53,22 @@ def test_every_table_round_trips_through_parquet(filled: Connection, tmp_path: P
         assert found == table_rows(filled, name)
         assert written[path] == len(found)
         assert pq.read_schema(path).names == [row[0] for row in filled.execute(f"DESCRIBE {name}").fetchall()]
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+@pytest.mark.parametrize("file_format", ["parquet", "csv"])
+def test_movies_are_the_same_however_few_are_joined_at_a_time(
+    filled: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file_format: str, at_once: int
+) -> None:
+    merge_listed(filled, listed(7), listed(30))
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    export_tables(filled, whole, ["movies"], file_format)
+    monkeypatch.setattr(export, "MOVIES_AT_ONCE", at_once)
+    (written,) = export_tables(filled, parts, ["movies"], file_format).values()
+    assert written == 4
+    read = f"read_{file_format}('{{}}/movies.{file_format}')"
+    assert table_rows(filled, read.format(parts)) == table_rows(filled, read.format(whole))
+    assert [file.name for file in parts.iterdir()] == [f"movies.{file_format}"]
 
 
 def test_every_table_round_trips_through_csv(filled: Connection, tmp_path: Path) -> None:

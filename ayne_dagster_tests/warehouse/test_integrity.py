@@ -14,7 +14,7 @@ from ayne_dagster.warehouse.integrity import ROWS_OF, Finding, Report, check_dat
 from ayne_dagster.warehouse.merge import QuarantinedBody, quarantine
 from ayne_dagster.warehouse.purge import purge
 from ayne_dagster.warehouse.schema import ANSWER_TABLES, SCHEMA_VERSION
-from ayne_dagster.warehouse.spool import SET_ASIDE
+from ayne_dagster.warehouse.spool import SET_ASIDE, spool_folder
 from ayne_dagster.warehouse.state import derive_columns, set_override
 from ayne_dagster.warehouse.statistics import record_stats
 
@@ -240,12 +240,12 @@ def test_a_key_that_is_not_declared_is_worth_a_note(sound: Database) -> None:
 
 
 def test_answers_that_wait_are_worth_a_note(sound: Database) -> None:
-    spool = sound.path.with_suffix(".spool")
+    spool = spool_folder(sound.path)
     spool.mkdir()
     (spool / "1.json").write_text("{}")
     report = check_database(sound, NOW)
     assert report.sound
-    assert report.notes == ["1 file(s) of answers wait in ayne.spool: the next collection takes them in."]
+    assert report.notes == ["1 file(s) of answers wait in ayne.duckdb.spool: the next collection takes them in."]
     (spool / "1.json").rename(spool / f"1{SET_ASIDE}")
     (note,) = check_database(sound, NOW).notes
     assert "could not be merged, and were set aside" in note

@@ -37,5 +37,10 @@ def test_the_refresh_rules_load_alone(name: str) -> None:
     assert end(python(LOAD, "dagster,duckdb,httpx,pydantic", f"ayne_dagster.refresh.{name}")) == 0
 
 
+def test_the_guard_of_what_listens_loads_alone() -> None:
+    others = ("dagster", "dagster_webserver", "duckdb", "httpx", "ayne_dagster.config", "ayne_dagster.resources")
+    assert end(python(LOAD, ",".join(others), "ayne_dagster.serving.guard")) == 0
+
+
 def test_the_package_itself_loads_nothing_heavy() -> None:
     assert end(python(LOAD, "dagster,duckdb,httpx,pyarrow", "ayne_dagster")) == 0

@@ -12,8 +12,9 @@ from ayne_dagster.partitions import UNKNOWN_YEAR
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.refresh.strategy import Override, SourceState
 from ayne_dagster.warehouse.merge import Answer, MergeReport, QuarantinedBody, quarantine
+from ayne_dagster.warehouse.purge import purge
 from ayne_dagster.warehouse.rows import naive_utc
-from ayne_dagster.warehouse.schema import OMDB_RATINGS, TMDB_DETAILS, Table
+from ayne_dagster.warehouse.schema import OMDB_RATINGS, TABLES, TMDB_DETAILS, Table
 from ayne_dagster.warehouse.state import set_override
 from ayne_dagster.warehouse.statistics import duplicate_keys, misplaced_rows, orphans
 
@@ -475,6 +476,33 @@ def test_a_listing_moves_a_movie_whose_details_are_not_known_yet(connection: Con
     assert one(connection, "discovered_movies")["release_year"] == "2000"
 
 
+def all_years(connection: Connection) -> set[tuple[str, str]]:
+    """Table and partition of each row of a movie."""
+    partitioned = [table.name for table in TABLES if "release_year" in table.types]
+    return {
+        (table, year)
+        for table in partitioned
+        for (year,) in connection.execute(f"SELECT release_year FROM {table}").fetchall()
+    }
+
+
+def test_a_listing_that_moves_a_movie_moves_what_other_sources_said_of_it(connection: Connection) -> None:
+    fill(connection)
+    connection.execute("INSERT INTO imdb_ratings (tmdb_id, release_year, imdb_id) VALUES (550, '1999', 'tt0137523')")
+    merge_listed(connection, listed(at=START + 199 * DAY))
+    purge(connection, START + 200 * DAY)
+    merge_listed(connection, listed(at=START + 201 * DAY, release_date=date(2000, 1, 7)))
+    tables = {"discovered_movies", "omdb_ratings", "imdb_ratings", "refresh_metadata"}
+    assert all_years(connection) == {(table, "2000") for table in tables}
+
+
+def test_a_listing_moves_no_movie_whose_details_came_without_all_of_their_parts(connection: Connection) -> None:
+    merge_listed(connection, listed())
+    merge_details(connection, replace(details(at=START + HOUR), outcome=Outcome.INCOMPLETE))
+    merge_listed(connection, listed(at=START + DAY, release_date=date(2000, 1, 7)))
+    assert {year for _, year in all_years(connection)} == {"1999"}
+
+
 @pytest.mark.parametrize("released", [date(1850, 1, 1), date(2036, 1, 1)])
 def test_a_year_out_of_bounds_is_unknown(connection: Connection, released: date) -> None:
     merge_listed(connection, listed(release_date=released))
@@ -530,6 +558,49 @@ def test_the_same_imdb_id_voids_nothing(connection: Connection) -> None:
 def test_ratings_of_the_former_imdb_id_do_not_count_as_a_check_of_the_present_one(connection: Connection) -> None:
     merge_details(connection, details(imdb_id="tt0000002"))
     merge_ratings(connection, ratings(at=START + HOUR, imdb_id="tt0137523"))
+    assert state_of(connection).at("omdb").checked_at is None
+
+
+@pytest.mark.parametrize("outcome", [Outcome.ABSENT, Outcome.FAILED, Outcome.QUARANTINED, Outcome.UNAVAILABLE])
+def test_no_answer_about_a_former_imdb_id_counts_for_the_present_one(connection: Connection, outcome: Outcome) -> None:
+    merge_details(connection, details(imdb_id="tt0000002"))
+    late = without_row(outcome, at=START + HOUR, asked_imdb_id="tt0137523")
+    assert merge_ratings(connection, late).total() == {}
+    assert state_of(connection).at("omdb") == SourceState()
+    assert connection.execute("SELECT count(*) FROM fetch_log WHERE source = 'omdb'").fetchall() == [(0,)]
+    merge_ratings(connection, without_row(outcome, at=START + HOUR, asked_imdb_id="tt0000002"))
+    assert state_of(connection).at("omdb").attempted_at == START + HOUR
+
+
+def test_an_answer_that_does_not_say_its_imdb_id_does_not_count_when_the_id_has_changed_since(
+    connection: Connection,
+) -> None:
+    merge_details(connection, details())
+    merge_details(connection, details(at=START + DAY, imdb_id="tt0000002"))
+    assert merge_ratings(connection, without_row(Outcome.ABSENT, at=START + HOUR)).total() == {}
+    assert merge_ratings(connection, without_row(Outcome.ABSENT, at=START + 2 * DAY)).total()["absent"] == 1
+
+
+@pytest.mark.parametrize(("then", "counts"), [("tt0137523", True), ("tt0000002", False)])
+def test_what_omdb_said_counts_after_a_purge_if_the_movie_has_the_same_imdb_id(
+    connection: Connection, then: str, counts: bool
+) -> None:
+    merge_details(connection, details())
+    merge_ratings(connection, ratings(at=START + 170 * DAY))
+    merge_listed(connection, listed(at=START + 180 * DAY))
+    purge(connection, START + 190 * DAY)
+    assert one(connection, "refresh_metadata")["imdb_id"] is None
+    merge_details(connection, details(at=START + 191 * DAY, imdb_id=then))
+    assert (state_of(connection).at("omdb").checked_at is not None) is counts
+
+
+def test_that_omdb_holds_nothing_is_asked_again_after_a_purge(connection: Connection) -> None:
+    merge_details(connection, details())
+    merge_ratings(connection, without_row(Outcome.ABSENT, at=START + 170 * DAY, asked_imdb_id="tt0137523"))
+    merge_listed(connection, listed(at=START + 180 * DAY))
+    purge(connection, START + 190 * DAY)
+    assert state_of(connection).at("omdb").checked_at is not None
+    merge_details(connection, details(at=START + 191 * DAY))
     assert state_of(connection).at("omdb").checked_at is None
 
 

@@ -66,6 +66,15 @@ def test_a_movie_not_listed_for_180_days_and_not_fetched_goes_altogether(databas
     assert ids(database, "discovered_movies") == ids(database, "refresh_metadata") == [1, 2]
 
 
+def test_details_without_all_of_their_parts_go_with_their_movie(database: Database) -> None:
+    with database.transaction() as connection:
+        row = {"tmdb_id": 3, "title": "A film", "release_date": date(2020, 1, 1)}
+        answer = Answer(3, Outcome.INCOMPLETE, days_ago(181), row, "2020", 1, "no credits")
+        merge_answers(connection, TMDB_DETAILS, "tmdb", [answer], "run")
+        assert purge(connection, NOW)["refresh_metadata"] == 1
+    assert 3 not in ids(database, "tmdb_details")
+
+
 def test_history_and_quarantine_from_tmdb_older_than_180_days_go(database: Database) -> None:
     with database.transaction() as connection:
         for days in (181, 179):

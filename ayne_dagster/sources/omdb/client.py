@@ -5,7 +5,7 @@ https://www.omdbapi.com/ ; only lookups by id: by title OMDb easily answers with
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -19,6 +19,10 @@ from ayne_dagster.sources.ledger import RequestLedger
 from ayne_dagster.sources.omdb.models import OMDbMovie, read_answer
 from ayne_dagster.sources.omdb.normalize import is_same_imdb_id
 from ayne_dagster.sources.transport import AsyncClosing, build_client
+from ayne_dagster.sources.trust import one_of_them
+
+WELL_KNOWN = ("tt0137523", "tt0111161")
+"""Titles that OMDb has surely, should one of them be broken for a while ("Error getting data.")."""
 
 
 class AsyncOMDBClient(AsyncClosing):
@@ -93,7 +97,28 @@ class AsyncOMDBClient(AsyncClosing):
             if isinstance(error, QuotaExhausted):
                 self.account.note_exhausted()
             raise
+        if movie.title:
+            self.account.answered(imdb_id)
         return movie, requests
+
+    async def probe(self, known: Iterable[str] = ()) -> None:
+        """One cheap question that shows whether OMDb works at all: a title that it surely has.
+
+        There is none but for titles: that OMDb does not have one ("Error getting data.", "Incorrect IMDb ID.") is also
+        what it answers to everything when it is broken.
+
+        Args:
+            known: IMDb ids that it has answered before, the likeliest first; otherwise well-known ones.
+
+        Raises:
+            SourceError: there is no usable answer.
+        """
+        await one_of_them(self._titled, tuple(known) or WELL_KNOWN)
+
+    async def _titled(self, imdb_id: str) -> None:
+        movie, _ = await self.fetch_movie(imdb_id)
+        if not movie.title:
+            raise MalformedAnswer(f"{imdb_id} has no title")
 
     async def aclose(self) -> None:
         """Close all connections."""

@@ -11,6 +11,7 @@ import re
 
 from ayne_dagster.sources.omdb.models import OMDbMovie
 from ayne_dagster.sources.values import (
+    bounded,
     comma_separated,
     minutes,
     money,
@@ -22,6 +23,10 @@ from ayne_dagster.sources.values import (
     text,
     year,
 )
+
+LONG = ("plot", "writer", "awards")
+ADDRESSES = ("poster", "website")
+"""Columns by how long they may be: see `bounded`."""
 
 IMDB = "internet movie database"
 METACRITIC = "metacritic"
@@ -40,7 +45,7 @@ def ratings_row(movie: OMDbMovie, tmdb_id: int, release_year: str) -> dict[str, 
     """
     ratings = {(rating.source or "").lower(): rating.value for rating in movie.ratings or ()}
     metascore = score(movie.metascore)
-    return {
+    row: dict[str, object] = {
         "tmdb_id": tmdb_id,
         "release_year": release_year,
         "imdb_id": _imdb_id(movie.imdb_id),
@@ -69,6 +74,7 @@ def ratings_row(movie: OMDbMovie, tmdb_id: int, release_year: str) -> dict[str, 
         "production": text(movie.production),
         "website": text(movie.website),
     }
+    return bounded(row, long=LONG, addresses=ADDRESSES)
 
 
 def is_same_imdb_id(asked: str, answered: str | None) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -30,8 +30,16 @@ from ayne_dagster.sources.errors import (
 )
 from ayne_dagster.sources.json_body import validate_json
 from ayne_dagster.sources.ledger import RequestLedger
-from ayne_dagster.sources.tmdb.models import SUB_RESOURCES, ChangesPage, DiscoverPage, ErrorBody, MovieDetails
+from ayne_dagster.sources.tmdb.models import (
+    SUB_RESOURCES,
+    ChangesPage,
+    Configuration,
+    DiscoverPage,
+    ErrorBody,
+    MovieDetails,
+)
 from ayne_dagster.sources.transport import AsyncClosing, build_client
+from ayne_dagster.sources.trust import one_of_them
 from ayne_dagster.sources.values import quoted
 
 P = TypeVar("P")
@@ -44,6 +52,8 @@ CHANGES_PAGE_ROWS = 100
 LAST_PAGE = 500
 """TMDB serves no page beyond it, whatever total_pages says."""
 MAX_WINDOW_ROWS = PAGE_ROWS * LAST_PAGE
+WELL_KNOWN = 550
+"""A movie that TMDB has surely; a source that stands in for it may not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,11 +214,35 @@ class AsyncTMDBClient(AsyncClosing):
         except MalformedAnswer as error:
             error.requests = requests
             raise
+        if movie.title or movie.original_title:  # every movie has one: an id alone is what other APIs answer too
+            self.account.answered(tmdb_id)
         return movie, requests
+
+    async def probe(self, known: Iterable[int] = ()) -> None:
+        """One cheap question that shows whether TMDB works at all: its configuration, or what it answered before.
+
+        Args:
+            known: movies that it has answered before, the likeliest first; one of them must be there then.
+
+        Raises:
+            SourceError: there is no usable answer.
+        """
+        if known := tuple(known):
+            await one_of_them(self._titled, known)
+            return
+        response = await self._get("/configuration", {})
+        validate_json(Configuration, response.content)
+        with suppress(NotFound):
+            await self._titled(WELL_KNOWN)
+
+    async def _titled(self, tmdb_id: int) -> None:
+        movie, _ = await self.fetch_details(tmdb_id)
+        if not (movie.title or movie.original_title):
+            raise MalformedAnswer(f"movie {tmdb_id} has no title")
 
     async def discover_movies(
         self, start: date, end: date, *, min_votes: int = 0, max_pages: int | None = None
-    ) -> AsyncIterator[ListedPage]:
+    ) -> AsyncGenerator[ListedPage, None]:
         """All pages of movies released from `start` to `end`, as they come.
 
         A window with more rows than TMDB serves is halved until each holds at most 10,000. Pages repeat and miss rows
@@ -309,6 +343,8 @@ class AsyncTMDBClient(AsyncClosing):
             raise
         except SourceError as error:
             return ListedPage(window, page, [], error=error)
+        if not body.results or any(isinstance(item, dict) and isinstance(item.get("id"), int) for item in body.results):
+            self.account.answered()
         return ListedPage(window, page, list(body.results or []), body.total_results or 0, body.total_pages or 1)
 
     async def get_changed_movie_ids(self, start: date, end: date) -> set[int]:
@@ -361,6 +397,7 @@ class AsyncTMDBClient(AsyncClosing):
             if body.results:
                 break
         ids = frozenset(row.id for row in body.results if row.id is not None)
+        self.account.answered()
         return _ChangesPage(ids, len(body.results), body.total_pages)
 
     async def _get(self, path: str, parameters: dict[str, str], model: type[BaseModel] | None = None) -> httpx.Response:

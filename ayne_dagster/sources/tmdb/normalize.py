@@ -21,6 +21,7 @@ from ayne_dagster.sources.tmdb.models import (
 )
 from ayne_dagster.sources.values import (
     INTEGER_MAX,
+    bounded,
     count,
     finite,
     imdb_id,
@@ -37,6 +38,10 @@ ACTORS = 15
 
 COUNTRY = "US"
 """Country whose certification and theatrical release are kept."""
+
+LONG = ("overview",)
+ADDRESSES = ("homepage", "poster_path", "backdrop_path")
+"""Columns by how long they may be: see `bounded`."""
 
 DIRECTOR = "Director"
 
@@ -85,7 +90,7 @@ def details_row(movie: MovieDetails) -> dict[str, object]:
     cast = (movie.credits and movie.credits.cast) or []
     crew = (movie.credits and movie.credits.crew) or []
     releases = _releases((movie.release_dates and movie.release_dates.results) or [])
-    return {
+    row: dict[str, object] = {
         "tmdb_id": movie.id,
         "release_year": release_year(released),
         "imdb_id": imdb_id(movie.imdb_id) or imdb_id(external and external.imdb_id),
@@ -122,13 +127,14 @@ def details_row(movie: MovieDetails) -> dict[str, object]:
         "adult": movie.adult,
         "video": movie.video,
     }
+    return bounded(row, long=LONG, addresses=ADDRESSES)
 
 
 def discovered_row(item: DiscoverItem) -> dict[str, object]:
     """The row of `discovered_movies` for one row of a discover page."""
     released = iso_date(item.release_date)
     genre_ids = (positive_int(genre_id, INTEGER_MAX) for genre_id in item.genre_ids or ())
-    return {
+    row: dict[str, object] = {
         "tmdb_id": item.id,
         "release_year": release_year(released),
         "title": text(item.title) or text(item.original_title),
@@ -145,6 +151,7 @@ def discovered_row(item: DiscoverItem) -> dict[str, object]:
         "adult": item.adult,
         "video": item.video,
     }
+    return bounded(row, long=LONG, addresses=ADDRESSES)
 
 
 def _vote_average(average: float | None, votes: int | None) -> float | None:

@@ -1,0 +1,75 @@
+"""The servers of our code that UI and daemon share, and what becomes of their runs at the end. No run's work.
+
+Dagster offers this as a part of `dagster dev` alone; so it is taken from within.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import dagster as dg
+from dagster._cli.proxy_server_manager import ProxyServerManager
+from dagster._core.errors import DagsterUserCodeProcessError, DagsterUserCodeUnreachableError
+from dagster._core.storage.tags import GRPC_INFO_TAG
+from dagster._core.workspace.load_target import WorkspaceFileTarget
+
+RUN_SECONDS = 20.0
+"""How long runs under way may take to commit what has arrived, once they are told to end."""
+_UNDER_WAY = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+_POLL_SECONDS = 0.1
+
+
+@contextmanager
+def shared_code_servers(instance: dg.DagsterInstance, workspace: Path) -> Iterator[Path]:
+    """The code servers of a workspace for several programs, watched and started again; yields the workspace of these.
+
+    They end with the block, and half a minute after this process where that has no time for it. Runs that they have
+    under way are cancelled: left alone they would go on asking, with nobody there to see it.
+
+    Args:
+        instance: of Dagster.
+        workspace: file that says what to load.
+    """
+    target = WorkspaceFileTarget([str(workspace)])
+    with (
+        ProxyServerManager(instance, target, code_server_log_level="warning") as servers,
+        TemporaryDirectory() as folder,
+    ):
+        specs = servers.get_code_server_specs()
+        shared = Path(folder) / "workspace.yaml"
+        shared.write_text(json.dumps({"load_from": specs}))  # JSON is YAML
+        try:
+            yield shared
+        finally:
+            _cancel_runs(instance, {spec["grpc_server"].get("socket") for spec in specs})
+
+
+def _cancel_runs(instance: dg.DagsterInstance, sockets: Collection[str | None]) -> None:
+    """Cancel the runs that these servers launched, and wait until they have ended; what had arrived is kept."""
+    ours = [run.run_id for run in instance.get_runs(dg.RunsFilter(statuses=_UNDER_WAY)) if _socket_of(run) in sockets]
+    for run_id in ours:
+        # A server that Ctrl-C has ended already has told its runs itself.
+        with suppress(DagsterUserCodeUnreachableError, DagsterUserCodeProcessError):
+            instance.run_launcher.terminate(run_id)
+    deadline = time.monotonic() + RUN_SECONDS
+    while any(_is_under_way(instance, run_id) for run_id in ours) and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+
+
+def _is_under_way(instance: dg.DagsterInstance, run_id: str) -> bool:
+    run = instance.get_run_by_id(run_id)
+    return run is not None and not run.is_finished
+
+
+def _socket_of(run: dg.DagsterRun) -> str:
+    """Where the server listens that launched a run; empty where it cannot be told."""
+    try:
+        told = json.loads(run.tags.get(GRPC_INFO_TAG, "{}"))
+    except ValueError:
+        return ""
+    return str(told.get("socket", "")) if isinstance(told, dict) else ""
