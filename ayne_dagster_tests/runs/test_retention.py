@@ -12,7 +12,7 @@ import pytest
 from ayne_dagster.config import Settings
 from ayne_dagster.instance import open_instance
 from ayne_dagster.own_runs import own_run
-from ayne_dagster.retention import CLOCK_TAG, Instants, pack, remove_abandoned_files, remove_old_runs
+from ayne_dagster.runs.retention import CLOCK_TAG, Instants, pack, remove_abandoned_files, remove_old_runs
 
 YEARS = dg.StaticPartitionsDefinition(["2001", "2002", "2003"])
 MONTH = timedelta(days=30)
@@ -25,7 +25,7 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     backfill_policy=dg.BackfillPolicy.single_run(),
     check_specs=[dg.AssetCheckSpec("sound", asset="rows")],
 )
-def rows(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+def rows(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     context.log.info(f"{len(context.partition_keys)} years")
     return dg.MaterializeResult(check_results=[dg.AssetCheckResult(check_name="sound", passed=True)])
 
@@ -133,7 +133,7 @@ def test_a_run_whose_removal_was_interrupted_is_removed_by_the_next(
     first = run(home, "2001", "2003")
     run(home, "2001", "2003")
     with monkeypatch.context() as patch:
-        patch.setattr("ayne_dagster.retention._remove_log", interrupt)
+        patch.setattr("ayne_dagster.runs.retention._remove_log", interrupt)
         with pytest.raises(KeyboardInterrupt):
             remove_old_runs(home, MONTH, after(31))
     assert files_of(home, first), "its run is gone, its log is not"
@@ -179,7 +179,7 @@ def test_empty_logs_of_ticks_go_after_two_days_and_those_that_say_something_with
 def test_the_space_of_much_that_was_removed_is_given_back(
     home: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ayne_dagster.retention.WORTH_PACKING", 4)
+    monkeypatch.setattr("ayne_dagster.runs.retention.WORTH_PACKING", 4)
     for _ in range(8):
         run(home, "2001", "2003")
     assert remove_old_runs(home, MONTH, after(31)) == 7

@@ -19,6 +19,7 @@ from pathlib import Path
 import dagster as dg
 import sqlalchemy as sa
 
+from ayne_dagster.config import Settings
 from ayne_dagster.own_runs import FINISHED, remove_abandoned_locks
 
 CLOCK_TAG = "ayne/clock"
@@ -40,6 +41,12 @@ class Instants:
 
     platform: datetime
     calendar: datetime
+
+    @classmethod
+    def of(cls, settings: Settings) -> Instants:
+        """The present instant."""
+        now = settings.now()
+        return cls(now, now - settings.clock_offset)
 
     def clock_tag(self) -> dict[str, str]:
         """The tag of a run that starts now; none where no clock is turned."""
@@ -193,11 +200,17 @@ def pack(instance: dg.DagsterInstance) -> int:
 
 
 def _pack(path: Path) -> int:
-    before = path.stat().st_size
+    before = _size(path)
     with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=1.0, isolation_level=None)) as connection:
         free = connection.execute("PRAGMA freelist_count").fetchone()[0]
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
         if free > WORTH_PACKING and 2 * free > pages:
             connection.execute("VACUUM")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    return max(0, before - path.stat().st_size)
+    return max(0, before - _size(path))
+
+
+def _size(path: Path) -> int:
+    """Of a file with its write-ahead log."""
+    log = path.with_name(path.name + "-wal")
+    return path.stat().st_size + (log.stat().st_size if log.exists() else 0)
