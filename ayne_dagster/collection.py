@@ -35,7 +35,7 @@ from ayne_dagster.sources.json_body import validate
 from ayne_dagster.sources.ledger import LedgerError
 from ayne_dagster.sources.omdb.client import AsyncOMDBClient
 from ayne_dagster.sources.omdb.normalize import ratings_row
-from ayne_dagster.sources.tmdb.client import AsyncTMDBClient, ListedPage
+from ayne_dagster.sources.tmdb.client import AsyncTMDBClient, DateWindow, ListedPage
 from ayne_dagster.sources.tmdb.models import DiscoverItem
 from ayne_dagster.sources.tmdb.normalize import details_row, discovered_row
 from ayne_dagster.sources.trust import Trust
@@ -319,7 +319,7 @@ class _Listing:
         self._emit = emit
         self._now = now
         self._progress = progress
-        self._windows: dict[str, int] = {}
+        self._promised: dict[DateWindow, int] = {}
         self._held: list[Listed] = []
         self.seen: set[int] = set()
         self.failed: list[ListedPage] = []
@@ -332,6 +332,10 @@ class _Listing:
         Raises:
             SourceDown: none does.
         """
+        if page.error is not None and not page.page:  # of the window as a whole, whose pages were answered
+            self._progress.shortages.append(f"{page.window}: {page.error}")
+            await self._emit(_quarantined_page(page, page.error, self._now()))
+            return
         if page.error is not None:
             if isinstance(page.error, WrongAddress):
                 raise page.error
@@ -344,8 +348,7 @@ class _Listing:
             return
         await self._release(self._held)
         self.answered, self.failed = True, []
-        self._windows[str(page.window)] = page.total_results
-        self._progress.total = sum(self._windows.values())
+        self._note_promise(page)
         for listed in _listed(page, self._now()):
             if isinstance(listed, ListedMovie):
                 if listed.tmdb_id in self.seen:
@@ -362,6 +365,13 @@ class _Listing:
         self._held = []
         for listed in held:
             await self._emit(listed)
+
+    def _note_promise(self, page: ListedPage) -> None:
+        """Count what a window promises; what one promised that was split, its parts promise again."""
+        if page.window not in self._promised:
+            self._promised = {w: n for w, n in self._promised.items() if not w.holds(page.window)}
+        self._promised[page.window] = page.total_results
+        self._progress.total = sum(self._promised.values())
 
 
 def _listed(page: ListedPage, at: datetime) -> Iterator[Listed]:

@@ -23,13 +23,13 @@ _FORMER = {"4b45d5fa57d8ab75deb9bb6a515d36132c4998664e034bc28f77e13d9999133b"}
 """SHA-256 of each `dagster.yaml` that was shipped before: 0.1.0 and 0.2.0."""
 
 
+class HomeUnusable(OneLineError):
+    """Dagster cannot keep its runs in its home."""
+
+
 ONE_PLANNED_EVENT = "DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS"
 """Dagster's switch for one event that names all partitions which a run plans for an asset, instead of one a partition.
 A run that fails then marks no partition as failed, which ours need not: what it had fetched is kept."""
-
-
-class HomeUnusable(OneLineError):
-    """Dagster cannot keep its runs in its home."""
 
 
 def home_path(settings: Settings) -> Path:

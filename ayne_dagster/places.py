@@ -106,11 +106,6 @@ def former(database: Path, what: str) -> Path:
     return database.with_suffix(f".{what}")
 
 
-def literal(path: Path) -> str:
-    """A path for DuckDB's functions that read files, to which `*`, `?` and `[` else stand for other files too."""
-    return re.sub(r"[*?\[]", r"[\g<0>]", str(path))
-
-
 _done: set[Path] = set()
 _lock = threading.Lock()
 

@@ -26,6 +26,8 @@ class Progress:
     stopped_because: str | None = None
     short_by: int = 0
     """Movies that a listing promised and did not show."""
+    shortages: list[str] = field(default_factory=list)
+    """Where a listing came out short, and why."""
     requests: int = 0
     """Requests sent, retries included; known when the asking has ended, as the next two are."""
     refusals: int = 0

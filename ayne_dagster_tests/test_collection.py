@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -43,6 +43,7 @@ from ayne_dagster.sources.errors import (
     WrongAddress,
 )
 from ayne_dagster.sources.ledger import LedgerError, RequestLedger
+from ayne_dagster.sources.tmdb.client import DateWindow, ListedPage
 from ayne_dagster.sources.transport import RetryTransport
 from ayne_dagster.sources.trust import CONTROL_REQUESTS, PATIENCE, RESERVE, Trust
 from ayne_dagster.warehouse.merge import Answer, ListedMovie, QuarantinedBody
@@ -376,7 +377,7 @@ def test_requests_that_wait_for_their_turn_are_not_sent_with_a_key_that_is_not_a
         raise AssertionError("there is no answer")
 
     async def main() -> None:
-        async with omdb_client(handler, None, requests_per_second=50.0, burst=2) as omdb:
+        async with omdb_client(handler, None, requests_per_second=0.5, burst=2) as omdb:
             fetch = ratings_fetcher(omdb, noon)
             with pytest.raises(InvalidCredentials):
                 await collect_answers(
@@ -941,6 +942,26 @@ def test_a_short_listing_is_told_by_how_many_movies() -> None:
     found = Discovered(Listing([row(1), row(2)], total=10))
     assert found.progress.short_by == 8
     assert found.error is None
+
+
+def test_what_a_window_promised_is_not_counted_again_with_its_halves() -> None:
+    older, newer = DateWindow(*YEAR).halves()
+
+    class Split:
+        async def discover_movies(self, *_: object, **__: object) -> AsyncIterator[ListedPage]:
+            yield ListedPage(DateWindow(*YEAR), 1, [row(1)], 12_000, 600)
+            yield ListedPage(newer, 1, [row(1), row(2)], 4, 1)
+            yield ListedPage(newer, 0, [], error=MalformedAnswer("promised 4 movies and left out 2"))
+            yield ListedPage(older, 1, [row(3), row(4)], 2, 1)
+
+    async def emit(_: Listed) -> None:
+        pass
+
+    progress = Progress()
+    client = cast("AsyncTMDBClient", Split())
+    asyncio.run(discover(client, YEAR, emit, min_votes=0, max_pages=None, now=noon, progress=progress))
+    assert (progress.done, progress.total, progress.short_by) == (4, 6, 2)
+    assert progress.shortages == [f"{newer}: promised 4 movies and left out 2"]
 
 
 def test_a_limit_of_pages_is_no_shortage() -> None:

@@ -294,21 +294,43 @@ def test_a_short_export_is_refused_as_a_whole_and_believed_when_a_person_says_so
     assert platform.rows(record) == [(True, len(lines)), (True, kept)]
 
 
-@pytest.mark.parametrize("kind", ["cut", "html", "empty", "other"])
+@pytest.mark.parametrize("kind", ["cut", "html", "empty", "other", "series"])
 def test_a_file_that_is_no_export_is_refused_and_leaves_nothing_behind(
     platform: Platform, tmp_path: Path, kind: str
 ) -> None:
     folder = Folder(platform, tmp_path)
     whole = gzip.compress(platform.standin.catalogue.id_export(EPOCH))
     ratings = gzip.compress(platform.standin.catalogue.imdb_ratings(EPOCH))
+    series = platform.standin.catalogue.id_export(EPOCH).replace(b"original_title", b"original_name")
     bodies = {"cut": whole[: len(whole) * 3 // 4], "html": b"<html>503</html>", "empty": b"", "other": ratings}
+    bodies["series"] = gzip.compress(series)
     folder.put(EPOCH, bodies[kind])
     result = platform.read_files(START)
     assert not result.success
     assert reason(result).count("\n") == 0
     assert platform.rows("SELECT count(*) FROM tmdb_id_export") == [(0,)]
-    assert not list(tmp_path.glob("*.part")) + list(tmp_path.glob("*.parquet"))
+    beside = platform.make_settings().database.parent
+    assert not [*beside.glob("*.part"), *beside.glob("*.parquet"), *beside.glob("*.lines")]
     assert result.asset_materializations_for_node("imdb_ratings"), "the other file is read all the same"
+
+
+def test_an_export_of_quite_other_movies_is_refused_for_its_day_and_the_next_good_one_is_read(
+    platform: Platform, tmp_path: Path
+) -> None:
+    folder = Folder(platform, tmp_path)
+    whole = platform.standin.catalogue.id_export(EPOCH)
+    folder.put(EPOCH, gzip.compress(whole))
+    folder.put(EPOCH + DAY, gzip.compress(whole.replace(b'"id":', b'"id":9')))
+    folder.put(EPOCH + 2 * DAY, gzip.compress(whole))
+    assert platform.read_files(START).success
+    stored = "SELECT tmdb_id, missing_since FROM tmdb_id_export ORDER BY tmdb_id"
+    before = platform.rows(stored)
+    said = reason(platform.read_files(later(1)))
+    assert "movies of the last accepted one" in said
+    assert "run tmdb_id_export with the config `believe: true`" in said
+    assert platform.rows(stored) == before
+    assert platform.read_files(later(2)).success
+    assert platform.rows(stored) == before
 
 
 def test_what_is_switched_off_says_so_and_does_nothing(

@@ -14,7 +14,7 @@ import pytest
 from ayne_dagster import DuckDBClient, places
 from ayne_dagster.config import Settings, load_settings
 from ayne_dagster.instance import home_path
-from ayne_dagster.places import FormerInUse, WrongPlace, companion, literal, resolve_database, take_over_former
+from ayne_dagster.places import FormerInUse, WrongPlace, companion, resolve_database, take_over_former
 from ayne_dagster.sources.ledger import LedgerError, RequestLedger, account_name, former_account_names, open_ledger
 from ayne_dagster.warehouse.database import Database, DatabaseBusy
 from ayne_dagster.warehouse.spool import spool_folder
@@ -107,13 +107,6 @@ def test_odd_names_are_names(tmp_path: Path, name: str) -> None:
     assert {path.name for path in tmp_path.iterdir()} <= {name, f"{name}.wal"} | {
         f"{name}.ledger.sqlite{end}" for end in ("", "-wal", "-shm")
     }
-
-
-def test_a_literal_path_is_no_pattern(tmp_path: Path) -> None:
-    for name in ("[ab].csv", "a.csv", "b.csv"):
-        (tmp_path / name).write_text(f"x\n{name}\n")
-    found = duckdb.execute("SELECT x FROM read_csv($1, delim = '\t')", [literal(tmp_path / "[ab].csv")]).fetchall()
-    assert found == [("[ab].csv",)]
 
 
 def test_databases_that_differ_in_the_suffix_alone_share_nothing(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from ayne_dagster.progress import Progress, watcher
 from ayne_dagster.sources.daily_files import NotPublished, address_of, fetch, is_dated
 from ayne_dagster.sources.errors import SourceError
 from ayne_dagster.stopping import pause, stopping
-from ayne_dagster.warehouse.daily_files import FileRefused, Unpacked, doubts, last_accepted, record
+from ayne_dagster.warehouse.daily_files import BELIEVE, FileRefused, Unpacked, doubts, last_accepted, record
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.schema import Table
@@ -35,7 +35,7 @@ from ayne_dagster.warehouse.schema import Table
 class DailyFileConfig(RunConfig):
     """How to read a daily file."""
 
-    believe: bool = Field(default=False, description="Accept the file though it is much shorter than the last one")
+    believe: bool = Field(default=False, description="Accept the file though it is quite another than the last one")
 
 
 class Merge(Protocol):
@@ -47,6 +47,13 @@ class Merge(Protocol):
         """Merge."""
 
 
+class Doubts(Protocol):
+    """Says why a file is not to be believed beside the last accepted one; None when it is."""
+
+    def __call__(self, connection: duckdb.DuckDBPyConnection, file: Unpacked, now: datetime) -> str | None:
+        """Weigh."""
+
+
 def read_daily_file(
     context: dg.AssetExecutionContext,
     config: DailyFileConfig,
@@ -56,6 +63,7 @@ def read_daily_file(
     database: Database,
     now: datetime,
     unpack: Callable[[Path, Path], AbstractContextManager[Unpacked]],
+    doubts_of: Doubts,
     merge: Merge,
 ) -> Steps:
     """Merge the newest file that was not read yet.
@@ -68,6 +76,7 @@ def read_daily_file(
         database: the warehouse; a download lies beside it meanwhile.
         now: the instant (aware UTC).
         unpack: parses the file.
+        doubts_of: weighs it against the last accepted one.
         merge: takes it in.
 
     Raises:
@@ -91,7 +100,7 @@ def read_daily_file(
             if found is not None:
                 day, path = found
                 file = held.enter_context(unpack(path, parquet))
-                _weigh(context, config, table.name, day, file, database, now)
+                _weigh(context, config, table.name, day, file, doubts_of, database, now)
         except (SourceError, FileRefused) as error:
             raise dg.Failure(f"{error}. Nothing was changed: what the last good file said stays.") from None
         if found is None:
@@ -118,7 +127,7 @@ def _newest_unread(
     today = now.astimezone(UTC).date()
     candidates = (today, today - timedelta(days=1)) if is_dated(place) else (today,)
     with database.connect() as connection:
-        read = last_accepted(connection, name)
+        read = last_accepted(connection, name, now)
     unread = [day for day in candidates if read is None or day > read[0]]
     missing = None
     for day in unread:
@@ -138,6 +147,7 @@ def _weigh(
     name: str,
     day: date,
     file: Unpacked,
+    doubts_of: Doubts,
     database: Database,
     now: datetime,
 ) -> None:
@@ -147,8 +157,10 @@ def _weigh(
         FileRefused: it is not believed.
     """
     with database.transaction() as connection:
-        before = last_accepted(connection, name)
+        before = last_accepted(connection, name, now)
         doubt = doubts(file, before[1] if before else None)
+        if doubt is None and before:
+            doubt = doubts_of(connection, file, now)
         if doubt and not config.believe:
             record(connection, name, day, file, now, context.run.run_id, refused=doubt)
     if file.unreadable:
@@ -156,9 +168,7 @@ def _weigh(
     if doubt and config.believe:
         context.log.warning(f"{name}: the file of {day} is believed though {doubt}.")
     elif doubt:
-        raise FileRefused(
-            f"The file of {day} is refused: {doubt} (if that is right, run {name} with the config `believe: true`)"
-        )
+        raise FileRefused(f"The file of {day} is refused: {doubt} ({BELIEVE.format(name=name)})")
 
 
 def _nothing_new(context: dg.AssetExecutionContext, name: str) -> None:

@@ -24,6 +24,8 @@ from ayne_dagster.warehouse.spool import Origin
 
 MOST_PAGES = 500
 """TMDB shows no further ones."""
+SHORTAGES_TOLD = 20
+"""In the log of a run; all of them stand in the quarantine."""
 
 
 class DiscoveryConfig(RunConfig):
@@ -85,12 +87,22 @@ def discovered_movies(
             f"{dict(report.total())}, {progress.requests} requests, {progress.short_by} promised and not shown"
             + "".join(f"; {remark}" for remark in remarks if remark)
         )
+        _tell_shortages(context, progress)
         watcher().finished(DISCOVERED_MOVIES.name, _metadata(report.total()) | {"requests": progress.requests})
 
     origin = Origin("tmdb", DISCOVERED_MOVIES.name, context.run.run_id)
     around = partial(collecting_from, "tmdb", database, context)
     yield dg.Output(MergeStream(Batches(failing_clearly(context, produce)), merge, done, origin, around=around))
     yield from check_results(DISCOVERED_MOVIES, database.file, clock.now())
+
+
+def _tell_shortages(context: dg.AssetExecutionContext, progress: Progress) -> None:
+    """Say where the listing came out short; each window that did stands in the quarantine."""
+    for shortage in progress.shortages[:SHORTAGES_TOLD]:
+        context.log.warning(shortage)
+    if progress.shortages:
+        more = f", and of {len(progress.shortages) - 1:,} more windows" if len(progress.shortages) > 1 else ""
+        watcher().note(f"The listing came out short of {progress.shortages[0]}{more} (see the table quarantine).")
 
 
 def _metadata(counts: Mapping[str, int]) -> dict[str, Any]:

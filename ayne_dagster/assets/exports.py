@@ -10,7 +10,7 @@ from ayne_dagster.assets.definition import table_options
 from ayne_dagster.checks import check_specs
 from ayne_dagster.config import Settings
 from ayne_dagster.resources import Clock, DuckDBDatabase
-from ayne_dagster.warehouse.id_export import merge_export, unpacked_export
+from ayne_dagster.warehouse.id_export import doubts_of_export, merge_export, unpacked_export
 from ayne_dagster.warehouse.schema import TMDB_ID_EXPORT
 
 
@@ -38,5 +38,6 @@ def tmdb_id_export(
         database=database.file,
         now=clock.now(),
         unpack=unpacked_export,
+        doubts_of=doubts_of_export,
         merge=partial(merge_export, min_popularity=settings.tmdb_export_min_popularity),
     )

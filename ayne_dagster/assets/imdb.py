@@ -9,7 +9,7 @@ from ayne_dagster.assets.details import tmdb_details
 from ayne_dagster.checks import check_specs
 from ayne_dagster.config import Settings
 from ayne_dagster.resources import Clock, DuckDBDatabase
-from ayne_dagster.warehouse.imdb import TERMS, merge_imdb_ratings, unpacked_ratings
+from ayne_dagster.warehouse.imdb import TERMS, doubts_of_ratings, merge_imdb_ratings, unpacked_ratings
 from ayne_dagster.warehouse.schema import IMDB_RATINGS
 
 _OPTIONS = table_options(IMDB_RATINGS, "feeds", {"imdb"})
@@ -41,5 +41,6 @@ def imdb_ratings(
         database=database.file,
         now=clock.now(),
         unpack=unpacked_ratings,
+        doubts_of=doubts_of_ratings,
         merge=merge_imdb_ratings,
     )

@@ -21,6 +21,8 @@ LOWEST_BUCKET, HIGHEST_BUCKET = -4, 8
 """Octaves of popularity around the median; the outermost hold all beyond."""
 SHRINKAGE = 10.0
 """So many expected changes weigh as much as the belief that a bucket's rate is right."""
+HIGHEST_POPULARITY = 1e6
+"""A greater one is no popularity: TMDB's most popular movies have some thousands, and it rescales the score at will."""
 RECALIBRATE_AFTER_DAYS = 7
 LOWEST_RATE, HIGHEST_RATE = 1e-6, 24.0
 """Changes a day; no evidence pushes a rate beyond, so that it stays usable."""

@@ -6,8 +6,8 @@ https://developer.themoviedb.org/docs/daily-id-exports
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from pathlib import Path
@@ -16,7 +16,8 @@ import duckdb
 
 from ayne_dagster.partitions import UNKNOWN_YEAR
 from ayne_dagster.refresh.due import frozen_sql
-from ayne_dagster.warehouse.daily_files import Unpacked, record, unpacked
+from ayne_dagster.refresh.learning import HIGHEST_POPULARITY
+from ayne_dagster.warehouse.daily_files import ONE_LINE_A_ROW, FileRefused, Unpacked, lost, record, unpacked
 from ayne_dagster.warehouse.rows import naive_utc
 from ayne_dagster.warehouse.schema import TMDB_ID_EXPORT
 from ayne_dagster.warehouse.signals import Signal, note_signals
@@ -31,14 +32,28 @@ MOST_JUMPS = 0.1
 FEW_JUMPS = 20
 """So many are never taken for a rescaling."""
 
-# The id as text: DuckDB would make 9 of 8.7, and 1 of true. A line that is no object has none.
-_SELECT = """
-SELECT CASE WHEN regexp_full_match(id, '[1-9][0-9]{0,18}') THEN TRY_CAST(id AS BIGINT) END AS tmdb_id,
-       original_title,
-       CASE WHEN isfinite(popularity) AND popularity >= 0 THEN popularity END AS popularity,
-       video
-FROM read_json($source, format = 'newline_delimited', compression = $compression, ignore_errors = true,
-               columns = {id: 'JSON', original_title: 'VARCHAR', popularity: 'DOUBLE', video: 'BOOLEAN'})"""
+NEWEST = 100
+"""So many of the highest ids of the last export: an older one lacks them, however many others it has."""
+OTHER_EXPORTS = {"original_name": "series", "name": "persons, companies, keywords or collections"}
+"""What TMDB's other exports have in place of a movie's `original_title`, and what they list."""
+MOST_STRANGE = 0.05
+"""Share of lines that may be those of another export, or of adult movies: these have a file of their own."""
+
+_FIELDS = ("id", "original_title", "popularity", "video", "adult", *OTHER_EXPORTS)
+# Line by line: DuckDB's reader of JSON takes a line that is cut off and the next one for one. Values stay JSON, so that
+# a line with one odd value keeps the others, and an id is what it is: DuckDB would make 9 of 8.7 and 1 of true.
+_SELECT = f"""
+SELECT CASE WHEN regexp_full_match(id, '[1-9][0-9]{{0,18}}') THEN TRY_CAST(id AS BIGINT) END AS tmdb_id,
+       original_title ->> '$' AS original_title,
+       CASE WHEN json_type(popularity) IN ('UBIGINT', 'DOUBLE')
+                 AND TRY_CAST(popularity AS DOUBLE) BETWEEN 0 AND {HIGHEST_POPULARITY}
+            THEN TRY_CAST(popularity AS DOUBLE) END AS popularity,
+       CASE video WHEN 'true' THEN TRUE WHEN 'false' THEN FALSE END AS video,
+       coalesce(adult = 'true', FALSE) AS adult,
+       {", ".join(f"original_title IS NULL AND {name} IS NOT NULL AS has_{name}" for name in OTHER_EXPORTS)}
+FROM (SELECT {", ".join(f"fields[{place}] AS {name}" for place, name in enumerate(_FIELDS, start=1))} FROM (
+    SELECT CASE WHEN json_valid(line) THEN json_extract(line, {[f"$.{name}" for name in _FIELDS]}) END AS fields
+    FROM ({ONE_LINE_A_ROW})))"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +81,66 @@ class ExportReport:
     """So many have jumped that TMDB must have rescaled the score; none of them was signalled."""
 
 
-def unpacked_export(source: Path, target: Path) -> AbstractContextManager[Unpacked]:
+@contextmanager
+def unpacked_export(source: Path, target: Path) -> Iterator[Unpacked]:
     """The export as Parquet, at `target`, for the length of a block.
 
     Raises:
-        FileRefused: it is no such file.
+        FileRefused: it is no such file, but another of TMDB's exports, say.
     """
-    return unpacked(source, target, _SELECT, "tmdb_id IS NOT NULL", {})
+    with unpacked(source, target, _SELECT, "tmdb_id", "tmdb_id IS NOT NULL") as file:
+        if what := _another_export(file):
+            raise FileRefused(
+                f"{source.name} is no export of movies: {what}. Set AYNE_TMDB_EXPORT_URL to the address of"
+                " movie_ids_{date}.json.gz"
+            )
+        yield file
+
+
+def _another_export(file: Unpacked) -> str | None:
+    """Which other of TMDB's exports a file is, by its lines; None for that of movies, and where nothing tells."""
+    counts = ("adult", "original_title IS NOT NULL", *(f"has_{name}" for name in OTHER_EXPORTS))
+    counted = ", ".join(f"count(*) FILTER (WHERE {condition})" for condition in counts)
+    with duckdb.connect() as parser:
+        lines, adult, titled, *named = parser.execute(
+            f"SELECT count(*), {counted} FROM read_parquet($file) WHERE tmdb_id IS NOT NULL",
+            {"file": file.readable_path},
+        ).fetchall()[0]
+    for (name, what), number in zip(OTHER_EXPORTS.items(), named, strict=True):
+        if number > MOST_STRANGE * lines:
+            return f"{number:,} of its {lines:,} lines have {name} and no original_title, as those of {what} have"
+    if titled < lines / 2:
+        return f"{lines - titled:,} of its {lines:,} lines have no original_title"
+    if adult > MOST_STRANGE * lines:
+        return f"{adult:,} of its {lines:,} lines are adult movies, which have an export of their own"
+    return None
+
+
+def doubts_of_export(connection: duckdb.DuckDBPyConnection, file: Unpacked, now: datetime) -> str | None:
+    """Why an export is not to be believed beside the last accepted one; None when it is.
+
+    Args:
+        connection: to the warehouse.
+        file: the unpacked export.
+        now: the instant (aware UTC).
+    """
+    had, missing, newest, newest_missing = connection.execute(
+        f"""
+        WITH listed AS (SELECT DISTINCT tmdb_id FROM read_parquet($file) WHERE tmdb_id IS NOT NULL),
+        last AS (
+            SELECT e.tmdb_id, l.tmdb_id IS NULL AS is_missing, row_number() OVER (ORDER BY e.tmdb_id DESC) AS place
+            FROM tmdb_id_export AS e LEFT JOIN listed AS l USING (tmdb_id) WHERE e.missing_since IS NULL
+        )
+        SELECT count(*), count(*) FILTER (WHERE is_missing), count(*) FILTER (WHERE place <= {NEWEST}),
+               count(*) FILTER (WHERE is_missing AND place <= {NEWEST})
+        FROM last""",
+        {"file": file.readable_path},
+    ).fetchall()[0]
+    if doubt := lost("movies", had, missing):
+        return doubt
+    if had >= 10 * NEWEST and newest_missing > newest / 2:
+        return f"it lacks {newest_missing:,} of the {newest:,} newest movies of the last accepted one: an older file?"
+    return None
 
 
 def merge_export(
@@ -100,8 +168,8 @@ def merge_export(
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE listed AS SELECT tmdb_id, any_value(original_title) AS original_title,"
         " max(popularity) AS popularity, coalesce(bool_or(video), FALSE) AS video"
-        " FROM read_parquet($file) WHERE tmdb_id IS NOT NULL GROUP BY tmdb_id",
-        {"file": str(file.path)},
+        " FROM read_parquet($file) WHERE tmdb_id IS NOT NULL AND NOT adult GROUP BY tmdb_id",
+        {"file": file.readable_path},
     )
     back = _take_back(connection)
     new = _list_all(connection, day)
@@ -161,15 +229,15 @@ def _miss_the_others(connection: duckdb.DuckDBPyConnection, day: date) -> tuple[
     """Mark what is not listed: gone when an earlier export missed it too (these are returned), else missing."""
     vanished = _ids(
         connection,
-        "SELECT tmdb_id FROM tmdb_id_export WHERE missing_since < $day AND vanished_on IS NULL",
+        "SELECT tmdb_id FROM tmdb_id_export WHERE missing_since <> $day AND vanished_on IS NULL",
         {"day": day},
     )
     connection.execute(
-        "UPDATE tmdb_id_export SET vanished_on = $day WHERE missing_since < $day AND vanished_on IS NULL", {"day": day}
+        "UPDATE tmdb_id_export SET vanished_on = $day WHERE missing_since <> $day AND vanished_on IS NULL", {"day": day}
     )
     missing = _changed(
         connection,
-        "UPDATE tmdb_id_export SET missing_since = $day WHERE missing_since IS NULL AND last_listed_on < $day",
+        "UPDATE tmdb_id_export SET missing_since = $day WHERE missing_since IS NULL AND last_listed_on <> $day",
         {"day": day},
     )
     return vanished, missing

@@ -6,15 +6,16 @@ https://developer.imdb.com/non-commercial-datasets/
 
 from __future__ import annotations
 
-import gzip
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 
 import duckdb
 
-from ayne_dagster.warehouse.daily_files import FileRefused, Unpacked, record, unpacked
+from ayne_dagster.warehouse.daily_files import FEW, ONE_LINE_A_ROW, FileRefused, Unpacked, lost, record, unpacked
+from ayne_dagster.warehouse.published_lines import Unpackable, first_line
 from ayne_dagster.warehouse.rows import naive_utc
 from ayne_dagster.warehouse.schema import IMDB_RATINGS
 from ayne_dagster.warehouse.signals import Signal, note_signals
@@ -34,15 +35,19 @@ TERMS = (
     "only, https://help.imdb.com/article/imdb/general-information/can-i-use-imdb-data-in-my-software/G5JTRESSHJBBHTGX"
 )
 
+STRANGE_RATING = 1.0
+STRANGE_VOTES = 2.0
+MOST_STRANGE = 0.25
+"""Share of the known movies; when the rating of more of them is another by STRANGE_RATING, or the votes have changed by
+a factor of STRANGE_VOTES, the file tells of something else than the last one did."""
+
 # As text, so that a line that is no rating is counted and skipped, and not half read.
 _SELECT = r"""
-SELECT CASE WHEN regexp_full_match(tconst, 'tt[0-9]{7,10}') THEN tconst END AS imdb_id,
+SELECT CASE WHEN regexp_full_match(tconst, 'tt[0-9]{{7,10}}') THEN tconst END AS imdb_id,
        CASE WHEN TRY_CAST(rating AS DOUBLE) BETWEEN 1 AND 10 THEN TRY_CAST(rating AS DOUBLE) END AS imdb_rating,
-       CASE WHEN regexp_full_match(votes, '[0-9]{1,18}') THEN CAST(votes AS BIGINT) END AS imdb_votes,
+       CASE WHEN regexp_full_match(votes, '[0-9]{{1,18}}') THEN CAST(votes AS BIGINT) END AS imdb_votes,
        coalesce(rating = '\N' OR votes = '\N', FALSE) AS unrated
-FROM read_csv($source, compression = $compression, delim = '\t', header = false, skip = 1, quote = '', escape = '',
-              auto_detect = false, strict_mode = false, null_padding = true, ignore_errors = true,
-              columns = {tconst: 'VARCHAR', rating: 'VARCHAR', votes: 'VARCHAR'})"""
+FROM (SELECT {columns} FROM (SELECT string_split(line, chr(9)) AS parts FROM ({lines})))"""
 _READABLE = "imdb_id IS NOT NULL AND (unrated OR (imdb_rating IS NOT NULL AND imdb_votes IS NOT NULL))"
 _JUMPED = f"""
 (imdb_votes - reference_votes >= {LEAST_NEW_VOTES} AND (imdb_votes >= {1 + GROWTH} * reference_votes OR (
@@ -66,19 +71,79 @@ class RatingsReport:
     thawed: int
 
 
-def unpacked_ratings(source: Path, target: Path) -> AbstractContextManager[Unpacked]:
-    """The file as Parquet, at `target`, for the length of a block.
+@contextmanager
+def unpacked_ratings(source: Path, target: Path) -> Iterator[Unpacked]:
+    """The file as Parquet, at `target`, for the length of a block. Its columns are found by their names.
 
     Raises:
         FileRefused: it is no such file.
     """
-    with source.open("rb") as raw:
-        packed = raw.read(2) == b"\x1f\x8b"
-    with gzip.open(source) if packed else source.open("rb") as file:
-        heading = file.readline(1000).decode("utf-8", "replace").strip().split("\t")
-    if heading != list(HEADING):
-        raise FileRefused(f"{source.name} is no file of IMDb's ratings: it begins with {heading[0][:40]!r}")
-    return unpacked(source, target, _SELECT, _READABLE, {})
+    columns = _columns(source)
+    chosen = ", ".join(
+        f"trim(parts[{columns.index(name) + 1}]) AS {short}"
+        for name, short in zip(HEADING, ("tconst", "rating", "votes"), strict=True)
+    )
+    with unpacked(source, target, _SELECT.format(columns=chosen, lines=ONE_LINE_A_ROW), "imdb_id", _READABLE) as file:
+        # The heading is a line too, and none of the ratings.
+        yield replace(file, unreadable=file.unreadable - 1)
+
+
+def _columns(source: Path) -> list[str]:
+    """The names of a file's columns, by its heading.
+
+    Raises:
+        FileRefused: not all that are needed are among them.
+    """
+    try:
+        heading = first_line(source)
+    except Unpackable as error:
+        raise FileRefused(f"{source.name} is no file of IMDb's ratings: {error}") from None
+    columns = [name.strip() for name in heading.split("\t")]
+    absent = [name for name in HEADING if columns.count(name) != 1]
+    if absent:
+        found = _quoted(heading) or "nothing"
+        raise FileRefused(
+            f"{source.name} is no file of IMDb's ratings: its heading must have the columns {', '.join(HEADING)}, and"
+            f" {', '.join(absent)} cannot be found in it; it begins with {found}. Set AYNE_IMDB_RATINGS_URL to the"
+            " address of title.ratings.tsv.gz; if IMDb has renamed a column, install a newer ayne_dagster"
+        )
+    return columns
+
+
+def _quoted(heading: str) -> str:
+    """The beginning of a file for a message: one line of printable characters."""
+    shown = "".join(c if c.isprintable() else " " for c in heading[:80])
+    return repr(shown) if shown.strip() else ""
+
+
+def doubts_of_ratings(connection: duckdb.DuckDBPyConnection, file: Unpacked, now: datetime) -> str | None:
+    """Why a file is not to be believed beside the last accepted one; None when it is.
+
+    Args:
+        connection: to the warehouse.
+        file: the unpacked file.
+        now: the instant (aware UTC).
+    """
+    had, missing, strange = connection.execute(
+        f"""
+        WITH last AS (
+            FROM imdb_ratings SEMI JOIN refresh_metadata USING (tmdb_id, imdb_id)
+            WHERE listed_at = (SELECT max(listed_at) FROM imdb_ratings WHERE listed_at <= $now)
+        ), listed AS (
+            SELECT imdb_id, arg_max(imdb_rating, imdb_votes) AS imdb_rating, max(imdb_votes) AS imdb_votes
+            FROM read_parquet($file) SEMI JOIN last USING (imdb_id) GROUP BY imdb_id
+        )
+        SELECT count(*), count(*) FILTER (WHERE l.imdb_id IS NULL), count(*) FILTER (WHERE
+               abs(l.imdb_rating - last.imdb_rating) >= {STRANGE_RATING}
+               OR l.imdb_votes > {STRANGE_VOTES} * last.imdb_votes OR l.imdb_votes < last.imdb_votes / {STRANGE_VOTES})
+        FROM last LEFT JOIN listed AS l USING (imdb_id)""",
+        {"file": file.readable_path, "now": naive_utc(now)},
+    ).fetchall()[0]
+    if doubt := lost("known titles", had, missing):
+        return doubt
+    if strange > max(FEW, MOST_STRANGE * had):
+        return f"rating or votes of {strange:,} of {had:,} known titles are quite others than in the last accepted one"
+    return None
 
 
 def merge_imdb_ratings(
@@ -131,7 +196,7 @@ def _weigh(connection: duckdb.DuckDBPyConnection, file: Unpacked) -> None:
             FROM refresh_metadata AS m JOIN listed AS l USING (imdb_id) LEFT JOIN imdb_ratings AS i USING (tmdb_id)
         )
         SELECT *, {_JUMPED} AS jumped FROM known""",
-        {"file": str(file.path)},
+        {"file": file.readable_path},
     )
 
 

@@ -421,7 +421,11 @@ class Listing:
             dates = date.fromisoformat(first), date.fromisoformat(last)
             self._found[first, last] = [n for n in self._ordered if dates[0] <= self.released[n] <= dates[1]]
         found = self._found[first, last]
-        rows = [{"id": n, "title": f"Movie {n}"} for n in found[20 * (page - 1) : 20 * page] if n not in hidden]
+        rows = [
+            {"id": n, "title": f"Movie {n}", "release_date": str(self.released[n])}
+            for n in found[20 * (page - 1) : 20 * page]
+            if n not in hidden
+        ]
         pages = max(1, -(-len(found) // 20))
         return httpx.Response(
             200, json={"page": page, "results": rows, "total_pages": pages, "total_results": len(found)}
@@ -518,6 +522,19 @@ def test_pages_that_promise_too_little_lose_nothing(liars: set[int]) -> None:
     pages = over(handler, lambda tmdb: collected(tmdb.discover_movies(*YEAR)))
     assert set(ids(pages)) == set(listing.released)
     assert not [page for page in pages if page.error]
+
+
+@pytest.mark.parametrize("odd", [10**12, -1, "many", "70", None, 1.5, [4], 10**300], ids=repr)
+def test_totals_of_any_kind_lose_nothing(odd: Any) -> None:
+    listing = Listing(one_year(70))
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json=listing(request).json() | {"total_pages": odd, "total_results": odd})
+
+    pages = over(handler, lambda tmdb: collected(tmdb.discover_movies(*YEAR)))
+    assert set(ids(pages)) == set(listing.released)
+    assert len(listing.asked) <= 30
+    assert all(page.total_results >= 0 and page.total_pages > 0 for page in pages)
 
 
 def test_a_window_whose_first_page_hid_that_it_is_too_large_is_halved_after_all() -> None:

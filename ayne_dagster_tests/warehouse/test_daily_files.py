@@ -24,7 +24,7 @@ from ayne_dagster.warehouse.daily_files import (
 
 from .samples import START, Transaction, rows
 
-TEXT = "SELECT line FROM read_csv($source, compression = $compression, columns = {line: 'VARCHAR'}, header = false)"
+TEXT = "SELECT line FROM read_csv($lines, columns = {line: 'VARCHAR'}, header = false, delim = '\x01')"
 
 
 def file_of(lines: int, unreadable: int = 0) -> Unpacked:
@@ -35,7 +35,7 @@ def test_a_file_is_unpacked_beside_the_database_and_removed_in_the_end(tmp_path:
     for name, body in (("packed", gzip.compress(b"one\ntwo\n")), ("plain", b"one\ntwo\n")):
         source, target = tmp_path / name, tmp_path / "it's.parquet"
         source.write_bytes(body)
-        with unpacked(source, target, TEXT, "line <> 'two'", {}) as file:
+        with unpacked(source, target, TEXT, "line", "line <> 'two'") as file:
             assert (file.lines, file.unreadable) == (1, 1)
             assert duckdb.execute("FROM read_parquet(?)", [str(file.path)]).fetchall() == [("one",), ("two",)]
         assert not target.exists()
@@ -47,7 +47,7 @@ def test_a_file_that_cannot_be_parsed_at_all_is_refused_in_one_line(tmp_path: Pa
     source.write_bytes(b"\x1f\x8b\x00 no gzip after all")
     with (
         pytest.raises(FileRefused, match=r"^file\.gz cannot be read as what it should be: .+$"),
-        unpacked(source, tmp_path / "out", TEXT, "true", {}),
+        unpacked(source, tmp_path / "out", TEXT, "line", "true"),
     ):
         pass
     assert not (tmp_path / "out").exists()
@@ -79,12 +79,12 @@ def test_no_file_that_lost_more_than_a_twentieth_is_believed(lines: int, before:
 
 
 def test_the_last_accepted_file_is_the_measure_and_a_refused_one_is_not(connection: duckdb.DuckDBPyConnection) -> None:
-    assert last_accepted(connection, "one") is None
+    assert last_accepted(connection, "one", START) is None
     with Transaction(connection):
         record(connection, "one", date(2024, 1, 1), file_of(500), START, "run")
         record(connection, "one", date(2024, 1, 2), file_of(9), START, "run", refused="short")
         record(connection, "other", date(2024, 1, 3), file_of(700), START, "run")
-    assert last_accepted(connection, "one") == (date(2024, 1, 1), 500)
+    assert last_accepted(connection, "one", START) == (date(2024, 1, 1), 500)
 
 
 def test_a_file_read_again_is_recorded_once_and_an_accepted_one_stays_accepted(

@@ -73,7 +73,8 @@ def test_lines_are_parsed_as_json_and_bad_ones_are_skipped_and_counted(tmp_path:
     source.write_text("\n".join([*good, *bad]) + "\n")
     with unpacked_export(source, tmp_path / "out") as file:
         assert (file.lines, file.unreadable) == (len(good), len(bad))
-        found = duckdb.execute("FROM read_parquet(?) WHERE tmdb_id IS NOT NULL", [str(file.path)]).fetchall()
+        query = "SELECT tmdb_id, original_title, popularity, video FROM read_parquet(?) WHERE tmdb_id IS NOT NULL"
+        found = duckdb.execute(query, [str(file.path)]).fetchall()
     assert found == [
         (1, 'A "quoted" \\ title', 1.0, False),
         (2, "Дом \u0000 é", 1.0, False),

@@ -89,8 +89,8 @@ def test_lines_that_are_no_rating_are_skipped_and_counted_and_unknown_ones_tell_
 def test_a_file_with_another_heading_is_refused(tmp_path: Path, body: str) -> None:
     source = tmp_path / "title.ratings.tsv"
     source.write_text(body)
-    with pytest.raises(FileRefused, match="no file of IMDb's ratings"):
-        unpacked_ratings(source, tmp_path / "out")
+    with pytest.raises(FileRefused, match="no file of IMDb's ratings"), unpacked_ratings(source, tmp_path / "out"):
+        pass
 
 
 def test_known_movies_get_rating_and_votes_and_other_titles_are_left_out(files: Files) -> None:

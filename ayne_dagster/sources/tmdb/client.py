@@ -5,13 +5,12 @@ https://developer.themoviedb.org/reference
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import httpx
 from pydantic import BaseModel
@@ -30,6 +29,12 @@ from ayne_dagster.sources.errors import (
 )
 from ayne_dagster.sources.json_body import validate_json
 from ayne_dagster.sources.ledger import RequestLedger
+from ayne_dagster.sources.tmdb.changes import ChangedMovies as ChangedMovies
+from ayne_dagster.sources.tmdb.changes import ChangesShown, list_changes
+from ayne_dagster.sources.tmdb.listing import MAX_WINDOW_ROWS as MAX_WINDOW_ROWS
+from ayne_dagster.sources.tmdb.listing import DateWindow as DateWindow
+from ayne_dagster.sources.tmdb.listing import ListedPage as ListedPage
+from ayne_dagster.sources.tmdb.listing import Listing
 from ayne_dagster.sources.tmdb.models import (
     SUB_RESOURCES,
     ChangesPage,
@@ -42,96 +47,12 @@ from ayne_dagster.sources.transport import AsyncClosing, build_client
 from ayne_dagster.sources.trust import one_of_them
 from ayne_dagster.sources.values import quoted
 
-P = TypeVar("P")
 B = TypeVar("B", bound=BaseModel)
 _DAY = timedelta(days=1)
 
 APPENDED = ",".join(SUB_RESOURCES)
-PAGE_ROWS = 20
-CHANGES_PAGE_ROWS = 100
-LAST_PAGE = 500
-"""TMDB serves no page beyond it, whatever total_pages says."""
-MAX_WINDOW_ROWS = PAGE_ROWS * LAST_PAGE
 WELL_KNOWN = 550
 """A movie that TMDB has surely; a source that stands in for it may not."""
-
-
-@dataclass(frozen=True, slots=True)
-class DateWindow:
-    """Release dates from `start` to `end`, both included."""
-
-    start: date
-    end: date
-
-    def halves(self) -> tuple[DateWindow, DateWindow]:
-        """The window in two; it must be longer than a day."""
-        middle = self.start + (self.end - self.start) // 2
-        return DateWindow(self.start, middle), DateWindow(middle + timedelta(days=1), self.end)
-
-    @property
-    def is_one_day(self) -> bool:
-        """Whether it cannot be split."""
-        return self.start >= self.end
-
-    def __str__(self) -> str:
-        return f"{self.start} to {self.end}"
-
-
-@dataclass(frozen=True, slots=True)
-class ListedPage:
-    """One discover page of a window, or why there is none."""
-
-    window: DateWindow
-    page: int
-    """Its number; 0 for an error of the window as a whole."""
-    items: list[Any]
-    total_results: int = 0
-    total_pages: int = 1
-    error: SourceError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ChangedMovies:
-    """What the change feed names."""
-
-    ids: frozenset[int]
-    complete: bool
-    """False where the feed has more than it showed: pages beyond the last that is served, or pages kept back."""
-
-
-@dataclass(frozen=True, slots=True)
-class _ChangesPage:
-    """One page of the change feed: the ids in it, its rows (those without an id too), and how many pages there are."""
-
-    ids: frozenset[int]
-    rows: int
-    last: int
-
-
-@dataclass
-class _Tally:
-    """What the pages of a window have shown and promised. Any page may promise too little; none promises too much."""
-
-    seen: set[int] = field(default_factory=set)
-    promised: int = 0
-    pages: int = 1
-    heard: bool = False
-    """Whether any page could be used."""
-
-    def note(self, page: ListedPage) -> None:
-        """Count a page. Behind a full page there may always be another, whatever it says."""
-        if page.error is not None:
-            return
-        self.heard = True
-        self.seen |= _ids(page)
-        self.promised = max(self.promised, page.total_results)
-        is_full = len(page.items) >= PAGE_ROWS
-        self.pages = max(self.pages, page.total_pages, page.page + is_full)
-
-    @property
-    def missing(self) -> int:
-        """Number of movies promised, as far as TMDB serves them, and not shown."""
-        return max(0, min(self.promised, MAX_WINDOW_ROWS) - len(self.seen))
 
 
 class AsyncTMDBClient(AsyncClosing):
@@ -245,10 +166,11 @@ class AsyncTMDBClient(AsyncClosing):
     ) -> AsyncGenerator[ListedPage, None]:
         """All pages of movies released from `start` to `end`, as they come.
 
-        A window with more rows than TMDB serves is halved until each holds at most 10,000. Pages repeat and miss rows
-        and disagree on how many there are (each is cached on its own), so the order is by release date, the largest
-        promise counts, and a window that came out short is listed a second time; the caller keeps each id once. What
-        is missing even then is an error of the window.
+        A window with as many rows as TMDB serves, or more, is halved until each holds fewer than 10,000. Pages repeat
+        and miss rows and disagree on how many there are (each is cached on its own), so the order is by release date,
+        the largest promise counts, and a window that came out short is listed a second time; the caller keeps each id
+        once. What is missing even then is an error of the window. Whatever is promised, a listing ends when its pages
+        bring nothing new (`listing.Listing` says what a server that lies can cost).
 
         Args:
             start: first release date.
@@ -256,75 +178,12 @@ class AsyncTMDBClient(AsyncClosing):
             min_votes: leave out movies with fewer votes.
             max_pages: at most this many pages of each release year.
         """
-        windows = [DateWindow(start, end)] if max_pages is None else list(_years(start, end))
-        while windows:
-            window = windows.pop()  # the newest first
-            first = await self._listed_page(window, min_votes, 1)
-            if first.error is not None:
-                yield first
-                if max_pages == 1:
-                    continue
-                first = await self._listed_page(window, min_votes, 2)  # every page tells how many there are
-            elif not first.items and max_pages is None:  # an empty listing is not believed at once
-                first = await self._listed_page(window, min_votes, 1)
-            can_be_split = not window.is_one_day and max_pages is None
-            if first.total_results > MAX_WINDOW_ROWS and can_be_split:
-                windows.extend(window.halves())
-                continue
-            tally = _Tally()
-            async for page in self._window_pages(first, tally, min_votes, max_pages):
+        listing = Listing(partial(self._listed_page, min_votes), self.account.settings.max_concurrent, max_pages)
+        async with aclosing(listing.pages(DateWindow(start, end))) as pages:
+            async for page in pages:
                 yield page
-            if tally.promised > MAX_WINDOW_ROWS and can_be_split:  # the first page had promised less
-                windows.extend(window.halves())
 
-    async def _window_pages(
-        self, first: ListedPage, tally: _Tally, min_votes: int, max_pages: int | None
-    ) -> AsyncIterator[ListedPage]:
-        """The pages of a window, twice where they came out short."""
-        yield first
-        tally.note(first)
-        for start in (2, 1):
-            tally.promised = tally.promised if start == 2 else 0
-            async for page in self._pages_from(start, first.window, tally, min_votes, max_pages or LAST_PAGE):
-                yield page
-            if max_pages is not None or (tally.heard and not tally.missing):
-                return
-        if not tally.heard:
-            return
-        reason = f"TMDB promised {tally.promised:,} movies and left out {tally.missing:,}, listed twice"
-        yield ListedPage(first.window, 0, [], error=MalformedAnswer(f"{reason}; a later discovery may find them"))
-
-    async def _pages_from(
-        self, number: int, window: DateWindow, tally: _Tally, min_votes: int, max_pages: int
-    ) -> AsyncIterator[ListedPage]:
-        """The pages from a number on, as far as they turn out to go."""
-        while number <= (last := min(tally.pages, max_pages, LAST_PAGE)):
-            ask = partial(self._listed_page, window, min_votes)
-            async for page in self._in_order(range(number, last + 1), ask):
-                yield page
-                tally.note(page)
-            number = last + 1
-
-    async def _in_order(self, numbers: Iterable[int], ask: Callable[[int], Awaitable[P]]) -> AsyncGenerator[P, None]:
-        """Pages in order, a few asked for at a time; nothing more is asked for when the iterator is closed."""
-        ahead = self.account.settings.max_concurrent
-        tasks: list[asyncio.Future[P]] = []
-        waiting = iter(numbers)
-        try:
-            while True:
-                for number in waiting:
-                    tasks.append(asyncio.ensure_future(ask(number)))
-                    if len(tasks) >= ahead:
-                        break
-                if not tasks:
-                    return
-                yield await tasks.pop(0)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _listed_page(self, window: DateWindow, min_votes: int, page: int) -> ListedPage:
+    async def _listed_page(self, min_votes: int, window: DateWindow, page: int) -> ListedPage:
         """One page; a body or page that fails is an error beside the others, not instead of them."""
         parameters = {
             "primary_release_date.gte": window.start.isoformat(),
@@ -350,7 +209,7 @@ class AsyncTMDBClient(AsyncClosing):
     async def get_changed_movie_ids(self, start: date, end: date) -> set[int]:
         """Ids of the movies that changed from `start` to `end` (UTC days, both included, at most 14 days).
 
-        At most 50,000 ids can be had: ask for a day at a time; `list_changes_of` tells when there are more.
+        At most 50,000 ids can be had: ask for a day at a time; `list_changes_of` tells when that was not all.
 
         https://developer.themoviedb.org/reference/changes-movie-list
         """
@@ -373,22 +232,10 @@ class AsyncTMDBClient(AsyncClosing):
         return ChangedMovies(both.ids - after.ids, both.complete and after.complete)
 
     async def _list_changes(self, start: date, end: date) -> ChangedMovies:
-        """All pages of a window, a few asked for at a time."""
-        first = await self._changes_page(start, end, 1)
-        ids, last, read, complete = first.ids, first.last, 1, True
-        while read < min(last, LAST_PAGE):
-            numbers = range(read + 1, min(last, LAST_PAGE) + 1)
-            async with aclosing(self._in_order(numbers, partial(self._changes_page, start, end))) as pages:
-                async for page in pages:
-                    read, last = read + 1, max(last, page.last)
-                    if page.ids and page.ids == first.ids:
-                        # The feed ignores `page`, as it did in 2022: then all rows stand on each, or the rest is lost.
-                        return ChangedMovies(ids, complete=first.rows > CHANGES_PAGE_ROWS)
-                    complete = complete and page.rows > 0
-                    ids |= page.ids
-        return ChangedMovies(ids, complete and last <= LAST_PAGE)
+        """All pages of a window."""
+        return await list_changes(partial(self._changes_page, start, end), self.account.settings.max_concurrent)
 
-    async def _changes_page(self, start: date, end: date, page: int) -> _ChangesPage:
+    async def _changes_page(self, start: date, end: date, page: int) -> ChangesShown:
         """One page of the change feed; one without rows, though a page before announced it, is asked for again."""
         parameters = {"start_date": start.isoformat(), "end_date": end.isoformat(), "page": str(page)}
         for _ in range(1 if page == 1 else 2):
@@ -398,7 +245,7 @@ class AsyncTMDBClient(AsyncClosing):
                 break
         ids = frozenset(row.id for row in body.results if row.id is not None)
         self.account.answered()
-        return _ChangesPage(ids, len(body.results), body.total_pages)
+        return ChangesShown(ids, len(body.results), body.total_pages)
 
     async def _get(self, path: str, parameters: dict[str, str], model: type[BaseModel] | None = None) -> httpx.Response:
         """One answered request; `model` is what its body should be.
@@ -446,16 +293,6 @@ class TMDBClient(BlockingClient[AsyncTMDBClient]):
     def get_changed_movie_ids(self, start: date, end: date) -> set[int]:
         """See `AsyncTMDBClient.get_changed_movie_ids`."""
         return self._call(self._client.get_changed_movie_ids, start, end)
-
-
-def _years(start: date, end: date) -> Iterator[DateWindow]:
-    """The window cut at the turns of the years, oldest first."""
-    for year in range(start.year, end.year + 1):
-        yield DateWindow(max(start, date(year, 1, 1)), min(end, date(year, 12, 31)))
-
-
-def _ids(page: ListedPage) -> set[int]:
-    return {item["id"] for item in page.items if isinstance(item, dict) and isinstance(item.get("id"), int)}
 
 
 def _body(model: type[B], response: httpx.Response) -> B:

@@ -169,14 +169,15 @@ class DiscoverItem(LenientModel):
 class DiscoverPage(LenientModel):
     """`GET /discover/movie`: at most 20 rows, raw, so that each is validated (and quarantined) by itself.
 
-    Without `results` or `total_pages` the body is no page: read as an empty one it would cut the listing.
+    Without `results` the body is no page: read as an empty one it would cut the listing. What it promises is no more
+    than that, and a page whose promise cannot be read is one all the same.
     """
 
     results: list[Any]
-    total_pages: Annotated[int, Field(ge=0)]
-    """Not capped at the 500 pages that can be asked for; 1 for an empty result."""
+    total_pages: Annotated[int | None, Field(ge=0)] = None
+    """Not always capped at the 500 pages that can be asked for; 1 for an empty result."""
     page: int | None = None
-    total_results: int | None = None
+    total_results: Annotated[int | None, Field(ge=0)] = None
 
 
 class ChangedMovie(LenientModel):
@@ -187,7 +188,10 @@ class ChangedMovie(LenientModel):
 
 
 class ChangesPage(LenientModel):
-    """`GET /movie/changes`: at most 100 rows; see `DiscoverPage` for what is required."""
+    """`GET /movie/changes`: at most 100 rows.
+
+    Without `total_pages` it cannot be known whether a day was read as a whole: it is read again by the next run.
+    """
 
     results: list[ChangedMovie]
     total_pages: Annotated[int, Field(ge=0)]
