@@ -23,13 +23,16 @@ from ayne_dagster.definitions import build_defs
 from ayne_dagster.errors import INTERRUPTED as INTERRUPTED_CODE
 from ayne_dagster.errors import OneLineError
 from ayne_dagster.foreground import Foreground
-from ayne_dagster.instance import open_instance
+from ayne_dagster.instance import home_path, open_instance
 from ayne_dagster.own_runs import close_abandoned_runs, note_interruption, own_run
 from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR
 from ayne_dagster.progress import Progress, Watcher, watched_by
 from ayne_dagster.refresh.strategy import COLLECTED
 from ayne_dagster.run_failures import failure_reason, gave_a_reason
+from ayne_dagster.runs.retention import Instants
+from ayne_dagster.sources.ledger import open_ledger
 from ayne_dagster.stopping import Interrupted, pause, stopping
+from ayne_dagster.tidying import describe, is_due, tidy_up
 from ayne_dagster.warehouse.change_feed import feed_position, plan_reading
 from ayne_dagster.warehouse.client import DuckDBClient
 from ayne_dagster.warehouse.database import Database, DatabaseBusy, WarehouseError
@@ -253,6 +256,7 @@ class DataCollectionOrchestrator:
                 with database.connect():
                     pass  # an unusable file should fail before anything is asked
                 self._collect(database, discovery, limit, self._wants_feed(change_feed), use_reserve, counting)
+                self._tidy_if_due(database, counting)
         except CollectionFailed:
             # The reason may be that the database cannot be had: not the time to wait for it.
             with suppress(WarehouseError):
@@ -328,6 +332,18 @@ class DataCollectionOrchestrator:
         if failed_feed is not None:
             raise failed_feed
 
+    def _tidy_if_due(self, database: Database, counting: _Counting) -> None:
+        """Remove what is old, once a day: where there is no daemon, nobody else would."""
+        if not is_due(home_path(self.settings), database.path, self.now()):
+            return
+        try:
+            with open_instance(self.settings) as instance:
+                told = tidy_up(instance, database, open_ledger(self.settings), self.settings)
+            if any(told.values()):
+                counting.note(describe(told))
+        except Exception as error:  # noqa: BLE001 -- what was collected is collected; it is tried again tomorrow
+            counting.note(f"Old runs and logs could not be tidied up ({error}): `ayne tidy` tries again.")
+
     def _due_remaining(self, database: Database) -> int:
         with database.connect() as connection:
             strategy = load_strategy(connection, self.settings.refresh_strategy)
@@ -389,7 +405,7 @@ class DataCollectionOrchestrator:
                     outcome = job.execute_in_process(
                         run_config={**run_config, **quiet},
                         instance=instance,
-                        tags={**tags, **own_tag},
+                        tags={**tags, **own_tag, **Instants.of(self.settings).clock_tag()},
                         raise_on_error=False,
                         run_id=run_id,
                     )

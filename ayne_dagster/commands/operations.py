@@ -89,6 +89,25 @@ def _describe_check(result: dict[str, Any]) -> str:
 
 
 @click.command()
+@json_option
+def tidy(as_json: bool) -> None:
+    """Remove old runs and their logs, and sum up old entries of the warehouse's logs by day.
+
+    Done daily by Dagster's schedule, or by `ayne collect` where no daemon runs. Runs are kept for
+    AYNE_RUN_RETENTION_DAYS; those that hold the latest state of an asset stay.
+    """
+    from ayne_dagster.instance import open_instance
+    from ayne_dagster.sources.ledger import open_ledger
+    from ayne_dagster.tidying import describe, tidy_up
+
+    settings = load_settings()
+    started = time.monotonic()
+    with open_instance(settings) as instance:
+        told = tidy_up(instance, warehouse(settings), open_ledger(settings), settings)
+    print_result(told | {"seconds": round(time.monotonic() - started, 3)}, as_json, describe)
+
+
+@click.command()
 @click.option("--online", is_flag=True, help="Ask each API once whether its key works; the requests are counted.")
 @json_option
 def doctor(online: bool, as_json: bool) -> None:
