@@ -282,7 +282,7 @@ class DataCollectionOrchestrator:
         self.settings.require_tmdb_key()
         counts = _waited_for(partial(self._run_alone, "read_change_feed"))["tmdb_changes"]
         with Database(self.settings.database).connect() as connection:
-            cursor = feed_position(connection).cursor
+            cursor = feed_position(connection, self.now()).cursor
         return {"read_up_to": cursor.isoformat() if cursor else None, **counts}
 
     def read_daily_files(self) -> dict[str, Any]:

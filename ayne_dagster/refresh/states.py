@@ -36,6 +36,9 @@ SOURCES: Mapping[str, Source] = {
         Source("numbers", "The Numbers", collected=False),
     )
 }
+AHEAD = timedelta(hours=1)
+"""How far clocks of machines may differ. What happened later than this after the present was noted by a clock that was
+ahead: it happened at an unknown time."""
 COLLECTED = tuple(source.name for source in SOURCES.values() if source.collected)
 
 
@@ -101,6 +104,16 @@ class MovieState:
 def applies(source: str, movie: MovieState) -> bool:
     """Whether the source can be asked about the movie at all."""
     return not SOURCES[source].needs_imdb_id or bool(movie.imdb_id)
+
+
+def is_ahead(instant: datetime | None, now: datetime) -> bool:
+    """Whether what is said to have happened then was noted by a clock that was ahead."""
+    return instant is not None and instant > now + AHEAD
+
+
+def ahead_sql(column: str) -> str:
+    """`is_ahead`; NULL where the instant is."""
+    return f"{column} > $now + INTERVAL {AHEAD // timedelta(seconds=1)} SECOND"
 
 
 def is_fully_refreshed(movie: MovieState) -> bool:

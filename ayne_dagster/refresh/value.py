@@ -23,7 +23,7 @@ from ayne_dagster.refresh.learning import (
     importance_sql,
 )
 from ayne_dagster.refresh.rules import Reason, RuledStrategy, is_recheck_due
-from ayne_dagster.refresh.states import SOURCES, MovieState
+from ayne_dagster.refresh.states import SOURCES, MovieState, ahead_sql, is_ahead
 
 CUTOFF = expected_of_share(0.05)
 """Expected changes below which a movie is left alone: it is stale with less than 5 %. At 10 % a budget as large as the
@@ -86,7 +86,9 @@ class ValueOfRefreshStrategy(RuledStrategy):
         state, feed = movie.at(source), self.feeds.get(source)
         if state.checked_at is None:
             return 0.0
-        silent = self.rate_of(movie, source, now) * silent_days(feed, state.checked_at, now)
+        long_ago = is_ahead(state.checked_at, now)  # by a clock that was ahead: nobody knows when
+        days = LONGEST_UNCHECKED.days if long_ago else silent_days(feed, state.checked_at, now)
+        silent = self.rate_of(movie, source, now) * days
         signals = state.signals + is_recheck_due(state, now)
         return silent + signals * (feed or Feed()).weight_of_signal
 
@@ -147,7 +149,9 @@ class ValueOfRefreshStrategy(RuledStrategy):
 
     def _is_long_unchecked(self, movie: MovieState, source: str, now: datetime) -> bool:
         checked_at = movie.at(source).checked_at
-        return checked_at is not None and now >= checked_at + _spread(movie, LONGEST_UNCHECKED)
+        if checked_at is None:
+            return False
+        return is_ahead(checked_at, now) or now >= checked_at + _spread(movie, LONGEST_UNCHECKED)
 
     def ceiling_sql(self, source: str) -> str:
         """Checked longer ago than the movie's own ceiling, or than what stands for one."""
@@ -155,8 +159,8 @@ class ValueOfRefreshStrategy(RuledStrategy):
         first = ceiling.days - RESERVE_DAYS
         # The first comparison spares most movies the second.
         return (
-            f"({checked} <= $now - INTERVAL {first} DAY AND {checked} <= $now"
-            f" - to_days(CAST({first} + tmdb_id % {RESERVE_DAYS} AS INTEGER)))"
+            f"(({checked} <= $now - INTERVAL {first} DAY AND {checked} <= $now"
+            f" - to_days(CAST({first} + tmdb_id % {RESERVE_DAYS} AS INTEGER))) OR {ahead_sql(checked)})"
         )
 
     def is_due_by_routine(self, movie: MovieState, source: str, now: datetime) -> bool:
@@ -309,7 +313,10 @@ placed AS (
 
     def _silent_changes_sql(self, source: str) -> str:
         """Changes expected of which there was no signal."""
-        return f"{_rate_sql(source)} * {silent_days_sql(self.feeds.get(source), f'{source}_checked_at')}"
+        checked = f"{source}_checked_at"
+        days = silent_days_sql(self.feeds.get(source), checked)
+        long_ago = double_sql(float(LONGEST_UNCHECKED.days))
+        return f"{_rate_sql(source)} * CASE WHEN {ahead_sql(checked)} THEN {long_ago} ELSE {days} END"
 
     def _importance_sql(self) -> str:
         return f"coalesce(importance, {importance_sql(double_sql(self.mean_popularity))})"

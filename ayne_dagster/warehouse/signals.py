@@ -13,6 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from ayne_dagster.refresh.due import frozen_sql
+from ayne_dagster.refresh.states import ahead_sql
 from ayne_dagster.refresh.strategy import SOURCES, Override
 from ayne_dagster.warehouse.rows import naive_utc, registered
 
@@ -68,7 +69,7 @@ def note_signals(
             CREATE OR REPLACE TEMP TABLE noted_signals AS
             SELECT tmdb_id, count(*) AS signals, max(latest) AS latest, bool_or({frozen}) AS thawed
             FROM incoming_signals JOIN refresh_metadata USING (tmdb_id)
-            WHERE {name}_checked_at IS NULL OR {name}_checked_at < latest
+            WHERE {name}_checked_at IS NULL OR {name}_checked_at < latest OR {ahead_sql(f"{name}_checked_at")}
             GROUP BY tmdb_id""",
             {"now": naive_utc(now)},
         )
