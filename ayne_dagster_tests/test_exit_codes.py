@@ -26,6 +26,8 @@ KINDS_OF_WRONG_USAGE = {
     "WrongUsage", "SettingsError", "WrongDatabase", "WrongExport", "WrongTarget", "WrongLedger", "WrongPlace"
 }  # fmt: skip
 NOT_FOR_PEOPLE = {
+    "BrokenGzip", "CutOffGzip", "Interrupted", "MigrationFailed", "NotWhole", "StreamClosed", "TooSlow", "Unpackable"
+}  # fmt: skip
     "BrokenGzip",
     "CutOffGzip",
     "Interrupted",
