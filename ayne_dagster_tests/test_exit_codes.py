@@ -28,15 +28,6 @@ KINDS_OF_WRONG_USAGE = {
 NOT_FOR_PEOPLE = {
     "BrokenGzip", "CutOffGzip", "Interrupted", "MigrationFailed", "NotWhole", "StreamClosed", "TooSlow", "Unpackable"
 }  # fmt: skip
-    "BrokenGzip",
-    "CutOffGzip",
-    "Interrupted",
-    "MigrationFailed",
-    "NotWhole",
-    "StreamClosed",
-    "TooSlow",
-    "Unpackable",
-}
 """Caught where they mean something; a name with an underscore is its module's own."""
 
 

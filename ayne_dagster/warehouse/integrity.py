@@ -325,7 +325,7 @@ def _counter_rules() -> Iterator[_Rule]:
 def _time_rules() -> Iterator[_Rule]:
     """No time lies ahead, and of two that follow each other none is the wrong way round."""
     for moment in moments():
-        row = "tmdb_id" if "tmdb_id" in moment.table.types else moment.table.key[0]
+        row = "tmdb_id" if "tmdb_id" in moment.table.types else (moment.table.key or moment.table.column_names)[0]
         yield _Rule(
             "future",
             moment.table.name,

@@ -470,6 +470,9 @@ FROM (
 )
 GROUP BY ALL""",
     FETCH_LOG_DAILY.columns,
-    dict.fromkeys(("source", "outcome", "changed", "due_because"), (FETCH_LOG.name, FETCH_LOG_DAILY.name)),
+    dict.fromkeys(FETCH_LOG_DAILY.column_names, (FETCH_LOG_DAILY.name,))
+    | dict.fromkeys(
+        ("source", "outcome", "changed", "due_because", "requests"), (FETCH_LOG.name, FETCH_LOG_DAILY.name)
+    ),
 )
 VIEWS = (MOVIES, FETCHES_BY_DAY)
