@@ -88,7 +88,10 @@ read_daily_files_job = dg.define_asset_job(
 )
 
 
-@dg.op(description="Removes old runs with their logs, and turns old entries of the warehouse's logs into daily sums.")
+@dg.op(
+    description="Removes old runs with their logs, and turns old entries of the warehouse's logs into daily sums.",
+    config_schema={},
+)
 def remove_what_is_old(
     context: dg.OpExecutionContext, database: DuckDBDatabase, settings: dg.ResourceParam[Settings]
 ) -> None:
