@@ -126,6 +126,8 @@ def _rule(movie: MovieState, source: str, now: datetime) -> str:
 
 
 def _frozen(movie: MovieState) -> str:
+    if movie.override is Override.FORCE_FROZEN:
+        return f"frozen by hand; it was forced once on {_day(movie.override_at)}, and asked for"
     if movie.override is Override.FREEZE:
         return f"frozen by hand on {_day(movie.override_at)}"
     return (

@@ -17,13 +17,15 @@ from ayne_dagster.refresh.ages import band_starts
 from ayne_dagster.refresh.states import (
     AHEAD,
     COLLECTED,
+    FORCING,
+    FREEZING,
     SOURCES,
     MovieState,
-    Override,
     SourceState,
     ahead_sql,
     applies,
     is_ahead,
+    overridden_sql,
 )
 
 BACKOFF_MAX_DAYS = 30
@@ -146,7 +148,7 @@ class RuledStrategy(ABC):
 
         By hand, or of itself; a signal that was not followed up thaws what froze of itself.
         """
-        return movie.override is Override.FREEZE or (self.freezes(movie, now) and not has_signal(movie))
+        return is_frozen_by_hand(movie) or (self.freezes(movie, now) and not has_signal(movie))
 
     def decide(self, movie: MovieState, source: str, now: datetime) -> Decision:
         """Whether the movie is due for the source at `now`, why, and since or from when on."""
@@ -178,7 +180,7 @@ class RuledStrategy(ABC):
             return Reason.BACKOFF
         if state.checked_at and ceiling and (now >= state.checked_at + ceiling or is_ahead(state.checked_at, now)):
             return Reason.CEILING
-        if movie.override is Override.FREEZE:
+        if is_frozen_by_hand(movie):
             return Reason.FROZEN
         if state.signals > 0 or is_recheck_due(state, now):
             return Reason.CHANGE_FEED
@@ -205,7 +207,7 @@ class RuledStrategy(ABC):
         """All instants, in order, at which time alone can make the movie due: nothing changes between them."""
         state, ceiling = movie.at(source), self.ceiling_of(movie, source)
         points = band_starts(movie.release_date)
-        if movie.override is Override.FORCE and movie.override_at:
+        if movie.override and movie.override.forces and movie.override_at:
             points.append(movie.override_at - AHEAD)
         if state.attempted_at:
             points.append(state.attempted_at + backoff(state.failures))
@@ -287,12 +289,17 @@ def is_forced(movie: MovieState, state: SourceState, now: datetime) -> bool:
     An attempt that is held against the source alone (`Outcome.UNAVAILABLE`) leaves neither a check nor a failure, and
     does not.
     """
-    if movie.override is not Override.FORCE:
+    if movie.override is None or not movie.override.forces:
         return False
     at, tried = movie.override_at, state.checked_at if state.failures == 0 else state.attempted_at
     if state.attempted_at is None or at is None or is_ahead(state.attempted_at, now):
         return True
     return (state.attempted_at < at or tried is None or tried < at) and not is_ahead(at, now)
+
+
+def is_frozen_by_hand(movie: MovieState) -> bool:
+    """Whether a person wants nothing asked for freshness' sake."""
+    return movie.override is not None and movie.override.freezes
 
 
 def is_backing_off(state: SourceState, now: datetime) -> bool:
@@ -311,7 +318,7 @@ def forced_sql(source: str) -> str:
     """`is_forced`."""
     attempted, checked = f"{source}_attempted_at", f"{source}_checked_at"
     return (
-        f"(override IS NOT DISTINCT FROM '{Override.FORCE}'"
+        f"({overridden_sql(FORCING)}"
         f" AND ({attempted} IS NULL OR override_at IS NULL OR {ahead_sql(attempted)}"
         f" OR (NOT {ahead_sql('override_at')} AND ({attempted} < override_at"
         f" OR ({source}_failures = 0 AND ({checked} IS NULL OR {checked} < override_at))))))"
@@ -319,7 +326,7 @@ def forced_sql(source: str) -> str:
 
 
 def _frozen_by_hand_sql() -> str:
-    return f"(override IS NOT DISTINCT FROM '{Override.FREEZE}')"
+    return overridden_sql(FREEZING)
 
 
 def _backing_off_sql(source: str) -> str:

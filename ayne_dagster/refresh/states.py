@@ -48,6 +48,33 @@ class Override(StrEnum):
     FREEZE = "freeze"
     THAW = "thaw"
     FORCE = "force"
+    FORCE_FROZEN = "force_frozen"
+    """Forced while frozen by hand: asked for once, and frozen as before."""
+
+    @property
+    def forces(self) -> bool:
+        """Whether one attempt is wanted, whatever the rules say."""
+        return self in FORCING
+
+    @property
+    def freezes(self) -> bool:
+        """Whether nothing is asked for freshness' sake."""
+        return self in FREEZING
+
+    @classmethod
+    def after(cls, before: Override | None, decided: Override) -> Override:
+        """What holds when a person decides: a force passes, and leaves a freeze as it was."""
+        stays_frozen = decided is cls.FORCE and before is not None and before.freezes
+        return cls.FORCE_FROZEN if stays_frozen else decided
+
+
+FORCING = (Override.FORCE, Override.FORCE_FROZEN)
+FREEZING = (Override.FREEZE, Override.FORCE_FROZEN)
+
+
+def overridden_sql(overrides: tuple[Override, ...]) -> str:
+    """Whether a movie's override is one of several; never NULL."""
+    return f"(coalesce(override, '') IN ({', '.join(repr(str(override)) for override in overrides)}))"
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,7 +162,11 @@ REFRESH_METADATA = Table(
         Column("first_seen_at", "TIMESTAMP", "When the movie was discovered first (UTC)"),
         Column("last_seen_at", "TIMESTAMP", "When it was last on a discover page (UTC)"),
         Column("unchanged_cycles", "SMALLINT", "Refresh cycles in a row without a change"),
-        Column("override", "VARCHAR", "A person's decision: freeze, thaw or force"),
+        Column(
+            "override",
+            "VARCHAR",
+            "A person's decision: freeze, thaw, force, or force_frozen: force once, then frozen as before",
+        ),
         Column("override_at", "TIMESTAMP", "When it was taken (UTC)"),
         *(column for s in SOURCES.values() for column in _source_columns(s.name, s.title)),
         *(

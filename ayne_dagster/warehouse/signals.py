@@ -13,8 +13,8 @@ import duckdb
 import pyarrow as pa
 
 from ayne_dagster.refresh.due import frozen_sql
-from ayne_dagster.refresh.states import ahead_sql
-from ayne_dagster.refresh.strategy import SOURCES, Override
+from ayne_dagster.refresh.states import FREEZING, ahead_sql, overridden_sql
+from ayne_dagster.refresh.strategy import SOURCES
 from ayne_dagster.warehouse.rows import naive_utc, registered
 
 MOST_SIGNALS = 32_767
@@ -62,7 +62,7 @@ def note_signals(
         return SignalReport()
     schema = pa.schema([("tmdb_id", pa.int64()), ("latest", pa.timestamp("us"))])
     incoming = pa.table([[i for i, _ in at], [latest for _, latest in at]], schema=schema)
-    frozen = f"{frozen_sql()} AND coalesce(override, '') <> '{Override.FREEZE}' AND coalesce({name}_signals, 0) = 0"
+    frozen = f"{frozen_sql()} AND NOT {overridden_sql(FREEZING)} AND coalesce({name}_signals, 0) = 0"
     with registered(connection, "incoming_signals", incoming):
         connection.execute(
             f"""
