@@ -29,7 +29,9 @@ from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR, YEARS_TAG, describe_y
 from ayne_dagster.refresh.gathering import Gathered, Gathering, Waiting
 from ayne_dagster.refresh.strategy import COLLECTED, DUE_REASONS
 from ayne_dagster.resources import Clock, DuckDBDatabase, OMDBResource, TMDBResource
-from ayne_dagster.sources.ledger import LedgerError
+from ayne_dagster.runs.retention import Instants
+from ayne_dagster.sources.ledger import LedgerError, open_ledger
+from ayne_dagster.tidying import describe, tidy_up
 from ayne_dagster.warehouse.database import Database, DatabaseBusy, WarehouseError
 from ayne_dagster.warehouse.state import DueMovie, due_movies
 from ayne_dagster.warehouse.strategies import load_strategy
@@ -84,6 +86,27 @@ read_daily_files_job = dg.define_asset_job(
     executor_def=EXECUTOR,
     description="Read the files that TMDB and IMDb publish daily. Apart from the refresh: a missing file fails none.",
 )
+
+
+@dg.op(
+    description="Removes old runs with their logs, and turns old entries of the warehouse's logs into daily sums.",
+    config_schema={},
+)
+def remove_what_is_old(
+    context: dg.OpExecutionContext, database: DuckDBDatabase, settings: dg.ResourceParam[Settings]
+) -> None:
+    """What `ayne tidy` does."""
+    context.log.info(describe(tidy_up(context.instance, database.file, open_ledger(settings), settings)))
+
+
+@dg.job(
+    name="tidy_up",
+    executor_def=EXECUTOR,
+    description="Keep the Dagster home and the warehouse's logs from growing for ever (AYNE_RUN_RETENTION_DAYS).",
+)
+def tidy_up_job() -> None:
+    """One step."""
+    remove_what_is_old()
 
 
 ASSET_OF = {"tmdb": "tmdb_details", "omdb": "omdb_ratings"}
@@ -206,7 +229,7 @@ def due_movies_sensor(
         return dg.SkipReason(str(error))
     if not batch.movies:
         return dg.SkipReason(_why_nothing(budgets.values()))
-    return _request(context.instance, batch)
+    return _request(context.instance, batch, Instants.of(settings).clock_tag())
 
 
 def _waiting(
@@ -236,7 +259,9 @@ def _why_nothing(budgets: Iterable[SourceBudget]) -> str:
     return f"Nothing is due that may be asked for now: {'. '.join(hindrances)}." if hindrances else "Nothing is due."
 
 
-def _request(instance: dg.DagsterInstance, batch: RefreshBatch) -> dg.RunRequest | dg.SkipReason:
+def _request(
+    instance: dg.DagsterInstance, batch: RefreshBatch, more_tags: Mapping[str, str]
+) -> dg.RunRequest | dg.SkipReason:
     """The run request for a batch. A run key is launched once ever, so each further attempt has a number of its own."""
     fingerprint = batch.fingerprint
     earlier = instance.get_run_records(dg.RunsFilter(job_name="refresh_movies", tags={BATCH_TAG: fingerprint}))
@@ -254,7 +279,7 @@ def _request(instance: dg.DagsterInstance, batch: RefreshBatch) -> dg.RunRequest
     return dg.RunRequest(
         run_key=f"{fingerprint}:{attempt}",
         run_config=batch.run_config(),
-        tags=batch.tags() | {ATTEMPT_TAG: str(attempt), REQUESTED_TAG: SENSOR},
+        tags=batch.tags() | {ATTEMPT_TAG: str(attempt), REQUESTED_TAG: SENSOR, **more_tags},
     )
 
 
@@ -311,4 +336,12 @@ daily_files_schedule = dg.ScheduleDefinition(
     cron_schedule="15 9 * * *",
     execution_timezone="UTC",
     description="Reads TMDB's ID export, which is ready by 08:00 UTC, and IMDb's ratings, where they are switched on.",
+)
+retention_schedule = dg.ScheduleDefinition(
+    name="retention_schedule",
+    job=tidy_up_job,
+    cron_schedule="30 4 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Removes old runs and sums old logs up, daily; on without being switched on.",
 )

@@ -43,6 +43,7 @@ for _command in (
     data.purge,
     operations.snapshot,
     operations.check,
+    operations.tidy,
     operations.doctor,
     simulation.simulate,
     serving.standin,

@@ -26,6 +26,8 @@ from ayne_dagster.automation import (
     read_change_feed_job,
     read_daily_files_job,
     refresh_movies_job,
+    retention_schedule,
+    tidy_up_job,
 )
 from ayne_dagster.checks import with_freshness_policies
 from ayne_dagster.config import Settings, load_settings
@@ -70,9 +72,9 @@ def build_defs(settings: Settings, *, resource_overrides: dict[str, Any] | None 
     resources = {name: sealed(resource, DESCRIPTIONS[name]) for name, resource in ours.items()}
     return dg.Definitions(
         assets=with_freshness_policies(ASSETS),
-        jobs=[discover_movies_job, refresh_movies_job, read_change_feed_job, read_daily_files_job],
+        jobs=[discover_movies_job, refresh_movies_job, read_change_feed_job, read_daily_files_job, tidy_up_job],
         sensors=[due_movies_sensor, *ALERT_SENSORS],
-        schedules=[discovery_schedule, change_feed_schedule, daily_files_schedule],
+        schedules=[discovery_schedule, change_feed_schedule, daily_files_schedule, retention_schedule],
         resources=resources | overrides | {"io_manager": io_manager},
         executor=EXECUTOR,
     )

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import dagster as dg
+from sqlalchemy.exc import SQLAlchemyError
 
 from ayne_dagster.automation import ASSET_OF, pick_batch, range_tags
 from ayne_dagster.config import Settings, load_settings
@@ -22,13 +23,16 @@ from ayne_dagster.definitions import build_defs
 from ayne_dagster.errors import INTERRUPTED as INTERRUPTED_CODE
 from ayne_dagster.errors import OneLineError
 from ayne_dagster.foreground import Foreground
-from ayne_dagster.instance import open_instance
+from ayne_dagster.instance import home_path, open_instance
 from ayne_dagster.own_runs import close_abandoned_runs, note_interruption, own_run
 from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR
 from ayne_dagster.progress import Progress, Watcher, watched_by
 from ayne_dagster.refresh.strategy import COLLECTED
 from ayne_dagster.run_failures import failure_reason, gave_a_reason
+from ayne_dagster.runs.retention import Instants
+from ayne_dagster.sources.ledger import open_ledger
 from ayne_dagster.stopping import Interrupted, pause, stopping
+from ayne_dagster.tidying import describe, is_due, tidy_up
 from ayne_dagster.warehouse.change_feed import feed_position, plan_reading
 from ayne_dagster.warehouse.client import DuckDBClient
 from ayne_dagster.warehouse.database import Database, DatabaseBusy, WarehouseError
@@ -252,6 +256,7 @@ class DataCollectionOrchestrator:
                 with database.connect():
                     pass  # an unusable file should fail before anything is asked
                 self._collect(database, discovery, limit, self._wants_feed(change_feed), use_reserve, counting)
+                self._tidy_if_due(database, counting)
         except CollectionFailed:
             # The reason may be that the database cannot be had: not the time to wait for it.
             with suppress(WarehouseError):
@@ -277,7 +282,7 @@ class DataCollectionOrchestrator:
         self.settings.require_tmdb_key()
         counts = _waited_for(partial(self._run_alone, "read_change_feed"))["tmdb_changes"]
         with Database(self.settings.database).connect() as connection:
-            cursor = feed_position(connection).cursor
+            cursor = feed_position(connection, self.now()).cursor
         return {"read_up_to": cursor.isoformat() if cursor else None, **counts}
 
     def read_daily_files(self) -> dict[str, Any]:
@@ -326,6 +331,18 @@ class DataCollectionOrchestrator:
             self._run("refresh_movies", *request, counting)
         if failed_feed is not None:
             raise failed_feed
+
+    def _tidy_if_due(self, database: Database, counting: _Counting) -> None:
+        """Remove what is old, once a day: where there is no daemon, nobody else would."""
+        if not is_due(home_path(self.settings), database.path, self.now()):
+            return
+        try:
+            with open_instance(self.settings) as instance:
+                told = tidy_up(instance, database, open_ledger(self.settings), self.settings)
+            if any(told.values()):
+                counting.note(describe(told))
+        except Exception as error:  # noqa: BLE001 -- what was collected is collected; it is tried again tomorrow
+            counting.note(f"Old runs and logs could not be tidied up ({error}): `ayne tidy` tries again.")
 
     def _due_remaining(self, database: Database) -> int:
         with database.connect() as connection:
@@ -388,10 +405,17 @@ class DataCollectionOrchestrator:
                     outcome = job.execute_in_process(
                         run_config={**run_config, **quiet},
                         instance=instance,
-                        tags={**tags, **own_tag},
+                        tags={**tags, **own_tag, **Instants.of(self.settings).clock_tag()},
                         raise_on_error=False,
                         run_id=run_id,
                     )
+            except SQLAlchemyError as error:
+                raise CollectionFailed(
+                    f"The run cannot be recorded in {instance.root_directory} ({type(error).__name__}: "
+                    f"{getattr(error, 'orig', None) or 'its storage'}); what had arrived is kept. Free disk space, or "
+                    "look at Dagster's storage.",
+                    counting.result,
+                ) from None
             except BaseException:
                 close_abandoned_runs(instance)
                 raise

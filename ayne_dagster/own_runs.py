@@ -15,6 +15,7 @@ import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 
 import dagster as dg
@@ -30,6 +31,7 @@ UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 GONE = "The process that executed this run is gone (killed, or its machine was switched off); what had arrived is kept."
 
 
@@ -72,6 +74,18 @@ def close_abandoned_runs(instance: dg.DagsterInstance) -> list[str]:
             (folder / name).unlink(missing_ok=True)
             closed.append(run.run_id)
     return closed
+
+
+def remove_abandoned_locks(instance: dg.DagsterInstance, before: datetime) -> int:
+    """Remove the files of locks that nobody holds any more and that are older than this; returns how many."""
+    removed = 0
+    for path in _folder(instance).iterdir():
+        with suppress(FileNotFoundError):
+            is_lock = bool(_LOCK_NAME.fullmatch(path.name)) or path.name.startswith("home.")
+            if is_lock and path.stat().st_mtime < before.timestamp() and not _is_held(path):
+                path.unlink()
+                removed += 1
+    return removed
 
 
 def note_interruption(instance: dg.DagsterInstance, run_id: str) -> None:

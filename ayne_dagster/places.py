@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from ayne_dagster.errors import WrongUsage
+from ayne_dagster.errors import OneLineError, WrongUsage
 
 LEDGER, SPOOL, HOME = "ledger.sqlite", "spool", "dagster_home"
 DAEMON_SILENT_SECONDS = 300.0
@@ -173,8 +173,8 @@ def _is_database(path: Path) -> bool:
         return False
 
 
-class FormerInUse(Exception):
-    """A collection of a former version holds what is to be taken over; `str()` says so in one line."""
+class FormerInUse(OneLineError):
+    """A collection of a former version holds what is to be taken over."""
 
 
 @contextmanager

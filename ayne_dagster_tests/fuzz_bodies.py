@@ -40,9 +40,16 @@ from ayne_dagster.warehouse.merge import (
     merge_listing,
     quarantine,
 )
-from ayne_dagster.warehouse.rows import read_rows
-from ayne_dagster.warehouse.schema import DISCOVERED_MOVIES, OMDB_RATINGS, TABLES, TMDB_DETAILS, Table
-from ayne_dagster.warehouse.state import DueMovie
+from ayne_dagster.warehouse.rows import insert_rows, read_rows
+from ayne_dagster.warehouse.schema import (
+    DISCOVERED_MOVIES,
+    OMDB_RATINGS,
+    REFRESH_METADATA,
+    TABLES,
+    TMDB_DETAILS,
+    Table,
+)
+from ayne_dagster.warehouse.state import DueMovie, new_state_row
 
 BATCH = 100
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -117,6 +124,8 @@ class Judge:
 
     def _store_answers(self, table: Table, source: str, answers: dict[int, Answer]) -> None:
         with _rolled_back(self._connection):
+            known = [new_state_row(i, a.at, "1999") | {"imdb_id": a.asked_imdb_id} for i, a in answers.items()]
+            insert_rows(self._connection, REFRESH_METADATA, known)
             merge_answers(self._connection, table, source, answers.values(), "run-1")
             self._assert_stored(table, [answer.row for answer in answers.values() if answer.row is not None])
             logged = dict(self._connection.execute("SELECT tmdb_id, reason FROM fetch_log").fetchall())

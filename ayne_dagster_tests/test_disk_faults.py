@@ -110,7 +110,7 @@ def test_on_a_full_disk_what_arrives_is_kept_in_the_spool_and_merged_by_the_next
     discovered: Discovered, source: StandIn
 ) -> None:
     command = discovered.command
-    limit = 450_000  # bytes a file: no commit can add to the database, and its log comes to that before the end
+    limit = 900_000  # bytes a file: no commit can add to the database, and its log comes to that before the end
     process = started(command, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
     try:
         result = ended(process)
@@ -119,7 +119,7 @@ def test_on_a_full_disk_what_arrives_is_kept_in_the_spool_and_merged_by_the_next
 
     assert result.code == cli.FAILED, result.err
     in_spool = kept(command.database)
-    assert in_spool > 0
+    assert in_spool > 0, result.err
     assert f"{in_spool} answers are kept in {spool_folder(command.database)}" in complaint(result)
     assert "could not be written" in complaint(result)
     stored = one_truth(command, "tmdb")
@@ -252,7 +252,7 @@ def test_a_database_that_was_cut_off_is_told_and_left_as_it_is(
     before = contents(command.database, log)
     for arguments in (("stats",), REFRESH, ("freeze", "1")):
         result = command.call(*arguments)
-        assert result.code == cli.WRONG_USAGE
+        assert result.code == cli.FAILED
         assert str(command.database) in result.complaint
         assert "damaged" in result.complaint
     assert contents(command.database, log) == before, "nothing is destroyed"
@@ -266,7 +266,7 @@ def test_a_database_with_garbage_in_it_is_told_and_left_as_it_is(discovered: Dis
         file.write(os.urandom(8192))
     before = command.database.read_bytes()
     result = command.call(*REFRESH)
-    assert (result.code, "damaged" in result.complaint) == (cli.WRONG_USAGE, True)
+    assert (result.code, "damaged" in result.complaint) == (cli.FAILED, True)
     assert command.database.read_bytes() == before
 
 
@@ -279,7 +279,7 @@ def test_a_write_ahead_log_with_garbage_in_it_is_told_and_left_as_it_is(discover
         file.write(b"\xff" * 64)
     before = contents(command.database, log)
     result = command.call(*REFRESH)
-    assert (result.code, "damaged" in result.complaint) == (cli.WRONG_USAGE, True)
+    assert (result.code, "damaged" in result.complaint) == (cli.FAILED, True)
     assert contents(command.database, log) == before
 
 

@@ -23,9 +23,11 @@ from ayne_dagster.warehouse.lease import lease
 from ayne_dagster_tests.processes import Ayne, ended
 
 KINDS_OF_WRONG_USAGE = {
-    "WrongUsage", "SettingsError", "WrongDatabase", "WrongExport", "WrongTarget", "WrongLedger"
+    "WrongUsage", "SettingsError", "WrongDatabase", "WrongExport", "WrongTarget", "WrongLedger", "WrongPlace"
 }  # fmt: skip
-NOT_FOR_PEOPLE = {"BrokenGzip", "CutOffGzip", "Interrupted", "MigrationFailed", "NotWhole", "StreamClosed", "TooSlow"}
+NOT_FOR_PEOPLE = {
+    "BrokenGzip", "CutOffGzip", "Interrupted", "MigrationFailed", "NotWhole", "StreamClosed", "TooSlow", "Unpackable"
+}  # fmt: skip
 """Caught where they mean something; a name with an underscore is its module's own."""
 
 

@@ -118,6 +118,30 @@ def test_changes_are_read_up_to_yesterday_once_a_day(command: Ayne, standin: Sta
     assert f"Read     4 days, up to {TODAY + 2 * DAY}" in later.out
 
 
+def test_one_run_with_a_clock_that_is_ahead_stops_nothing_and_is_mended_when_a_person_says_so(
+    command: Ayne, standin: StandIn, capfd: pytest.CaptureFixture[str]
+) -> None:
+    standin.set_now(NOON + 400 * DAY)
+    assert at_noon(command, 400).call("changes").code == 0
+    standin.set_now(NOON)
+    told = command.call("changes")
+    assert told.code == 0
+    assert f"Read     1 days, up to {TODAY - DAY}" in told.out
+    progress = capfd.readouterr().err
+    assert "1 row(s) of change_feed_days lie in the future" in progress
+    assert "ayne check --mend" in progress
+    found = command.call("check", "--json")
+    assert (found.code, found.json["mended"]) == (1, {})
+    assert {finding["code"] for finding in found.json["findings"]} == {"future"}
+    mended = command.call("check", "--mend")
+    assert mended.code == 0, mended.err
+    assert "Mended: 1 row(s) of change_feed_days" in mended.out
+    assert "Sound: " in mended.out
+    again = command.call("changes")
+    assert again.out == f"Nothing to read: TMDB's changes are read up to {TODAY - DAY}.\n"
+    assert "future" not in capfd.readouterr().err
+
+
 def test_changes_need_a_key_for_tmdb_alone(command: Ayne) -> None:
     assert Ayne(command.folder, command.settings | {"OMDB_API_KEY": ""}).call("changes").code == 0
     none = Ayne(command.folder, command.settings | {"TMDB_READ_TOKEN": ""}).call("changes")

@@ -116,7 +116,7 @@ def test_a_collected_database_is_sound_and_damage_is_told_with_exit_code_1(comma
     assert "NOT sound" in told.out
     assert told.complaint == f"ayne: 1 thing(s) are wrong in {command.database}; nothing was changed."
     assert set(command.call("check", "--json").json) == {
-        "sound", "database", "schema_version", "movies", "findings", "notes", "seconds",
+        "sound", "database", "schema_version", "movies", "findings", "mended", "notes", "seconds",
     }  # fmt: skip
 
 
@@ -143,7 +143,7 @@ def test_an_older_database_is_sound_to_check_and_migrated_by_stats(command: Ayne
         assert (told.code, told.json["schema_version"]) == (0, 1)
         assert "schema version 1" in told.json["notes"][0]
     assert command.call("stats", "--json").json["total_movies"] == 2
-    assert command.call("check", "--json").json["schema_version"] == 2
+    assert command.call("check", "--json").json["schema_version"] == 3
 
 
 def test_a_snapshot_to_an_impossible_place_is_one_line(command: Ayne, tmp_path: Path) -> None:

@@ -158,7 +158,7 @@ def test_a_ledger_that_cannot_be_used_is_told_in_one_line_without_its_password(
     url = "postgresql://me:s3cret-word@127.0.0.1:1/ayne"
     command = Ayne(command.folder, command.settings | {"AYNE_LEDGER_URL": url}, command.database_name)
     told = command.call(*arguments)
-    assert told.code == 2
+    assert told.code == 1
     assert "127.0.0.1:1/ayne cannot be used" in told.complaint
     assert "s3cret-word" not in told.complaint
 

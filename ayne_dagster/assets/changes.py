@@ -15,9 +15,10 @@ from ayne_dagster.io_manager import MergeStream
 from ayne_dagster.progress import Progress, watcher
 from ayne_dagster.resources import Clock, DuckDBDatabase, TMDBResource
 from ayne_dagster.streams import Batches, Emit
+from ayne_dagster.warehouse.ahead import told_ahead
 from ayne_dagster.warehouse.change_feed import FeedPlan, FeedPosition, feed_position, merge_feed_days, plan_reading
 from ayne_dagster.warehouse.merge import MergeReport, QuarantinedBody, quarantine
-from ayne_dagster.warehouse.schema import TMDB_CHANGES
+from ayne_dagster.warehouse.schema import CHANGE_FEED_DAYS, TMDB_CHANGES
 
 COUNTS = ("days", "gaps", "listed", "known", "signals", "thawed")
 
@@ -48,7 +49,7 @@ def tmdb_changes(
 
     def done(report: MergeReport, seconds: float) -> None:
         with database.file.connect() as connection:
-            position = feed_position(connection)
+            position = feed_position(connection, clock.now())
         counts = report.total()
         told = {name: counts.get(name, 0) for name in COUNTS}
         context.add_asset_metadata(
@@ -64,6 +65,9 @@ def tmdb_changes(
         with collecting_from("tmdb", database, context):
             with database.file.connect() as connection:
                 plans.append(plan_reading(connection, clock.now()))
+                if told := told_ahead(connection, CHANGE_FEED_DAYS, clock.now()):
+                    context.log.warning(told)
+                    watcher().note(told)
             yield
 
     async def produce(emit: Emit[FeedItem]) -> None:

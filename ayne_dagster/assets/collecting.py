@@ -174,7 +174,7 @@ def fetch_due(
         _report(context, report, progress, left, seconds)
         watcher().finished(table.name, _totals(report, progress, left))
 
-    merge = partial(merge_batch, table=table, source=source, run_id=context.run.run_id)
+    merge = partial(merge_batch, table=table, source=source, run_id=context.run.run_id, clock=clock.now)
     origin = Origin(source, table.name, context.run.run_id)
     stopped = partial(tell, left={})
     yield dg.Output(MergeStream(Batches(failing_clearly(context, produce)), merge, done, origin, stopped, around))
@@ -199,10 +199,16 @@ def collecting_from(source: str, database: DuckDBDatabase, context: dg.AssetExec
 
 
 def merge_batch(
-    connection: duckdb.DuckDBPyConnection, batch: list[Answer], *, table: Table, source: str, run_id: str
+    connection: duckdb.DuckDBPyConnection,
+    batch: list[Answer],
+    *,
+    table: Table,
+    source: str,
+    run_id: str,
+    clock: Callable[[], datetime],
 ) -> MergeReport:
     """`merge_answers`, with the batch where a stream wants it."""
-    return merge_answers(connection, table, source, batch, run_id)
+    return merge_answers(connection, table, source, batch, run_id, now=clock())
 
 
 def partitions_of(context: dg.AssetExecutionContext) -> Collection[str] | None:

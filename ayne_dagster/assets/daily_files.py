@@ -26,10 +26,11 @@ from ayne_dagster.progress import Progress, watcher
 from ayne_dagster.sources.daily_files import NotPublished, address_of, fetch, is_dated
 from ayne_dagster.sources.errors import SourceError
 from ayne_dagster.stopping import pause, stopping
+from ayne_dagster.warehouse.ahead import told_ahead
 from ayne_dagster.warehouse.daily_files import BELIEVE, FileRefused, Unpacked, doubts, last_accepted, record
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.lease import lease
-from ayne_dagster.warehouse.schema import Table
+from ayne_dagster.warehouse.schema import DAILY_FILES, Table
 
 
 class DailyFileConfig(RunConfig):
@@ -96,6 +97,7 @@ def read_daily_file(
         held.enter_context(lease(database.path, table.name, context.log.info, sleep=pause))
         held.callback(download.unlink, missing_ok=True)
         try:
+            _tell_ahead(context, database, now)
             found = _newest_unread(table.name, place, database, now, download)
             if found is not None:
                 day, path = found
@@ -118,6 +120,14 @@ def switched_off(
     context.log.info(f"{table.name} is off: {variable} is not set. Nothing was read, and nothing changed.")
     watcher().finished(table.name, {})
     yield from check_results(table, database, now)
+
+
+def _tell_ahead(context: dg.AssetExecutionContext, database: Database, now: datetime) -> None:
+    with database.connect() as connection:
+        told = told_ahead(connection, DAILY_FILES, now)
+    if told:
+        context.log.warning(told)
+        watcher().note(told)
 
 
 def _newest_unread(

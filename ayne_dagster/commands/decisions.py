@@ -93,7 +93,9 @@ def _override_command(override: Override, help_text: str) -> click.Command:
 
 freeze = _override_command(Override.FREEZE, "Stop refreshing movies, except where the terms of use ask for it.")
 thaw = _override_command(Override.THAW, "Refresh movies again, and count their unchanged cycles anew.")
-force = _override_command(Override.FORCE, "Make movies due now, once, whatever the rules say.")
+force = _override_command(
+    Override.FORCE, "Make movies due now, once, whatever the rules say; those frozen by hand stay so."
+)
 
 
 def _describe_due(result: dict[str, Any]) -> Any:

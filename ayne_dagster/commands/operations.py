@@ -36,16 +36,21 @@ def _describe_snapshot(result: dict[str, Any]) -> str:
 
 
 @click.command()
+@click.option("--mend", is_flag=True, help="First mend what lies in the future since a clock was ahead.")
 @json_option
-def check(as_json: bool) -> None:
-    """Verify the database: keys, refresh state against tables and log, times, schema. Changes nothing.
+def check(mend: bool, as_json: bool) -> None:
+    """Verify the database: keys, refresh state against tables and log, times, schema. Without --mend nothing changes.
+
+    With it what was noted by a clock that was ahead is put right, in one transaction: such movies are due again, days
+    of feeds and files are read again. Take a snapshot before, and make sure that the clock is right now.
 
     Exit code 0: sound; 1: something is wrong, and what to do is said.
     """
-    from ayne_dagster.warehouse.integrity import check_database, describe
+    from ayne_dagster.warehouse.integrity import check_database, describe, mend_database
 
     settings = load_settings()
     started = time.monotonic()
+    mended = mend_database(warehouse(settings), settings.now()) if mend else {}
     report = check_database(warehouse(settings), settings.now())
     found = [describe(finding) for finding in report.findings]
     if trouble := _ledger_trouble(settings):
@@ -56,12 +61,14 @@ def check(as_json: bool) -> None:
         "schema_version": report.version,
         "movies": report.movies,
         "findings": found,
+        "mended": mended,
         "notes": report.notes,
         "seconds": round(time.monotonic() - started, 3),
     }
     print_result(result, as_json, _describe_check)
     if found:
-        fail(f"{len(found)} thing(s) are wrong in {settings.database}; nothing was changed.")
+        changed = "what was mended is said above" if mended else "nothing was changed"
+        fail(f"{len(found)} thing(s) are wrong in {settings.database}; {changed}.")
 
 
 def _ledger_trouble(settings: Settings) -> dict[str, Any] | None:
@@ -78,7 +85,7 @@ def _ledger_trouble(settings: Settings) -> dict[str, Any] | None:
 
 
 def _describe_check(result: dict[str, Any]) -> str:
-    lines = []
+    lines = [f"Mended: {rows:,} row(s) of {table}" for table, rows in result["mended"].items()]
     for finding in result["findings"]:
         examples = f" For example {', '.join(finding['examples'])}." if finding["examples"] else ""
         lines.append(f"{finding['where']}: {finding['what']}{examples}\n    {finding['do']}")
@@ -86,6 +93,25 @@ def _describe_check(result: dict[str, Any]) -> str:
     verdict = "Sound" if result["sound"] else "NOT sound"
     lines.append(f"{verdict}: {result['movies']:,} movies, schema version {result['schema_version'] or 'unknown'}.")
     return "\n".join(lines)
+
+
+@click.command()
+@json_option
+def tidy(as_json: bool) -> None:
+    """Remove old runs and their logs, and sum up old entries of the warehouse's logs by day.
+
+    Done daily by Dagster's schedule, or by `ayne collect` where no daemon runs. Runs are kept for
+    AYNE_RUN_RETENTION_DAYS; those that hold the latest state of an asset stay.
+    """
+    from ayne_dagster.instance import open_instance
+    from ayne_dagster.sources.ledger import open_ledger
+    from ayne_dagster.tidying import describe, tidy_up
+
+    settings = load_settings()
+    started = time.monotonic()
+    with open_instance(settings) as instance:
+        told = tidy_up(instance, warehouse(settings), open_ledger(settings), settings)
+    print_result(told | {"seconds": round(time.monotonic() - started, 3)}, as_json, describe)
 
 
 @click.command()

@@ -6,7 +6,6 @@ or fetches: it turns two clocks, evaluates the sensor, and executes the runs tha
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -76,8 +75,7 @@ def contest(strategy: str, conditions: Conditions, folder: Path) -> Standing:
     Raises:
         dagster.DagsterInvariantViolationError: a run failed.
     """
-    environment = {"AYNE_REFRESH_STRATEGY": strategy, "AYNE_REFRESH_LIMIT": str(conditions.limit)}
-    with collector(strategy, conditions, folder) as rounds, _environment(environment):
+    with collector(strategy, conditions, folder) as rounds:
         return rounds.play()
 
 
@@ -152,6 +150,8 @@ class Rounds:
             tmdb_read_token="demo",  # noqa: S106 -- the stand-in takes any
             omdb_api_key="demo",
             clock_offset=now - datetime.now(UTC),
+            refresh_limit=self._conditions.limit,
+            sensor_min_batch=1,
             refresh_strategy=self._strategy,
         )
 
@@ -186,18 +186,3 @@ class Rounds:
             f" WHERE {'imdb_id IS NOT NULL' if SOURCES[source].needs_imdb_id else 'TRUE'}"
         )
         return [(row["tmdb_id"], row["checked_at"], row["popularity"]) for row in rows]
-
-
-@contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Settings that the sensor and the assets read from the environment, for the length of the block."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

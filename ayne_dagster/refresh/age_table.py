@@ -6,7 +6,14 @@ from datetime import datetime, timedelta
 
 from ayne_dagster.refresh.ages import AGE_TABLE, band_of, by_age_sql, interval
 from ayne_dagster.refresh.rules import Reason, RuledStrategy
-from ayne_dagster.refresh.states import SOURCES, MovieState, fully_refreshed_sql, is_fully_refreshed
+from ayne_dagster.refresh.states import (
+    SOURCES,
+    MovieState,
+    ahead_sql,
+    fully_refreshed_sql,
+    is_ahead,
+    is_fully_refreshed,
+)
 
 FREEZE_CATEGORY = AGE_TABLE[-1].category
 FREEZE_AFTER_CYCLES = 3
@@ -45,7 +52,7 @@ class AgeTableStrategy(RuledStrategy):
     def is_due_by_routine(self, movie: MovieState, source: str, now: datetime) -> bool:
         """Checked longer ago than the interval."""
         since = self.routine_since(movie, source, now)
-        return since is not None and now >= since
+        return since is not None and (now >= since or is_ahead(movie.at(source).checked_at, now))
 
     def routine_since(self, movie: MovieState, source: str, now: datetime) -> datetime | None:
         """The interval of the movie's present age after its last check."""
@@ -68,12 +75,13 @@ class AgeTableStrategy(RuledStrategy):
     def ceiling_sql(self, source: str) -> str:
         """Checked longer ago than the source's ceiling."""
         ceiling = SOURCES[source].ceiling or timedelta.max
-        return f"{source}_checked_at <= $now - INTERVAL {ceiling.days} DAY"
+        checked = f"{source}_checked_at"
+        return f"({checked} <= $now - INTERVAL {ceiling.days} DAY OR {ahead_sql(checked)})"
 
     def routine_sql(self, source: str) -> str:
         """Checked longer ago than the interval: the latest such check is worked out once a band, not once a movie."""
         cutoff = by_age_sql([f"$now - INTERVAL {band.interval_days[source]} DAY" for band in AGE_TABLE])
-        return f"{source}_checked_at <= {cutoff}"
+        return f"({source}_checked_at <= {cutoff} OR {ahead_sql(f'{source}_checked_at')})"
 
     def due_query(self, sources: tuple[str, ...], *, within: str | None = None) -> str:
         """See `RuledStrategy.due_query`."""

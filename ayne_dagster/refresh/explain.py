@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from ayne_dagster.refresh.age_table import CYCLE_SOURCE, FREEZE_AFTER_CYCLES
 from ayne_dagster.refresh.ages import CATEGORIES, age_in_days, band_of, interval
 from ayne_dagster.refresh.rules import Decision, Reason, backoff
-from ayne_dagster.refresh.states import SOURCES, MovieState, Override
+from ayne_dagster.refresh.states import SOURCES, MovieState, Override, is_ahead
 from ayne_dagster.refresh.value import SHORTEST_INTERVAL, Assessment
 
 
@@ -49,6 +49,8 @@ def _why(movie: MovieState, decision: Decision, now: datetime, known: Circumstan
     """Why a movie is due."""
     state, title = movie.at(decision.source), SOURCES[decision.source].title
     checked = f"checked {_ago(now - state.checked_at)}" if state.checked_at else "never checked"
+    if is_ahead(state.checked_at, now):
+        checked = "checked at an unknown time, by a clock that was ahead (`ayne check --mend`)"
     numbers = f", {_numbers(known.worth)}" if known.worth and state.checked_at else ""
     match decision.reason:
         case Reason.NEVER_FETCHED:
@@ -126,6 +128,8 @@ def _rule(movie: MovieState, source: str, now: datetime) -> str:
 
 
 def _frozen(movie: MovieState) -> str:
+    if movie.override is Override.FORCE_FROZEN:
+        return f"frozen by hand; it was forced once on {_day(movie.override_at)}, and asked for"
     if movie.override is Override.FREEZE:
         return f"frozen by hand on {_day(movie.override_at)}"
     return (

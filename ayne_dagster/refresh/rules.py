@@ -15,7 +15,19 @@ from enum import StrEnum
 
 from ayne_dagster.refresh.ages import band_starts
 from ayne_dagster.refresh.learning import POPULARITY_SHARE
-from ayne_dagster.refresh.states import COLLECTED, SOURCES, MovieState, Override, SourceState, applies
+from ayne_dagster.refresh.states import (
+    AHEAD,
+    COLLECTED,
+    FORCING,
+    FREEZING,
+    SOURCES,
+    MovieState,
+    SourceState,
+    ahead_sql,
+    applies,
+    is_ahead,
+    overridden_sql,
+)
 
 BACKOFF_MAX_DAYS = 30
 
@@ -139,7 +151,7 @@ class RuledStrategy(ABC):
 
         By hand, or of itself; a signal that was not followed up thaws what froze of itself.
         """
-        return movie.override is Override.FREEZE or (self.freezes(movie, now) and not has_signal(movie))
+        return is_frozen_by_hand(movie) or (self.freezes(movie, now) and not has_signal(movie))
 
     def decide(self, movie: MovieState, source: str, now: datetime) -> Decision:
         """Whether the movie is due for the source at `now`, why, and since or from when on."""
@@ -155,20 +167,23 @@ class RuledStrategy(ABC):
 
         The order matters and is the same in SQL: no id to ask with; forced by hand; tombstone; backing off; ceiling;
         frozen by hand; a change was signalled; frozen of itself; never fetched; the strategy's routine.
+
+        A check or attempt that lies in the future was noted by a clock that was ahead. Nobody knows when it was: so it
+        is long enough ago for the ceiling and for the routine, and makes nothing wait.
         """
         state = movie.at(source)
         ceiling = self.ceiling_of(movie, source)
         if not applies(source, movie):
             return Reason.NO_IMDB_ID
-        if is_forced(movie, state):
+        if is_forced(movie, state, now):
             return Reason.MANUAL
         if state.tombstoned_at:
             return Reason.TOMBSTONE
-        if state.failures and state.attempted_at and now < state.attempted_at + backoff(state.failures):
+        if is_backing_off(state, now):
             return Reason.BACKOFF
-        if state.checked_at and ceiling and now >= state.checked_at + ceiling:
+        if state.checked_at and ceiling and (now >= state.checked_at + ceiling or is_ahead(state.checked_at, now)):
             return Reason.CEILING
-        if movie.override is Override.FREEZE:
+        if is_frozen_by_hand(movie):
             return Reason.FROZEN
         if state.signals > 0 or is_recheck_due(state, now):
             return Reason.CHANGE_FEED
@@ -195,6 +210,8 @@ class RuledStrategy(ABC):
         """All instants, in order, at which time alone can make the movie due: nothing changes between them."""
         state, ceiling = movie.at(source), self.ceiling_of(movie, source)
         points = band_starts(movie.release_date)
+        if movie.override and movie.override.forces and movie.override_at:
+            points.append(movie.override_at - AHEAD)
         if state.attempted_at:
             points.append(state.attempted_at + backoff(state.failures))
         if state.recheck_at:
@@ -269,16 +286,30 @@ def has_signal_sql() -> str:
     return "(" + " OR ".join(f"coalesce({source}_signals, 0) > 0" for source in COLLECTED) + ")"
 
 
-def is_forced(movie: MovieState, state: SourceState) -> bool:
+def is_forced(movie: MovieState, state: SourceState, now: datetime) -> bool:
     """Forced, and not tried since: one attempt uses a force up, so that a failing movie then backs off.
 
     An attempt that is held against the source alone (`Outcome.UNAVAILABLE`) leaves neither a check nor a failure, and
     does not.
     """
-    if movie.override is not Override.FORCE:
+    if movie.override is None or not movie.override.forces:
         return False
     at, tried = movie.override_at, state.checked_at if state.failures == 0 else state.attempted_at
-    return state.attempted_at is None or at is None or state.attempted_at < at or tried is None or tried < at
+    if state.attempted_at is None or at is None or is_ahead(state.attempted_at, now):
+        return True
+    return (state.attempted_at < at or tried is None or tried < at) and not is_ahead(at, now)
+
+
+def is_frozen_by_hand(movie: MovieState) -> bool:
+    """Whether a person wants nothing asked for freshness' sake."""
+    return movie.override is not None and movie.override.freezes
+
+
+def is_backing_off(state: SourceState, now: datetime) -> bool:
+    """Left alone after failures: 1, 2, 4 … days, at most 30."""
+    if not state.failures or state.attempted_at is None or is_ahead(state.attempted_at, now):
+        return False
+    return now < state.attempted_at + backoff(state.failures)
 
 
 def is_recheck_due(state: SourceState, now: datetime) -> bool:
@@ -290,18 +321,20 @@ def forced_sql(source: str) -> str:
     """`is_forced`."""
     attempted, checked = f"{source}_attempted_at", f"{source}_checked_at"
     return (
-        f"(override IS NOT DISTINCT FROM '{Override.FORCE}'"
-        f" AND ({attempted} IS NULL OR override_at IS NULL OR {attempted} < override_at"
-        f" OR ({source}_failures = 0 AND ({checked} IS NULL OR {checked} < override_at))))"
+        f"({overridden_sql(FORCING)}"
+        f" AND ({attempted} IS NULL OR override_at IS NULL OR {ahead_sql(attempted)}"
+        f" OR (NOT {ahead_sql('override_at')} AND ({attempted} < override_at"
+        f" OR ({source}_failures = 0 AND ({checked} IS NULL OR {checked} < override_at))))))"
     )
 
 
 def _frozen_by_hand_sql() -> str:
-    return f"(override IS NOT DISTINCT FROM '{Override.FREEZE}')"
+    return overridden_sql(FREEZING)
 
 
 def _backing_off_sql(source: str) -> str:
-    """Left alone after failures: 1, 2, 4 … days, at most 30."""
-    failures = f"{source}_failures"
+    """`is_backing_off`."""
+    failures, attempted = f"{source}_failures", f"{source}_attempted_at"
     days = f"CAST(least({BACKOFF_MAX_DAYS}, pow(2, least({failures} - 1, 10))) AS INTEGER)"
-    return f"({failures} > 0 AND coalesce($now < {source}_attempted_at + INTERVAL 1 DAY * {days}, FALSE))"
+    waits = f"$now < {attempted} + INTERVAL 1 DAY * {days} AND NOT {ahead_sql(attempted)}"
+    return f"({failures} > 0 AND coalesce({waits}, FALSE))"

@@ -36,6 +36,9 @@ SOURCES: Mapping[str, Source] = {
         Source("numbers", "The Numbers", collected=False),
     )
 }
+AHEAD = timedelta(hours=1)
+"""How far clocks of machines may differ. What happened later than this after the present was noted by a clock that was
+ahead: it happened at an unknown time."""
 COLLECTED = tuple(source.name for source in SOURCES.values() if source.collected)
 
 
@@ -45,6 +48,33 @@ class Override(StrEnum):
     FREEZE = "freeze"
     THAW = "thaw"
     FORCE = "force"
+    FORCE_FROZEN = "force_frozen"
+    """Forced while frozen by hand: asked for once, and frozen as before."""
+
+    @property
+    def forces(self) -> bool:
+        """Whether one attempt is wanted, whatever the rules say."""
+        return self in FORCING
+
+    @property
+    def freezes(self) -> bool:
+        """Whether nothing is asked for freshness' sake."""
+        return self in FREEZING
+
+    @classmethod
+    def after(cls, before: Override | None, decided: Override) -> Override:
+        """What holds when a person decides: a force passes, and leaves a freeze as it was."""
+        stays_frozen = decided is cls.FORCE and before is not None and before.freezes
+        return cls.FORCE_FROZEN if stays_frozen else decided
+
+
+FORCING = (Override.FORCE, Override.FORCE_FROZEN)
+FREEZING = (Override.FREEZE, Override.FORCE_FROZEN)
+
+
+def overridden_sql(overrides: tuple[Override, ...]) -> str:
+    """Whether a movie's override is one of several; never NULL."""
+    return f"(coalesce(override, '') IN ({', '.join(repr(str(override)) for override in overrides)}))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +131,16 @@ class MovieState:
 def applies(source: str, movie: MovieState) -> bool:
     """Whether the source can be asked about the movie at all."""
     return not SOURCES[source].needs_imdb_id or bool(movie.imdb_id)
+
+
+def is_ahead(instant: datetime | None, now: datetime) -> bool:
+    """Whether what is said to have happened then was noted by a clock that was ahead."""
+    return instant is not None and instant > now + AHEAD
+
+
+def ahead_sql(column: str) -> str:
+    """`is_ahead`; NULL where the instant is."""
+    return f"{column} > $now + INTERVAL {AHEAD // timedelta(seconds=1)} SECOND"
 
 
 def is_fully_refreshed(movie: MovieState) -> bool:

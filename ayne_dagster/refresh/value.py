@@ -22,7 +22,7 @@ from ayne_dagster.refresh.learning import (
     importance_sql,
 )
 from ayne_dagster.refresh.rules import Reason, RuledStrategy, is_recheck_due
-from ayne_dagster.refresh.states import SOURCES, MovieState
+from ayne_dagster.refresh.states import SOURCES, MovieState, ahead_sql, is_ahead
 from ayne_dagster.refresh.worth import Worth
 
 CUTOFF_SHARE = 0.001
@@ -115,7 +115,9 @@ class ValueOfRefreshStrategy(RuledStrategy):
         state, feed = movie.at(source), self.feeds.get(source)
         if state.checked_at is None:
             return 0.0
-        silent = self.rate_of(movie, source, now) * silent_days(feed, state.checked_at, now)
+        long_ago = is_ahead(state.checked_at, now)  # by a clock that was ahead: nobody knows when
+        days = LONGEST_UNCHECKED.days if long_ago else silent_days(feed, state.checked_at, now)
+        silent = self.rate_of(movie, source, now) * days
         signals = state.signals + is_recheck_due(state, now)
         return silent + signals * (feed or Feed()).weight_of_signal
 
@@ -177,7 +179,9 @@ class ValueOfRefreshStrategy(RuledStrategy):
 
     def _is_long_unchecked(self, movie: MovieState, source: str, now: datetime) -> bool:
         checked_at = movie.at(source).checked_at
-        return checked_at is not None and now >= checked_at + _spread(movie, LONGEST_UNCHECKED)
+        if checked_at is None:
+            return False
+        return is_ahead(checked_at, now) or now >= checked_at + _spread(movie, LONGEST_UNCHECKED)
 
     def ceiling_sql(self, source: str) -> str:
         """Checked longer ago than the movie's own ceiling, or than what stands for one."""
@@ -185,8 +189,8 @@ class ValueOfRefreshStrategy(RuledStrategy):
         first = ceiling.days - RESERVE_DAYS
         # The first comparison spares most movies the second.
         return (
-            f"({checked} <= $now - INTERVAL {first} DAY AND {checked} <= $now"
-            f" - to_days(CAST({first} + tmdb_id % {RESERVE_DAYS} AS INTEGER)))"
+            f"(({checked} <= $now - INTERVAL {first} DAY AND {checked} <= $now"
+            f" - to_days(CAST({first} + tmdb_id % {RESERVE_DAYS} AS INTEGER))) OR {ahead_sql(checked)})"
         )
 
     def is_due_by_routine(self, movie: MovieState, source: str, now: datetime) -> bool:
@@ -195,7 +199,8 @@ class ValueOfRefreshStrategy(RuledStrategy):
         Without a ceiling, also after long without a check.
         """
         checked_at = movie.at(source).checked_at
-        if checked_at is not None and now < checked_at + SHORTEST_INTERVAL:
+        ahead = is_ahead(checked_at, now)  # of which nobody knows when it was
+        if checked_at is not None and not ahead and now < checked_at + SHORTEST_INTERVAL:
             return False
         if self.expected_changes(movie, source, now) >= self.cutoff:
             return True
@@ -229,7 +234,8 @@ class ValueOfRefreshStrategy(RuledStrategy):
         reaches = f"{silent_changes} >= {double_sql(self.cutoff)}"
         due = reaches if SOURCES[source].ceiling else f"({reaches} OR {self.ceiling_sql(source)})"
         hours = SHORTEST_INTERVAL // timedelta(hours=1)
-        return f"({source}_checked_at <= $now - INTERVAL {hours} HOUR AND {due})"
+        checked = f"{source}_checked_at"
+        return f"(({checked} <= $now - INTERVAL {hours} HOUR OR {ahead_sql(checked)}) AND {due})"
 
     def _reaches_cutoff(self, movie: MovieState, source: str, rate: float) -> datetime | None:
         """The first microsecond at which rate · silent days ≥ the cut-off, by bisection: the very sum that SQL does."""
@@ -366,7 +372,10 @@ placed AS (
 
     def _silent_changes_sql(self, source: str) -> str:
         """Changes expected of which there was no signal."""
-        return f"{_rate_sql(source)} * {silent_days_sql(self.feeds.get(source), f'{source}_checked_at')}"
+        checked = f"{source}_checked_at"
+        days = silent_days_sql(self.feeds.get(source), checked)
+        long_ago = double_sql(float(LONGEST_UNCHECKED.days))
+        return f"{_rate_sql(source)} * CASE WHEN {ahead_sql(checked)} THEN {long_ago} ELSE {days} END"
 
     def _importance_sql(self) -> str:
         return f"coalesce(importance, {importance_sql(double_sql(self.mean_popularity), self.popularity_share)})"

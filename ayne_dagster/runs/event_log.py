@@ -30,6 +30,8 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 MOST_OPEN = 4
 """Files of runs that stay open at a time; the index stays open always."""
+LOG_PAGES = 50
+"""Pages of 4 KB that a file's write-ahead log grows to before they are written into the file."""
 BATCH_VARIABLE = "DAGSTER_EVENT_BATCH_SIZE"
 BATCH_SIZE = "1000"
 """Dagster hands events over in batches where this variable asks for it; by default it does not."""
@@ -100,6 +102,7 @@ class SqliteEventLog(SqliteEventLogStorage):
                 max_overflow=0,
                 connect_args={**_PATIENT, "check_same_thread": False},
             )
+            sa.event.listen(engine, "connect", _keep_its_log_small)
             self._close_the_oldest()
         self._kept.move_to_end(shard)
         return engine
@@ -167,3 +170,8 @@ class SqliteEventLog(SqliteEventLogStorage):
             for engine in self._kept.values():
                 engine.dispose()
             self._kept.clear()
+
+
+def _keep_its_log_small(connection: Any, _: object) -> None:
+    """SQLite empties the log of a file when its last connection is closed, and else only from 4 MB on."""
+    connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")

@@ -246,6 +246,15 @@ class RequestLedger:
 
         return self._run(account, work)
 
+    def forget(self, before: date) -> int:
+        """Forget the counts of days before this one; returns how many rows went."""
+
+        def work(connection: Connection) -> int:
+            old = [sa.delete(table).where(table.c.day < before.isoformat()) for table in (_QUOTA, _CLOSED)]
+            return sum(connection.execute(statement).rowcount for statement in old)
+
+        return self._database.run(work)
+
     def reserve(self, account: str, rate: float, burst: int, now: float) -> float:
         """Reserve the next place in an account's pace.
 

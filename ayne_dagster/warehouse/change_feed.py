@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, time, timedelta
 import duckdb
 
 from ayne_dagster.partitions import UNKNOWN_YEAR
+from ayne_dagster.refresh.states import ahead_sql
 from ayne_dagster.warehouse.merge import MergeReport
 from ayne_dagster.warehouse.rows import id_table, naive_utc, registered
 from ayne_dagster.warehouse.signals import Signal, note_signals
@@ -74,15 +75,22 @@ def plan_days(position: FeedPosition, today: date) -> FeedPlan:
     return FeedPlan(tuple(day for day in new if day < oldest), days)
 
 
-def feed_position(connection: duckdb.DuckDBPyConnection) -> FeedPosition:
-    """How far the feed has been read."""
-    row = connection.execute("SELECT max(day) FILTER (WHERE covered), max(day) FROM change_feed_days").fetchall()[0]
+def feed_position(connection: duckdb.DuckDBPyConnection, now: datetime) -> FeedPosition:
+    """How far the feed has been read, by what an instant (aware UTC) has of the past.
+
+    Days that were not over then, or are said to have been read later, were noted by a clock that was ahead.
+    """
+    row = connection.execute(
+        "SELECT max(day) FILTER (WHERE covered), max(day) FROM change_feed_days"
+        f" WHERE day < CAST($now AS DATE) AND NOT coalesce({ahead_sql('read_at')}, FALSE)",
+        {"now": naive_utc(now)},
+    ).fetchall()[0]
     return FeedPosition(*row)
 
 
 def plan_reading(connection: duckdb.DuckDBPyConnection, now: datetime) -> FeedPlan:
     """What there is to read at an instant (aware UTC); nothing when yesterday was read already."""
-    return plan_days(feed_position(connection), now.astimezone(UTC).date())
+    return plan_days(feed_position(connection, now), now.astimezone(UTC).date())
 
 
 def merge_feed_days(

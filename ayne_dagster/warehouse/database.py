@@ -65,7 +65,7 @@ class DatabaseNotWritten(WarehouseError):
     """A transaction could not be committed (a full disk, say); the file is as it was before."""
 
 
-class MemoryExceeded(WarehouseError):
+class MemoryExceeded(DatabaseNotWritten):
     """A question or a write needs more memory than a connection may have; the file is as it was before."""
 
 

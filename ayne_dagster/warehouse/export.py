@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from ayne_dagster.errors import WrongUsage, is_of_the_place
 from ayne_dagster.warehouse.database import CONNECTION_CONFIG, WarehouseError
-from ayne_dagster.warehouse.schema import ALL_TABLES, VIEWS
+from ayne_dagster.warehouse.schema import ALL_TABLES, MOVIES, VIEWS
 
 EXPORTABLE: tuple[str, ...] = (*(view.name for view in VIEWS), *ALL_TABLES)
 DEFAULT_TABLES: tuple[str, ...] = ("movies", "refresh_metadata", "movie_history", "collection_status")
@@ -23,7 +23,7 @@ MOVIES_AT_ONCE = 5_000
 connection may have."""
 _FRUGAL = {"threads": 1, "memory_limit": "200MB"}
 """Instead of what `CONNECTION_CONFIG` gives."""
-_JOINED = frozenset(view.name for view in VIEWS)
+_JOINED = frozenset({MOVIES.name})
 
 FORMULA_STARTS = r"=+\-@\t\r\n＝＋－＠"
 """First characters, in a regular expression's brackets, with which a text is a formula to a spreadsheet.

@@ -1,4 +1,4 @@
-"""Verifying a database: what is wrong in it, in a person's words. Reads only, and repairs nothing.
+"""Verifying a database: what is wrong in it, in a person's words. Repairs nothing but times that lie in the future.
 
 Every rule is one query that finds the rows which break it, so that a rule can be tried by hand. What a merge, a purge
 or a change of the IMDb id rightfully leaves behind breaks none.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import duckdb
 from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR, UNKNOWN_YEAR
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.refresh.strategy import SOURCES, Override
+from ayne_dagster.warehouse.ahead import MENDED, mend, moments, not_mended_sql
 from ayne_dagster.warehouse.database import Database, DatabaseUnusable
 from ayne_dagster.warehouse.migrations import VERSION_TABLE, existing_columns, schema_version
 from ayne_dagster.warehouse.rows import naive_utc
@@ -33,8 +34,6 @@ from ayne_dagster.warehouse.schema import (
 )
 from ayne_dagster.warehouse.spool import SET_ASIDE, contents, spool_folder
 
-AHEAD = timedelta(hours=1)
-"""How far clocks of machines may differ before a time counts as lying in the future."""
 EXAMPLES = 5
 ROWS_OF = {"tmdb": TMDB_DETAILS, "omdb": OMDB_RATINGS}
 """By source: the table of what it answered."""
@@ -113,6 +112,20 @@ def check_database(database: Database, now: datetime) -> Report:
     return report
 
 
+def mend_database(database: Database, now: datetime) -> dict[str, int]:
+    """Mend what `check_database` finds to lie in the future, in one transaction; the rest is left as it is.
+
+    Returns:
+        Rows mended, by table.
+
+    Raises:
+        WarehouseError: the database cannot be used.
+    """
+    database.require_file()
+    with database.transaction() as connection:
+        return mend(connection, now)
+
+
 def _check_schema(connection: duckdb.DuckDBPyConnection, report: Report) -> bool:
     """Look at version, tables and columns; returns whether the rows can be looked at."""
     report.version = schema_version(connection)
@@ -167,10 +180,10 @@ def _undeclared_keys(connection: duckdb.DuckDBPyConnection, found: dict[str, dic
 
 def _check_rows(connection: duckdb.DuckDBPyConnection, report: Report, now: datetime) -> None:
     """Look at the rows, rule by rule; a rule about columns that are not there is left out."""
-    bound = {"late": naive_utc(now + AHEAD)}
+    bound = {"now": naive_utc(now)}
     incomplete = bool(report.findings) or report.version != SCHEMA_VERSION
     for rule in _rules():
-        parameters = bound if "$late" in rule.query else {}
+        parameters = bound if "$now" in rule.query else {}
         try:
             rows = connection.execute(
                 f"SELECT count(*) OVER (), * FROM ({rule.query}) LIMIT {EXAMPLES}", parameters
@@ -311,27 +324,16 @@ def _counter_rules() -> Iterator[_Rule]:
 
 def _time_rules() -> Iterator[_Rule]:
     """No time lies ahead, and of two that follow each other none is the wrong way round."""
-    per_source = ("attempted_at", "checked_at", "changed_at", "missing_since", "tombstoned_at")
-    state = [f"{source}_{name}" for source in SOURCES for name in per_source]
-    columns = {
-        "refresh_metadata": ["first_seen_at", "last_seen_at", "override_at", "decided_at", *state],
-        "fetch_log": ["fetched_at"],
-        "movie_history": ["changed_at"],
-        "quarantine": ["quarantined_at"],
-        "collection_status": ["observed_at"],
-        **{table.name: ["updated_at"] for table in _MOVIE_TABLES},
-    }
-    for table, names in columns.items():
-        for name in names:
-            yield _Rule(
-                "future",
-                table,
-                f"SELECT {'observed_at' if table == 'collection_status' else 'tmdb_id'} FROM {table}"
-                f" WHERE {name} > $late",
-                f"{{n}} row(s) have a {name} in the future.",
-                "Set the machine's clock right (or AYNE_CLOCK_OFFSET_DAYS, in a demonstration): until then such movies "
-                "are not due.",
-            )
+    for moment in moments():
+        row = "tmdb_id" if "tmdb_id" in moment.table.types else (moment.table.key or moment.table.column_names)[0]
+        yield _Rule(
+            "future",
+            moment.table.name,
+            f"SELECT {row} FROM {moment.table.name} WHERE {moment.condition}",
+            f"{{n}} row(s) have a {moment.column} in the future.",
+            "A clock was ahead (or AYNE_CLOCK_OFFSET_DAYS, in a demonstration), or is behind now: set it right, then"
+            " `ayne check --mend`. Until then what was noted so is taken for unknown.",
+        )
     for source in SOURCES:
         for earlier, later in (("checked_at", "attempted_at"), ("changed_at", "checked_at")):
             first, second = f"{source}_{earlier}", f"{source}_{later}"
@@ -350,7 +352,7 @@ def _log_rules(source: str) -> Iterator[_Rule]:
     successes = f"outcome IN ('{Outcome.FETCHED}', '{Outcome.ABSENT}')"
     last = (
         f"(SELECT tmdb_id, max(fetched_at) AS asked, max(fetched_at) FILTER (WHERE {successes}) AS answered"
-        f" FROM fetch_log WHERE source = '{source}' GROUP BY tmdb_id)"
+        f" FROM fetch_log WHERE source = '{source}' AND {not_mended_sql()} GROUP BY tmdb_id)"
     )
     for column, logged, event in (("checked_at", "answered", "successful check"), ("attempted_at", "asked", "attempt")):
         name = f"{source}_{column}"
@@ -381,11 +383,16 @@ def _row_rules(source: str) -> Iterator[_Rule]:
     # Another IMDb id makes a check void and leaves the row of the former one, until OMDb is asked again.
     another = " AND tmdb_id NOT IN (SELECT tmdb_id FROM movie_history WHERE field = 'imdb_id')"
     same_movie = f" AND t.imdb_id = m.imdb_id{another}" if SOURCES[source].needs_imdb_id else ""
+    # So does an answer without all of its parts, which is kept and is no check, and one at a time that was mended.
+    no_check = (
+        f"(SELECT tmdb_id FROM fetch_log WHERE source = '{source}'"
+        f" AND (outcome = '{Outcome.INCOMPLETE}' OR starts_with(reason, '{MENDED}')))"
+    )
     yield _Rule(
         "missing_check",
         table,
         f"SELECT tmdb_id FROM {table} AS t JOIN refresh_metadata AS m USING (tmdb_id)"
-        f" WHERE m.{checked} IS NULL{same_movie}",
+        f" WHERE m.{checked} IS NULL{same_movie} AND tmdb_id NOT IN {no_check}",
         f"{{n}} row(s) are stored of which the refresh state says that {title} never answered.",
         "Collect: the movies are due, and asked for again.",
     )

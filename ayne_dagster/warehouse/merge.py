@@ -18,6 +18,7 @@ import pyarrow as pa
 from ayne_dagster.partitions import UNKNOWN_YEAR, release_year
 from ayne_dagster.refresh.feeds import Feed
 from ayne_dagster.refresh.outcome import Outcome, after
+from ayne_dagster.refresh.states import AHEAD
 from ayne_dagster.refresh.strategy import SOURCES, Reason, movie_state
 from ayne_dagster.warehouse.rows import (
     Row,
@@ -51,6 +52,8 @@ KEPT_BYTES = 64 * 1024
 """Of a body that cannot be used, so much is kept."""
 _OF_A_FILM = ("checked_at", "missing_since", "tombstoned_at", "signalled_at", "recheck_at", "rate")
 """What is void when a movie's IMDb id turns out to be another film's."""
+_HAPPENED = ("attempted_at", "checked_at", "changed_at", "missing_since", "tombstoned_at", "signalled_at")
+"""What has happened at a source, and cannot have happened in the future."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +136,13 @@ class _Change:
 
 
 def merge_answers(
-    connection: duckdb.DuckDBPyConnection, table: Table, source: str, answers: Iterable[Answer], run_id: str
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    source: str,
+    answers: Iterable[Answer],
+    run_id: str,
+    *,
+    now: datetime | None = None,
 ) -> MergeReport:
     """Merge a batch of answers about movies, with the refresh state that belongs to it.
 
@@ -143,9 +152,13 @@ def merge_answers(
         source: which source answered.
         answers: the batch; of several for a movie the last counts.
         run_id: the run that asked, for the log.
+        now: the present instant (aware UTC): what a state says of later was noted by a clock that was ahead, and does
+            not make an answer outdated. Without it all that it says is believed.
     """
     latest = {answer.tmdb_id: answer for answer in answers}
     states = read_rows(connection, REFRESH_METADATA, latest)
+    if now is not None:
+        states = {tmdb_id: _without_the_future(state, source, now) for tmdb_id, state in states.items()}
     for answer in latest.values():
         states.setdefault(answer.tmdb_id, new_state_row(answer.tmdb_id, answer.at, answer.release_year))
     former = _of_former_ids(connection, source, latest.values())
@@ -168,6 +181,13 @@ def merge_answers(
     replace_rows(connection, REFRESH_METADATA, new_states)
     _log(connection, source, batch.values(), states, changes, run_id)
     return report
+
+
+def _without_the_future(state: Row, source: str, now: datetime) -> Row:
+    """A state without the times at a source that lie ahead."""
+    late = naive_utc(now + AHEAD)
+    names = (f"{source}_{name}" for name in _HAPPENED)
+    return state | {name: None for name in names if (at := state[name]) is not None and at > late}
 
 
 def _is_outdated(answer: Answer, source: str, state: Row) -> bool:

@@ -11,8 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import duckdb
 
-from ayne_dagster.refresh.strategy import SOURCES
-from ayne_dagster.warehouse.schema import SCHEMA_VERSION, TABLES, VIEWS
+from ayne_dagster.warehouse.schema import FETCH_LOG_DAILY, SCHEMA_VERSION, TABLES, VIEWS
 
 VERSION_TABLE = "warehouse_schema"
 Step = Callable[[duckdb.DuckDBPyConnection], None]
@@ -83,28 +82,64 @@ def _note_version(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(f"INSERT INTO {VERSION_TABLE} VALUES (?)", [SCHEMA_VERSION])
 
 
-def _to_version_2(connection: duckdb.DuckDBPyConnection) -> None:
-    """Learned rates, change signals and feeds: new tables, and new columns of refresh_metadata and fetch_log.
+_SOURCES_OF_2 = ("tmdb", "omdb", "numbers")
+_COLUMNS_OF_2 = {
+    "refresh_metadata": {
+        f"{source}_{name}": kind
+        for source in _SOURCES_OF_2
+        for name, kind in (
+            ("exposure", "DOUBLE"),
+            ("changes", "DOUBLE"),
+            ("signals", "SMALLINT"),
+            ("signalled_at", "TIMESTAMP"),
+            ("recheck_at", "TIMESTAMP"),
+            ("rate", "DOUBLE"),
+            ("reason", "VARCHAR"),
+        )
+    }
+    | {"popularity": "DOUBLE", "importance": "DOUBLE"},
+    "fetch_log": {"due_because": "VARCHAR", "signals": "SMALLINT", "days_since_check": "DOUBLE"},
+}
+_TABLES_OF_2 = (
+    """CREATE TABLE IF NOT EXISTS tmdb_changes (
+    tmdb_id BIGINT, day DATE, seen_at TIMESTAMP, run_id VARCHAR, PRIMARY KEY (tmdb_id, day))""",
+    """CREATE TABLE IF NOT EXISTS change_feed_days (
+    day DATE, covered BOOLEAN, listed INTEGER, known INTEGER, read_at TIMESTAMP, run_id VARCHAR, PRIMARY KEY (day))""",
+    """CREATE TABLE IF NOT EXISTS tmdb_id_export (
+    tmdb_id BIGINT, original_title VARCHAR, popularity DOUBLE, video BOOLEAN, first_listed_on DATE,
+    last_listed_on DATE, missing_since DATE, vanished_on DATE, PRIMARY KEY (tmdb_id))""",
+    """CREATE TABLE IF NOT EXISTS imdb_ratings (
+    tmdb_id BIGINT, release_year VARCHAR, imdb_id VARCHAR, imdb_rating DOUBLE, imdb_votes BIGINT,
+    signalled_votes BIGINT, signalled_rating DOUBLE, listed_at TIMESTAMP, updated_at TIMESTAMP,
+    PRIMARY KEY (tmdb_id))""",
+    """CREATE TABLE IF NOT EXISTS daily_files (
+    name VARCHAR, day DATE, accepted BOOLEAN, lines BIGINT, unreadable BIGINT, reason VARCHAR, read_at TIMESTAMP,
+    run_id VARCHAR, PRIMARY KEY (name, day))""",
+    """CREATE TABLE IF NOT EXISTS refresh_rates (
+    source VARCHAR, category VARCHAR, popularity_bucket SMALLINT, rate DOUBLE, movies BIGINT, learned_at TIMESTAMP,
+    PRIMARY KEY (source, category, popularity_bucket))""",
+    """CREATE TABLE IF NOT EXISTS feed_quality (
+    source VARCHAR, recall DOUBLE, precision DOUBLE, learned_at TIMESTAMP, PRIMARY KEY (source))""",
+)
 
-    Derived from `schema.py`, so that it cannot miss a column as long as version 2 is the newest and grows before its
-    release. The next version makes this step explicit: freeze here what version 2 added, as SQL, and write its own.
-    """
-    _add_what_is_missing(connection)
+
+def _to_version_2(connection: duckdb.DuckDBPyConnection) -> None:
+    """Learned rates, change signals and feeds: new tables, and new columns of refresh_metadata and fetch_log."""
+    for ddl in _TABLES_OF_2:
+        connection.execute(ddl)
+    found = existing_columns(connection)
+    for table, columns in _COLUMNS_OF_2.items():
+        for name, kind in columns.items():
+            if name not in found[table]:
+                connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
     # Counters start at 0 in new rows (`state.new_state_row`), and so they do here: NULL + 1 would stay unknown.
-    counters = [f"{source}_{name}" for source in SOURCES for name in ("exposure", "changes", "signals")]
+    counters = [f"{source}_{name}" for source in _SOURCES_OF_2 for name in ("exposure", "changes", "signals")]
     _fill_with_zero(connection, "refresh_metadata", counters)
 
 
-def _add_what_is_missing(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create the tables and add the columns that `schema.py` has and the database has not."""
-    found = existing_columns(connection)
-    for table in TABLES:
-        if table.name not in found:
-            connection.execute(table.ddl())
-            continue
-        for column in table.columns:
-            if column.name not in found[table.name]:
-                connection.execute(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {column.type}")
+def _to_version_3(connection: duckdb.DuckDBPyConnection) -> None:
+    """Daily sums of old attempts: a new table. Each line stands for itself; freeze it when version 4 comes."""
+    connection.execute(FETCH_LOG_DAILY.ddl())
 
 
 def existing_columns(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
@@ -124,5 +159,5 @@ def _fill_with_zero(connection: duckdb.DuckDBPyConnection, table: str, columns: 
     connection.execute(f"UPDATE {table} SET {assignments}")
 
 
-STEPS: dict[int, Step] = {2: _to_version_2}
+STEPS: dict[int, Step] = {2: _to_version_2, 3: _to_version_3}
 """By version: what leads to it from the one before."""

@@ -37,7 +37,7 @@ from ayne_dagster.refresh.learning import (
     rate_sql,
 )
 from ayne_dagster.refresh.quality import Evidence, judge
-from ayne_dagster.refresh.states import COLLECTED
+from ayne_dagster.refresh.states import AHEAD, COLLECTED
 from ayne_dagster.warehouse.rows import insert_rows, naive_utc, registered
 from ayne_dagster.warehouse.schema import FEED_QUALITY, REFRESH_RATES
 from ayne_dagster.warehouse.strategies import load_feeds
@@ -113,7 +113,7 @@ def learn_if_due(connection: duckdb.DuckDBPyConnection, now: datetime, popularit
     """Begin buckets that are missing; correct all, and judge the feeds, when the last time is a week ago."""
     _begin_buckets(connection, now)
     last = connection.execute("SELECT max(learned_at) FROM refresh_rates").fetchall()[0][0]
-    if naive_utc(now) - last < timedelta(days=RECALIBRATE_AFTER_DAYS):
+    if -AHEAD <= naive_utc(now) - last < timedelta(days=RECALIBRATE_AFTER_DAYS):
         return False
     recalibrate(connection, now, popularity)
     judge_feeds(connection, now)

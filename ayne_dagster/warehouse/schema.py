@@ -10,7 +10,7 @@ from ayne_dagster.warehouse.tables import Column as Column
 from ayne_dagster.warehouse.tables import Table as Table
 from ayne_dagster.warehouse.tables import View as View
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Written to every database; one with a newer number is refused, an older one is migrated when it is opened."""
 
 
@@ -162,7 +162,11 @@ REFRESH_METADATA = Table(
         Column("first_seen_at", "TIMESTAMP", "When the movie was discovered first (UTC)"),
         Column("last_seen_at", "TIMESTAMP", "When it was last on a discover page (UTC)"),
         Column("unchanged_cycles", "SMALLINT", "Refresh cycles in a row without a change"),
-        Column("override", "VARCHAR", "A person's decision: freeze, thaw or force"),
+        Column(
+            "override",
+            "VARCHAR",
+            "A person's decision: freeze, thaw, force, or force_frozen: force once, then frozen as before",
+        ),
         Column("override_at", "TIMESTAMP", "When it was taken (UTC)"),
         *(column for s in SOURCES.values() for column in _source_columns(s.name, s.title)),
         *(
@@ -195,7 +199,8 @@ MOVIE_HISTORY = Table(
 
 FETCH_LOG = Table(
     "fetch_log",
-    "One row an attempt to ask a source about a movie. Append-only.",
+    "One row an attempt to ask a source about a movie. Append-only; after 400 days `fetch_log_daily` sums up all but "
+    "each movie's last attempt and last success.",
     (
         TMDB_ID,
         Column("source", "VARCHAR", "tmdb, omdb …"),
@@ -212,9 +217,21 @@ FETCH_LOG = Table(
     key=(),
 )
 
+FETCH_LOG_DAILY = Table(
+    "fetch_log_daily",
+    "One row a day and kind of old attempts, no more in `fetch_log` one by one. `fetches_by_day` has both.",
+    (
+        Column("day", "DATE", "UTC day of the attempts"),
+        *(FETCH_LOG.columns[FETCH_LOG.column_names.index(n)] for n in ("source", "outcome", "changed", "due_because")),
+        Column("attempts", "BIGINT", "How many attempts"),
+        Column("requests", "BIGINT", "Requests spent on them, retries included"),
+    ),
+    key=(),
+)
+
 QUARANTINE = Table(
     "quarantine",
-    "One row a body that could not be used, with the reason.",
+    "One row a body that could not be used, with the reason, for 400 days; the bodies for 30.",
     (
         TMDB_ID,
         Column("source", "VARCHAR", "tmdb, omdb …"),
@@ -229,7 +246,7 @@ QUARANTINE = Table(
 
 COLLECTION_STATUS = Table(
     "collection_status",
-    "One row an observation: how much is collected, by source and age category.",
+    "One row an observation: how much is collected, by source and age category. After 90 days one a day is kept.",
     (
         Column("observed_at", "TIMESTAMP", "When it was counted (UTC)"),
         Column("total_movies", "BIGINT", "Movies known"),
@@ -347,6 +364,7 @@ TABLES = (
     REFRESH_METADATA,
     MOVIE_HISTORY,
     FETCH_LOG,
+    FETCH_LOG_DAILY,
     QUARANTINE,
     COLLECTION_STATUS,
     TMDB_CHANGES,
@@ -442,4 +460,23 @@ LEFT JOIN imdb_ratings AS i ON i.tmdb_id = m.tmdb_id AND i.imdb_id = m.imdb_id""
 
 
 MOVIES = _movies_view()
-VIEWS = (MOVIES,)
+FETCHES_BY_DAY = View(
+    "fetches_by_day",
+    "One row a day and kind of attempts to ask a source, from the first day on: what the requests of each day brought.",
+    """
+SELECT day, source, outcome, changed, due_because,
+       CAST(sum(attempts) AS BIGINT) AS attempts, CAST(sum(requests) AS BIGINT) AS requests
+FROM (
+    SELECT CAST(fetched_at AS DATE) AS day, source, outcome, changed, due_because, 1 AS attempts, requests
+    FROM fetch_log
+    UNION ALL
+    SELECT day, source, outcome, changed, due_because, attempts, requests FROM fetch_log_daily
+)
+GROUP BY ALL""",
+    FETCH_LOG_DAILY.columns,
+    dict.fromkeys(FETCH_LOG_DAILY.column_names, (FETCH_LOG_DAILY.name,))
+    | dict.fromkeys(
+        ("source", "outcome", "changed", "due_because", "requests"), (FETCH_LOG.name, FETCH_LOG_DAILY.name)
+    ),
+)
+VIEWS = (MOVIES, FETCHES_BY_DAY)

@@ -13,7 +13,8 @@ import duckdb
 import pyarrow as pa
 
 from ayne_dagster.refresh.due import frozen_sql
-from ayne_dagster.refresh.strategy import SOURCES, Override
+from ayne_dagster.refresh.states import FREEZING, ahead_sql, overridden_sql
+from ayne_dagster.refresh.strategy import SOURCES
 from ayne_dagster.warehouse.rows import naive_utc, registered
 
 MOST_SIGNALS = 32_767
@@ -61,14 +62,14 @@ def note_signals(
         return SignalReport()
     schema = pa.schema([("tmdb_id", pa.int64()), ("latest", pa.timestamp("us"))])
     incoming = pa.table([[i for i, _ in at], [latest for _, latest in at]], schema=schema)
-    frozen = f"{frozen_sql()} AND coalesce(override, '') <> '{Override.FREEZE}' AND coalesce({name}_signals, 0) = 0"
+    frozen = f"{frozen_sql()} AND NOT {overridden_sql(FREEZING)} AND coalesce({name}_signals, 0) = 0"
     with registered(connection, "incoming_signals", incoming):
         connection.execute(
             f"""
             CREATE OR REPLACE TEMP TABLE noted_signals AS
             SELECT tmdb_id, count(*) AS signals, max(latest) AS latest, bool_or({frozen}) AS thawed
             FROM incoming_signals JOIN refresh_metadata USING (tmdb_id)
-            WHERE {name}_checked_at IS NULL OR {name}_checked_at < latest
+            WHERE {name}_checked_at IS NULL OR {name}_checked_at < latest OR {ahead_sql(f"{name}_checked_at")}
             GROUP BY tmdb_id""",
             {"now": naive_utc(now)},
         )

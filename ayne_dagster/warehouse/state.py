@@ -167,17 +167,21 @@ def set_override(
 ) -> set[int]:
     """Freeze, thaw or force movies by hand; returns the ids that are known.
 
-    A thaw starts the count of unchanged cycles anew: the movie is refreshed again until it proves stable again.
+    A thaw starts the count of unchanged cycles anew: the movie is refreshed again until it proves stable again. A
+    force of a movie that was frozen by hand makes it due once, and leaves it frozen.
     """
-    known = {state.tmdb_id for state in movie_states(connection, ids)}
+    by_override: dict[Override, list[int]] = {}
+    for state in movie_states(connection, ids):
+        by_override.setdefault(Override.after(state.override, override), []).append(state.tmdb_id)
     cycles = ", unchanged_cycles = 0" if override is Override.THAW else ""
-    with registered(connection, "incoming_ids", id_table(known)):
-        connection.execute(
-            f"UPDATE refresh_metadata SET override = $override, override_at = $now{cycles}"
-            " WHERE tmdb_id IN (SELECT tmdb_id FROM incoming_ids)",
-            {"override": str(override), "now": naive_utc(now)},
-        )
-    return known
+    for new, movies in by_override.items():
+        with registered(connection, "incoming_ids", id_table(movies)):
+            connection.execute(
+                f"UPDATE refresh_metadata SET override = $override, override_at = $now{cycles}"
+                " WHERE tmdb_id IN (SELECT tmdb_id FROM incoming_ids)",
+                {"override": str(new), "now": naive_utc(now)},
+            )
+    return {tmdb_id for movies in by_override.values() for tmdb_id in movies}
 
 
 def derive_columns(

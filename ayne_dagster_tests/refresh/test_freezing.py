@@ -201,3 +201,32 @@ def test_an_attempt_at_one_source_leaves_the_force_for_the_others() -> None:
     forced = movie(release_date=aged(400), omdb=checked(DAY), override=Override.FORCE, override_at=NOW)
     tried = after(forced, "tmdb", Outcome.FETCHED, NOW + SECOND)
     assert decide(tried, "omdb", NOW + HOUR).reason is Reason.MANUAL
+
+
+def test_a_force_of_a_movie_frozen_by_hand_is_one_attempt_and_then_it_is_frozen_as_before() -> None:
+    override = Override.after(Override.FREEZE, Override.FORCE)
+    forced = movie(release_date=aged(400), tmdb=checked(20 * DAY), override=override, override_at=NOW)
+    assert decide(forced, "tmdb", NOW).reason is Reason.MANUAL
+    tried = after(forced, "tmdb", Outcome.FETCHED, NOW + SECOND)
+    assert decide(tried, "tmdb", NOW + SECOND).reason is Reason.FROZEN
+    assert decide(tried, "tmdb", NOW + 100 * DAY).reason is Reason.FROZEN
+    assert decide(tried, "tmdb", NOW + 171 * DAY).reason is Reason.CEILING, "the terms of use go on"
+
+
+@pytest.mark.parametrize(
+    ("before", "decided", "holds"),
+    [
+        (None, Override.FORCE, Override.FORCE),
+        (Override.THAW, Override.FORCE, Override.FORCE),
+        (Override.FORCE, Override.FORCE, Override.FORCE),
+        (Override.FREEZE, Override.FORCE, Override.FORCE_FROZEN),
+        (Override.FORCE_FROZEN, Override.FORCE, Override.FORCE_FROZEN),
+        (Override.FORCE_FROZEN, Override.FREEZE, Override.FREEZE),
+        (Override.FORCE_FROZEN, Override.THAW, Override.THAW),
+        (Override.FORCE, Override.FREEZE, Override.FREEZE),
+    ],
+)
+def test_what_a_person_decides_holds_and_a_force_alone_passes(
+    before: Override | None, decided: Override, holds: Override
+) -> None:
+    assert Override.after(before, decided) is holds

@@ -142,7 +142,7 @@ def test_limits_set_by_hand_are_kept() -> None:
 
     took = asyncio.run(main())
     assert most == 3
-    assert (60 - 20) / 100 <= took <= 1.5
+    assert took >= (60 - 20) / 100
 
 
 @pytest.mark.parametrize("limits", [{"max_concurrent": 0}, {"requests_per_second": -1.0}, {"burst": 0}])

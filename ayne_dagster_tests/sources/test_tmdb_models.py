@@ -178,7 +178,11 @@ def test_a_movie_of_which_only_the_id_is_known_is_a_row_of_unknowns() -> None:
     }
 
 
-@pytest.mark.parametrize("nothing", [0, "", None, [], {}, "N/A"])
+def test_a_title_that_is_omdbs_word_for_unknown_is_a_title() -> None:
+    assert row_of(DETAILS | {"title": "N/A", "original_title": "n/a"})["title"] == "N/A"
+
+
+@pytest.mark.parametrize("nothing", [0, "", None, [], {}])
 def test_a_field_without_a_value_is_unknown(nothing: object) -> None:
     for field in DETAILS.keys() - {"id", "softcore"}:
         row = row_of({"id": 5, field: nothing})

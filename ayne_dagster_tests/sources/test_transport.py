@@ -535,7 +535,7 @@ def test_pace_can_be_tested_alone_with_a_sleep_of_ones_own(tmp_path: Path) -> No
         await pace.handle_async_request(httpx.Request("GET", URL))
 
     virtually(main)
-    assert slept == [pytest.approx(0.01)]
+    assert slept == [pytest.approx(0.01, abs=1e-4)]
 
 
 # Quota
@@ -826,7 +826,7 @@ def test_a_connection_that_fails_tells_no_key(caplog: pytest.LogCaptureFixture, 
 @PLACES
 def test_a_time_out_tells_no_key(caplog: pytest.LogCaptureFixture, credentials: dict[str, Any]) -> None:
     caplog.set_level(logging.DEBUG)
-    with listening(None) as port, pytest.raises(SourceUnavailable, match="Timeout") as caught:
+    with listening(None) as port, pytest.raises(SourceUnavailable, match=r"Timeout|in time") as caught:
         over_the_real_wire(port, credentials, timeout=0.05)
     assert caught.value.requests == 5
     assert KEY not in told_by(caught.value)

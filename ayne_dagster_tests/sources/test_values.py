@@ -37,9 +37,16 @@ def check(parse: Callable[[object], object], written: object, stored: object) ->
         ("  two\nlines\t", "two\nlines"),
         ("", None),
         (" \u00a0", None),
-        ("N/A", None),
-        (" N/A ", None),
+        (" N/A ", "N/A"),
+        ("n/a", "n/a"),
+        ("None", "None"),
         ("\x00", None),
+        ("a\x80b\x9b31mc\x9fd", "ab31mcd"),
+        ("one\x85two\u2028three\u2029four", "one\ntwo\nthree\nfour"),
+        ("\ufeffa\u202eb\u202cc\u2066d\u2069e\u206a", "abcde"),
+        ("a\ufffeb\uffffc\ufdd0d\U0001ffffe\ufffbf\U000e0041g", "abcdefg"),
+        ("\u200b\u2060\u200d", None),
+        ("क्\u200dष می\u200cخواهم \u200eABC\u200f a\u00adb", "क्\u200dष می\u200cخواهم \u200eABC\u200f a\u00adb"),
         ("a\x00b\x08c\x1ad", "abcd"),
         ("\ud800x", "�x"),
         ("x\udc00", "x�"),
@@ -161,7 +168,18 @@ def test_an_iso_date_is_a_day_or_unknown(written: object, stored: date | None) -
         ("02 Mai 1972", None),
         ("Feb 1972", None),
         ("1972", None),
-        ("1972-02-02", None),
+        ("1972-02-02", date(1972, 2, 2)),
+        ("1972-02-02T00:00:00.000Z", date(1972, 2, 2)),
+        ("Feb 2, 1972", date(1972, 2, 2)),
+        ("February 2nd, 1972", date(1972, 2, 2)),
+        ("Sept. 12 1972", date(1972, 9, 12)),
+        ("02-Feb-1972", date(1972, 2, 2)),
+        ("2. February 1972", date(1972, 2, 2)),
+        ("02/03/1972", None),
+        ("19720202", None),
+        ("Februbry 2, 1972", None),
+        ("01 Jan 0001", None),
+        ("0001-01-01", None),
         *((value, None) for value in NOTHING),
     ],
 )
@@ -279,8 +297,82 @@ def test_the_first_year_counts_or_is_unknown(written: object, stored: int | None
     check(values.year, written, stored)
 
 
+@pytest.mark.parametrize("unknown", ["N/A", " n/a ", "N/a", "", None, "\x00N/A\x9f"])
+def test_omdbs_word_for_unknown_is_unknown_to_it_alone(unknown: object) -> None:
+    assert values.omdb_text(unknown) is None
+    assert values.omdb_text("N/A Productions") == "N/A Productions"
+
+
+@pytest.mark.parametrize(
+    ("written", "stored"),
+    [
+        ("1.234.567", 1_234_567),
+        ("1 234 567", 1_234_567),
+        ("1\u202f234", 1_234),
+        ("1'234'567", 1_234_567),
+        ("12,34,567", 1_234_567),
+        ("1,234.9", 1_234),
+        ("1.234", None),
+        ("1,5", None),
+        ("12,34", None),
+        ("1,2345", None),
+        ("1.234,56", None),
+        ("12 34", None),
+        ("1,234 567", None),
+        ("1e6", None),
+        ("+5", None),
+    ],
+)
+def test_a_number_is_read_where_there_is_no_doubt_what_groups_its_digits(written: str, stored: int | None) -> None:
+    check(values.count, written, stored)
+
+
+@pytest.mark.parametrize(
+    ("written", "stored"),
+    [
+        ("USD 5", 5),
+        ("US$ 1,234,567", 1_234_567),
+        ("1,234,567 USD", 1_234_567),
+        ("$ 1 234 567", 1_234_567),
+        ("$1.234 million", 1_234_000),
+        ("$1.5 million", 1_500_000),
+        ("£1,000", None),
+        ("CA$1,000", None),
+        ("A$5", None),
+        ("1,000 €", None),
+        ("$1.234", None),
+        ("$1,5", None),
+        ("$1,000 (est.)", None),
+        ("-$5", None),
+        ("$", None),
+    ],
+)
+def test_money_of_other_currencies_or_in_doubtful_digits_is_unknown(written: str, stored: int | None) -> None:
+    check(values.money, written, stored)
+
+
+@pytest.mark.parametrize(
+    ("written", "stored"),
+    [("1h 36min", 96), ("PT2H16M", 136), ("PT96M", 96), ("1h36", 96), ("96 min, 101 min", None), ("1:36", None)],
+)
+def test_minutes_in_other_forms(written: str, stored: int | None) -> None:
+    check(values.minutes, written, stored)
+
+
+@pytest.mark.parametrize(("written", "stored"), [("8,3/10", 8.3), ("8,3", 8.3), ("83", None), ("8.3/5", None)])
+def test_a_rating_with_a_decimal_comma_is_one(written: str, stored: float | None) -> None:
+    check(values.out_of_ten, written, stored)
+
+
+@pytest.mark.parametrize(
+    ("written", "stored"), [(12.5, 12.5), (0, 0.0), (-1.0, None), (1e300, None), (math.inf, None), (True, None)]
+)
+def test_a_popularity_is_no_absurd_number(written: object, stored: float | None) -> None:
+    check(values.popularity, written, stored)
+
+
 def test_names_keep_their_order_and_lose_repetitions_and_blanks() -> None:
-    assert values.names(["b", " a", "", None, "N/A", "b", "c"]) == ["b", "a", "c"]
+    assert values.names(["b", " a", "", None, "N/A", "b", "c"]) == ["b", "a", "N/A", "c"]
     assert values.names([]) is None
     assert values.names(["", None, {}]) is None
 
@@ -288,6 +380,7 @@ def test_names_keep_their_order_and_lose_repetitions_and_blanks() -> None:
 def test_comma_separated_names_are_split() -> None:
     assert values.comma_separated("Action, Drama,  Action,") == ["Action", "Drama"]
     assert values.comma_separated("N/A") is None
+    assert values.comma_separated("N/A, Drama") == ["Drama"]
     assert values.comma_separated(None) is None
 
 

@@ -157,7 +157,7 @@ def test_a_list_that_is_cut_leaves_the_day_uncovered_and_signals_all_the_same(
     know(connection, 1, checked=LONG_AGO)
     told = merge(connection, feed_day(YESTERDAY, 1, covered=False))
     assert (told["signals"], told["gaps"], told["days"]) == (1, 1, 0)
-    assert feed_position(connection) == FeedPosition(None, YESTERDAY)
+    assert feed_position(connection, NOW) == FeedPosition(None, YESTERDAY)
 
 
 def test_a_covered_day_stays_covered_when_a_second_reading_is_cut(connection: duckdb.DuckDBPyConnection) -> None:
@@ -167,13 +167,13 @@ def test_a_covered_day_stays_covered_when_a_second_reading_is_cut(connection: du
 
 
 def test_the_cursor_is_the_newest_covered_day(connection: duckdb.DuckDBPyConnection) -> None:
-    assert feed_position(connection) == FeedPosition(None, None)
+    assert feed_position(connection, NOW) == FeedPosition(None, None)
     merge(connection, feed_day(YESTERDAY - 2 * DAY, 1), feed_day(YESTERDAY - DAY, covered=False))
-    assert feed_position(connection) == FeedPosition(YESTERDAY - 2 * DAY, YESTERDAY - DAY)
+    assert feed_position(connection, NOW) == FeedPosition(YESTERDAY - 2 * DAY, YESTERDAY - DAY)
     assert plan_reading(connection, NOW) == FeedPlan((), (YESTERDAY - 2 * DAY, YESTERDAY))
 
 
 def test_an_empty_day_is_covered(connection: duckdb.DuckDBPyConnection) -> None:
     merge(connection, feed_day(YESTERDAY))
-    assert feed_position(connection) == read_up_to(YESTERDAY)
+    assert feed_position(connection, NOW) == read_up_to(YESTERDAY)
     assert plan_reading(connection, NOW) == FeedPlan((), ())

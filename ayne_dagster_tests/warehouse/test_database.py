@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from ayne_dagster.places import WrongPlace
 from ayne_dagster.warehouse import database as database_module
 from ayne_dagster.warehouse.database import (
     Database,
@@ -256,8 +257,8 @@ def test_a_missing_file_is_no_place_to_read_from(database: Database) -> None:
 
 
 def test_a_folder_is_no_database(tmp_path: Path) -> None:
-    with pytest.raises(DatabaseUnusable, match="cannot be opened"), Database(tmp_path).connect():
-        pass
+    with pytest.raises(WrongPlace, match="is a folder"):
+        Database(tmp_path)
 
 
 @pytest.mark.parametrize("below", ["ayne.duckdb", "deep/ayne.duckdb"])
@@ -281,10 +282,10 @@ def test_a_newer_schema_is_refused(database: Database) -> None:
 
 def test_an_older_schema_is_brought_up_to_date(database: Database) -> None:
     with database.connect() as connection:
-        connection.execute("DROP TABLE quarantine")
+        connection.execute("DROP TABLE fetch_log_daily")
     set_version(database, SCHEMA_VERSION - 1)
     with database.connect() as connection:
-        assert "quarantine" in tables(connection)
+        assert "fetch_log_daily" in tables(connection)
         assert connection.execute("SELECT version FROM warehouse_schema").fetchall() == [(SCHEMA_VERSION,)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -92,6 +93,13 @@ def test_an_imdb_id_that_changes_and_changes_back_is_sound(sound: Database) -> N
     with sound.connect() as connection:
         for number, imdb_id in enumerate(("tt9999999", "tt0000006"), 3):
             merge_details(connection, details(6, START + number * DAY, imdb_id=imdb_id))
+    assert check_database(sound, NOW).findings == []
+
+
+def test_what_an_incomplete_answer_leaves_is_sound(sound: Database) -> None:
+    with sound.connect() as connection:
+        for number in (20, 1):
+            merge_details(connection, replace(details(number, NOW - HOUR), outcome=Outcome.INCOMPLETE, reason="TMDB"))
     assert check_database(sound, NOW).findings == []
 
 

@@ -16,7 +16,7 @@ from ayne_dagster.orchestrator import DataCollectionOrchestrator, DiscoveryPlan
 from ayne_dagster.refresh.strategy import SOURCES
 from ayne_dagster.warehouse import migrations
 from ayne_dagster.warehouse.client import DuckDBClient
-from ayne_dagster.warehouse.database import Database, DatabaseUnusable
+from ayne_dagster.warehouse.database import CONNECTION_CONFIG, Database, DatabaseUnusable
 from ayne_dagster.warehouse.migrations import STEPS, existing_columns, schema_version
 from ayne_dagster.warehouse.schema import SCHEMA_VERSION, TABLES
 from ayne_dagster.warehouse.state import movie_states, new_state_row
@@ -24,7 +24,7 @@ from ayne_dagster.warehouse.state import movie_states, new_state_row
 from .samples import START, everything, opens_elsewhere, python
 from .schema_v1 import DDL, ROWS, make_version_1
 
-FINGERPRINTS = {2: "680c36b75554161d"}
+FINGERPRINTS = {2: "680c36b75554161d", 3: "f474423e4ce53914"}
 """By version: a hash of the DDL of its tables. An entry is changed only while its version is unreleased."""
 
 OLD_TABLES = ("refresh_metadata", "discovered_movies", "tmdb_details", "omdb_ratings", "fetch_log", "movie_history")
@@ -202,6 +202,30 @@ def test_the_schema_does_not_change_without_a_new_version() -> None:
         f"{SCHEMA_VERSION + 1}: {fingerprint!r}. Only if it was never released: note {SCHEMA_VERSION}: {fingerprint!r}."
     )
     assert set(FINGERPRINTS) == set(range(2, SCHEMA_VERSION + 1)), "an older version's fingerprint stays noted"
+
+
+def test_the_step_to_version_2_leads_to_what_version_2_was(old: Database) -> None:
+    with duckdb.connect(str(old.path), config=CONNECTION_CONFIG) as connection:
+        STEPS[2](connection)
+        ours = [table for table in TABLES if table.name != "fetch_log_daily"]
+        found = existing_columns(connection)
+    assert {table.name: table.types for table in ours} == {table.name: found[table.name] for table in ours}
+    ddl = "\n".join(sorted(table.ddl() for table in ours))
+    assert hashlib.sha256(ddl.encode()).hexdigest()[:16] == FINGERPRINTS[2]
+
+
+def test_a_database_of_version_2_gets_what_came_since(tmp_path: Path) -> None:
+    database = Database(tmp_path / "ayne.duckdb")
+    with database.connect() as connection:
+        connection.execute(
+            "DROP VIEW fetches_by_day; DROP TABLE fetch_log_daily; UPDATE warehouse_schema SET version = 2"
+        )
+        connection.execute(
+            "INSERT INTO fetch_log (tmdb_id, source, fetched_at) VALUES (1, 'tmdb', TIMESTAMP '2024-01-01')"
+        )
+    with database.connect(read_only=True) as connection:
+        assert schema_version(connection) == SCHEMA_VERSION
+        assert connection.execute("SELECT attempts FROM fetches_by_day").fetchall() == [(1,)]
 
 
 def test_a_collection_runs_on_a_migrated_database(make_settings: Callable[..., Settings]) -> None:

@@ -10,7 +10,16 @@ import duckdb
 import pytest
 
 from ayne_dagster.partitions import release_year
-from ayne_dagster.refresh.strategy import MovieState, Override, Reason, SourceState, is_frozen, movie_state
+from ayne_dagster.refresh.strategy import (
+    AGE_TABLE_STRATEGY,
+    MovieState,
+    Override,
+    Reason,
+    SourceState,
+    ValueOfRefreshStrategy,
+    is_frozen,
+    movie_state,
+)
 from ayne_dagster.warehouse.rows import insert_rows, naive_utc
 from ayne_dagster.warehouse.schema import REFRESH_METADATA
 from ayne_dagster.warehouse.state import (
@@ -263,3 +272,14 @@ def test_deriving_can_be_limited_to_years(filled: Connection) -> None:
     assert set(derive_columns(filled, NOW, years=["1999", "1900"])) == {"1999"}
     assert derived(filled)[2] == (None, None, None)
     assert derive_columns(filled, NOW, years=[]) == {}
+
+
+def test_a_force_ends_no_freeze(filled: Connection) -> None:
+    set_override(filled, [1, 2], Override.THAW, NOW - 2 * HOUR)
+    set_override(filled, [1], Override.FREEZE, NOW - HOUR)
+    assert set_override(filled, [1, 2], Override.FORCE, NOW) == {1, 2}
+    kept = {state.tmdb_id: state.override for state in movie_states(filled, [1, 2])}
+    assert kept == {1: Override.FORCE_FROZEN, 2: Override.FORCE}
+    for strategy in (AGE_TABLE_STRATEGY, ValueOfRefreshStrategy()):
+        (forced,) = due_movies(filled, ("tmdb",), NOW, 100, ids=[1], strategy=strategy)
+        assert forced.reasons == {"tmdb": Reason.MANUAL}

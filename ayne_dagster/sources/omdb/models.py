@@ -21,9 +21,9 @@ from ayne_dagster.sources.errors import (
     SourceUnavailable,
 )
 from ayne_dagster.sources.json_body import LenientModel, validate_json
-from ayne_dagster.sources.values import quoted, text
+from ayne_dagster.sources.values import omdb_text, quoted
 
-Text = Annotated[str | None, BeforeValidator(text)]
+Text = Annotated[str | None, BeforeValidator(omdb_text)]
 """A text as OMDb writes every value, numbers included; "N/A" and what is no text are None."""
 
 MAX_QUOTED_CHARS = 80

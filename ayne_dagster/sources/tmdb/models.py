@@ -7,9 +7,9 @@ Reference: https://developer.themoviedb.org/reference/movie-details
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ayne_dagster.sources.json_body import LenientModel
 
@@ -169,8 +169,8 @@ class DiscoverItem(LenientModel):
 class DiscoverPage(LenientModel):
     """`GET /discover/movie`: at most 20 rows, raw, so that each is validated (and quarantined) by itself.
 
-    Without `results` the body is no page: read as an empty one it would cut the listing. What it promises is no more
-    than that, and a page whose promise cannot be read is one all the same.
+    Without `results` the body is no page: read as an empty one it would cut the listing. Rows are a page whatever is
+    promised beside them; none at all are one only where that is said too.
     """
 
     results: list[Any]
@@ -178,6 +178,12 @@ class DiscoverPage(LenientModel):
     """Not always capped at the 500 pages that can be asked for; 1 for an empty result."""
     page: int | None = None
     total_results: Annotated[int | None, Field(ge=0)] = None
+
+    @model_validator(mode="after")
+    def _is_a_page(self) -> Self:
+        if not self.results and self.total_pages is None:
+            raise ValueError("neither rows nor a number of pages")
+        return self
 
 
 class ChangedMovie(LenientModel):
