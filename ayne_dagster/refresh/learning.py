@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import expm1, log
+from math import expm1, log, log1p
 
 from ayne_dagster.refresh.ages import AGE_TABLE, AgeBand, by_days_sql
 from ayne_dagster.refresh.feeds import double_sql
@@ -121,8 +121,9 @@ def learn(
 ) -> tuple[float, float]:
     """Exposure and changes after a check.
 
-    What is counted are changes that were found, not signals: so neither a wrong signal nor a day on which no feed was
-    read counts for or against a movie.
+    A signal counts as what it is worth, whatever the check then found: what it told is known without asking, and half a
+    change for each of a hundred signals says more than the one check which followed some of them. A movie of many wrong
+    signals so counts as one that changes often, and is not asked for at each of them.
 
     Args:
         exposure: changes expected so far (E).
@@ -134,19 +135,13 @@ def learn(
         precision: probability that one of them is right.
         bucket_rate: changes a day that the movie's bucket makes expect (ρ).
     """
-    found = 0.0
+    found = signals * precision
     if changed:
-        unsignalled = rate(bucket_rate, exposure, changes) * max(0.0, silent)
-        found = _at_least_one(unsignalled)
-        if signals:
-            # At least one of the signals is right; what they did not tell comes on top.
-            found = signals * precision / (1 - (1 - precision) ** signals) + unsignalled
+        # What no signal told, given that signals and it made at least one change.
+        untold = rate(bucket_rate, exposure, changes) * max(0.0, silent)
+        at_least_one = -expm1(signals * log1p(-precision) - untold)
+        found += untold / at_least_one if at_least_one > 0 else 1.0
     return exposure + bucket_rate * max(0.0, days), changes + found
-
-
-def _at_least_one(expected: float) -> float:
-    """How many changes there were where at least one was found: x / (1 − e^−x)."""
-    return expected / -expm1(-expected) if expected > 0 else 1.0
 
 
 def correction(exposure: float, changes: float, toward: float = 1.0) -> float:

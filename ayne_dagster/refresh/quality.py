@@ -13,7 +13,7 @@ from math import exp
 
 from ayne_dagster.refresh.feeds import FIRST_PRECISION, FIRST_RECALL
 
-CONFIDENCE = 20.0
+CONFIDENCE = 10.0
 """So many changes or signals weigh as much as the first belief in a feed."""
 LEAST_RECALL, MOST_RECALL = 0.0, 0.99
 LEAST_PRECISION, MOST_PRECISION = 0.02, 0.98

@@ -38,7 +38,7 @@ RESERVE_SHARE = 0.6
 in 90 days, and the ceiling needs one in 150: whoever has the table's budget keeps it with this share."""
 RESERVE_WITHOUT_CEILING = 0.25
 """The same at a source whose terms ask for nothing."""
-SMALL_RESERVE = 0.02
+SMALL_RESERVE = 0.01
 """What is given where the budget cannot keep the ceiling: more would ruin the freshness of all the others for nothing.
 So nothing is forgotten either."""
 RESERVE_DAYS = 20

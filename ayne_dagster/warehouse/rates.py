@@ -45,6 +45,8 @@ from ayne_dagster.warehouse.strategies import load_feeds
 JUDGED_DAYS = 180
 """Feeds are judged by the fetches of so many days."""
 LEAST_SILENT_DAYS = 7
+MOST_BLIND_SHARE = 0.1
+"""Of a silent fetch that counts, so much of the time at most was not covered by the feed."""
 MOST_SIGNALS_APART = 8
 """More signals than that are as good as that many."""
 
@@ -201,7 +203,8 @@ def _evidence(
     """What silent and signalled fetches found, by the number of signals and the changes expected; second looks apart.
 
     A silent fetch after a few days tells little of silence, and something of why the movie was asked for so soon: it
-    counts from a week on.
+    counts from a week on. One whose time the feed hardly covered tells of the rates alone: while these are not learned,
+    that would be taken for the feed's doing.
     """
     start = "(fetched_at - to_microseconds(CAST(days_since_check * 86400000000 AS BIGINT)))"
     blind = f"least(days_since_check, {blind_microseconds_sql(feed, start, 'fetched_at')} / {DAY_IN_MICROSECONDS})"
@@ -211,11 +214,12 @@ def _evidence(
         WHERE source = $source AND outcome = 'fetched' AND days_since_check > 0 AND fetched_at > $since
           AND {source}_rate > 0"""
     second_look = "coalesce(signals, 0) = 0 AND due_because IS NOT DISTINCT FROM 'change_feed'"
+    silence = f"(days_since_check >= {LEAST_SILENT_DAYS} AND {blind} <= {MOST_BLIND_SHARE} * days_since_check)"
     rows = connection.execute(
         f"""
         SELECT least(coalesce(signals, 0), {MOST_SIGNALS_APART}) AS signals, count(*), count(*) FILTER (WHERE changed),
                sum({source}_rate * (days_since_check - {blind})), sum({source}_rate * {blind})
-        {fetches} AND NOT ({second_look}) AND (signals > 0 OR days_since_check >= {LEAST_SILENT_DAYS})
+        {fetches} AND NOT ({second_look}) AND (signals > 0 OR {silence})
         GROUP BY 1, round(2 * log2({source}_rate * days_since_check))""",
         bound,
     ).fetchall()

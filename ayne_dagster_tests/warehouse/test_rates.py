@@ -10,6 +10,7 @@ import duckdb
 import pytest
 
 from ayne_dagster.partitions import release_year
+from ayne_dagster.refresh.feeds import FIRST_PRECISION, FIRST_RECALL
 from ayne_dagster.refresh.learning import buckets, corrections, importance
 from ayne_dagster.refresh.strategy import SOURCES
 from ayne_dagster.warehouse.rates import judge_feeds, recalibrate, usual_popularity
@@ -204,7 +205,7 @@ def quality(connection: Connection) -> tuple[float, float]:
 
 def test_a_feed_is_believed_at_first(connection: Connection) -> None:
     covered(connection, 90)
-    assert quality(connection) == (pytest.approx(0.9), pytest.approx(0.5))
+    assert quality(connection) == (pytest.approx(FIRST_RECALL), pytest.approx(FIRST_PRECISION))
 
 
 def test_without_a_feed_there_is_none_to_judge(connection: Connection) -> None:
@@ -255,13 +256,20 @@ def test_a_change_found_at_the_second_look_confirms_its_signal(connection: Conne
 def test_what_a_feed_was_not_read_for_is_not_held_against_it(connection: Connection) -> None:
     covered(connection, 10)
     silent(connection, 300, round(300 * (1 - exp(-0.9 * 0.9))), expected=0.9, days=90)
-    assert quality(connection)[0] > 0.85
+    assert quality(connection)[0] == pytest.approx(FIRST_RECALL)
+
+
+def test_rates_believed_too_high_before_the_feed_was_read_flatter_no_feed(connection: Connection) -> None:
+    """Nothing was found of much that was expected of a time without the feed: that says nothing of its silence."""
+    covered(connection, 30)
+    silent(connection, 3000, 300, expected=0.9, days=90)
+    assert quality(connection)[0] == pytest.approx(FIRST_RECALL)
 
 
 def test_a_silent_fetch_after_a_few_days_says_nothing_of_a_feed(connection: Connection) -> None:
     covered(connection, 90)
     silent(connection, 3000, 3000, expected=0.1, days=6)
-    assert quality(connection)[0] == pytest.approx(0.9)
+    assert quality(connection)[0] == pytest.approx(FIRST_RECALL)
 
 
 def test_every_collected_source_has_its_columns() -> None:
