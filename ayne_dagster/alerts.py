@@ -110,7 +110,9 @@ def undelivered_alerts(
 ) -> dg.SkipReason:
     """Send again what was not delivered, the oldest first, until one fails."""
     waiting = context.instance.get_run_records(
-        dg.RunsFilter(tags={ALERT_TAG: UNDELIVERED}), limit=MOST_A_TICK, ascending=True
+        dg.RunsFilter(tags={ALERT_TAG: UNDELIVERED}, statuses=[dg.DagsterRunStatus.FAILURE]),
+        limit=MOST_A_TICK,
+        ascending=True,
     )
     sent = 0
     for record in waiting:

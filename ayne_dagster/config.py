@@ -266,7 +266,8 @@ class _Reader:
         raw = self.text(name) or default
         if raw is None or raw.lower() == OFF:
             return None
-        return checked_place(name, raw)
+        place = checked_place(name, raw)
+        return place if "://" in place else expanded(place)
 
     def path(self, name: str) -> Path | None:
         """A path that may be left out."""

@@ -17,6 +17,7 @@ import os
 import re
 import shutil
 import sqlite3
+import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -28,7 +29,10 @@ from ayne_dagster.errors import OneLineError, WrongUsage
 LEDGER, SPOOL, HOME = "ledger.sqlite", "spool", "dagster_home"
 DAEMON_SILENT_SECONDS = 300.0
 """A daemon that has not told of itself for so long does not run."""
+LONGEST_NAME = 255 - 55
+"""Bytes of a database's name: its companions have longer ones, and a file system takes 255."""
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?!\d+$)")
+_MOUNTS = Path("/proc/self/mountinfo")
 _DUCKDB = (slice(8, 12), b"DUCK")
 
 
@@ -58,11 +62,20 @@ def resolve_database(path: str | os.PathLike[str]) -> Path:
         raise WrongPlace(f"{_shown(text)} holds a control character or no UTF-8: set AYNE_DATABASE to another path.")
     if "?" in text:
         raise WrongPlace(f"{_shown(text)} holds a ?, behind which DuckDB reads options: choose a path without.")
-    named = Path(os.path.abspath(expanded(text)))  # noqa: PTH100 -- Path.absolute() leaves `..` in
+    try:
+        named = Path(os.path.abspath(expanded(text)))  # noqa: PTH100 -- Path.absolute() leaves `..` in
+    except FileNotFoundError:
+        raise WrongPlace(f"{_shown(text)}: the folder that you are in was removed; go to one that is there.") from None
     target = Path(os.path.realpath(expanded(text)))
     _require_followed(Path(expanded(text)).absolute(), target)
     if target.is_dir() or text.endswith(("/", os.sep)):
         raise WrongPlace(f"{named} is a folder: name the file in it that the database is to be.")
+    if len(os.fsencode(target.name)) > LONGEST_NAME:
+        raise WrongPlace(
+            f"The name {target.name[:40]}… is too long: what lies beside a database is named after it. Choose one of "
+            f"at most {LONGEST_NAME} bytes."
+        )
+    _require_one_name(target)
     return target
 
 
@@ -87,6 +100,36 @@ def _require_followed(named: Path, target: Path) -> None:
             )
     if target.is_symlink():
         raise WrongPlace(f"{named} is a link that leads to itself.")
+
+
+def _require_one_name(path: Path) -> None:
+    """Refuse a second name of one file, which no path can tell: by each it would have companions of its own."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return  # not there, or not to be looked at: opening it tells
+    if not stat.S_ISREG(found.st_mode):
+        return
+    if found.st_nlink > 1:
+        raise WrongPlace(
+            f"{path} has {found.st_nlink} names (hard links): by each it would have a request ledger of its own, and "
+            f"lose what the other's log holds. Keep one name, or copy the file (find … -samefile {path.name})."
+        )
+    if path in _mount_points():
+        raise WrongPlace(
+            f"{path} is mounted as a single file: its log and its ledger would lie on another disk than itself. Mount "
+            "the folder that it lies in."
+        )
+
+
+def _mount_points() -> set[Path]:
+    """Where something is mounted; nothing where the system does not say so."""
+    try:
+        lines = _MOUNTS.read_text("utf-8", "surrogateescape").splitlines()
+    except OSError:
+        return set()
+    points = (line.split(" ", 5)[4] for line in lines if line.count(" ") > 5)
+    return {Path(re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), point)) for point in points}
 
 
 def _shown(text: str) -> str:
@@ -149,7 +192,7 @@ def home_beside(database: Path) -> Path:
 
 def ambiguous_leftovers(database: Path) -> list[Path]:
     """What former versions left that may be this database's or another's, and was therefore not taken over."""
-    if not database.suffix or len(_claimants(database)) < 2:
+    if not database.suffix or not database.parent.is_dir() or len(_claimants(database)) < 2:
         return []
     return [path for path in (former(database, SPOOL), former(database, HOME)) if path.exists()]
 

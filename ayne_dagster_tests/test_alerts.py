@@ -157,6 +157,14 @@ def test_an_alert_that_could_not_be_delivered_is_delivered_later(
     assert tag(daemon.instance, run) == DELIVERED
 
 
+def test_a_tag_on_a_run_that_did_not_fail_tells_nothing(daemon: Daemon, hook: Webhook) -> None:
+    job = build_defs(daemon.settings).resolve_job_def("discover_movies")
+    tags = {ALERT_TAG: UNDELIVERED}
+    assert job.execute_in_process(instance=daemon.instance, partition_key="2020", run_config=QUIET, tags=tags).success
+    assert daemon.tick(undelivered_alerts) == "0 of 0 undelivered alerts sent."
+    assert hook.paths == []
+
+
 def test_alerts_after_one_that_fails_are_delivered_too(daemon: Daemon, hook: Webhook, standin: StandIn) -> None:
     hook.status = 503
     runs = [failed_run(daemon.settings, daemon.instance, standin) for _ in range(2)]

@@ -73,7 +73,7 @@ def tmdb_changes(
     async def produce(emit: Emit[FeedItem]) -> None:
         (plan,) = plans
         if plan.days:
-            async with asking(tmdb.client(clock), progress, tried_before=context.retry_number) as client:
+            async with asking(tmdb.client(clock), progress, context) as client:
                 await read_change_feed(client, plan, emit, now=clock.now, progress=progress)
 
     # Each day is a commit of its own, with the cursor: a reading that is killed goes on with the next day.

@@ -75,18 +75,21 @@ class Client(Protocol):
 
 @asynccontextmanager
 async def asking(
-    client: C, progress: Progress, known: Collection[Any] = (), *, tried_before: int = 0
+    client: C, progress: Progress, context: dg.AssetExecutionContext, known: Collection[Any] = ()
 ) -> AsyncIterator[C]:
     """A client for the length of the block; what it spent and how it was slowed goes to the progress.
 
+    A step that is tried again since the source was down begins with the control question.
+
     Args:
-        client: it; its answers are weighed from now on (`sources.trust`).
+        client: it; its answers are weighed from now on (`sources.trust`), and its waits are told.
         progress: of the collection.
+        context: of the asset.
         known: what the source has answered before, in the words of the client's `probe`.
-        tried_before: how often this step met a source that is down; once, and it begins with the control question.
     """
     client.account.trust = trust_in(client, known)
-    if tried_before:
+    client.account.on_wait = telling(context)
+    if context.retry_number:
         client.account.trust.suspect()
     try:
         yield client
@@ -153,7 +156,7 @@ def fetch_due(
     async def produce(emit: Emit[Answer]) -> None:
         if not due:
             return
-        async with asking(open_client(), progress, known, tried_before=context.retry_number) as client:
+        async with asking(open_client(), progress, context, known) as client:
             fetch = fetcher(client, clock.now)
             await collect_answers(
                 due,
@@ -188,14 +191,21 @@ def collecting_from(source: str, database: DuckDBDatabase, context: dg.AssetExec
     Raises:
         WarehouseError: the database cannot be written.
     """
-
-    def tell(text: str) -> None:
-        context.log.info(text)
-        watcher().note(text)
-
+    tell = telling(context)
     with lease(database.file.path, source, tell, sleep=pause):
         merge_kept(database.file, source, tell)
         yield
+
+
+def telling(context: dg.AssetExecutionContext) -> Callable[[str], None]:
+    """What tells people something while a step runs: its log, and whoever watches the run."""
+    following = watcher()
+
+    def tell(text: str) -> None:
+        context.log.info(text)
+        following.note(text)
+
+    return tell
 
 
 def merge_batch(

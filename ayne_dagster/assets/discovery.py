@@ -59,9 +59,7 @@ def discovered_movies(
     async def produce(emit: Emit[Listed]) -> None:
         if span is None:
             return
-        async with asking(
-            tmdb.client(clock, use_reserve=config.use_reserve), progress, tried_before=context.retry_number
-        ) as client:
+        async with asking(tmdb.client(clock, use_reserve=config.use_reserve), progress, context) as client:
             await discover(
                 client,
                 span,

@@ -25,6 +25,9 @@ from ayne_dagster.sources.trust import Trust
 _LOG = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.25
 """How often the ledger is asked for what others noted: a look costs as much as a third of a request."""
+NOTICED = 5.0
+"""Seconds from which on people notice a wait, and are told of it."""
+_TOLD_EVERY = 60.0
 
 
 @dataclass
@@ -44,6 +47,8 @@ class Account:
     """Whether the quota's reserve may be spent: it is kept for people, so collections may not."""
     trust: Trust | None = field(default=None, repr=False)
     """Weighs what comes back, in a collection; None: somebody asks who judges the answers himself."""
+    on_wait: Callable[[str], object] = field(default=lambda text: None, repr=False)
+    """Told in a sentence of waits that people notice, a minute apart at least."""
     requests_sent: int = 0
     exhausted_on: date | None = None
     """The day on which the source itself said that its quota is used up, to whichever process."""
@@ -55,6 +60,7 @@ class Account:
     _resume_at: float = 0.0
     _looked_at: float = float("-inf")
     _uncounted: int = 0
+    _told_at: float = float("-inf")
 
     def __post_init__(self) -> None:
         self.name = account_name(self.source, self.settings.base_url, self.key)
@@ -87,6 +93,18 @@ class Account:
     def slowest_share(self) -> float | None:
         """Part of its pace that refusals slowed the account to, at the slowest; None when they did not."""
         return 0.5**self.most_halvings if self.most_halvings else None
+
+    def waits(self, seconds: float, why: str) -> None:
+        """Tell of a wait, unless it is short, or one was told of just now.
+
+        Args:
+            seconds: how long it is.
+            why: its reason, as what follows "since".
+        """
+        now = time.monotonic()
+        if seconds >= NOTICED and now - self._told_at >= _TOLD_EVERY:
+            self._told_at = now
+            self.on_wait(f"{self.source}: waiting {seconds:.0f} s, since {why}")
 
     async def admit(self) -> None:
         """Wait until the source may be asked one thing more.
@@ -148,6 +166,7 @@ class Account:
         self.refusals += 1
         pause = min(pause, LONGEST_PAUSE)  # as the ledger has it
         self._resume_at = max(self._resume_at, time.monotonic() + pause)
+        self.waits(pause, "it asks for a pause")
         self.ledger.refuse(self.name, pause, steady_now())
         self._look()
 

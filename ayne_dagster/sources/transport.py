@@ -235,6 +235,7 @@ class PaceTransport(httpx.AsyncBaseTransport):
             if left > LONGEST_WAIT:
                 raise SourcePaused(f"{self._account.source} asked to wait: {left:.0f} s are left, try again later")
             paused = True
+            self._account.waits(left, "it asked for a pause")
             await self._sleep(left)
         return paused
 
@@ -247,6 +248,8 @@ class PaceTransport(httpx.AsyncBaseTransport):
         wait = self._account.ledger.reserve(self._account.name, rate, self._bucket, steady_now())
         due = time.monotonic() + wait
         if wait:
+            if wait > 2 * self._account.connections / rate:  # longer than what our own workers cause
+                self._account.waits(wait, "its pace was slowed by refusals, or others use it too")
             await self._sleep(wait)
         return time.monotonic() - due <= max(MOST_LATENESS / rate, LEAST_LATENESS)
 
