@@ -28,10 +28,11 @@ dev: $(VENV)/.ready ## Dagster's UI and daemon on 127.0.0.1:3000
 test: $(VENV)/.ready-dev ## The whole suite
 	@$(BIN)/python -m pytest -n auto --dist worksteal
 
-lint: $(VENV)/.ready-dev ## Style, format and types
+lint: $(VENV)/.ready-dev ## Style, format, types, and who imports whom
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo --no-cache
 
 test-duckdb2: $(VENV)-duckdb2/.ready-dev ## The whole suite on DuckDB 2
 	@$(VENV)-duckdb2/bin/python -m pytest -n auto --dist worksteal

@@ -21,14 +21,15 @@ from urllib.parse import urlsplit
 import dagster as dg
 import duckdb
 
-from ayne_dagster.automation import discovery_schedule, due_movies_sensor
+from ayne_dagster.automation.due_movies import due_movies_sensor
+from ayne_dagster.automation.schedules import discovery_schedule
 from ayne_dagster.config import Settings
-from ayne_dagster.instance import home_path
-from ayne_dagster.places import HOME, SPOOL, ambiguous_leftovers, companion
 from ayne_dagster.refresh.strategy import COLLECTED, SOURCES
-from ayne_dagster.sources.account import account_of
+from ayne_dagster.runs.instance import home_path
+from ayne_dagster.settings.places import HOME, SPOOL, ambiguous_leftovers, companion
 from ayne_dagster.sources.errors import InvalidCredentials, NotFound, QuotaExhausted, SourceError
-from ayne_dagster.sources.ledger import LedgerError, QuotaUse, RequestLedger, open_ledger
+from ayne_dagster.sources.limits.account import account_of
+from ayne_dagster.sources.limits.ledger import LedgerError, QuotaUse, RequestLedger, open_ledger
 from ayne_dagster.sources.omdb.client import AsyncOMDBClient
 from ayne_dagster.sources.tmdb.client import AsyncTMDBClient
 from ayne_dagster.warehouse.database import Database, DatabaseBusy, WarehouseError

@@ -25,13 +25,14 @@ from typing import Any
 import duckdb
 import httpx
 
-from ayne_dagster.collection import Listed, details_fetcher, discover, ratings_fetcher
+from ayne_dagster.collecting.asking import details_fetcher, ratings_fetcher
+from ayne_dagster.collecting.listing import Listed, discover
+from ayne_dagster.collecting.progress import Progress
 from ayne_dagster.config import ApiSettings, Settings
-from ayne_dagster.demo.catalogue import Catalogue, dump
-from ayne_dagster.progress import Progress
 from ayne_dagster.sources.errors import SourceError
 from ayne_dagster.sources.omdb.client import AsyncOMDBClient
 from ayne_dagster.sources.tmdb.client import APPENDED, AsyncTMDBClient
+from ayne_dagster.standin.catalogue import Catalogue, dump
 from ayne_dagster.warehouse.merge import (
     Answer,
     ListedMovie,

@@ -22,8 +22,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from ayne_dagster.demo.standin import StandIn
-from ayne_dagster.streams import MAX_BATCH
+from ayne_dagster.collecting.streams import MAX_BATCH
+from ayne_dagster.standin.running import StandIn
 from ayne_dagster_tests.processes import Ayne, asked
 
 CATALOGUE = 2000

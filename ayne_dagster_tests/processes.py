@@ -22,7 +22,7 @@ import duckdb
 import pytest
 
 from ayne_dagster import cli
-from ayne_dagster.demo.standin import StandIn
+from ayne_dagster.standin.running import StandIn
 
 LONGEST_RUN = 90.0
 """Seconds after which a process counts as hanging, on a busy machine."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ayne_dagster.demo.standin import StandIn
+from ayne_dagster.standin.running import StandIn
 from ayne_dagster_tests.test_limits import PROCESSES, RATE, ask_until_the_quota_ends, assert_within_the_limits
 
 QUOTA = 1000

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from ayne_dagster.automation.sensor import alerts
 
-from ayne_dagster import alerts
-from ayne_dagster.alerts import (
+from ayne_dagster.automation.alerts import (
     ALERT_SENSORS,
     ALERT_TAG,
     DELIVERED,
@@ -24,15 +24,22 @@ from ayne_dagster.alerts import (
     stalled_run_alerts,
     undelivered_alerts,
 )
+from ayne_dagster.automation.notify import (
+    Alert,
+    LogNotifier,
+    NotificationFailed,
+    Notifier,
+    WebhookNotifier,
+    build_notifier,
+)
 from ayne_dagster.config import Settings, load_settings
 from ayne_dagster.definitions import build_defs
-from ayne_dagster.demo.faults import Fault
-from ayne_dagster.demo.standin import StandIn
-from ayne_dagster.notify import Alert, LogNotifier, NotificationFailed, Notifier, WebhookNotifier, build_notifier
-from ayne_dagster.own_runs import own_run
-from ayne_dagster.resources import build_resources
-from ayne_dagster.sources.account import account_of
-from ayne_dagster.sources.ledger import open_ledger
+from ayne_dagster.resources.clients import build_resources
+from ayne_dagster.runs.own_runs import own_run
+from ayne_dagster.sources.limits.account import account_of
+from ayne_dagster.sources.limits.ledger import open_ledger
+from ayne_dagster.standin.faults import Fault
+from ayne_dagster.standin.running import StandIn
 from ayne_dagster_tests.conftest import START, later
 from ayne_dagster_tests.webhook import SECRET_PATH, Webhook, webhook
 

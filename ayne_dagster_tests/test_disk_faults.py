@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 
 from ayne_dagster import cli
-from ayne_dagster.demo.standin import StandIn
-from ayne_dagster.resources import DuckDBDatabase
+from ayne_dagster.resources.clients import DuckDBDatabase
+from ayne_dagster.standin.running import StandIn
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.spool import kept, spool_folder
 from ayne_dagster_tests.killing import one_truth

@@ -16,12 +16,12 @@ from dagster._daemon.types import DaemonHeartbeat
 
 from ayne_dagster import doctor
 from ayne_dagster.config import ApiSettings, Settings
-from ayne_dagster.demo.faults import Fault
-from ayne_dagster.demo.standin import StandIn
 from ayne_dagster.doctor import DUCKDBS, OK, PYTHONS, WARNING, WRONG, Line, disk_line, examine, version_line
-from ayne_dagster.instance import home_path, open_instance
-from ayne_dagster.sources.account import account_of
-from ayne_dagster.sources.ledger import open_ledger
+from ayne_dagster.runs.instance import home_path, open_instance
+from ayne_dagster.sources.limits.account import account_of
+from ayne_dagster.sources.limits.ledger import open_ledger
+from ayne_dagster.standin.faults import Fault
+from ayne_dagster.standin.running import StandIn
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.schema import SCHEMA_VERSION
 from ayne_dagster.warehouse.spool import Contents

@@ -17,7 +17,7 @@ import dagster as dg
 import pytest
 
 from ayne_dagster import cli
-from ayne_dagster.demo.standin import StandIn
+from ayne_dagster.standin.running import StandIn
 from ayne_dagster_tests.killing import (
     ALL,
     CATALOGUE,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ayne_dagster.demo.standin import StandIn
+from ayne_dagster.standin.running import StandIn
 from ayne_dagster_tests.processes import pointing_at, wait_until
 
 PROCESSES = 4
@@ -26,7 +26,7 @@ import asyncio, sys
 from datetime import UTC, datetime
 from ayne_dagster.config import load_settings
 from ayne_dagster.sources.errors import NotFound, QuotaExhausted
-from ayne_dagster.sources.ledger import open_ledger
+from ayne_dagster.sources.limits.ledger import open_ledger
 from ayne_dagster.sources.omdb.client import AsyncOMDBClient
 
 settings, noon = load_settings(), datetime(2026, 3, 1, 12, tzinfo=UTC)

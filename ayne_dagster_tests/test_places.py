@@ -11,11 +11,18 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from ayne_dagster import DuckDBClient, places
+from ayne_dagster import DuckDBClient
 from ayne_dagster.config import Settings, load_settings
-from ayne_dagster.instance import home_path
-from ayne_dagster.places import FormerInUse, WrongPlace, companion, resolve_database, take_over_former
-from ayne_dagster.sources.ledger import LedgerError, RequestLedger, account_name, former_account_names, open_ledger
+from ayne_dagster.runs.instance import home_path
+from ayne_dagster.settings import places
+from ayne_dagster.settings.places import FormerInUse, WrongPlace, companion, resolve_database, take_over_former
+from ayne_dagster.sources.limits.ledger import (
+    LedgerError,
+    RequestLedger,
+    account_name,
+    former_account_names,
+    open_ledger,
+)
 from ayne_dagster.warehouse.database import Database, DatabaseBusy
 from ayne_dagster.warehouse.spool import spool_folder
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from harness import Figures, parse_arguments, scratch
 
-from ayne_dagster.sources.ledger import RequestLedger
+from ayne_dagster.sources.limits.ledger import RequestLedger
 
 PROCESSES = 4
 ACCOUNT = "omdb:bench"

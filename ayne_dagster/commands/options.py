@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR
-from ayne_dagster.places import WrongPlace, expanded
+from ayne_dagster.settings.places import WrongPlace, expanded
 
 TMDB_ID = click.IntRange(1, 2**63 - 1)
 COUNT = click.IntRange(0, 1_000_000_000)

@@ -15,12 +15,13 @@ from typing import Any, Literal
 
 import dagster as dg
 
-from ayne_dagster.automation import due_movies_sensor, range_tags
+from ayne_dagster.automation.due_movies import due_movies_sensor
 from ayne_dagster.config import ApiSettings, Settings
 from ayne_dagster.definitions import build_defs
-from ayne_dagster.demo.standin import StandIn
 from ayne_dagster.refresh.states import COLLECTED, SOURCES
-from ayne_dagster.resources import build_resources
+from ayne_dagster.resources.clients import build_resources
+from ayne_dagster.runs.batch import range_tags
+from ayne_dagster.standin.running import StandIn
 from ayne_dagster.warehouse.client import DuckDBClient
 
 EPOCH = date(2026, 1, 1)

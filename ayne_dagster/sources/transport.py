@@ -27,8 +27,7 @@ from aiolimiter import AsyncLimiter
 from pydantic import BaseModel
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
-from ayne_dagster.addresses import shown_address
-from ayne_dagster.sources.account import Account
+from ayne_dagster.sources.addresses import shown_address
 from ayne_dagster.sources.credentials import CredentialsTransport
 from ayne_dagster.sources.errors import (
     SourceDown,
@@ -39,7 +38,8 @@ from ayne_dagster.sources.errors import (
     WrongRoute,
 )
 from ayne_dagster.sources.json_body import NotWhole, read_whole
-from ayne_dagster.sources.ledger import steady_now
+from ayne_dagster.sources.limits.account import Account
+from ayne_dagster.sources.limits.ledger import steady_now
 from ayne_dagster.sources.network import TIMEOUT, Wire
 from ayne_dagster.sources.retry_after import retry_after
 from ayne_dagster.sources.whole_answer import ACCEPTED_ENCODING, TooSlow, WholeBodyTransport

@@ -10,10 +10,10 @@ from typing import Any
 import dagster as dg
 import duckdb
 
-from ayne_dagster.automation import range_tags
 from ayne_dagster.config import ApiSettings, Settings
 from ayne_dagster.definitions import build_defs
-from ayne_dagster.demo.standin import StandIn
+from ayne_dagster.runs.batch import range_tags
+from ayne_dagster.standin.running import StandIn
 from ayne_dagster.warehouse.schema import ANSWER_TABLES, REFRESH_METADATA, content_hash_column
 from ayne_dagster_tests.conftest import START
 

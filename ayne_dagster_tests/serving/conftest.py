@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ayne_dagster.demo.standin import StandIn
+from ayne_dagster.standin.running import StandIn
 from ayne_dagster_tests.processes import Ayne
 from ayne_dagster_tests.serving.running import Running, serving
 

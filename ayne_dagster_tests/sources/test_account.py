@@ -18,11 +18,11 @@ import pytest
 
 from ayne_dagster.config import ApiSettings, Settings
 from ayne_dagster.sources import transport
-from ayne_dagster.sources.account import Account, account_of
 from ayne_dagster.sources.errors import QuotaExhausted, SourcePaused
-from ayne_dagster.sources.ledger import RequestLedger
+from ayne_dagster.sources.limits.account import Account, account_of
+from ayne_dagster.sources.limits.ledger import RequestLedger
+from ayne_dagster.sources.limits.pace import MOST_HALVINGS
 from ayne_dagster.sources.omdb.client import AsyncOMDBClient
-from ayne_dagster.sources.pace import MOST_HALVINGS
 from ayne_dagster.sources.transport import PaceTransport, build_client
 from ayne_dagster_tests.sources.test_transport import KEY, URL, Wire, answer, good, virtually
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from ayne_dagster.sources import ledger_database
-from ayne_dagster.sources.ledger import LedgerError, RequestLedger
+from ayne_dagster.sources.limits import ledger_database
+from ayne_dagster.sources.limits.ledger import LedgerError, RequestLedger
 from ayne_dagster_tests.postgres import PASSWORD, Postgres
 
 TODAY = date(2026, 3, 1)

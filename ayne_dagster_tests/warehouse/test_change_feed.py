@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ayne_dagster.warehouse.change_feed import (
+from ayne_dagster.warehouse.feeds.change_feed import (
     DAY,
     REACH_DAYS,
     FeedDay,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ayne_dagster.warehouse.daily_files import (
+from ayne_dagster.warehouse.feeds.daily_files import (
     LEAST_LINES,
     LEAST_SHARE,
     FileRefused,

@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from ayne_dagster.places import WrongPlace
+from ayne_dagster.settings.places import WrongPlace
 from ayne_dagster.warehouse import database as database_module
 from ayne_dagster.warehouse.database import (
     Database,

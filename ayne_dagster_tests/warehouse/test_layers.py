@@ -38,7 +38,14 @@ def test_the_refresh_rules_load_alone(name: str) -> None:
 
 
 def test_the_guard_of_what_listens_loads_alone() -> None:
-    others = ("dagster", "dagster_webserver", "duckdb", "httpx", "ayne_dagster.config", "ayne_dagster.resources")
+    others = (
+        "dagster",
+        "dagster_webserver",
+        "duckdb",
+        "httpx",
+        "ayne_dagster.config",
+        "ayne_dagster.resources.clients",
+    )
     assert end(python(LOAD, ",".join(others), "ayne_dagster.serving.guard")) == 0
 
 
