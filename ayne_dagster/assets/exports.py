@@ -1,4 +1,4 @@
-"""TMDB's daily ID export: which movies exist, and how popular they are. What follows is in `warehouse.feeds.id_export`."""
+"""TMDB's daily ID export: which movies exist, and how popular they are. What follows is in `feeds.id_export`."""
 
 from functools import partial
 

@@ -186,8 +186,8 @@ def stalled_run_alert(run: dg.DagsterRun, silent: timedelta, now: datetime) -> A
 def stalled_run_alerts(context: dg.SensorEvaluationContext, notifier: dg.ResourceParam[Notifier]) -> dg.SkipReason:
     """Tell people of runs that have said nothing for long; the cursor holds those that they know of, while they run.
 
-    A collection that moves on says so now and then (`collecting.watch`), so that silence means that it does not. The clock is the
-    machine's, since Dagster's is: ours may be turned.
+    A collection that moves on says so now and then (`collecting.watch`), so that silence means that it does not. The
+    clock is the machine's, since Dagster's is: ours may be turned.
     """
     now = datetime.now(UTC)
     known = _read_cursor(context.cursor)

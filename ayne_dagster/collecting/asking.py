@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from ayne_dagster.collecting.progress import Progress
-from ayne_dagster.collecting.streams import Emit, StreamClosed
+from ayne_dagster.collecting.streams import Emit, Now, StreamClosed
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.sources.errors import (
     InvalidCredentials,
@@ -39,11 +39,10 @@ from ayne_dagster.sources.trust import Trust
 from ayne_dagster.warehouse.merge import KEPT_BYTES, Answer
 from ayne_dagster.warehouse.state import DueMovie
 
-Clock = Callable[[], datetime]
 Fetch = Callable[[DueMovie], Awaitable[Answer]]
 
 
-def details_fetcher(client: AsyncTMDBClient, now: Clock) -> Fetch:
+def details_fetcher(client: AsyncTMDBClient, now: Now) -> Fetch:
     """Asks TMDB for a movie's details."""
 
     async def fetch(due: DueMovie) -> Answer:
@@ -64,7 +63,7 @@ def details_fetcher(client: AsyncTMDBClient, now: Clock) -> Fetch:
     return fetch
 
 
-def ratings_fetcher(client: AsyncOMDBClient, now: Clock) -> Fetch:
+def ratings_fetcher(client: AsyncOMDBClient, now: Now) -> Fetch:
     """Asks OMDb for a movie's ratings, by its IMDb id."""
 
     async def fetch(due: DueMovie) -> Answer:
@@ -119,7 +118,7 @@ async def collect_answers(
     emit: Emit[Answer],
     *,
     workers: int,
-    now: Clock,
+    now: Now,
     progress: Progress,
     trust: Trust,
 ) -> None:
@@ -150,7 +149,7 @@ class _Collection:
     """The shared state of the workers of one `collect_answers`."""
 
     def __init__(
-        self, due: Sequence[DueMovie], fetch: Fetch, emit: Emit[Answer], now: Clock, progress: Progress, trust: Trust
+        self, due: Sequence[DueMovie], fetch: Fetch, emit: Emit[Answer], now: Now, progress: Progress, trust: Trust
     ) -> None:
         self._waiting = iter(due)
         self._fetch = fetch

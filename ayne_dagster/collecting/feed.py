@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ayne_dagster.collecting.asking import Clock
-from ayne_dagster.collecting.listing import _with_advice
+from ayne_dagster.collecting.listing import with_advice
 from ayne_dagster.collecting.progress import Progress
-from ayne_dagster.collecting.streams import Emit
+from ayne_dagster.collecting.streams import Emit, Now
 from ayne_dagster.sources.errors import (
     InvalidCredentials,
     MalformedAnswer,
@@ -23,7 +22,7 @@ FeedItem = Sequence[FeedDay] | QuarantinedBody
 
 
 async def read_change_feed(
-    client: AsyncTMDBClient, plan: FeedPlan, emit: Emit[FeedItem], *, now: Clock, progress: Progress
+    client: AsyncTMDBClient, plan: FeedPlan, emit: Emit[FeedItem], *, now: Now, progress: Progress
 ) -> None:
     """Read the days of a plan, oldest first, and emit each when it is whole; its gaps first, all together.
 
@@ -48,6 +47,6 @@ async def read_change_feed(
         except SourceError as error:
             if isinstance(error, MalformedAnswer):
                 await emit(QuarantinedBody("tmdb", f"change feed of {day}", now(), str(error), error.body[:KEPT_BYTES]))
-            raise SourceDown(f"The change feed of {day} cannot be read: {_with_advice(error)}") from None
+            raise SourceDown(f"The change feed of {day} cannot be read: {with_advice(error)}") from None
         progress.done += 1
         await emit([FeedDay(day, changes.ids, changes.complete, now())])

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from datetime import date, datetime
 
-from ayne_dagster.collecting.asking import Clock
 from ayne_dagster.collecting.progress import Progress
-from ayne_dagster.collecting.streams import Emit
+from ayne_dagster.collecting.streams import Emit, Now
 from ayne_dagster.partitions import UNKNOWN_YEAR
 from ayne_dagster.sources.errors import (
     MalformedAnswer,
@@ -42,7 +41,7 @@ async def discover(
     *,
     min_votes: int,
     max_pages: int | None,
-    now: Clock,
+    now: Now,
     progress: Progress,
 ) -> None:
     """List the movies released in a span of dates, and emit each once.
@@ -60,7 +59,7 @@ async def discover(
             async for page in pages:
                 await listing.take(page)
         if listing.failed and not listing.answered:
-            raise SourceDown(f"No page could be used: {_with_advice(listing.failed[-1].error)}")
+            raise SourceDown(f"No page could be used: {with_advice(listing.failed[-1].error)}")
     except QuotaExhausted as error:
         progress.stopped_because = str(error)
     except (SourcePaused, WrongAddress) as error:
@@ -75,7 +74,7 @@ async def discover(
 class _Listing:
     """What the pages of one `discover` have shown so far."""
 
-    def __init__(self, emit: Emit[Listed], now: Clock, progress: Progress) -> None:
+    def __init__(self, emit: Emit[Listed], now: Now, progress: Progress) -> None:
         self._emit = emit
         self._now = now
         self._progress = progress
@@ -92,6 +91,8 @@ class _Listing:
         Raises:
             SourceDown: none does.
         """
+        if isinstance(page.error, SourceDown):
+            raise self._down()
         if page.error is not None and not page.page:  # of the window as a whole, whose pages were answered
             self._progress.shortages.append(f"{page.window}: {page.error}")
             await self._emit(_quarantined_page(page, page.error, self._now()))
@@ -102,9 +103,7 @@ class _Listing:
             self.failed.append(page)
             self._held.append(_quarantined_page(page, page.error, self._now()))
             if len(self.failed) >= REFUSED_PAGES:
-                raise SourceDown(
-                    f"{len(self.failed)} pages in a row could not be used, the last one: {_with_advice(page.error)}"
-                )
+                raise self._down()
             return
         await self._release(self._held)
         self.answered, self.failed = True, []
@@ -116,6 +115,10 @@ class _Listing:
                 self.seen.add(listed.tmdb_id)
                 self._progress.done += 1
             await self._emit(listed)
+
+    def _down(self) -> SourceDown:
+        last = with_advice(self.failed[-1].error) if self.failed else "there was none"
+        return SourceDown(f"{len(self.failed)} pages in a row could not be used, the last one: {last}")
 
     async def end(self) -> None:
         """Emit what was held back; of a source that gave nothing usable at all, or no more, one as an example."""
@@ -152,7 +155,7 @@ def _quarantined_page(page: ListedPage, error: SourceError, at: datetime) -> Qua
     return QuarantinedBody("tmdb", where, at, str(error), body[:KEPT_BYTES])
 
 
-def _with_advice(error: SourceError | None) -> str:
+def with_advice(error: SourceError | None) -> str:
     """What came back instead of a listing, and what to look at; some errors say that themselves."""
     if isinstance(error, SourceDown | SourcePaused | WrongAddress):
         return str(error)

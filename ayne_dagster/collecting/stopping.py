@@ -1,7 +1,7 @@
 """A wish that work end: from whoever waits for it to whoever does it, in another thread. Knows no signals and no work.
 
 Where work runs in the main thread, signals raise there and nothing of this is needed. Elsewhere no signal acts, so the
-work looks for itself: a stream is told (`Stop.told`), a wait ends (`pause`). Ctrl-C becomes a wish in `runs.foreground`.
+work looks for itself: a stream is told (`Stop.told`), a wait ends (`pause`). Ctrl-C is a wish in `runs.foreground`.
 """
 
 from __future__ import annotations

@@ -13,10 +13,14 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Set
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 Emit = Callable[[T], Awaitable[None]]
+"""Takes what a producer has found."""
+Now = Callable[[], datetime]
+"""The clock of a producer (aware UTC)."""
 
 MAX_BATCH = 500
 MAX_BATCH_BYTES = 16 * 1024 * 1024

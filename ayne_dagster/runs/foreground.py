@@ -1,8 +1,9 @@
 """Work that somebody waits for: done in a thread of its own, so that whoever waits can end it. Knows no collection.
 
-Ctrl-C in a blocking call, the cancellation of a coroutine and the end of the interpreter become wishes (`collecting.stopping`).
-The first lets the work commit what has arrived and wait for what is on its way; a second has it hurry; a third, or work
-that does not end, is left alone: the thread is a daemon, and a transaction that it dies in has not happened.
+Ctrl-C in a blocking call, the cancellation of a coroutine and the end of the interpreter become wishes
+(`collecting.stopping`). The first lets the work commit what has arrived and wait for what is on its way; a second has
+it hurry; a third, or work that does not end, is left alone: the thread is a daemon, and a transaction that it dies in
+has not happened.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Housekeeping, in one place: what is old in the Dagster home, the warehouse and the ledger goes.
 
-What is kept for how long is decided in `runs.retention` and `warehouse.care.thinning`. It is done daily: by a schedule, or,
-where there is no daemon, at the end of a collection; and by `ayne tidy` whenever a person likes.
+What is kept for how long is decided in `runs.retention` and `warehouse.care.thinning`. It is done daily: by a schedule,
+or, where there is no daemon, at the end of a collection; and by `ayne tidy` whenever a person likes.
 """
 
 from __future__ import annotations
