@@ -41,7 +41,7 @@ test-lowest: $(VENV)-lowest/.ready ## The suite without its whole processes, on 
 	@$(VENV)-lowest/bin/python -m pytest -q -m 'not end_to_end'
 
 kills: $(VENV)/.ready-dev ## Collections killed 100 times at random moments; says what was lost: nothing
-	@$(BIN)/python -W ignore -m ayne_dagster_tests.killing
+	@$(BIN)/python -W ignore -m proofs.killing
 
 format: $(VENV)/.ready-dev
 	@$(BIN)/ruff check --fix .
@@ -54,7 +54,7 @@ proof-freshness: $(VENV)/.ready-dev ## What the refresh strategies promise, in m
 	@$(BIN)/python benchmarks/prove_freshness.py
 
 proof-limits: $(VENV)/.ready-dev ## Quota and pace over four processes with the full figures, two minutes
-	@$(BIN)/python -m pytest -q --timeout 900 ayne_dagster_tests/proof_limits.py
+	@$(BIN)/python -W ignore -m proofs.limits
 
 clean:
 	rm -rf $(VENV) $(VENV)-duckdb2 $(VENV)-lowest

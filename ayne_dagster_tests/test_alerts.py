@@ -11,8 +11,8 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from ayne_dagster.automation.sensor import alerts
 
+from ayne_dagster.automation import alerts
 from ayne_dagster.automation.alerts import (
     ALERT_SENSORS,
     ALERT_TAG,
@@ -41,7 +41,7 @@ from ayne_dagster.sources.limits.ledger import open_ledger
 from ayne_dagster.standin.faults import Fault
 from ayne_dagster.standin.running import StandIn
 from ayne_dagster_tests.conftest import START, later
-from ayne_dagster_tests.webhook import SECRET_PATH, Webhook, webhook
+from ayne_dagster_tests.support.webhook import SECRET_PATH, Webhook, webhook
 
 MakeSettings = Callable[..., Settings]
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}

@@ -26,11 +26,11 @@ from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.schema import SCHEMA_VERSION
 from ayne_dagster.warehouse.spool import Contents
 from ayne_dagster_tests.conftest import START
-from ayne_dagster_tests.processes import Ayne, pointing_at
+from ayne_dagster_tests.support.processes import Ayne, pointing_at
+from ayne_dagster_tests.support.samples import HOLD, end, python
+from ayne_dagster_tests.support.samples import line as next_line
+from ayne_dagster_tests.support.schema_v1 import make_version_1
 from ayne_dagster_tests.test_step_retries import LAUNCHED
-from ayne_dagster_tests.warehouse.samples import HOLD, end, python
-from ayne_dagster_tests.warehouse.samples import line as next_line
-from ayne_dagster_tests.warehouse.schema_v1 import make_version_1
 
 MakeSettings = Callable[..., Settings]
 NAMES = {

@@ -26,7 +26,7 @@ from ayne_dagster.warehouse.database import Database, DatabaseBusy
 from ayne_dagster.warehouse.merge import Answer, MergeReport, merge_answers
 from ayne_dagster.warehouse.schema import TMDB_DETAILS
 from ayne_dagster.warehouse.spool import Origin, kept, merge_kept
-from ayne_dagster_tests.warehouse.samples import HOLD, details, end, line, python
+from ayne_dagster_tests.support.samples import HOLD, details, end, line, python
 
 ORIGIN = Origin("tmdb", "tmdb_details", "run")
 SOON = 20.0

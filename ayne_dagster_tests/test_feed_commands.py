@@ -15,7 +15,7 @@ from ayne_dagster.standin.faults import Fault
 from ayne_dagster.standin.running import StandIn
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.merge import ListedMovie, merge_listing
-from ayne_dagster_tests.processes import Ayne, number_asked, wait_until
+from ayne_dagster_tests.support.processes import Ayne, number_asked, wait_until
 
 pytestmark = pytest.mark.end_to_end
 

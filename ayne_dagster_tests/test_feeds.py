@@ -22,7 +22,7 @@ from ayne_dagster.standin.running import StandIn
 from ayne_dagster.warehouse.client import DuckDBClient
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster_tests.conftest import EPOCH, START, later, settings_for
-from ayne_dagster_tests.processes import number_asked
+from ayne_dagster_tests.support.processes import number_asked
 
 DAY = timedelta(days=1)
 ALL_YEARS = {"dagster/asset_partition_range_start": "1874", "dagster/asset_partition_range_end": "unknown"}

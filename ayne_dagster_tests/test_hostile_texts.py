@@ -22,7 +22,7 @@ from ayne_dagster.warehouse.care.export import export_tables
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.merge import Answer, ListedMovie, merge_answers, merge_listing
 from ayne_dagster.warehouse.schema import TABLES, TMDB_DETAILS
-from ayne_dagster_tests.processes import Ayne, Ended
+from ayne_dagster_tests.support.processes import Ayne, Ended
 
 TEXTS = {
     "SQL": "'; DROP TABLE movies; DROP TABLE tmdb_details; --",

@@ -17,7 +17,7 @@ from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.merge import Answer, merge_answers
 from ayne_dagster.warehouse.schema import TMDB_DETAILS
 from ayne_dagster_tests.conftest import START
-from ayne_dagster_tests.processes import Ayne
+from ayne_dagster_tests.support.processes import Ayne
 
 MOVIES = 20
 QUOTA, RESERVE = 12, 4

@@ -25,7 +25,7 @@ from ayne_dagster.standin.catalogue import dump
 from ayne_dagster.standin.faults import Fault, FaultPlan, Script, planned_from_json
 from ayne_dagster.standin.running import StandIn, StandInError
 from ayne_dagster.standin.server import Clock
-from ayne_dagster_tests.processes import lines_with_settings
+from ayne_dagster_tests.support.processes import lines_with_settings
 
 EPOCH = date(2026, 3, 1)
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -18,7 +18,7 @@ from ayne_dagster.sources import transport
 from ayne_dagster.standin.faults import Fault, Kind, Planned, Script
 from ayne_dagster.standin.running import StandIn
 from ayne_dagster_tests.conftest import EPOCH, START, later
-from ayne_dagster_tests.faults.collecting import CONTENT, Collection
+from ayne_dagster_tests.support.faulty_collections import CONTENT, Collection
 
 pytestmark = pytest.mark.end_to_end
 

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from ayne_dagster.refresh.feeds import silent_days
 from ayne_dagster.refresh.strategy import Feed, Gap, MovieState, Override, Reason, ValueOfRefreshStrategy
 from ayne_dagster.refresh.value import CUTOFF
-
-from .states import DAY, NOW, RATES, aged, checked, movie
+from ayne_dagster_tests.support.states import DAY, NOW, RATES, aged, checked, movie
 
 VALUE = ValueOfRefreshStrategy()
 FEED = Feed(recall=0.9, precision=0.5)

@@ -28,7 +28,7 @@ from ayne_dagster.sources.limits.account import Account
 from ayne_dagster.sources.limits.pace import LONGEST_PAUSE
 from ayne_dagster.sources.retry_after import retry_after
 from ayne_dagster.sources.transport import SLOW_ATTEMPTS, build_client
-from ayne_dagster_tests.hostile import ENDLESS, OK, Behaviour, answering, bomb, hostile, packed, raw
+from ayne_dagster_tests.support.hostile import ENDLESS, OK, Behaviour, answering, bomb, hostile, packed, raw
 
 KEY = "feedc0de-the-key"
 MOVIE = b'{"id": 550, "title": "Fight Club", "genres": [{"id": 18, "name": "Drama"}]}'

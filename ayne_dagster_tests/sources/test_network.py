@@ -22,7 +22,7 @@ from ayne_dagster.sources.errors import InvalidCredentials, SourceError, SourceU
 from ayne_dagster.sources.limits.account import Account
 from ayne_dagster.sources.network import Wire, certificates, is_internal, is_loopback, route_to
 from ayne_dagster.sources.transport import build_client
-from ayne_dagster_tests.hostile import Hostile, answering, hostile, raw
+from ayne_dagster_tests.support.hostile import Hostile, answering, hostile, raw
 
 KEY = "feedc0de-the-key"
 PASSWORD = "prox/y:pass word"

@@ -23,8 +23,7 @@ from ayne_dagster.warehouse.schema import CHANGE_FEED_DAYS, DAILY_FILES, TABLES,
 from ayne_dagster.warehouse.state import derive_columns, due_counts, due_movies, set_override
 from ayne_dagster.warehouse.statistics import record_stats
 from ayne_dagster.warehouse.strategies import load_strategy
-
-from .samples import (
+from ayne_dagster_tests.support.samples import (
     DAY,
     HOUR,
     START,

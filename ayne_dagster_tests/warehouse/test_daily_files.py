@@ -21,8 +21,7 @@ from ayne_dagster.warehouse.feeds.daily_files import (
     record,
     unpacked,
 )
-
-from .samples import START, Transaction, rows
+from ayne_dagster_tests.support.samples import START, Transaction, rows
 
 TEXT = "SELECT line FROM read_csv($lines, columns = {line: 'VARCHAR'}, header = false, delim = '\x01')"
 

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from ayne_dagster.warehouse.feeds.daily_files import FileRefused
 from ayne_dagster.warehouse.feeds.imdb import RatingsReport, merge_imdb_ratings, unpacked_ratings
-
-from .samples import (
+from ayne_dagster_tests.support.samples import (
     DAY,
     HOUR,
     Transaction,

@@ -18,8 +18,7 @@ from ayne_dagster.warehouse.schema import ANSWER_TABLES, SCHEMA_VERSION
 from ayne_dagster.warehouse.spool import SET_ASIDE, spool_folder
 from ayne_dagster.warehouse.state import derive_columns, set_override
 from ayne_dagster.warehouse.statistics import record_stats
-
-from .samples import (
+from ayne_dagster_tests.support.samples import (
     DAY,
     HOLD,
     HOUR,
@@ -34,7 +33,7 @@ from .samples import (
     ratings,
     without_row,
 )
-from .schema_v1 import make_version_1
+from ayne_dagster_tests.support.schema_v1 import make_version_1
 
 NOW = START + 30 * DAY
 

@@ -7,7 +7,7 @@ from importlib import import_module
 
 import pytest
 
-from .samples import end, python
+from ayne_dagster_tests.support.samples import end, python
 
 FORBIDDEN = {
     "refresh": {"dagster", "duckdb", "httpx", "pyarrow", "ayne_dagster.warehouse", "ayne_dagster.sources"},

@@ -17,8 +17,7 @@ from ayne_dagster.warehouse.rows import naive_utc
 from ayne_dagster.warehouse.schema import OMDB_RATINGS, TABLES, TMDB_DETAILS, Table
 from ayne_dagster.warehouse.state import set_override
 from ayne_dagster.warehouse.statistics import duplicate_keys, misplaced_rows, orphans
-
-from .samples import (
+from ayne_dagster_tests.support.samples import (
     DAY,
     DETAILS,
     HOUR,

@@ -16,8 +16,7 @@ from ayne_dagster.warehouse.feeds.daily_files import LEAST_LINES, FileRefused, U
 from ayne_dagster.warehouse.feeds.id_export import doubts_of_export, merge_export, unpacked_export
 from ayne_dagster.warehouse.feeds.imdb import doubts_of_ratings, merge_imdb_ratings, unpacked_ratings
 from ayne_dagster.warehouse.feeds.published_lines import LONGEST_LINE
-
-from .samples import DAY, Transaction, details, merge_details, rows
+from ayne_dagster_tests.support.samples import DAY, Transaction, details, merge_details, rows
 
 FIRST = date(2024, 1, 10)
 MORNING = datetime(2024, 1, 10, 9, 15, tzinfo=UTC)

@@ -15,9 +15,18 @@ from ayne_dagster.warehouse.care import snapshot as snapshot_module
 from ayne_dagster.warehouse.care.snapshot import SnapshotError, publish_snapshot
 from ayne_dagster.warehouse.database import Database, DatabaseBusy, DatabaseUnusable
 from ayne_dagster.warehouse.migrations import existing_columns
-
-from .samples import HOLD, details, everything, line, listed, merge_details, merge_listed, python, ratings
-from .samples import merge_ratings as merge_ratings_into
+from ayne_dagster_tests.support.samples import (
+    HOLD,
+    details,
+    everything,
+    line,
+    listed,
+    merge_details,
+    merge_listed,
+    python,
+    ratings,
+)
+from ayne_dagster_tests.support.samples import merge_ratings as merge_ratings_into
 
 
 @pytest.fixture

@@ -14,8 +14,18 @@ from ayne_dagster.warehouse.rows import insert_rows, naive_utc
 from ayne_dagster.warehouse.schema import CHANGE_FEED_DAYS, DAILY_FILES, FEED_QUALITY
 from ayne_dagster.warehouse.state import derive_columns
 from ayne_dagster.warehouse.strategies import load_feeds, load_strategy
-
-from .samples import DAY, START, details, listed, merge_details, merge_listed, merge_ratings, one, ratings, rows
+from ayne_dagster_tests.support.samples import (
+    DAY,
+    START,
+    details,
+    listed,
+    merge_details,
+    merge_listed,
+    merge_ratings,
+    one,
+    ratings,
+    rows,
+)
 
 Connection = duckdb.DuckDBPyConnection
 

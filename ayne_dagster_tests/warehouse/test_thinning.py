@@ -17,8 +17,7 @@ from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.merge import QuarantinedBody, quarantine
 from ayne_dagster.warehouse.rates import JUDGED_DAYS
 from ayne_dagster.warehouse.statistics import record_stats
-
-from .samples import (
+from ayne_dagster_tests.support.samples import (
     DAY,
     HOUR,
     START,

@@ -1,6 +1,6 @@
 """Mutates bodies of the stand-in and sends them through clients, models, normalizers and the merge. Outside the suite.
 
-    python -m ayne_dagster_tests.fuzz_bodies --seconds 60 --seed 1
+    python -m proofs.fuzz_bodies --seconds 60 --seed 1
 
 What must hold for any body and status: the outcome is an answer, a quarantined body, or an error of `sources.errors`;
 what comes of it can be stored in DuckDB and is read back equal. Anything else is printed with the seed of its body, and

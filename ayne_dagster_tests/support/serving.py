@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ayne_dagster_tests.processes import Ayne, wait_until
+from ayne_dagster_tests.support.processes import Ayne, wait_until
 
 JSON = "Content-Type: application/json"
 LONGEST_START = 180.0

@@ -24,7 +24,7 @@ from typing import Any
 
 from ayne_dagster.collecting.streams import MAX_BATCH
 from ayne_dagster.standin.running import StandIn
-from ayne_dagster_tests.processes import Ayne, asked
+from ayne_dagster_tests.support.processes import Ayne, asked
 
 CATALOGUE = 2000
 YEARS = ("--start-year", "2019", "--end-year", "2026", "--min-votes", "0")
@@ -79,12 +79,14 @@ class Tally:
     """Requests beyond one a movie and what the kills cost."""
 
     def add(self, other: Tally) -> None:
+        """Count another's kills too."""
         self.kills += other.kills
         self.movies += other.movies
         self.requests += other.requests
         self.over += other.over
 
     def describe(self) -> str:
+        """What happened, in lines."""
         by_moment = Counter(kill.moment for kill in self.kills)
         gone = [kill.gone for kill in self.kills]
         moments = ", ".join(f"{by_moment[moment]} {moment}" for moment in Moment)

@@ -148,7 +148,7 @@ class Rounds:
             database=self._database,
             tmdb=ApiSettings(self._standin.tmdb_url, 0, 40, 10),
             omdb=ApiSettings(self._standin.omdb_url, 0, 40, 5),
-            tmdb_read_token="demo",  # noqa: S106 -- the stand-in takes any
+            tmdb_read_token="demo",
             omdb_api_key="demo",
             clock_offset=now - datetime.now(UTC),
             refresh_limit=self._conditions.limit,
