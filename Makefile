@@ -28,10 +28,11 @@ dev: $(VENV)/.ready ## Dagster's UI and daemon on 127.0.0.1:3000
 test: $(VENV)/.ready-dev ## The whole suite
 	@$(BIN)/python -m pytest -n auto --dist worksteal
 
-lint: $(VENV)/.ready-dev ## Style, format and types
+lint: $(VENV)/.ready-dev ## Style, format, types, and who imports whom
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo --no-cache
 
 test-duckdb2: $(VENV)-duckdb2/.ready-dev ## The whole suite on DuckDB 2
 	@$(VENV)-duckdb2/bin/python -m pytest -n auto --dist worksteal
@@ -40,7 +41,7 @@ test-lowest: $(VENV)-lowest/.ready ## The suite without its whole processes, on 
 	@$(VENV)-lowest/bin/python -m pytest -q -m 'not end_to_end'
 
 kills: $(VENV)/.ready-dev ## Collections killed 100 times at random moments; says what was lost: nothing
-	@$(BIN)/python -W ignore -m ayne_dagster_tests.killing
+	@$(BIN)/python -W ignore -m proofs.killing
 
 format: $(VENV)/.ready-dev
 	@$(BIN)/ruff check --fix .
@@ -53,7 +54,7 @@ proof-freshness: $(VENV)/.ready-dev ## What the refresh strategies promise, in m
 	@$(BIN)/python benchmarks/prove_freshness.py
 
 proof-limits: $(VENV)/.ready-dev ## Quota and pace over four processes with the full figures, two minutes
-	@$(BIN)/python -m pytest -q --timeout 900 ayne_dagster_tests/proof_limits.py
+	@$(BIN)/python -W ignore -m proofs.limits
 
 clean:
 	rm -rf $(VENV) $(VENV)-duckdb2 $(VENV)-lowest

@@ -18,8 +18,8 @@ from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
 from ayne_dagster.errors import SettingsError
-from ayne_dagster.places import LEDGER, companion, expanded, resolve_database
-from ayne_dagster.variables import checked_address, checked_key, checked_place, checked_text, misspelt
+from ayne_dagster.settings.places import LEDGER, companion, expanded, resolve_database
+from ayne_dagster.settings.variables import checked_address, checked_key, checked_place, checked_text, misspelt
 
 __all__ = ["ApiSettings", "Settings", "SettingsError", "load_settings"]
 
@@ -290,7 +290,8 @@ class _Reader:
         raw = self.text(name) or default
         if raw is None or raw.lower() == OFF:
             return None
-        return checked_place(name, raw)
+        place = checked_place(name, raw)
+        return place if "://" in place else expanded(place)
 
     def path(self, name: str) -> Path | None:
         """A path that may be left out."""

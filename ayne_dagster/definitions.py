@@ -7,8 +7,8 @@ from typing import Any
 
 import dagster as dg
 
-from ayne_dagster.alerts import ALERT_SENSORS
 from ayne_dagster.assets.changes import tmdb_changes
+from ayne_dagster.assets.checks import with_freshness_policies
 from ayne_dagster.assets.details import tmdb_details
 from ayne_dagster.assets.discovery import discovered_movies
 from ayne_dagster.assets.exports import tmdb_id_export
@@ -16,24 +16,26 @@ from ayne_dagster.assets.imdb import imdb_ratings
 from ayne_dagster.assets.marts import collection_status, movies
 from ayne_dagster.assets.ratings import omdb_ratings
 from ayne_dagster.assets.refresh import refresh_metadata
-from ayne_dagster.automation import (
+from ayne_dagster.automation.alerts import ALERT_SENSORS
+from ayne_dagster.automation.due_movies import due_movies_sensor
+from ayne_dagster.automation.jobs import (
     EXECUTOR,
-    change_feed_schedule,
-    daily_files_schedule,
     discover_movies_job,
-    discovery_schedule,
-    due_movies_sensor,
     read_change_feed_job,
     read_daily_files_job,
     refresh_movies_job,
-    retention_schedule,
     tidy_up_job,
 )
-from ayne_dagster.checks import with_freshness_policies
+from ayne_dagster.automation.notify import build_notifier
+from ayne_dagster.automation.schedules import (
+    change_feed_schedule,
+    daily_files_schedule,
+    discovery_schedule,
+    retention_schedule,
+)
 from ayne_dagster.config import Settings, load_settings
-from ayne_dagster.io_manager import MergingDuckDBIOManager
-from ayne_dagster.notify import build_notifier
-from ayne_dagster.resources import build_resources, sealed
+from ayne_dagster.resources.clients import build_resources, sealed
+from ayne_dagster.resources.io_manager import MergingDuckDBIOManager
 
 ASSETS = [
     discovered_movies,

@@ -21,18 +21,21 @@ from urllib.parse import urlsplit
 import dagster as dg
 import duckdb
 
-from ayne_dagster.automation import discovery_schedule, due_movies_sensor
+from ayne_dagster.automation.due_movies import due_movies_sensor
+from ayne_dagster.automation.schedules import discovery_schedule
 from ayne_dagster.config import Settings
-from ayne_dagster.instance import home_path
 from ayne_dagster.refresh.strategy import COLLECTED, SOURCES
-from ayne_dagster.sources.account import account_of
+from ayne_dagster.runs.instance import home_path
+from ayne_dagster.settings.places import HOME, SPOOL, ambiguous_leftovers, companion
 from ayne_dagster.sources.errors import InvalidCredentials, NotFound, QuotaExhausted, SourceError
-from ayne_dagster.sources.ledger import LedgerError, QuotaUse, RequestLedger, open_ledger
+from ayne_dagster.sources.limits.account import account_of
+from ayne_dagster.sources.limits.ledger import LedgerError, QuotaUse, RequestLedger, open_ledger
 from ayne_dagster.sources.omdb.client import AsyncOMDBClient
 from ayne_dagster.sources.tmdb.client import AsyncTMDBClient
 from ayne_dagster.warehouse.database import Database, DatabaseBusy, WarehouseError
 from ayne_dagster.warehouse.migrations import schema_version
 from ayne_dagster.warehouse.schema import SCHEMA_VERSION
+from ayne_dagster.warehouse.spool import Contents, contents, spool_folder
 
 OK, WARNING, WRONG = "ok", "warning", "wrong"
 PYTHONS = ((3, 11), (3, 14))
@@ -76,6 +79,8 @@ def examine(settings: Settings, *, online: bool = False) -> list[Line]:
         ("keys", lambda: _keys(settings)),
         ("addresses", lambda: _addresses(settings)),
         ("database", lambda: _database(settings)),
+        ("spool", lambda: spool_lines(contents(settings.database), spool_folder(settings.database))),
+        ("former files", lambda: _former_files(settings)),
         ("disk", lambda: _disk(settings)),
         ("ledger", lambda: _ledger(settings)),
         ("Dagster", lambda: _dagster(settings)),
@@ -175,6 +180,35 @@ def _database(settings: Settings) -> Iterator[Line]:
         yield Line("database", WARNING, f"{text}: the next command makes it version {SCHEMA_VERSION}", do)
     else:
         yield Line("database", OK, text)
+
+
+def spool_lines(found: Contents, folder: Path) -> Iterator[Line]:
+    """What waits in the spool; nothing where nothing does."""
+    if found.waiting:
+        yield Line(
+            "spool",
+            WARNING,
+            f"{found.waiting:,} files of answers wait in {folder}",
+            "Nothing: the next run merges them.",
+        )
+    if found.newer:
+        do = "Install the newer version, and collect with it."
+        yield Line("spool", WARNING, f"{found.newer:,} files in {folder} are of a newer version", do)
+    if found.unusable or found.strange:
+        number = found.unusable + found.strange
+        do = "Look at them: what they hold is asked again when it is due; remove them when they are of no use."
+        yield Line("spool", WARNING, f"{number:,} files in {folder} cannot be merged", do)
+
+
+def _former_files(settings: Settings) -> Iterator[Line]:
+    for path in ambiguous_leftovers(settings.database):
+        what = companion(settings.database, SPOOL if path.suffix == f".{SPOOL}" else HOME)
+        yield Line(
+            "former files",
+            WARNING,
+            f"{path} is of version 0.2 or before, and may be of this database or of one beside it: it is not read",
+            f"Move it to {what} if it is of this database.",
+        )
 
 
 def _disk(settings: Settings) -> Iterator[Line]:

@@ -17,25 +17,25 @@ from typing import Any, TypeVar
 import dagster as dg
 from sqlalchemy.exc import SQLAlchemyError
 
-from ayne_dagster.automation import ASSET_OF, pick_batch, range_tags
+from ayne_dagster.collecting.progress import Progress, Watcher, watched_by
+from ayne_dagster.collecting.stopping import Interrupted, pause, stopping
 from ayne_dagster.config import Settings, load_settings
 from ayne_dagster.definitions import build_defs
 from ayne_dagster.errors import INTERRUPTED as INTERRUPTED_CODE
 from ayne_dagster.errors import OneLineError
-from ayne_dagster.foreground import Foreground
-from ayne_dagster.instance import home_path, open_instance
-from ayne_dagster.own_runs import close_abandoned_runs, note_interruption, own_run
 from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR
-from ayne_dagster.progress import Progress, Watcher, watched_by
 from ayne_dagster.refresh.strategy import COLLECTED
-from ayne_dagster.run_failures import failure_reason, gave_a_reason
+from ayne_dagster.runs.batch import ASSET_OF, pick_batch, range_tags
+from ayne_dagster.runs.failures import failure_reason, gave_a_reason
+from ayne_dagster.runs.foreground import Foreground
+from ayne_dagster.runs.instance import home_path, open_instance
+from ayne_dagster.runs.own_runs import close_abandoned_runs, note_interruption, own_run
 from ayne_dagster.runs.retention import Instants
-from ayne_dagster.sources.ledger import open_ledger
-from ayne_dagster.stopping import Interrupted, pause, stopping
-from ayne_dagster.tidying import describe, is_due, tidy_up
-from ayne_dagster.warehouse.change_feed import feed_position, plan_reading
+from ayne_dagster.runs.tidying import describe, is_due, tidy_up
+from ayne_dagster.sources.limits.ledger import open_ledger
 from ayne_dagster.warehouse.client import DuckDBClient
 from ayne_dagster.warehouse.database import Database, DatabaseBusy, WarehouseError
+from ayne_dagster.warehouse.feeds.change_feed import feed_position, plan_reading
 from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.spool import kept, merge_kept
 from ayne_dagster.warehouse.state import due_counts

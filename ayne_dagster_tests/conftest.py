@@ -15,9 +15,9 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from ayne_dagster.config import ApiSettings, Settings
-from ayne_dagster.demo.standin import StandIn
+from ayne_dagster.standin.running import StandIn
 
-pytest_plugins = ["ayne_dagster_tests.postgres"]
+pytest_plugins = ["ayne_dagster_tests.support.postgres"]
 
 hypothesis_settings.register_profile(
     # Machines that run tests are shared: a slow example is no finding.

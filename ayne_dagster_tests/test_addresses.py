@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ayne_dagster.addresses import LONGEST_SHOWN, shown_address, shown_origin
+from ayne_dagster.sources.addresses import LONGEST_SHOWN, shown_address, shown_origin
 
 
 @pytest.mark.parametrize(

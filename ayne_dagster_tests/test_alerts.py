@@ -12,8 +12,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from ayne_dagster import alerts
-from ayne_dagster.alerts import (
+from ayne_dagster.automation import alerts
+from ayne_dagster.automation.alerts import (
     ALERT_SENSORS,
     ALERT_TAG,
     DELIVERED,
@@ -24,17 +24,24 @@ from ayne_dagster.alerts import (
     stalled_run_alerts,
     undelivered_alerts,
 )
+from ayne_dagster.automation.notify import (
+    Alert,
+    LogNotifier,
+    NotificationFailed,
+    Notifier,
+    WebhookNotifier,
+    build_notifier,
+)
 from ayne_dagster.config import Settings, load_settings
 from ayne_dagster.definitions import build_defs
-from ayne_dagster.demo.faults import Fault
-from ayne_dagster.demo.standin import StandIn
-from ayne_dagster.notify import Alert, LogNotifier, NotificationFailed, Notifier, WebhookNotifier, build_notifier
-from ayne_dagster.own_runs import own_run
-from ayne_dagster.resources import build_resources
-from ayne_dagster.sources.account import account_of
-from ayne_dagster.sources.ledger import open_ledger
+from ayne_dagster.resources.clients import build_resources
+from ayne_dagster.runs.own_runs import own_run
+from ayne_dagster.sources.limits.account import account_of
+from ayne_dagster.sources.limits.ledger import open_ledger
+from ayne_dagster.standin.faults import Fault
+from ayne_dagster.standin.running import StandIn
 from ayne_dagster_tests.conftest import START, later
-from ayne_dagster_tests.webhook import SECRET_PATH, Webhook, webhook
+from ayne_dagster_tests.support.webhook import SECRET_PATH, Webhook, webhook
 
 MakeSettings = Callable[..., Settings]
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -155,6 +162,14 @@ def test_an_alert_that_could_not_be_delivered_is_delivered_later(
     assert [body["run_id"] for body in hook.bodies] == [run.run_id]
     assert "TMDB_READ_TOKEN" in hook.bodies[0]["what"]
     assert tag(daemon.instance, run) == DELIVERED
+
+
+def test_a_tag_on_a_run_that_did_not_fail_tells_nothing(daemon: Daemon, hook: Webhook) -> None:
+    job = build_defs(daemon.settings).resolve_job_def("discover_movies")
+    tags = {ALERT_TAG: UNDELIVERED}
+    assert job.execute_in_process(instance=daemon.instance, partition_key="2020", run_config=QUIET, tags=tags).success
+    assert daemon.tick(undelivered_alerts) == "0 of 0 undelivered alerts sent."
+    assert hook.paths == []
 
 
 def test_alerts_after_one_that_fails_are_delivered_too(daemon: Daemon, hook: Webhook, standin: StandIn) -> None:

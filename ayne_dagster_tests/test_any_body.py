@@ -13,10 +13,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ayne_dagster import collection
+from ayne_dagster.collecting import asking as collection
 from ayne_dagster.sources.omdb.models import OMDbMovie
 from ayne_dagster.sources.tmdb.models import DiscoverItem, MovieDetails
-from ayne_dagster_tests.fuzz_bodies import LISTING, OMDB, STATUSES, TMDB, Judge, fuzz
+from proofs.fuzz_bodies import LISTING, OMDB, STATUSES, TMDB, Judge, fuzz
 
 OUTCOMES = {
     TMDB: {"fetched", "incomplete", "not_found", "failed", "quarantined"},

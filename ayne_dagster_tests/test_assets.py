@@ -11,14 +11,14 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from ayne_dagster.automation import range_tags
+from ayne_dagster.collecting.streams import Batches
 from ayne_dagster.config import Settings
 from ayne_dagster.definitions import build_defs
-from ayne_dagster.demo.faults import Fault
-from ayne_dagster.demo.standin import StandIn
-from ayne_dagster.io_manager import MergeStream, MergingDuckDBIOManager
-from ayne_dagster.resources import DuckDBDatabase
-from ayne_dagster.streams import Batches
+from ayne_dagster.resources.clients import DuckDBDatabase
+from ayne_dagster.resources.io_manager import MergeStream, MergingDuckDBIOManager
+from ayne_dagster.runs.batch import range_tags
+from ayne_dagster.standin.faults import Fault
+from ayne_dagster.standin.running import StandIn
 from ayne_dagster.warehouse.client import DuckDBClient
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.merge import ListedMovie, MergeReport, merge_listing

@@ -21,9 +21,9 @@ import duckdb
 import pytest
 
 from ayne_dagster import cli
-from ayne_dagster.demo.faults import Fault
-from ayne_dagster.demo.standin import StandIn
-from ayne_dagster_tests.processes import Ayne, Ended, asked, ended, lines_with_settings, number_asked
+from ayne_dagster.standin.faults import Fault
+from ayne_dagster.standin.running import StandIn
+from ayne_dagster_tests.support.processes import Ayne, Ended, asked, ended, lines_with_settings, number_asked
 
 FIRST_YEAR, LAST_YEAR = 2023, 2026
 YEARS = ("--start-year", str(FIRST_YEAR), "--end-year", str(LAST_YEAR))

@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 from ayne_dagster import cli
-from ayne_dagster_tests.processes import Ayne
+from ayne_dagster_tests.support.processes import Ayne
 
 KEYS = {"TMDB_READ_TOKEN": "demo", "OMDB_API_KEY": "demo"}
 NOBODY = {"AYNE_TMDB_BASE_URL": "http://127.0.0.1:1/3", "AYNE_OMDB_BASE_URL": "http://127.0.0.1:1/"}

@@ -16,19 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ayne_dagster import AsyncOMDBClient, AsyncTMDBClient, collection
-from ayne_dagster.collection import (
-    REFUSED_PAGES,
-    Fetch,
-    Listed,
-    collect_answers,
-    date_span,
-    details_fetcher,
-    discover,
-    ratings_fetcher,
-)
+from ayne_dagster import AsyncOMDBClient, AsyncTMDBClient
+from ayne_dagster.collecting import asking
+from ayne_dagster.collecting.asking import Fetch, collect_answers, details_fetcher, ratings_fetcher
+from ayne_dagster.collecting.listing import REFUSED_PAGES, Listed, date_span, discover
+from ayne_dagster.collecting.progress import Progress
 from ayne_dagster.config import ApiSettings, Settings
-from ayne_dagster.progress import Progress
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.sources import transport
 from ayne_dagster.sources.errors import (
@@ -42,7 +35,7 @@ from ayne_dagster.sources.errors import (
     SourceUnavailable,
     WrongAddress,
 )
-from ayne_dagster.sources.ledger import LedgerError, RequestLedger
+from ayne_dagster.sources.limits.ledger import LedgerError, RequestLedger
 from ayne_dagster.sources.tmdb.client import DateWindow, ListedPage
 from ayne_dagster.sources.transport import RetryTransport
 from ayne_dagster.sources.trust import CONTROL_REQUESTS, PATIENCE, RESERVE, Trust
@@ -219,7 +212,7 @@ def test_a_fault_in_making_a_row_costs_the_one_answer_and_keeps_what_was_read(mo
     def broken(movie: object) -> dict[str, object]:
         raise OverflowError("int too large")
 
-    monkeypatch.setattr(collection, "details_row", broken)
+    monkeypatch.setattr(asking, "details_row", broken)
 
     async def main() -> Answer:
         body = {"id": 1, "title": "A film", **WITHOUT_PARTS}

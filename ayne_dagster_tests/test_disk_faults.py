@@ -20,13 +20,13 @@ from typing import Any
 import pytest
 
 from ayne_dagster import cli
-from ayne_dagster.demo.standin import StandIn
-from ayne_dagster.resources import DuckDBDatabase
+from ayne_dagster.resources.clients import DuckDBDatabase
+from ayne_dagster.standin.running import StandIn
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.spool import kept, spool_folder
-from ayne_dagster_tests.killing import one_truth
-from ayne_dagster_tests.processes import Ayne, Ended, asked, ended, number_asked, wait_until
-from ayne_dagster_tests.warehouse.samples import end, line, python
+from ayne_dagster_tests.support.processes import Ayne, Ended, asked, ended, number_asked, wait_until
+from ayne_dagster_tests.support.samples import end, line, python
+from proofs.killing import one_truth
 
 pytestmark = pytest.mark.end_to_end
 

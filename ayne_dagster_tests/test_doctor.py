@@ -16,20 +16,21 @@ from dagster._daemon.types import DaemonHeartbeat
 
 from ayne_dagster import doctor
 from ayne_dagster.config import ApiSettings, Settings
-from ayne_dagster.demo.faults import Fault
-from ayne_dagster.demo.standin import StandIn
 from ayne_dagster.doctor import DUCKDBS, OK, PYTHONS, WARNING, WRONG, Line, disk_line, examine, version_line
-from ayne_dagster.instance import home_path, open_instance
-from ayne_dagster.sources.account import account_of
-from ayne_dagster.sources.ledger import open_ledger
+from ayne_dagster.runs.instance import home_path, open_instance
+from ayne_dagster.sources.limits.account import account_of
+from ayne_dagster.sources.limits.ledger import open_ledger
+from ayne_dagster.standin.faults import Fault
+from ayne_dagster.standin.running import StandIn
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.schema import SCHEMA_VERSION
+from ayne_dagster.warehouse.spool import Contents
 from ayne_dagster_tests.conftest import START
-from ayne_dagster_tests.processes import Ayne, pointing_at
+from ayne_dagster_tests.support.processes import Ayne, pointing_at
+from ayne_dagster_tests.support.samples import HOLD, end, python
+from ayne_dagster_tests.support.samples import line as next_line
+from ayne_dagster_tests.support.schema_v1 import make_version_1
 from ayne_dagster_tests.test_step_retries import LAUNCHED
-from ayne_dagster_tests.warehouse.samples import HOLD, end, python
-from ayne_dagster_tests.warehouse.samples import line as next_line
-from ayne_dagster_tests.warehouse.schema_v1 import make_version_1
 
 MakeSettings = Callable[..., Settings]
 NAMES = {
@@ -47,6 +48,25 @@ def settings(make_settings: MakeSettings) -> Settings:
 def look(settings: Settings, name: str, *, online: bool = False) -> Line:
     (line,) = [line for line in examine(settings, online=online) if line.name == name]
     return line
+
+
+def test_what_waits_in_the_spool_and_what_cannot_be_merged_are_lines_of_their_own(tmp_path: Path) -> None:
+    assert list(doctor.spool_lines(Contents(), tmp_path)) == []
+    lines = list(doctor.spool_lines(Contents(waiting=2, newer=1, unusable=1, strange=3), tmp_path))
+    assert [line.state for line in lines] == [WARNING] * 3
+    assert [line.text.split(" ")[0] for line in lines] == ["2", "1", "4"]
+
+
+def test_what_a_former_version_left_that_may_be_another_database_s_is_told(settings: Settings) -> None:
+    settings.database.parent.mkdir(parents=True, exist_ok=True)
+    for name in (settings.database.name, f"{settings.database.stem}.2025"):
+        with Database(settings.database.with_name(name)).connect():
+            pass
+    spool = settings.database.with_suffix(".spool")
+    spool.mkdir()
+    line = look(settings, "former files")
+    assert (line.state, str(spool) in line.text) == (WARNING, True)
+    assert f"{settings.database.name}.spool" in line.do
 
 
 def test_all_is_well_before_the_first_collection_and_nothing_is_made_by_looking(

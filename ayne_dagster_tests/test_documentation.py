@@ -15,8 +15,8 @@ import pytest
 from ayne_dagster.cli import ayne
 from ayne_dagster.config import Settings, load_settings
 from ayne_dagster.definitions import build_defs
-from ayne_dagster.demo.faults import Fault, Kind, Script, read_faults
 from ayne_dagster.refresh.strategy import AGE_TABLE, SOURCES, calculate_refresh_plan
+from ayne_dagster.standin.faults import Fault, Kind, Script, read_faults
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.schema import ALL_TABLES, VIEWS
 

@@ -17,16 +17,16 @@ import duckdb
 import pytest
 from dagster._utils.interrupts import raise_interrupts_as
 
-from ayne_dagster import draining, watch
-from ayne_dagster.draining import Drain, MergeStream
-from ayne_dagster.progress import Progress, watched_by
-from ayne_dagster.streams import Batches, Emit
+from ayne_dagster.collecting import draining, watch
+from ayne_dagster.collecting.draining import Drain, MergeStream
+from ayne_dagster.collecting.progress import Progress, watched_by
+from ayne_dagster.collecting.streams import Batches, Emit
 from ayne_dagster.warehouse import spool
 from ayne_dagster.warehouse.database import Database, DatabaseBusy
 from ayne_dagster.warehouse.merge import Answer, MergeReport, merge_answers
 from ayne_dagster.warehouse.schema import TMDB_DETAILS
 from ayne_dagster.warehouse.spool import Origin, kept, merge_kept
-from ayne_dagster_tests.warehouse.samples import HOLD, details, end, line, python
+from ayne_dagster_tests.support.samples import HOLD, details, end, line, python
 
 ORIGIN = Origin("tmdb", "tmdb_details", "run")
 SOON = 20.0

@@ -20,7 +20,7 @@ from ayne_dagster import cli
 from ayne_dagster.errors import FAILED, INTERRUPTED, WRONG_USAGE, OneLineError, WrongUsage, is_of_the_place
 from ayne_dagster.warehouse.database import Database, DatabaseUnusable
 from ayne_dagster.warehouse.lease import lease
-from ayne_dagster_tests.processes import Ayne, ended
+from ayne_dagster_tests.support.processes import Ayne, ended
 
 KINDS_OF_WRONG_USAGE = {
     "WrongUsage", "SettingsError", "WrongDatabase", "WrongExport", "WrongTarget", "WrongLedger", "WrongPlace"

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from ayne_dagster.demo.faults import Fault
-from ayne_dagster.demo.standin import StandIn
+from ayne_dagster.standin.faults import Fault
+from ayne_dagster.standin.running import StandIn
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.merge import ListedMovie, merge_listing
-from ayne_dagster_tests.processes import Ayne, number_asked, wait_until
+from ayne_dagster_tests.support.processes import Ayne, number_asked, wait_until
 
 pytestmark = pytest.mark.end_to_end
 

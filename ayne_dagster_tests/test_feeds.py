@@ -15,14 +15,14 @@ import pytest
 
 from ayne_dagster.config import Settings
 from ayne_dagster.definitions import build_defs
-from ayne_dagster.demo.catalogue import Catalogue
-from ayne_dagster.demo.faults import Fault
-from ayne_dagster.demo.standin import StandIn
 from ayne_dagster.refresh.strategy import FREEZE_AFTER_CYCLES, is_frozen, movie_state
+from ayne_dagster.standin.catalogue import Catalogue
+from ayne_dagster.standin.faults import Fault
+from ayne_dagster.standin.running import StandIn
 from ayne_dagster.warehouse.client import DuckDBClient
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster_tests.conftest import EPOCH, START, later, settings_for
-from ayne_dagster_tests.processes import number_asked
+from ayne_dagster_tests.support.processes import number_asked
 
 DAY = timedelta(days=1)
 ALL_YEARS = {"dagster/asset_partition_range_start": "1874", "dagster/asset_partition_range_end": "unknown"}

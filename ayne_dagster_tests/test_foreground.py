@@ -16,13 +16,14 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from ayne_dagster import cli, foreground
-from ayne_dagster.demo.standin import StandIn
-from ayne_dagster.foreground import Foreground
-from ayne_dagster.stopping import Interrupted, Stop, pause, stopping
+from ayne_dagster import cli
+from ayne_dagster.collecting.stopping import Interrupted, Stop, pause, stopping
+from ayne_dagster.runs import foreground
+from ayne_dagster.runs.foreground import Foreground
+from ayne_dagster.standin.running import StandIn
 from ayne_dagster.warehouse.lease import lease
-from ayne_dagster_tests.killing import delivered, no_orphans, one_truth
-from ayne_dagster_tests.processes import Ayne, ended, number_asked, wait_until
+from ayne_dagster_tests.support.processes import Ayne, ended, number_asked, wait_until
+from proofs.killing import delivered, no_orphans, one_truth
 
 SOON = 20.0
 APART = foreground.BOUNCE_SECONDS * 1.5

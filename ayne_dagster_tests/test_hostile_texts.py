@@ -13,16 +13,16 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from ayne_dagster.demo.faults import Fault
-from ayne_dagster.demo.standin import StandIn
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.sources.tmdb.models import DiscoverItem, MovieDetails
 from ayne_dagster.sources.tmdb.normalize import details_row, discovered_row
+from ayne_dagster.standin.faults import Fault
+from ayne_dagster.standin.running import StandIn
+from ayne_dagster.warehouse.care.export import export_tables
 from ayne_dagster.warehouse.database import Database
-from ayne_dagster.warehouse.export import export_tables
 from ayne_dagster.warehouse.merge import Answer, ListedMovie, merge_answers, merge_listing
 from ayne_dagster.warehouse.schema import TABLES, TMDB_DETAILS
-from ayne_dagster_tests.processes import Ayne, Ended
+from ayne_dagster_tests.support.processes import Ayne, Ended
 
 TEXTS = {
     "SQL": "'; DROP TABLE movies; DROP TABLE tmdb_details; --",

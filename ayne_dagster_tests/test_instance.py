@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from ayne_dagster import instance
 from ayne_dagster.config import Settings, SettingsError
-from ayne_dagster.instance import dagster_home
+from ayne_dagster.runs import instance
+from ayne_dagster.runs.instance import dagster_home
 
 OPEN = """
 import sys
 from pathlib import Path
 from ayne_dagster.config import Settings
-from ayne_dagster.instance import open_instance
+from ayne_dagster.runs.instance import open_instance
 print("ready", flush=True)
 sys.stdin.read()
 with open_instance(Settings(database=Path(sys.argv[1]))) as instance:

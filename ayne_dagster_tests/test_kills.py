@@ -17,8 +17,9 @@ import dagster as dg
 import pytest
 
 from ayne_dagster import cli
-from ayne_dagster.demo.standin import StandIn
-from ayne_dagster_tests.killing import (
+from ayne_dagster.standin.running import StandIn
+from ayne_dagster_tests.support.processes import Ayne, Ended, asked, ended, number_asked, wait_until
+from proofs.killing import (
     ALL,
     CATALOGUE,
     LATENCY,
@@ -32,7 +33,6 @@ from ayne_dagster_tests.killing import (
     no_duplicates,
     one_truth,
 )
-from ayne_dagster_tests.processes import Ayne, Ended, asked, ended, number_asked, wait_until
 
 pytestmark = pytest.mark.end_to_end
 

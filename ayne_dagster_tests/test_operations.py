@@ -10,12 +10,12 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from ayne_dagster.demo.standin import StandIn
-from ayne_dagster.places import LEDGER, companion
+from ayne_dagster.settings.places import LEDGER, companion
+from ayne_dagster.standin.running import StandIn
+from ayne_dagster.warehouse.care.integrity import check_database
 from ayne_dagster.warehouse.database import Database
-from ayne_dagster.warehouse.integrity import check_database
-from ayne_dagster_tests.processes import Ayne, asked, number_asked, wait_until
-from ayne_dagster_tests.warehouse.schema_v1 import make_version_1
+from ayne_dagster_tests.support.processes import Ayne, asked, number_asked, wait_until
+from ayne_dagster_tests.support.schema_v1 import make_version_1
 
 YEARS = ("--start-year", "2022", "--end-year", "2026", "--min-votes", "0")
 ALL = ("--refresh-limit", "1000")

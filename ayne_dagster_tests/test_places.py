@@ -11,11 +11,18 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from ayne_dagster import DuckDBClient, places
+from ayne_dagster import DuckDBClient
 from ayne_dagster.config import Settings, load_settings
-from ayne_dagster.instance import home_path
-from ayne_dagster.places import FormerInUse, WrongPlace, companion, resolve_database, take_over_former
-from ayne_dagster.sources.ledger import LedgerError, RequestLedger, account_name, former_account_names, open_ledger
+from ayne_dagster.runs.instance import home_path
+from ayne_dagster.settings import places
+from ayne_dagster.settings.places import FormerInUse, WrongPlace, companion, resolve_database, take_over_former
+from ayne_dagster.sources.limits.ledger import (
+    LedgerError,
+    RequestLedger,
+    account_name,
+    former_account_names,
+    open_ledger,
+)
 from ayne_dagster.warehouse.database import Database, DatabaseBusy
 from ayne_dagster.warehouse.spool import spool_folder
 
@@ -53,6 +60,44 @@ def test_a_relative_path_and_one_through_the_home_are_that_database(
     for text in ("data/ayne.duckdb", "./x/../data/ayne.duckdb", "~/data/ayne.duckdb", str(expected)):
         assert load_settings({"AYNE_DATABASE": text}).database == expected
     assert not (tmp_path / "~").exists()
+
+
+def test_a_second_name_of_one_file_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "ayne.duckdb"
+    with Database(file).connect():
+        pass
+    (tmp_path / "other.duckdb").hardlink_to(file)
+    for path in (file, tmp_path / "other.duckdb"):
+        with pytest.raises(WrongPlace, match="hard links"):
+            resolve_database(path)
+
+
+def test_a_file_that_is_mounted_alone_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "a b" / "ayne.duckdb"
+    with Database(file).connect():
+        pass
+    mounts = tmp_path / "mountinfo"
+    escaped = str(file.resolve()).replace(" ", "\\040")
+    mounts.write_text(f"36 35 98:0 / / rw - ext4 /dev/a rw\n37 36 98:0 /x {escaped} rw - ext4 /dev/b rw\nodd\n")
+    monkeypatch.setattr(places, "_MOUNTS", mounts)
+    with pytest.raises(WrongPlace, match="mounted as a single file"):
+        resolve_database(file)
+    monkeypatch.setattr(places, "_MOUNTS", tmp_path / "no such system")
+    assert resolve_database(file) == file.resolve()
+
+
+def test_a_name_that_leaves_no_room_for_those_of_its_companions_is_refused(tmp_path: Path) -> None:
+    assert resolve_database(tmp_path / ("é" * 100)).name == "é" * 100
+    with pytest.raises(WrongPlace, match="too long"):
+        resolve_database(tmp_path / ("é" * 101))
+
+
+def test_a_folder_that_is_gone_is_told_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(WrongPlace, match="was removed"):
+        resolve_database("data/ayne.duckdb")
 
 
 def test_a_link_to_a_file_that_is_yet_to_be_makes_it_where_it_points(tmp_path: Path) -> None:

@@ -9,15 +9,15 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from ayne_dagster.demo.faults import Fault
-from ayne_dagster.demo.standin import StandIn
-from ayne_dagster.places import LEDGER, companion
 from ayne_dagster.refresh.outcome import Outcome
+from ayne_dagster.settings.places import LEDGER, companion
+from ayne_dagster.standin.faults import Fault
+from ayne_dagster.standin.running import StandIn
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.merge import Answer, merge_answers
 from ayne_dagster.warehouse.schema import TMDB_DETAILS
 from ayne_dagster_tests.conftest import START
-from ayne_dagster_tests.processes import Ayne
+from ayne_dagster_tests.support.processes import Ayne
 
 MOVIES = 20
 QUOTA, RESERVE = 12, 4

@@ -12,11 +12,11 @@ from dagster_duckdb import DuckDBResource
 from pydantic import Field
 
 from ayne_dagster.assets.run_config import RunConfig
-from ayne_dagster.automation import BATCH_TAG, range_tags
 from ayne_dagster.config import Settings
 from ayne_dagster.definitions import build_defs
-from ayne_dagster.demo.standin import StandIn
-from ayne_dagster.own_runs import OWN_RUN_TAG, close_abandoned_runs, own_run
+from ayne_dagster.runs.batch import BATCH_TAG, range_tags
+from ayne_dagster.runs.own_runs import OWN_RUN_TAG, close_abandoned_runs, own_run
+from ayne_dagster.standin.running import StandIn
 from ayne_dagster.warehouse.client import DuckDBClient
 from ayne_dagster_tests.conftest import START, later
 

@@ -23,11 +23,11 @@ import pytest
 
 from ayne_dagster.config import Settings, load_settings
 from ayne_dagster.definitions import build_defs
-from ayne_dagster.demo.faults import Fault
-from ayne_dagster.demo.standin import StandIn
-from ayne_dagster.resources import build_resources, sealed
-from ayne_dagster_tests.processes import Ayne, Ended, listening_addresses, wait_until
-from ayne_dagster_tests.secrets_left import spellings, traces, traces_in_folder
+from ayne_dagster.resources.clients import build_resources, sealed
+from ayne_dagster.standin.faults import Fault
+from ayne_dagster.standin.running import StandIn
+from ayne_dagster_tests.support.processes import Ayne, Ended, listening_addresses, wait_until
+from ayne_dagster_tests.support.secrets_left import spellings, traces, traces_in_folder
 
 # Invented, in the form of real ones.
 TMDB_V3_KEY = "9c41f0b7d2e8465a93b1c7f05e6d28a4"

@@ -13,27 +13,18 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from ayne_dagster.automation import (
-    ATTEMPT_TAG,
-    BATCH_TAG,
-    RANGE_END_TAG,
-    RANGE_START_TAG,
-    REASONS_TAG,
-    REQUESTED_TAG,
-    discovery_schedule,
-    due_movies_sensor,
-    pick_batch,
-    range_tags,
-)
+from ayne_dagster.automation.due_movies import ATTEMPT_TAG, REQUESTED_TAG, due_movies_sensor
+from ayne_dagster.automation.schedules import discovery_schedule
 from ayne_dagster.config import Settings
 from ayne_dagster.definitions import build_defs
-from ayne_dagster.own_runs import OWN_RUN_TAG, close_abandoned_runs, note_interruption, own_run
 from ayne_dagster.partitions import PARTITION_KEYS, YEARS_TAG
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.refresh.states import Override
-from ayne_dagster.resources import build_resources
-from ayne_dagster.sources.account import account_of
-from ayne_dagster.sources.ledger import RequestLedger, account_name, open_ledger
+from ayne_dagster.resources.clients import build_resources
+from ayne_dagster.runs.batch import BATCH_TAG, RANGE_END_TAG, RANGE_START_TAG, REASONS_TAG, pick_batch, range_tags
+from ayne_dagster.runs.own_runs import OWN_RUN_TAG, close_abandoned_runs, note_interruption, own_run
+from ayne_dagster.sources.limits.account import account_of
+from ayne_dagster.sources.limits.ledger import RequestLedger, account_name, open_ledger
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.merge import Answer, ListedMovie, merge_answers, merge_listing
 from ayne_dagster.warehouse.schema import TMDB_DETAILS
@@ -202,7 +193,7 @@ def test_a_failed_run_is_retried_with_a_fresh_run_key(
     first = request(settings, instance)
     launched(settings, instance, first, dg.DagsterRunStatus.FAILURE)
     assert "trying again in" in skipped(settings, instance)
-    monkeypatch.setattr("ayne_dagster.automation.RETRY_WAIT", later(0) - later(0))
+    monkeypatch.setattr("ayne_dagster.automation.due_movies.RETRY_WAIT", later(0) - later(0))
     second = request(settings, instance)
     assert second.run_key != first.run_key
     assert second.tags[BATCH_TAG] == first.tags[BATCH_TAG]
@@ -279,7 +270,7 @@ def test_no_database_yet_is_a_reason_to_skip(make_settings: MakeSettings, instan
 def test_a_busy_file_is_a_reason_to_skip(
     settings: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ayne_dagster.automation.SENSOR_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr("ayne_dagster.automation.due_movies.SENSOR_WAIT_SECONDS", 0.1)
     opened = f"import duckdb, sys; c = duckdb.connect({str(settings.database)!r})"
     script = f"{opened}; print('open', flush=True); sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:

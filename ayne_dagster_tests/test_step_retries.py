@@ -24,14 +24,14 @@ from dagster._core.remote_origin import (
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from ayne_dagster.assets import definition
-from ayne_dagster.automation import range_tags
 from ayne_dagster.config import Settings
 from ayne_dagster.definitions import build_defs
-from ayne_dagster.demo.faults import Fault
-from ayne_dagster.demo.standin import StandIn
-from ayne_dagster.instance import home_path
 from ayne_dagster.orchestrator import CollectionFailed, DataCollectionOrchestrator, DiscoveryPlan
+from ayne_dagster.runs.batch import range_tags
+from ayne_dagster.runs.instance import home_path
 from ayne_dagster.sources import transport
+from ayne_dagster.standin.faults import Fault
+from ayne_dagster.standin.running import StandIn
 from ayne_dagster.warehouse.database import Database
 
 MakeSettings = Callable[..., Settings]

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ayne_dagster import streams
+from ayne_dagster.collecting import streams
+from ayne_dagster.collecting.streams import Batches, Emit, estimated_bytes
 from ayne_dagster.refresh.outcome import Outcome
-from ayne_dagster.streams import Batches, Emit, estimated_bytes
 from ayne_dagster.warehouse.merge import Answer
 
 SOON = 5.0
@@ -502,8 +502,8 @@ def test_a_producer_that_has_hardly_begun_can_be_stopped(monkeypatch: pytest.Mon
 
 @pytest.mark.timeout(30)
 def test_whoever_is_in_a_hurry_does_not_wait_for_what_is_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ayne_dagster.streams.GRACE_SECONDS", 3600.0)
-    monkeypatch.setattr("ayne_dagster.streams.STOP_SECONDS", 3600.0)
+    monkeypatch.setattr("ayne_dagster.collecting.streams.GRACE_SECONDS", 3600.0)
+    monkeypatch.setattr("ayne_dagster.collecting.streams.STOP_SECONDS", 3600.0)
     arrived = threading.Event()
 
     async def produce(emit: Emit[int]) -> None:

@@ -18,11 +18,11 @@ import dagster as dg
 import pytest
 
 from ayne_dagster import cli
-from ayne_dagster.automation import range_tags
-from ayne_dagster.demo.standin import StandIn
-from ayne_dagster.own_runs import UNFINISHED
-from ayne_dagster_tests.killing import delivered, no_orphans, one_truth
-from ayne_dagster_tests.processes import LONGEST_RUN, Ayne, asked, ended, number_asked, wait_until
+from ayne_dagster.runs.batch import range_tags
+from ayne_dagster.runs.own_runs import UNFINISHED
+from ayne_dagster.standin.running import StandIn
+from ayne_dagster_tests.support.processes import LONGEST_RUN, Ayne, asked, ended, number_asked, wait_until
+from proofs.killing import delivered, no_orphans, one_truth
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(400)]
 

@@ -15,12 +15,12 @@ from click.testing import CliRunner
 from ayne_dagster.cli import ayne
 from ayne_dagster.config import Settings
 from ayne_dagster.definitions import build_defs
-from ayne_dagster.demo.standin import StandIn
-from ayne_dagster.instance import home_path, open_instance
 from ayne_dagster.orchestrator import DataCollectionOrchestrator
+from ayne_dagster.runs.instance import home_path, open_instance
 from ayne_dagster.runs.retention import CLOCK_TAG
-from ayne_dagster.sources.ledger import open_ledger
-from ayne_dagster.tidying import is_due
+from ayne_dagster.runs.tidying import is_due
+from ayne_dagster.sources.limits.ledger import open_ledger
+from ayne_dagster.standin.running import StandIn
 from ayne_dagster.warehouse.database import Database, DatabaseBusy
 from ayne_dagster.warehouse.merge import ListedMovie, merge_listing
 from ayne_dagster_tests.conftest import START, later
@@ -86,7 +86,7 @@ def test_housekeeping_that_fails_fails_no_collection(
     def busy(*_: object) -> None:
         raise DatabaseBusy("held by a notebook")
 
-    monkeypatch.setattr("ayne_dagster.tidying.thin", busy)
+    monkeypatch.setattr("ayne_dagster.runs.tidying.thin", busy)
     collect(settings, standin, 0)
     assert rows(settings, "fetch_log") == 1
     assert runs(settings) == 1

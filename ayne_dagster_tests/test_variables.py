@@ -12,9 +12,9 @@ import pytest
 from ayne_dagster import config
 from ayne_dagster.config import SettingsError, load_settings
 from ayne_dagster.errors import OneLineError
-from ayne_dagster.sources.ledger import RequestLedger
-from ayne_dagster.sources.ledger_database import LedgerDatabase
-from ayne_dagster_tests.processes import Ayne
+from ayne_dagster.sources.limits.ledger import RequestLedger
+from ayne_dagster.sources.limits.ledger_database import LedgerDatabase
+from ayne_dagster_tests.support.processes import Ayne
 
 V3, TOKEN, OMDB = "0123456789abcdef0123456789abcdef", "eyJhbGciOiJIUzI1NiJ9.eyJhdWQiOiIwIn0.c2ln", "feedc0de"
 S = "s3cretW0rd"

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from ayne_dagster.watch import SAYS_EVERY, STALLED_AFTER, Watch
+from ayne_dagster.collecting.watch import SAYS_EVERY, STALLED_AFTER, Watch
 
 
 class Step:

@@ -11,9 +11,9 @@ from bench_due import NOW, fill
 from harness import Figures, parse_arguments, peak_rss_mb, scratch, seconds_of
 
 from ayne_dagster.refresh.strategy import SOURCES
+from ayne_dagster.warehouse.care.integrity import check_database
+from ayne_dagster.warehouse.care.snapshot import publish_snapshot
 from ayne_dagster.warehouse.database import Database
-from ayne_dagster.warehouse.integrity import check_database
-from ayne_dagster.warehouse.snapshot import publish_snapshot
 
 MOST_SECONDS = 30.0
 

@@ -91,10 +91,10 @@ def as_seeder(movies: int, size: int) -> None:
 
 def _listing(size: int) -> Iterator[Any]:
     """The movies of the stand-in's catalogue that exist today."""
-    from ayne_dagster.demo.catalogue import Catalogue
     from ayne_dagster.sources.json_body import validate
     from ayne_dagster.sources.tmdb.models import DiscoverItem
     from ayne_dagster.sources.tmdb.normalize import discovered_row
+    from ayne_dagster.standin.catalogue import Catalogue
     from ayne_dagster.warehouse.merge import ListedMovie
 
     now = datetime.now(UTC)
@@ -112,8 +112,8 @@ def as_collector(movies: int) -> None:
     import dagster as dg
 
     from ayne_dagster.config import load_settings
-    from ayne_dagster.instance import open_instance
     from ayne_dagster.orchestrator import DataCollectionOrchestrator
+    from ayne_dagster.runs.instance import open_instance
 
     settings = load_settings()
     stopwatch = _Stopwatch()

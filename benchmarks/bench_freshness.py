@@ -9,7 +9,7 @@ from __future__ import annotations
 from harness import Figures, parse_arguments, scratch
 
 from ayne_dagster.config import STRATEGIES
-from ayne_dagster.demo.contest import Conditions, contest
+from proofs.contest import Conditions, contest
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from harness import Figures, parse_arguments, scratch
 
-from ayne_dagster.sources.ledger import RequestLedger
+from ayne_dagster.sources.limits.ledger import RequestLedger
 
 PROCESSES = 4
 ACCOUNT = "omdb:bench"
@@ -77,7 +77,7 @@ def measure(title: str, times: int, new_place: Callable[[], Place]) -> None:
 def postgres() -> Iterator[Callable[[], Place]]:
     """New databases of a server that ends with the block; it syncs each commit to disk, as servers do."""
     sys.path.insert(0, str(Path(__file__).parent.parent))
-    from ayne_dagster_tests.postgres import running_postgres
+    from ayne_dagster_tests.support.postgres import running_postgres
 
     with running_postgres() as server:
         yield server.new_database

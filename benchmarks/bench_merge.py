@@ -24,8 +24,8 @@ import pyarrow as pa
 from bench_due import NOW, fill
 from harness import Figures, cpu_seconds, parse_arguments, scratch
 
-from ayne_dagster.demo import words
 from ayne_dagster.refresh.outcome import Outcome
+from ayne_dagster.standin import words
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.merge import Answer, merge_answers
 from ayne_dagster.warehouse.rows import (

@@ -19,11 +19,11 @@ from itertools import accumulate, islice
 from harness import Figures, StandInProcess, parse_arguments, scratch, standin_process
 
 from ayne_dagster.config import ApiSettings, Settings, load_settings
-from ayne_dagster.demo.catalogue import Catalogue
 from ayne_dagster.sources.errors import NotFound
-from ayne_dagster.sources.ledger import open_ledger
+from ayne_dagster.sources.limits.ledger import open_ledger
 from ayne_dagster.sources.omdb.client import AsyncOMDBClient
 from ayne_dagster.sources.tmdb.client import AsyncTMDBClient
+from ayne_dagster.standin.catalogue import Catalogue
 
 CATALOGUE = 500
 LATENCY_MS = 50

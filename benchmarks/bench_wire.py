@@ -19,8 +19,8 @@ import httpx
 from harness import Figures, cpu_seconds, parse_arguments, standin_process
 
 from ayne_dagster.config import Settings, load_settings
-from ayne_dagster.demo.catalogue import Catalogue
 from ayne_dagster.sources.tmdb.client import AsyncTMDBClient
+from ayne_dagster.standin.catalogue import Catalogue
 
 CONNECTIONS = 40
 LATENCY_MS = 20

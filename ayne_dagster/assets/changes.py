@@ -7,16 +7,22 @@ from typing import Any
 import dagster as dg
 import duckdb
 
-from ayne_dagster.assets.collecting import Steps, asking, collecting_from, failing_clearly
+from ayne_dagster.assets.checks import check_results, check_specs
 from ayne_dagster.assets.definition import TMDB_POOL, table_options
-from ayne_dagster.checks import check_results, check_specs
-from ayne_dagster.collection import FeedItem, read_change_feed
-from ayne_dagster.io_manager import MergeStream
-from ayne_dagster.progress import Progress, watcher
-from ayne_dagster.resources import Clock, DuckDBDatabase, TMDBResource
-from ayne_dagster.streams import Batches, Emit
-from ayne_dagster.warehouse.ahead import told_ahead
-from ayne_dagster.warehouse.change_feed import FeedPlan, FeedPosition, feed_position, merge_feed_days, plan_reading
+from ayne_dagster.assets.refreshing import Steps, asking, collecting_from, failing_clearly
+from ayne_dagster.collecting.feed import FeedItem, read_change_feed
+from ayne_dagster.collecting.progress import Progress, watcher
+from ayne_dagster.collecting.streams import Batches, Emit
+from ayne_dagster.resources.clients import Clock, DuckDBDatabase, TMDBResource
+from ayne_dagster.resources.io_manager import MergeStream
+from ayne_dagster.warehouse.care.ahead import told_ahead
+from ayne_dagster.warehouse.feeds.change_feed import (
+    FeedPlan,
+    FeedPosition,
+    feed_position,
+    merge_feed_days,
+    plan_reading,
+)
 from ayne_dagster.warehouse.merge import MergeReport, QuarantinedBody, quarantine
 from ayne_dagster.warehouse.schema import CHANGE_FEED_DAYS, TMDB_CHANGES
 
@@ -73,7 +79,7 @@ def tmdb_changes(
     async def produce(emit: Emit[FeedItem]) -> None:
         (plan,) = plans
         if plan.days:
-            async with asking(tmdb.client(clock), progress, tried_before=context.retry_number) as client:
+            async with asking(tmdb.client(clock), progress, context) as client:
                 await read_change_feed(client, plan, emit, now=clock.now, progress=progress)
 
     # Each day is a commit of its own, with the cursor: a reading that is killed goes on with the next day.

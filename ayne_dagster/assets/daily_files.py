@@ -17,18 +17,18 @@ import dagster as dg
 import duckdb
 from pydantic import Field
 
-from ayne_dagster.assets.collecting import Steps
+from ayne_dagster.assets.checks import check_results
+from ayne_dagster.assets.refreshing import Steps
 from ayne_dagster.assets.run_config import RunConfig
-from ayne_dagster.checks import check_results
-from ayne_dagster.io_manager import TableWrite
-from ayne_dagster.places import companion
-from ayne_dagster.progress import Progress, watcher
+from ayne_dagster.collecting.progress import Progress, watcher
+from ayne_dagster.collecting.stopping import pause, stopping
+from ayne_dagster.resources.io_manager import TableWrite
+from ayne_dagster.settings.places import companion
 from ayne_dagster.sources.daily_files import NotPublished, address_of, fetch, is_dated
 from ayne_dagster.sources.errors import SourceError
-from ayne_dagster.stopping import pause, stopping
-from ayne_dagster.warehouse.ahead import told_ahead
-from ayne_dagster.warehouse.daily_files import BELIEVE, FileRefused, Unpacked, doubts, last_accepted, record
+from ayne_dagster.warehouse.care.ahead import told_ahead
 from ayne_dagster.warehouse.database import Database
+from ayne_dagster.warehouse.feeds.daily_files import BELIEVE, FileRefused, Unpacked, doubts, last_accepted, record
 from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.schema import DAILY_FILES, Table
 

@@ -2,13 +2,13 @@
 
 import dagster as dg
 
-from ayne_dagster.assets.collecting import RefreshConfig, Steps, fetch_due
+from ayne_dagster.assets.checks import check_specs
 from ayne_dagster.assets.definition import TMDB_POOL, partitioned_options
 from ayne_dagster.assets.discovery import discovered_movies
-from ayne_dagster.checks import check_specs
-from ayne_dagster.collection import details_fetcher
+from ayne_dagster.assets.refreshing import RefreshConfig, Steps, fetch_due
+from ayne_dagster.collecting.asking import details_fetcher
 from ayne_dagster.config import Settings
-from ayne_dagster.resources import Clock, DuckDBDatabase, TMDBResource
+from ayne_dagster.resources.clients import Clock, DuckDBDatabase, TMDBResource
 from ayne_dagster.warehouse.schema import TMDB_DETAILS
 
 

@@ -8,16 +8,16 @@ import dagster as dg
 import duckdb
 from pydantic import Field
 
-from ayne_dagster.assets.collecting import Steps, asking, collecting_from, failing_clearly, pace_metadata
+from ayne_dagster.assets.checks import check_results, check_specs
 from ayne_dagster.assets.definition import TMDB_POOL, partitioned_options
+from ayne_dagster.assets.refreshing import Steps, asking, collecting_from, failing_clearly, pace_metadata
 from ayne_dagster.assets.run_config import RunConfig
-from ayne_dagster.checks import check_results, check_specs
-from ayne_dagster.collection import Listed, date_span, discover
+from ayne_dagster.collecting.listing import Listed, date_span, discover
+from ayne_dagster.collecting.progress import Progress, watcher
+from ayne_dagster.collecting.streams import Batches, Emit
 from ayne_dagster.config import MAX_NUMBER
-from ayne_dagster.io_manager import MergeStream
-from ayne_dagster.progress import Progress, watcher
-from ayne_dagster.resources import Clock, DuckDBDatabase, TMDBResource
-from ayne_dagster.streams import Batches, Emit
+from ayne_dagster.resources.clients import Clock, DuckDBDatabase, TMDBResource
+from ayne_dagster.resources.io_manager import MergeStream
 from ayne_dagster.warehouse.merge import ListedMovie, MergeReport, QuarantinedBody, merge_listing, quarantine
 from ayne_dagster.warehouse.schema import DISCOVERED_MOVIES
 from ayne_dagster.warehouse.spool import Origin
@@ -59,9 +59,7 @@ def discovered_movies(
     async def produce(emit: Emit[Listed]) -> None:
         if span is None:
             return
-        async with asking(
-            tmdb.client(clock, use_reserve=config.use_reserve), progress, tried_before=context.retry_number
-        ) as client:
+        async with asking(tmdb.client(clock, use_reserve=config.use_reserve), progress, context) as client:
             await discover(
                 client,
                 span,

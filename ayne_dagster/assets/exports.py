@@ -1,16 +1,16 @@
-"""TMDB's daily ID export: which movies exist, and how popular they are. What follows is in `warehouse.id_export`."""
+"""TMDB's daily ID export: which movies exist, and how popular they are. What follows is in `feeds.id_export`."""
 
 from functools import partial
 
 import dagster as dg
 
-from ayne_dagster.assets.collecting import Steps
+from ayne_dagster.assets.checks import check_specs
 from ayne_dagster.assets.daily_files import DailyFileConfig, read_daily_file, switched_off
 from ayne_dagster.assets.definition import table_options
-from ayne_dagster.checks import check_specs
+from ayne_dagster.assets.refreshing import Steps
 from ayne_dagster.config import Settings
-from ayne_dagster.resources import Clock, DuckDBDatabase
-from ayne_dagster.warehouse.id_export import doubts_of_export, merge_export, unpacked_export
+from ayne_dagster.resources.clients import Clock, DuckDBDatabase
+from ayne_dagster.warehouse.feeds.id_export import doubts_of_export, merge_export, unpacked_export
 from ayne_dagster.warehouse.schema import TMDB_ID_EXPORT
 
 

@@ -1,15 +1,15 @@
-"""IMDb's daily ratings file: rating and votes of every known title. What follows is in `warehouse.imdb`."""
+"""IMDb's daily ratings file: rating and votes of every known title. What follows is in `warehouse.feeds.imdb`."""
 
 import dagster as dg
 
-from ayne_dagster.assets.collecting import Steps
+from ayne_dagster.assets.checks import check_specs
 from ayne_dagster.assets.daily_files import DailyFileConfig, read_daily_file, switched_off
 from ayne_dagster.assets.definition import table_options
 from ayne_dagster.assets.details import tmdb_details
-from ayne_dagster.checks import check_specs
+from ayne_dagster.assets.refreshing import Steps
 from ayne_dagster.config import Settings
-from ayne_dagster.resources import Clock, DuckDBDatabase
-from ayne_dagster.warehouse.imdb import TERMS, doubts_of_ratings, merge_imdb_ratings, unpacked_ratings
+from ayne_dagster.resources.clients import Clock, DuckDBDatabase
+from ayne_dagster.warehouse.feeds.imdb import TERMS, doubts_of_ratings, merge_imdb_ratings, unpacked_ratings
 from ayne_dagster.warehouse.schema import IMDB_RATINGS
 
 _OPTIONS = table_options(IMDB_RATINGS, "feeds", {"imdb"})

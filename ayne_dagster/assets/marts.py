@@ -3,13 +3,13 @@
 import dagster as dg
 import duckdb
 
-from ayne_dagster.assets.collecting import Steps
 from ayne_dagster.assets.definition import column_lineage, table_options
 from ayne_dagster.assets.discovery import discovered_movies
 from ayne_dagster.assets.imdb import imdb_ratings
 from ayne_dagster.assets.refresh import refresh_metadata
-from ayne_dagster.io_manager import TableWrite
-from ayne_dagster.resources import Clock, DuckDBDatabase
+from ayne_dagster.assets.refreshing import Steps
+from ayne_dagster.resources.clients import Clock, DuckDBDatabase
+from ayne_dagster.resources.io_manager import TableWrite
 from ayne_dagster.warehouse.schema import COLLECTION_STATUS, MOVIES
 from ayne_dagster.warehouse.statistics import record_stats
 

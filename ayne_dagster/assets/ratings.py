@@ -2,13 +2,13 @@
 
 import dagster as dg
 
-from ayne_dagster.assets.collecting import RefreshConfig, Steps, fetch_due
+from ayne_dagster.assets.checks import check_specs
 from ayne_dagster.assets.definition import OMDB_POOL, partitioned_options
 from ayne_dagster.assets.details import tmdb_details
-from ayne_dagster.checks import check_specs
-from ayne_dagster.collection import ratings_fetcher
+from ayne_dagster.assets.refreshing import RefreshConfig, Steps, fetch_due
+from ayne_dagster.collecting.asking import ratings_fetcher
 from ayne_dagster.config import Settings
-from ayne_dagster.resources import Clock, DuckDBDatabase, OMDBResource
+from ayne_dagster.resources.clients import Clock, DuckDBDatabase, OMDBResource
 from ayne_dagster.warehouse.schema import OMDB_RATINGS
 
 

@@ -4,16 +4,16 @@ import dagster as dg
 import duckdb
 
 from ayne_dagster.assets.changes import tmdb_changes
-from ayne_dagster.assets.collecting import Steps, partitions_of
+from ayne_dagster.assets.checks import check_results, check_specs
 from ayne_dagster.assets.definition import partitioned_options
 from ayne_dagster.assets.details import tmdb_details
 from ayne_dagster.assets.exports import tmdb_id_export
 from ayne_dagster.assets.imdb import imdb_ratings
 from ayne_dagster.assets.ratings import omdb_ratings
-from ayne_dagster.checks import check_results, check_specs
-from ayne_dagster.io_manager import TableWrite
-from ayne_dagster.progress import Progress, watcher
-from ayne_dagster.resources import Clock, DuckDBDatabase
+from ayne_dagster.assets.refreshing import Steps, partitions_of
+from ayne_dagster.collecting.progress import Progress, watcher
+from ayne_dagster.resources.clients import Clock, DuckDBDatabase
+from ayne_dagster.resources.io_manager import TableWrite
 from ayne_dagster.warehouse.schema import REFRESH_METADATA
 from ayne_dagster.warehouse.state import derive_columns
 

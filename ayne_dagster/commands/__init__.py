@@ -1,1 +1,1 @@
-"""The commands of `ayne`, one module a group; `cli.py` puts them together. Each reads options and calls one method."""
+"""The commands of `ayne`, one module a group, and how they show progress; `cli` puts them together."""

@@ -55,13 +55,13 @@ def collect(
         raise click.UsageError(f"--end-year {last} is before --start-year {first}.")
     settings = load_settings()
     settings.require_keys()
+    from ayne_dagster.commands.progress_display import shown_on_stderr
     from ayne_dagster.orchestrator import (
         CollectionFailed,
         CollectionInterrupted,
         DataCollectionOrchestrator,
         DiscoveryPlan,
     )
-    from ayne_dagster.progress_display import shown_on_stderr
 
     plan = None if refresh_only else DiscoveryPlan(first, last, max_pages, min_votes)
     failure = None

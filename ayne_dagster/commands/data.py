@@ -24,7 +24,7 @@ def export(folder: Path, file_format: str, tables: tuple[str, ...], raw: bool, a
     Titles and other texts come from outside, and spreadsheets run what begins with = + - @ as a formula: in CSV such
     texts get an apostrophe before them, unless --raw is given. Parquet is exact.
     """
-    from ayne_dagster.warehouse.export import DEFAULT_TABLES, EXPORTABLE, export_tables
+    from ayne_dagster.warehouse.care.export import DEFAULT_TABLES, EXPORTABLE, export_tables
 
     unknown = [name for name in tables if name not in EXPORTABLE]
     if unknown:
@@ -39,7 +39,7 @@ def export(folder: Path, file_format: str, tables: tuple[str, ...], raw: bool, a
 @json_option
 def purge(as_json: bool) -> None:
     """Drop what TMDB's terms forbid to keep: what was not fetched again for 180 days."""
-    from ayne_dagster.warehouse.purge import purge as drop_expired
+    from ayne_dagster.warehouse.care.purge import purge as drop_expired
 
     settings = load_settings()
     database = warehouse(settings)

@@ -31,8 +31,8 @@ def files(as_json: bool) -> None:
 
 
 def _run(read: Callable[[DataCollectionOrchestrator], dict[str, Any]]) -> dict[str, Any]:
+    from ayne_dagster.commands.progress_display import shown_on_stderr
     from ayne_dagster.orchestrator import CollectionFailed, CollectionInterrupted, DataCollectionOrchestrator
-    from ayne_dagster.progress_display import shown_on_stderr
 
     try:
         with shown_on_stderr() as display:

@@ -23,7 +23,7 @@ def snapshot(file: Path, as_json: bool) -> None:
     FILE is replaced in one step. To restore it: stop everything, remove the database's .wal file, copy FILE over the
     database, run `ayne check`, then collect.
     """
-    from ayne_dagster.warehouse.snapshot import publish_snapshot
+    from ayne_dagster.warehouse.care.snapshot import publish_snapshot
 
     started = time.monotonic()
     size = publish_snapshot(warehouse(load_settings()), file)
@@ -46,7 +46,7 @@ def check(mend: bool, as_json: bool) -> None:
 
     Exit code 0: sound; 1: something is wrong, and what to do is said.
     """
-    from ayne_dagster.warehouse.integrity import check_database, describe, mend_database
+    from ayne_dagster.warehouse.care.integrity import check_database, describe, mend_database
 
     settings = load_settings()
     started = time.monotonic()
@@ -74,7 +74,7 @@ def check(mend: bool, as_json: bool) -> None:
 def _ledger_trouble(settings: Settings) -> dict[str, Any] | None:
     """The ledger as a finding, where it cannot be read."""
     from ayne_dagster.doctor import ledger_use
-    from ayne_dagster.sources.ledger import LedgerError
+    from ayne_dagster.sources.limits.ledger import LedgerError
 
     try:
         ledger_use(settings)
@@ -103,9 +103,9 @@ def tidy(as_json: bool) -> None:
     Done daily by Dagster's schedule, or by `ayne collect` where no daemon runs. Runs are kept for
     AYNE_RUN_RETENTION_DAYS; those that hold the latest state of an asset stay.
     """
-    from ayne_dagster.instance import open_instance
-    from ayne_dagster.sources.ledger import open_ledger
-    from ayne_dagster.tidying import describe, tidy_up
+    from ayne_dagster.runs.instance import open_instance
+    from ayne_dagster.runs.tidying import describe, tidy_up
+    from ayne_dagster.sources.limits.ledger import open_ledger
 
     settings = load_settings()
     started = time.monotonic()

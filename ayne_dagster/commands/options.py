@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR
+from ayne_dagster.settings.places import WrongPlace, expanded
 
 TMDB_ID = click.IntRange(1, 2**63 - 1)
 COUNT = click.IntRange(0, 1_000_000_000)
@@ -29,7 +30,10 @@ class FilePath(click.Path):
             self.fail(f"{text!r} is no path of printable characters.", param, ctx)
         if not text.strip():
             self.fail("An empty path names nothing.", param, ctx)
-        return super().convert(value, param, ctx)
+        try:
+            return super().convert(expanded(text), param, ctx)
+        except WrongPlace as error:
+            self.fail(str(error), param, ctx)
 
 
 class Instant(click.ParamType):  # type: ignore[type-arg]

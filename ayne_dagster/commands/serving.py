@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from dagster import DagsterInstance
 
-    from ayne_dagster.demo.faults import Planned
+    from ayne_dagster.standin.faults import Planned
 
 
 @click.command()
@@ -44,7 +44,7 @@ def demo(movies: int, days: int, database: Path | None) -> None:
 @click.option("--faults", type=FilePath(), help="A JSON list of what goes wrong: see docs/faults.md.")
 def standin(port: int, movies: int, latency_ms: float, faults: Path | None) -> None:
     """Serve the stand-in for TMDB and OMDb on 127.0.0.1, with invented movies, until interrupted."""
-    from ayne_dagster.demo.standin import StandInError, serve
+    from ayne_dagster.standin.running import StandInError, serve
 
     planned = [] if faults is None else _read_faults(faults)
     try:
@@ -59,7 +59,7 @@ def _read_faults(file: Path) -> list[Planned]:
     Raises:
         UsageError: it cannot be read, or holds no list of faults.
     """
-    from ayne_dagster.demo.faults import read_faults
+    from ayne_dagster.standin.faults import read_faults
 
     try:
         return read_faults(file.read_text("utf-8"))
@@ -102,7 +102,7 @@ def _instance_and_listener(port: int) -> Iterator[tuple[DagsterInstance, socket,
     """What both commands need, with the port taken before anything is started: instance, socket, hosts, workspace."""
     from importlib.resources import files
 
-    from ayne_dagster.instance import open_instance
+    from ayne_dagster.runs.instance import open_instance
     from ayne_dagster.serving.ui import ADDRESS, PortTaken, listen
 
     settings = load_settings()

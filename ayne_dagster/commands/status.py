@@ -14,7 +14,7 @@ from ayne_dagster.config import Settings, load_settings
 from ayne_dagster.refresh.strategy import COLLECTED, SOURCES
 
 if TYPE_CHECKING:
-    from ayne_dagster.budgets import SourceBudget
+    from ayne_dagster.runs.budgets import SourceBudget
 
 
 @click.command()
@@ -52,9 +52,9 @@ def budget(as_json: bool) -> None:
 
 def granted(settings: Settings, now: datetime) -> dict[str, SourceBudget]:
     """What each source grants; a ledger that is not there yet is not made by looking."""
-    from ayne_dagster.budgets import source_budgets
-    from ayne_dagster.sources.account import account_of
-    from ayne_dagster.sources.ledger import RequestLedger, open_ledger
+    from ayne_dagster.runs.budgets import source_budgets
+    from ayne_dagster.sources.limits.account import account_of
+    from ayne_dagster.sources.limits.ledger import RequestLedger, open_ledger
 
     ledger = open_ledger(settings)
     ledger = ledger if ledger.exists else RequestLedger.in_memory()

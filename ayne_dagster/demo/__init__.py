@@ -1,1 +1,1 @@
-"""The stand-in for TMDB and OMDb: a server on this machine, and the invented movies that it serves."""
+"""The story that `ayne demo` tells, and the strategies in contest on it. The server it runs on is in `standin`."""

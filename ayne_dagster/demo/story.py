@@ -16,12 +16,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from ayne_dagster.collecting.progress import Progress
 from ayne_dagster.config import ApiSettings, Settings, SettingsError
-from ayne_dagster.demo.standin import StandIn
-from ayne_dagster.instance import dagster_home
 from ayne_dagster.orchestrator import CollectionResult, DataCollectionOrchestrator, DiscoveryPlan
-from ayne_dagster.places import companion
-from ayne_dagster.progress import Progress
+from ayne_dagster.runs.instance import dagster_home
+from ayne_dagster.settings.places import companion
+from ayne_dagster.standin.running import StandIn
 from ayne_dagster.warehouse.client import DuckDBClient
 from ayne_dagster.warehouse.spool import spool_folder
 

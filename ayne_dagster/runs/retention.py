@@ -20,7 +20,7 @@ import dagster as dg
 import sqlalchemy as sa
 
 from ayne_dagster.config import Settings
-from ayne_dagster.own_runs import FINISHED, remove_abandoned_locks
+from ayne_dagster.runs.own_runs import FINISHED, remove_abandoned_locks
 
 CLOCK_TAG = "ayne/clock"
 """On runs under a turned clock: the instant that it showed. Dagster's own times are those of the calendar."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
-from ayne_dagster.addresses import shown_address
+from ayne_dagster.sources.addresses import shown_address
 from ayne_dagster.sources.download import SLOWEST, Slowest, download, not_written
 from ayne_dagster.sources.errors import MalformedAnswer, NotPublished, SourceUnavailable
 from ayne_dagster.sources.unpacking import GZIP_MAGIC, BrokenGzip, Gunzip

@@ -19,7 +19,7 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
-from ayne_dagster.addresses import shown_address
+from ayne_dagster.sources.addresses import shown_address
 from ayne_dagster.sources.errors import MalformedAnswer, NotPublished, SourceUnavailable, WrongAddress
 from ayne_dagster.sources.failures import meaning_of, refused_by_proxy
 from ayne_dagster.sources.network import TIMEOUT, Wire, is_internal

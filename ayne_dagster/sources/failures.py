@@ -12,7 +12,7 @@ import ssl
 import aiohttp
 import httpx
 
-from ayne_dagster.addresses import shown_address
+from ayne_dagster.sources.addresses import shown_address
 from ayne_dagster.sources.errors import MalformedAnswer, SourceError, WrongAddress, WrongRoute
 from ayne_dagster.sources.network import Route
 

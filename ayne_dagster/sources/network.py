@@ -30,7 +30,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from httpx_aiohttp import AiohttpTransport
 from yarl import URL
 
-from ayne_dagster.addresses import shown_address, shown_origin
+from ayne_dagster.sources.addresses import shown_address, shown_origin
 from ayne_dagster.sources.errors import WrongAddress, WrongRoute
 
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)

@@ -6,7 +6,7 @@ import math
 from datetime import MAXYEAR, UTC, datetime
 from email.utils import parsedate_tz
 
-from ayne_dagster.sources.pace import LONGEST_PAUSE
+from ayne_dagster.sources.limits.pace import LONGEST_PAUSE
 
 
 def retry_after(value: str | None, now: float) -> float | None:

@@ -27,8 +27,7 @@ from aiolimiter import AsyncLimiter
 from pydantic import BaseModel
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
-from ayne_dagster.addresses import shown_address
-from ayne_dagster.sources.account import Account
+from ayne_dagster.sources.addresses import shown_address
 from ayne_dagster.sources.credentials import CredentialsTransport
 from ayne_dagster.sources.errors import (
     SourceDown,
@@ -39,7 +38,8 @@ from ayne_dagster.sources.errors import (
     WrongRoute,
 )
 from ayne_dagster.sources.json_body import NotWhole, read_whole
-from ayne_dagster.sources.ledger import steady_now
+from ayne_dagster.sources.limits.account import Account
+from ayne_dagster.sources.limits.ledger import steady_now
 from ayne_dagster.sources.network import TIMEOUT, Wire
 from ayne_dagster.sources.retry_after import retry_after
 from ayne_dagster.sources.whole_answer import ACCEPTED_ENCODING, TooSlow, WholeBodyTransport
@@ -235,6 +235,7 @@ class PaceTransport(httpx.AsyncBaseTransport):
             if left > LONGEST_WAIT:
                 raise SourcePaused(f"{self._account.source} asked to wait: {left:.0f} s are left, try again later")
             paused = True
+            self._account.waits(left, "it asked for a pause")
             await self._sleep(left)
         return paused
 
@@ -247,6 +248,8 @@ class PaceTransport(httpx.AsyncBaseTransport):
         wait = self._account.ledger.reserve(self._account.name, rate, self._bucket, steady_now())
         due = time.monotonic() + wait
         if wait:
+            if wait > 2 * self._account.connections / rate:  # longer than what our own workers cause
+                self._account.waits(wait, "its pace was slowed by refusals, or others use it too")
             await self._sleep(wait)
         return time.monotonic() - due <= max(MOST_LATENESS / rate, LEAST_LATENESS)
 

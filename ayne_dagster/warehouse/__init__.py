@@ -1,1 +1,1 @@
-"""DuckDB: schema, merge, refresh state, statistics, export. Imports no Dagster."""
+"""DuckDB: schema, merge, refresh state, statistics. Imports no Dagster."""

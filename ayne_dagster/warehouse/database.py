@@ -19,7 +19,7 @@ from pathlib import Path
 import duckdb
 
 from ayne_dagster.errors import OneLineError, WrongUsage, is_of_the_place
-from ayne_dagster.places import FormerInUse, resolve_database, take_over_former
+from ayne_dagster.settings.places import FormerInUse, resolve_database, take_over_former
 from ayne_dagster.warehouse.interruption import signals_held_back
 from ayne_dagster.warehouse.migrations import (
     VERSION_TABLE,

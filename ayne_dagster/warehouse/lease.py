@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ayne_dagster.errors import is_of_the_place
-from ayne_dagster.places import companion
+from ayne_dagster.settings.places import companion
 from ayne_dagster.warehouse.database import DatabaseUnusable, WrongDatabase
 
 POLL_SECONDS = 0.2

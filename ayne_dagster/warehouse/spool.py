@@ -25,8 +25,8 @@ from typing import BinaryIO
 
 import duckdb
 
-from ayne_dagster.places import SPOOL, companion
 from ayne_dagster.refresh.outcome import Outcome
+from ayne_dagster.settings.places import SPOOL, companion
 from ayne_dagster.warehouse.apart import merge_apart
 from ayne_dagster.warehouse.database import Database, WarehouseError
 from ayne_dagster.warehouse.merge import (

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ayne_dagster.demo.bodies import SUB_RESOURCES
-from ayne_dagster.demo.catalogue import Catalogue
-from ayne_dagster.demo.population import OMDB_ODDITIES, TMDB_ODDITIES
+from ayne_dagster.standin.bodies import SUB_RESOURCES
+from ayne_dagster.standin.catalogue import Catalogue
+from ayne_dagster.standin.population import OMDB_ODDITIES, TMDB_ODDITIES
 
 EPOCH = date(2026, 3, 1)
 ALL = frozenset(SUB_RESOURCES)
@@ -99,7 +99,7 @@ def test_the_same_seed_gives_the_same_data(size: int, seed: int, day: int) -> No
 
 def test_another_process_sees_the_same_data(catalogue: Catalogue) -> None:
     script = (
-        "import json; from datetime import *; from ayne_dagster.demo.catalogue import Catalogue\n"
+        "import json; from datetime import *; from ayne_dagster.standin.catalogue import Catalogue\n"
         f"c = Catalogue(3000, epoch=date{EPOCH.timetuple()[:3]})\n"
         f"print(json.dumps(c.discover(datetime.fromisoformat('{at(50).isoformat()}'), start=None, end=None)))"
     )

@@ -20,12 +20,12 @@ from typing import Any
 import httpx
 import pytest
 
-from ayne_dagster.demo.answers import TokenBucket
-from ayne_dagster.demo.catalogue import dump
-from ayne_dagster.demo.faults import Fault, FaultPlan, Script, planned_from_json
-from ayne_dagster.demo.server import Clock
-from ayne_dagster.demo.standin import StandIn, StandInError
-from ayne_dagster_tests.processes import lines_with_settings
+from ayne_dagster.standin.answers import TokenBucket
+from ayne_dagster.standin.catalogue import dump
+from ayne_dagster.standin.faults import Fault, FaultPlan, Script, planned_from_json
+from ayne_dagster.standin.running import StandIn, StandInError
+from ayne_dagster.standin.server import Clock
+from ayne_dagster_tests.support.processes import lines_with_settings
 
 EPOCH = date(2026, 3, 1)
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -614,7 +614,7 @@ def test_a_stand_in_can_be_started_again_on_the_same_port(http: httpx.Client) ->
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_in_the_foreground_it_tells_the_settings_and_ends_on_a_signal(number: int) -> None:
-    script = "from ayne_dagster.demo.standin import serve; serve(0, 20)"
+    script = "from ayne_dagster.standin.running import serve; serve(0, 20)"
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:

@@ -14,11 +14,11 @@ import dagster as dg
 import httpx
 import pytest
 
-from ayne_dagster.demo.faults import Fault, Kind, Planned, Script
-from ayne_dagster.demo.standin import StandIn
 from ayne_dagster.sources import transport
+from ayne_dagster.standin.faults import Fault, Kind, Planned, Script
+from ayne_dagster.standin.running import StandIn
 from ayne_dagster_tests.conftest import EPOCH, START, later
-from ayne_dagster_tests.faults.collecting import CONTENT, Collection
+from ayne_dagster_tests.support.faulty_collections import CONTENT, Collection
 
 pytestmark = pytest.mark.end_to_end
 

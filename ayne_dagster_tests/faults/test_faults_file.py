@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from ayne_dagster import cli
-from ayne_dagster_tests.processes import Ayne
+from ayne_dagster_tests.support.processes import Ayne
 
 
 @pytest.mark.end_to_end

@@ -14,8 +14,7 @@ from ayne_dagster.refresh.strategy import (
     decide,
     interval,
 )
-
-from .states import DAY, NOW, SECOND, aged, checked, movie
+from ayne_dagster_tests.support.states import DAY, NOW, SECOND, aged, checked, movie
 
 BANDS = [
     # days since release, category, days between checks at TMDB, OMDb and The Numbers

@@ -20,8 +20,19 @@ from ayne_dagster.refresh.strategy import (
     Strategy,
     decide,
 )
-
-from .states import AGES, DAY, HOUR, INSTANTS, NOW, SECOND, STRATEGIES, aged, checked, movie, movies
+from ayne_dagster_tests.support.states import (
+    AGES,
+    DAY,
+    HOUR,
+    INSTANTS,
+    NOW,
+    SECOND,
+    STRATEGIES,
+    aged,
+    checked,
+    movie,
+    movies,
+)
 
 FAR = [timedelta(days=days) for days in (1, 5, 30, 90, 171, 200, 366, 1000, 5000)]
 

@@ -32,8 +32,18 @@ from ayne_dagster.refresh.value import CUTOFF
 from ayne_dagster.warehouse.rows import Row, insert_rows, naive_utc
 from ayne_dagster.warehouse.schema import REFRESH_METADATA
 from ayne_dagster.warehouse.state import new_state_row, state_columns
-
-from .states import DAY, INSTANTS, INTERVALS, NOW, SECOND, STRATEGIES, aged, checked, movie, movies
+from ayne_dagster_tests.support.states import (
+    DAY,
+    INSTANTS,
+    INTERVALS,
+    NOW,
+    SECOND,
+    STRATEGIES,
+    aged,
+    checked,
+    movie,
+    movies,
+)
 
 NAMES = tuple(SOURCES)
 SUBSETS = [("tmdb",), ("omdb",), ("numbers",), ("tmdb", "omdb"), NAMES]

@@ -19,8 +19,7 @@ from ayne_dagster.refresh.strategy import (
     Strategy,
     ValueOfRefreshStrategy,
 )
-
-from .states import DAY, HOUR, INSTANTS, NOW, STRATEGIES, aged, checked, movie, movies
+from ayne_dagster_tests.support.states import DAY, HOUR, INSTANTS, NOW, STRATEGIES, aged, checked, movie, movies
 
 VALUE = ValueOfRefreshStrategy({"tmdb": Feed()})
 

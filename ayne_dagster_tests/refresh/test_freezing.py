@@ -16,8 +16,7 @@ from ayne_dagster.refresh.strategy import (
     is_frozen,
     is_fully_refreshed,
 )
-
-from .states import DAY, HOUR, NOW, SECOND, aged, checked, movie
+from ayne_dagster_tests.support.states import DAY, HOUR, NOW, SECOND, aged, checked, movie
 
 START = NOW - 400 * DAY
 

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from ayne_dagster.refresh.learning import buckets, correction, factor, learn, rate
 from ayne_dagster.refresh.outcome import Outcome, after
 from ayne_dagster.refresh.strategy import AGE_TABLE, Feed, Gap, MovieState
-
-from .states import DAY, HOUR, INSTANTS, NOW, aged, checked, movie, movies
+from ayne_dagster_tests.support.states import DAY, HOUR, INSTANTS, NOW, aged, checked, movie, movies
 
 
 def known(rate: float = 0.02, **fields: object) -> MovieState:

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from ayne_dagster.refresh.outcome import Outcome, after
 from ayne_dagster.refresh.strategy import SOURCES, MovieState, Override, Reason, SourceState, backoff, decide
-
-from .states import DAY, HOUR, INSTANTS, NOW, SECOND, checked, movie, movies
+from ayne_dagster_tests.support.states import DAY, HOUR, INSTANTS, NOW, SECOND, checked, movie, movies
 
 FAILURES = [Outcome.FAILED, Outcome.NOT_FOUND, Outcome.QUARANTINED]
 

@@ -22,8 +22,7 @@ from ayne_dagster.refresh.strategy import (
     decide,
     movie_state,
 )
-
-from .states import DAY, INSTANTS, NOW, SECOND, aged, checked, movie, movies
+from ayne_dagster_tests.support.states import DAY, INSTANTS, NOW, SECOND, aged, checked, movie, movies
 
 ALL = {"needs_tmdb": True, "needs_omdb": True, "needs_numbers": True}
 FRESH = {"needs_tmdb": False, "needs_omdb": False, "needs_numbers": False}

@@ -9,8 +9,7 @@ import pytest
 
 from ayne_dagster.refresh.outcome import Outcome, after
 from ayne_dagster.refresh.strategy import MovieState, Override, Reason, SourceState, Strategy
-
-from .states import DAY, HOUR, NOW, SECOND, STRATEGIES, aged, checked, movie
+from ayne_dagster_tests.support.states import DAY, HOUR, NOW, SECOND, STRATEGIES, aged, checked, movie
 
 BOTH = pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)
 

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from ayne_dagster.refresh.feeds import silent_days
 from ayne_dagster.refresh.strategy import Feed, Gap, MovieState, Override, Reason, ValueOfRefreshStrategy
 from ayne_dagster.refresh.worth import HARMONIC_SHARE, Worth
-
-from .states import DAY, HOUR, NOW, RATES, aged, checked, movie
+from ayne_dagster_tests.support.states import DAY, HOUR, NOW, RATES, aged, checked, movie
 
 VALUE = ValueOfRefreshStrategy()
 FEED = Feed(recall=0.9, precision=0.5)

@@ -10,8 +10,8 @@ import dagster as dg
 import pytest
 
 from ayne_dagster.config import Settings
-from ayne_dagster.instance import open_instance
-from ayne_dagster.own_runs import own_run
+from ayne_dagster.runs.instance import open_instance
+from ayne_dagster.runs.own_runs import own_run
 from ayne_dagster.runs.retention import CLOCK_TAG, Instants, pack, remove_abandoned_files, remove_old_runs
 
 YEARS = dg.StaticPartitionsDefinition(["2001", "2002", "2003"])

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from ayne_dagster.demo.standin import StandIn
-from ayne_dagster_tests.processes import Ayne
-from ayne_dagster_tests.serving.running import Running, serving
+from ayne_dagster.standin.running import StandIn
+from ayne_dagster_tests.support.processes import Ayne
+from ayne_dagster_tests.support.serving import Running, serving
 
 
 @pytest.fixture(scope="package")

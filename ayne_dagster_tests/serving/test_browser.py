@@ -16,8 +16,8 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ayne_dagster.serving.ui import guarded, listen
-from ayne_dagster_tests.processes import LONGEST_RUN
-from ayne_dagster_tests.serving.running import LAUNCH, RUNS, SELECTOR, SWITCH, Running
+from ayne_dagster_tests.support.processes import LONGEST_RUN
+from ayne_dagster_tests.support.serving import LAUNCH, RUNS, SELECTOR, SWITCH, Running
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 

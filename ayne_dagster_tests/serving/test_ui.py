@@ -16,10 +16,10 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from ayne_dagster.config import SettingsError, load_settings
-from ayne_dagster.demo.standin import StandIn
 from ayne_dagster.serving.ui import PortTaken, guarded, listen
-from ayne_dagster_tests.processes import Ayne, family, listening_addresses
-from ayne_dagster_tests.serving.running import (
+from ayne_dagster.standin.running import StandIn
+from ayne_dagster_tests.support.processes import Ayne, family, listening_addresses
+from ayne_dagster_tests.support.serving import (
     JSON,
     LAUNCH,
     RUNS,

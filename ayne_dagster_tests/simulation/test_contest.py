@@ -13,8 +13,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from ayne_dagster.demo.contest import START, Conditions, Standing, collector, contest
 from ayne_dagster.refresh.states import COLLECTED
+from proofs.contest import START, Conditions, Standing, collector, contest
 
 CONDITIONS = Conditions(movies=240, days=60, every=6, limit=6)
 ROUNDS = CONDITIONS.days // CONDITIONS.every

@@ -18,11 +18,11 @@ import pytest
 
 from ayne_dagster.config import ApiSettings, Settings
 from ayne_dagster.sources import transport
-from ayne_dagster.sources.account import Account, account_of
 from ayne_dagster.sources.errors import QuotaExhausted, SourcePaused
-from ayne_dagster.sources.ledger import RequestLedger
+from ayne_dagster.sources.limits.account import Account, account_of
+from ayne_dagster.sources.limits.ledger import RequestLedger
+from ayne_dagster.sources.limits.pace import MOST_HALVINGS
 from ayne_dagster.sources.omdb.client import AsyncOMDBClient
-from ayne_dagster.sources.pace import MOST_HALVINGS
 from ayne_dagster.sources.transport import PaceTransport, build_client
 from ayne_dagster_tests.sources.test_transport import KEY, URL, Wire, answer, good, virtually
 
@@ -231,6 +231,32 @@ def test_a_pause_of_five_minutes_is_waited_for() -> None:
     (got,) = virtually(lambda: ask(wire, account(PACED), 1))
     assert got.status_code == 200
     assert wire.times[1] - wire.times[0] == pytest.approx(300, abs=0.1)
+
+
+def test_a_wait_that_people_notice_is_told_once() -> None:
+    told: list[str] = []
+    wire = Wire(answer(429, retry_after="30"), good, answer(429, retry_after="2"), good)
+    of = account(PACED)
+    of.on_wait = told.append
+    virtually(lambda: ask(wire, of, 3))
+    assert told == ["omdb: waiting 30 s, since it asks for a pause"]
+
+
+def test_a_place_that_others_have_taken_is_a_wait_that_is_told() -> None:
+    told: list[str] = []
+    of = account(ApiSettings(FREE.base_url, 1.0, 1, 1))
+    of.on_wait = told.append
+
+    async def sleep(seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def main() -> None:
+        for _ in range(8):
+            of.ledger.reserve(of.name, 1.0, 1, transport.time.time())  # type: ignore[attr-defined]
+        await PaceTransport(Wire().transport, of, sleep=sleep).handle_async_request(httpx.Request("GET", URL))
+
+    virtually(main)
+    assert told == ["omdb: waiting 8 s, since its pace was slowed by refusals, or others use it too"]
 
 
 # Machines that wake sleepers late

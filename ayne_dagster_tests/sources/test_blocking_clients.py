@@ -15,9 +15,9 @@ import pytest
 
 from ayne_dagster import AsyncOMDBClient, AsyncTMDBClient, OMDBClient, TMDBClient
 from ayne_dagster.config import ApiSettings, Settings
-from ayne_dagster.demo.standin import StandIn
 from ayne_dagster.sources.blocking import BlockingClient
 from ayne_dagster.sources.errors import InvalidCredentials, NotFound
+from ayne_dagster.standin.running import StandIn
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -20,15 +20,15 @@ import httpx
 import pytest
 
 from ayne_dagster.config import ApiSettings
-from ayne_dagster.sources.account import Account
 from ayne_dagster.sources.daily_files import fetch
 from ayne_dagster.sources.download import Slowest, _Download
 from ayne_dagster.sources.errors import MalformedAnswer, SourceError, SourcePaused, SourceUnavailable, WrongAddress
 from ayne_dagster.sources.json_body import MAX_BODY_BYTES
-from ayne_dagster.sources.pace import LONGEST_PAUSE
+from ayne_dagster.sources.limits.account import Account
+from ayne_dagster.sources.limits.pace import LONGEST_PAUSE
 from ayne_dagster.sources.retry_after import retry_after
 from ayne_dagster.sources.transport import SLOW_ATTEMPTS, build_client
-from ayne_dagster_tests.hostile import ENDLESS, OK, Behaviour, answering, bomb, hostile, packed, raw
+from ayne_dagster_tests.support.hostile import ENDLESS, OK, Behaviour, answering, bomb, hostile, packed, raw
 
 KEY = "feedc0de-the-key"
 MOVIE = b'{"id": 550, "title": "Fight Club", "genres": [{"id": 18, "name": "Drama"}]}'

@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ayne_dagster.config import load_settings
-from ayne_dagster.sources.ledger import (
+from ayne_dagster.sources.limits.ledger import (
     LedgerError,
     QuotaUse,
     RequestLedger,
@@ -256,7 +256,7 @@ CHARGE = """
 import sys
 from datetime import date
 from pathlib import Path
-from ayne_dagster.sources.ledger import RequestLedger
+from ayne_dagster.sources.limits.ledger import RequestLedger
 
 place, account, cap, share = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 place = place if "://" in place else Path(place)
@@ -328,7 +328,7 @@ OPEN = """
 import sys
 from datetime import date
 from pathlib import Path
-from ayne_dagster.sources.ledger import RequestLedger
+from ayne_dagster.sources.limits.ledger import RequestLedger
 
 print("ready", flush=True)
 for place in sys.argv[1:]:

@@ -11,9 +11,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from ayne_dagster.sources import ledger_database
-from ayne_dagster.sources.ledger import LedgerError, RequestLedger
-from ayne_dagster_tests.postgres import PASSWORD, Postgres
+from ayne_dagster.sources.limits import ledger_database
+from ayne_dagster.sources.limits.ledger import LedgerError, RequestLedger
+from ayne_dagster_tests.support.postgres import PASSWORD, Postgres
 
 TODAY = date(2026, 3, 1)
 NOW = 1_772_366_400.0

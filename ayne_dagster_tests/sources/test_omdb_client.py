@@ -15,8 +15,6 @@ import pytest
 
 from ayne_dagster import AsyncOMDBClient
 from ayne_dagster.config import ApiSettings, Settings
-from ayne_dagster.demo.faults import Fault
-from ayne_dagster.demo.standin import StandIn
 from ayne_dagster.sources import transport
 from ayne_dagster.sources.errors import (
     InvalidCredentials,
@@ -27,9 +25,11 @@ from ayne_dagster.sources.errors import (
     SourceError,
     SourceUnavailable,
 )
-from ayne_dagster.sources.ledger import RequestLedger
+from ayne_dagster.sources.limits.ledger import RequestLedger
 from ayne_dagster.sources.omdb.models import OMDbMovie
 from ayne_dagster.sources.transport import RetryTransport
+from ayne_dagster.standin.faults import Fault
+from ayne_dagster.standin.running import StandIn
 
 T = TypeVar("T")
 Handler = Callable[[httpx.Request], httpx.Response]

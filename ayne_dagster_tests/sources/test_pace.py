@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ayne_dagster.sources.pace import LONGEST_PAUSE, MOST_HALVINGS, QUIET, REPEATED_WITHIN, SAME_REFUSAL, Pace
+from ayne_dagster.sources.limits.pace import LONGEST_PAUSE, MOST_HALVINGS, QUIET, REPEATED_WITHIN, SAME_REFUSAL, Pace
 
 NOW = 1_772_366_400.0
 

@@ -18,8 +18,6 @@ from hypothesis import strategies as st
 
 from ayne_dagster import AsyncTMDBClient
 from ayne_dagster.config import ApiSettings, Settings
-from ayne_dagster.demo.faults import Fault
-from ayne_dagster.demo.standin import StandIn
 from ayne_dagster.sources import transport
 from ayne_dagster.sources.errors import (
     InvalidCredentials,
@@ -33,6 +31,8 @@ from ayne_dagster.sources.errors import (
 from ayne_dagster.sources.tmdb.client import APPENDED, MAX_WINDOW_ROWS, ChangedMovies, DateWindow, ListedPage
 from ayne_dagster.sources.tmdb.models import MovieDetails
 from ayne_dagster.sources.transport import RetryTransport
+from ayne_dagster.standin.faults import Fault
+from ayne_dagster.standin.running import StandIn
 
 T = TypeVar("T")
 Handler = Callable[[httpx.Request], httpx.Response]

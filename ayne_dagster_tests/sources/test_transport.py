@@ -29,12 +29,12 @@ import httpx
 import pytest
 
 from ayne_dagster.config import ApiSettings
-from ayne_dagster.sources import account as account_module
 from ayne_dagster.sources import transport
-from ayne_dagster.sources.account import Account
 from ayne_dagster.sources.errors import MalformedAnswer, QuotaExhausted, SourceError, SourceUnavailable
 from ayne_dagster.sources.json_body import MAX_BODY_BYTES, parse_json
-from ayne_dagster.sources.ledger import RequestLedger
+from ayne_dagster.sources.limits import account as account_module
+from ayne_dagster.sources.limits.account import Account
+from ayne_dagster.sources.limits.ledger import RequestLedger
 from ayne_dagster.sources.transport import (
     CredentialsTransport,
     PaceTransport,

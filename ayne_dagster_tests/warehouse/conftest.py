@@ -9,8 +9,7 @@ import duckdb
 import pytest
 
 from ayne_dagster.warehouse.database import Database
-
-from .samples import create_tables
+from ayne_dagster_tests.support.samples import create_tables
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ayne_dagster.warehouse.change_feed import (
+from ayne_dagster.warehouse.feeds.change_feed import (
     DAY,
     REACH_DAYS,
     FeedDay,
@@ -21,8 +21,7 @@ from ayne_dagster.warehouse.change_feed import (
     plan_days,
     plan_reading,
 )
-
-from .samples import Transaction, details, everything, merge_details, rows, state_of
+from ayne_dagster_tests.support.samples import Transaction, details, everything, merge_details, rows, state_of
 
 TODAY = date(2024, 3, 20)
 YESTERDAY = TODAY - DAY

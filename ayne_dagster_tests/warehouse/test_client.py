@@ -15,8 +15,7 @@ from ayne_dagster.warehouse.database import Database, DatabaseBusy, DatabaseUnus
 from ayne_dagster.warehouse.merge import merge_answers
 from ayne_dagster.warehouse.rows import naive_utc
 from ayne_dagster.warehouse.schema import TMDB_DETAILS
-
-from .samples import HOLD, RUN, START, details, line, opens_elsewhere, python
+from ayne_dagster_tests.support.samples import HOLD, RUN, START, details, line, opens_elsewhere, python
 
 
 @pytest.fixture

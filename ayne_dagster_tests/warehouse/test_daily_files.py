@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ayne_dagster.warehouse.daily_files import (
+from ayne_dagster.warehouse.feeds.daily_files import (
     LEAST_LINES,
     LEAST_SHARE,
     FileRefused,
@@ -21,8 +21,7 @@ from ayne_dagster.warehouse.daily_files import (
     record,
     unpacked,
 )
-
-from .samples import START, Transaction, rows
+from ayne_dagster_tests.support.samples import START, Transaction, rows
 
 TEXT = "SELECT line FROM read_csv($lines, columns = {line: 'VARCHAR'}, header = false, delim = '\x01')"
 

@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from ayne_dagster.places import WrongPlace
+from ayne_dagster.settings.places import WrongPlace
 from ayne_dagster.warehouse import database as database_module
 from ayne_dagster.warehouse.database import (
     Database,
@@ -22,8 +22,7 @@ from ayne_dagster.warehouse.database import (
     WarehouseError,
 )
 from ayne_dagster.warehouse.schema import ALL_TABLES, SCHEMA_VERSION, VIEWS
-
-from .samples import HOLD, end, line, opens_elsewhere, python
+from ayne_dagster_tests.support.samples import HOLD, end, line, opens_elsewhere, python
 
 
 @pytest.fixture

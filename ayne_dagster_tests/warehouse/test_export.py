@@ -11,12 +11,20 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from ayne_dagster.warehouse import export
+from ayne_dagster.warehouse.care import export
+from ayne_dagster.warehouse.care.export import DEFAULT_TABLES, EXPORTABLE, ExportError, export_tables
 from ayne_dagster.warehouse.database import WarehouseError
-from ayne_dagster.warehouse.export import DEFAULT_TABLES, EXPORTABLE, ExportError, export_tables
 from ayne_dagster.warehouse.schema import TMDB_DETAILS
-
-from .samples import DAY, START, details, listed, merge_details, merge_listed, merge_ratings, ratings
+from ayne_dagster_tests.support.samples import (
+    DAY,
+    START,
+    details,
+    listed,
+    merge_details,
+    merge_listed,
+    merge_ratings,
+    ratings,
+)
 
 Connection = duckdb.DuckDBPyConnection
 ODD = 'He said "no", then\nleft; O\'Brien\\千\t— end, '

@@ -14,10 +14,9 @@ import pytest
 
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.refresh.strategy import FREEZE_AFTER_CYCLES, Reason, decide
-from ayne_dagster.warehouse.id_export import ExportReport, merge_export, unpacked_export
+from ayne_dagster.warehouse.feeds.id_export import ExportReport, merge_export, unpacked_export
 from ayne_dagster.warehouse.rows import Row
-
-from .samples import (
+from ayne_dagster_tests.support.samples import (
     DAY,
     Transaction,
     details,

@@ -11,10 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ayne_dagster.warehouse.daily_files import FileRefused
-from ayne_dagster.warehouse.imdb import RatingsReport, merge_imdb_ratings, unpacked_ratings
-
-from .samples import (
+from ayne_dagster.warehouse.feeds.daily_files import FileRefused
+from ayne_dagster.warehouse.feeds.imdb import RatingsReport, merge_imdb_ratings, unpacked_ratings
+from ayne_dagster_tests.support.samples import (
     DAY,
     HOUR,
     Transaction,

@@ -10,16 +10,15 @@ import pytest
 
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.refresh.strategy import Override
+from ayne_dagster.warehouse.care.integrity import ROWS_OF, Finding, Report, check_database, describe
+from ayne_dagster.warehouse.care.purge import purge
 from ayne_dagster.warehouse.database import CONNECTION_CONFIG, Database, DatabaseBusy, DatabaseUnusable
-from ayne_dagster.warehouse.integrity import ROWS_OF, Finding, Report, check_database, describe
 from ayne_dagster.warehouse.merge import QuarantinedBody, quarantine
-from ayne_dagster.warehouse.purge import purge
 from ayne_dagster.warehouse.schema import ANSWER_TABLES, SCHEMA_VERSION
 from ayne_dagster.warehouse.spool import SET_ASIDE, spool_folder
 from ayne_dagster.warehouse.state import derive_columns, set_override
 from ayne_dagster.warehouse.statistics import record_stats
-
-from .samples import (
+from ayne_dagster_tests.support.samples import (
     DAY,
     HOLD,
     HOUR,
@@ -34,7 +33,7 @@ from .samples import (
     ratings,
     without_row,
 )
-from .schema_v1 import make_version_1
+from ayne_dagster_tests.support.schema_v1 import make_version_1
 
 NOW = START + 30 * DAY
 

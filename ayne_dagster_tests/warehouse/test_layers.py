@@ -7,7 +7,7 @@ from importlib import import_module
 
 import pytest
 
-from .samples import end, python
+from ayne_dagster_tests.support.samples import end, python
 
 FORBIDDEN = {
     "refresh": {"dagster", "duckdb", "httpx", "pyarrow", "ayne_dagster.warehouse", "ayne_dagster.sources"},
@@ -38,7 +38,14 @@ def test_the_refresh_rules_load_alone(name: str) -> None:
 
 
 def test_the_guard_of_what_listens_loads_alone() -> None:
-    others = ("dagster", "dagster_webserver", "duckdb", "httpx", "ayne_dagster.config", "ayne_dagster.resources")
+    others = (
+        "dagster",
+        "dagster_webserver",
+        "duckdb",
+        "httpx",
+        "ayne_dagster.config",
+        "ayne_dagster.resources.clients",
+    )
     assert end(python(LOAD, ",".join(others), "ayne_dagster.serving.guard")) == 0
 
 

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from ayne_dagster.warehouse.lease import lease
-
-from .samples import end, line, python
+from ayne_dagster_tests.support.samples import end, line, python
 
 TAKE = """
 import os, sys

@@ -11,14 +11,13 @@ import pytest
 from ayne_dagster.partitions import UNKNOWN_YEAR
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.refresh.strategy import Override, SourceState
+from ayne_dagster.warehouse.care.purge import purge
 from ayne_dagster.warehouse.merge import Answer, MergeReport, QuarantinedBody, quarantine
-from ayne_dagster.warehouse.purge import purge
 from ayne_dagster.warehouse.rows import naive_utc
 from ayne_dagster.warehouse.schema import OMDB_RATINGS, TABLES, TMDB_DETAILS, Table
 from ayne_dagster.warehouse.state import set_override
 from ayne_dagster.warehouse.statistics import duplicate_keys, misplaced_rows, orphans
-
-from .samples import (
+from ayne_dagster_tests.support.samples import (
     DAY,
     DETAILS,
     HOUR,

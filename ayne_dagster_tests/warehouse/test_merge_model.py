@@ -21,8 +21,15 @@ from ayne_dagster.warehouse.rows import Row, as_json, naive_utc
 from ayne_dagster.warehouse.schema import DISCOVERED_MOVIES, OMDB_RATINGS, TABLES, TMDB_DETAILS, Table
 from ayne_dagster.warehouse.state import movie_states
 from ayne_dagster.warehouse.statistics import duplicate_keys, misplaced_rows, orphans
-
-from .samples import START, create_tables, everything, merge_details, merge_listed, merge_ratings, rows
+from ayne_dagster_tests.support.samples import (
+    START,
+    create_tables,
+    everything,
+    merge_details,
+    merge_listed,
+    merge_ratings,
+    rows,
+)
 
 IDS = (1, 2, 3)
 ANSWER_TABLES = (DISCOVERED_MOVIES, TMDB_DETAILS, OMDB_RATINGS)

@@ -20,9 +20,8 @@ from ayne_dagster.warehouse.database import CONNECTION_CONFIG, Database, Databas
 from ayne_dagster.warehouse.migrations import STEPS, existing_columns, schema_version
 from ayne_dagster.warehouse.schema import SCHEMA_VERSION, TABLES
 from ayne_dagster.warehouse.state import movie_states, new_state_row
-
-from .samples import START, everything, opens_elsewhere, python
-from .schema_v1 import DDL, ROWS, make_version_1
+from ayne_dagster_tests.support.samples import START, everything, opens_elsewhere, python
+from ayne_dagster_tests.support.schema_v1 import DDL, ROWS, make_version_1
 
 FINGERPRINTS = {2: "680c36b75554161d", 3: "f474423e4ce53914"}
 """By version: a hash of the DDL of its tables. An entry is changed only while its version is unreleased."""

@@ -12,12 +12,11 @@ from typing import Any
 import duckdb
 import pytest
 
-from ayne_dagster.warehouse.daily_files import LEAST_LINES, FileRefused, Unpacked, doubts
-from ayne_dagster.warehouse.id_export import doubts_of_export, merge_export, unpacked_export
-from ayne_dagster.warehouse.imdb import doubts_of_ratings, merge_imdb_ratings, unpacked_ratings
-from ayne_dagster.warehouse.published_lines import LONGEST_LINE
-
-from .samples import DAY, Transaction, details, merge_details, rows
+from ayne_dagster.warehouse.feeds.daily_files import LEAST_LINES, FileRefused, Unpacked, doubts
+from ayne_dagster.warehouse.feeds.id_export import doubts_of_export, merge_export, unpacked_export
+from ayne_dagster.warehouse.feeds.imdb import doubts_of_ratings, merge_imdb_ratings, unpacked_ratings
+from ayne_dagster.warehouse.feeds.published_lines import LONGEST_LINE
+from ayne_dagster_tests.support.samples import DAY, Transaction, details, merge_details, rows
 
 FIRST = date(2024, 1, 10)
 MORNING = datetime(2024, 1, 10, 9, 15, tzinfo=UTC)

@@ -14,8 +14,7 @@ from ayne_dagster.warehouse.rows import insert_rows, naive_utc
 from ayne_dagster.warehouse.schema import REFRESH_METADATA
 from ayne_dagster.warehouse.state import derive_columns, new_state_row
 from ayne_dagster.warehouse.strategies import load_strategy
-
-from .samples import DAY, START
+from ayne_dagster_tests.support.samples import DAY, START
 
 Connection = duckdb.DuckDBPyConnection
 NOW = START

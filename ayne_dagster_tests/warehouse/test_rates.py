@@ -17,8 +17,7 @@ from ayne_dagster.warehouse.rates import judge_feeds, recalibrate, usual_popular
 from ayne_dagster.warehouse.rows import insert_rows, naive_utc
 from ayne_dagster.warehouse.schema import CHANGE_FEED_DAYS, FETCH_LOG, REFRESH_METADATA
 from ayne_dagster.warehouse.state import derive_columns, new_state_row
-
-from .samples import DAY, HOUR, START, one, rows, values
+from ayne_dagster_tests.support.samples import DAY, HOUR, START, one, rows, values
 
 Connection = duckdb.DuckDBPyConnection
 NOW = START

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 
 from ayne_dagster.refresh.states import AHEAD
 from ayne_dagster.refresh.strategy import FREEZE_AFTER_CYCLES, Override
-from ayne_dagster.warehouse.signals import MOST_SIGNALS, Signal, SignalReport, note_signals
+from ayne_dagster.warehouse.feeds.change_signals import MOST_SIGNALS, Signal, SignalReport, note_signals
 from ayne_dagster.warehouse.state import set_override
-
-from .samples import (
+from ayne_dagster_tests.support.samples import (
     DAY,
     HOUR,
     START,

@@ -11,13 +11,22 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from ayne_dagster.warehouse import snapshot as snapshot_module
+from ayne_dagster.warehouse.care import snapshot as snapshot_module
+from ayne_dagster.warehouse.care.snapshot import SnapshotError, publish_snapshot
 from ayne_dagster.warehouse.database import Database, DatabaseBusy, DatabaseUnusable
 from ayne_dagster.warehouse.migrations import existing_columns
-from ayne_dagster.warehouse.snapshot import SnapshotError, publish_snapshot
-
-from .samples import HOLD, details, everything, line, listed, merge_details, merge_listed, python, ratings
-from .samples import merge_ratings as merge_ratings_into
+from ayne_dagster_tests.support.samples import (
+    HOLD,
+    details,
+    everything,
+    line,
+    listed,
+    merge_details,
+    merge_listed,
+    python,
+    ratings,
+)
+from ayne_dagster_tests.support.samples import merge_ratings as merge_ratings_into
 
 
 @pytest.fixture
@@ -131,7 +140,7 @@ LIMITED = """
 import resource, signal, sys
 from pathlib import Path
 from ayne_dagster.warehouse.database import Database, WarehouseError
-from ayne_dagster.warehouse.snapshot import publish_snapshot
+from ayne_dagster.warehouse.care.snapshot import publish_snapshot
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
 try:
@@ -151,7 +160,7 @@ def test_a_disk_that_is_full_is_one_line_and_leaves_nothing(filled: Database, tm
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from ayne_dagster.warehouse import snapshot
+from ayne_dagster.warehouse.care import snapshot
 from ayne_dagster.warehouse.database import Database
 snapshot._sync = lambda path: os.kill(os.getpid(), signal.SIGKILL)
 snapshot.publish_snapshot(Database(Path(sys.argv[1])), Path(sys.argv[2]))

@@ -34,8 +34,20 @@ from ayne_dagster.warehouse.spool import (
     read,
 )
 from ayne_dagster.warehouse.spool import contents as contents_of_spool
-
-from .samples import DAY, HOLD, RUN, START, details, end, everything, line, listed, python, ratings, without_row
+from ayne_dagster_tests.support.samples import (
+    DAY,
+    HOLD,
+    RUN,
+    START,
+    details,
+    end,
+    everything,
+    line,
+    listed,
+    python,
+    ratings,
+    without_row,
+)
 
 TMDB = Origin("tmdb", "tmdb_details", RUN)
 OMDB = Origin("omdb", "omdb_ratings", RUN)

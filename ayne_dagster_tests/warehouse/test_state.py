@@ -33,8 +33,7 @@ from ayne_dagster.warehouse.state import (
     set_override,
     state_columns,
 )
-
-from .samples import DAY, HOUR, START, one, rows, state_of
+from ayne_dagster_tests.support.samples import DAY, HOUR, START, one, rows, state_of
 
 Connection = duckdb.DuckDBPyConnection
 NOW = START

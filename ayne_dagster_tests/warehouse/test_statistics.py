@@ -29,8 +29,7 @@ from ayne_dagster.warehouse.statistics import (
     overdue_by_category,
     record_stats,
 )
-
-from .samples import (
+from ayne_dagster_tests.support.samples import (
     DAY,
     HOUR,
     START,

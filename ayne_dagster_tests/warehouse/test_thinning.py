@@ -10,15 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ayne_dagster.refresh.outcome import Outcome
+from ayne_dagster.warehouse.care.integrity import check_database
+from ayne_dagster.warehouse.care.purge import KEEP
+from ayne_dagster.warehouse.care.thinning import BODIES_KEPT, CHANGES_KEPT, LOG_KEPT, STATUS_KEPT, thin
 from ayne_dagster.warehouse.database import Database
-from ayne_dagster.warehouse.integrity import check_database
 from ayne_dagster.warehouse.merge import QuarantinedBody, quarantine
-from ayne_dagster.warehouse.purge import KEEP
 from ayne_dagster.warehouse.rates import JUDGED_DAYS
 from ayne_dagster.warehouse.statistics import record_stats
-from ayne_dagster.warehouse.thinning import BODIES_KEPT, CHANGES_KEPT, LOG_KEPT, STATUS_KEPT, thin
-
-from .samples import (
+from ayne_dagster_tests.support.samples import (
     DAY,
     HOUR,
     START,
@@ -145,7 +144,7 @@ def test_bodies_in_quarantine_go_after_a_month_and_what_was_wrong_after_longer(
 def test_a_source_that_sends_rubbish_for_weeks_fills_the_quarantine_to_a_bound(
     connection: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ayne_dagster.warehouse.thinning.MOST_BODIES", 3)
+    monkeypatch.setattr("ayne_dagster.warehouse.care.thinning.MOST_BODIES", 3)
     bodies = [QuarantinedBody("omdb", f"movie {n}", START + n * HOUR, "no JSON", b"<html>") for n in range(10)]
     quarantine(connection, bodies, "run-1")
     assert thinned(connection, 1)["quarantined bodies"] == 7

@@ -12,8 +12,19 @@ from ayne_dagster.warehouse import merge
 from ayne_dagster.warehouse.client import DuckDBClient
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.schema import TMDB_DETAILS
-
-from .samples import DAY, RUN, START, details, end, everything, line, listed, opens_elsewhere, python, without_row
+from ayne_dagster_tests.support.samples import (
+    DAY,
+    RUN,
+    START,
+    details,
+    end,
+    everything,
+    line,
+    listed,
+    opens_elsewhere,
+    python,
+    without_row,
+)
 
 
 class Interrupted(BaseException):

@@ -22,8 +22,7 @@ from ayne_dagster.warehouse.state import due_movies, new_state_row, set_override
 from ayne_dagster.warehouse.strategies import value_of_refresh
 from ayne_dagster.warehouse.waiting import waiting_at
 from ayne_dagster_tests.conftest import START
-
-from .samples import create_tables
+from ayne_dagster_tests.support.samples import create_tables
 
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)

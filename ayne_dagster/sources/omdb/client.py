@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 import httpx
 
 from ayne_dagster.config import Settings, load_settings
-from ayne_dagster.sources.account import Account
 from ayne_dagster.sources.blocking import BlockingClient
 from ayne_dagster.sources.errors import InvalidCredentials, MalformedAnswer, QuotaExhausted, SourceError
-from ayne_dagster.sources.ledger import RequestLedger
+from ayne_dagster.sources.limits.account import Account
+from ayne_dagster.sources.limits.ledger import RequestLedger
 from ayne_dagster.sources.omdb.models import OMDbMovie, read_answer
 from ayne_dagster.sources.omdb.normalize import is_same_imdb_id
 from ayne_dagster.sources.transport import AsyncClosing, build_client

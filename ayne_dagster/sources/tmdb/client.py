@@ -16,7 +16,6 @@ import httpx
 from pydantic import BaseModel
 
 from ayne_dagster.config import Settings, load_settings
-from ayne_dagster.sources.account import Account
 from ayne_dagster.sources.blocking import BlockingClient
 from ayne_dagster.sources.errors import (
     InvalidCredentials,
@@ -28,7 +27,8 @@ from ayne_dagster.sources.errors import (
     SourcePaused,
 )
 from ayne_dagster.sources.json_body import validate_json
-from ayne_dagster.sources.ledger import RequestLedger
+from ayne_dagster.sources.limits.account import Account
+from ayne_dagster.sources.limits.ledger import RequestLedger
 from ayne_dagster.sources.tmdb.changes import ChangedMovies as ChangedMovies
 from ayne_dagster.sources.tmdb.changes import ChangesShown, list_changes
 from ayne_dagster.sources.tmdb.listing import MAX_WINDOW_ROWS as MAX_WINDOW_ROWS

@@ -13,7 +13,7 @@ from datetime import date, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
-from ayne_dagster.sources.errors import MalformedAnswer, SourceError
+from ayne_dagster.sources.errors import MalformedAnswer, SourceDown, SourceError
 
 P = TypeVar("P")
 
@@ -331,10 +331,10 @@ class Listing:
 
 def _given_up(rest: DateWindow, deaf: int) -> ListedPage:
     """What stands for the windows that are not listed."""
-    why = (
-        f"no page could be had of {deaf} windows in a row" if deaf == DEAF_WINDOWS else "so many windows are no listing"
-    )
-    return ListedPage(rest, 0, [], error=MalformedAnswer(f"Not listed: {why}; a later discovery may find what it has"))
+    if deaf == DEAF_WINDOWS:
+        return ListedPage(rest, 0, [], error=SourceDown(f"No page could be had of {deaf} windows in a row"))
+    why = "Not listed: so many windows are no listing; a later discovery may find what it has"
+    return ListedPage(rest, 0, [], error=MalformedAnswer(why))
 
 
 def _has_id(item: Any) -> bool:

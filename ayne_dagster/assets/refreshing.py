@@ -1,0 +1,320 @@
+"""Materializing a source's answers: lease, due movies, stream, metadata, checks. Shared by the assets that fetch.
+
+Which source, table and client is theirs to say; which movie is due is decided in `refresh`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
+from functools import partial
+from typing import Annotated, Any, Protocol, TypeVar
+
+import dagster as dg
+import duckdb
+from pydantic import Field
+
+from ayne_dagster.assets.checks import check_results
+from ayne_dagster.assets.definition import retry_or_fail
+from ayne_dagster.assets.run_config import RunConfig
+from ayne_dagster.collecting.asking import Fetch, collect_answers
+from ayne_dagster.collecting.progress import Progress, watcher
+from ayne_dagster.collecting.stopping import pause
+from ayne_dagster.collecting.streams import Batches, Emit
+from ayne_dagster.config import MAX_NUMBER, Settings
+from ayne_dagster.partitions import PARTITION_KEYS
+from ayne_dagster.refresh.strategy import SOURCES
+from ayne_dagster.resources.clients import Clock, DuckDBDatabase
+from ayne_dagster.resources.io_manager import MergeStream
+from ayne_dagster.sources.errors import InvalidCredentials, SourceDown
+from ayne_dagster.sources.limits.account import Account
+from ayne_dagster.sources.limits.ledger import LedgerError
+from ayne_dagster.sources.trust import Trust
+from ayne_dagster.warehouse.lease import lease
+from ayne_dagster.warehouse.merge import Answer, MergeReport, merge_answers
+from ayne_dagster.warehouse.schema import Table
+from ayne_dagster.warehouse.spool import Origin, merge_kept
+from ayne_dagster.warehouse.state import DueMovie, answered_before, due_by_year, due_movies
+
+T = TypeVar("T")
+C = TypeVar("C", bound="Client")
+Steps = Iterator[dg.Output[Any] | dg.AssetCheckResult]
+
+LARGEST_ID = 2**31 - 1
+MOST_IDS = 10_000
+"""Of a run's configuration; the sensor writes 2,000 at most."""
+
+
+class RefreshConfig(RunConfig):
+    """What a refresh asks for. Without config: the due movies of the run's partitions."""
+
+    tmdb_ids: list[Annotated[int, Field(ge=1, le=LARGEST_ID)]] = Field(
+        default=[], max_length=MOST_IDS, description="Only these movies, as far as they are due; empty: any"
+    )
+    limit: int | None = Field(
+        default=None,
+        ge=0,
+        le=int(MAX_NUMBER),
+        description="Movies of its source at most; AYNE_REFRESH_LIMIT if unset",
+    )
+    use_reserve: bool = Field(default=False, description="Use up the quota, with the part that is kept for people")
+
+
+class Client(Protocol):
+    """A source's client, as far as it matters here."""
+
+    account: Account
+
+    async def probe(self, known: Iterable[Any] = ()) -> None:
+        """Ask one cheap question that shows whether the source works at all."""
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+
+
+@asynccontextmanager
+async def asking(
+    client: C, progress: Progress, context: dg.AssetExecutionContext, known: Collection[Any] = ()
+) -> AsyncIterator[C]:
+    """A client for the length of the block; what it spent and how it was slowed goes to the progress.
+
+    A step that is tried again since the source was down begins with the control question.
+
+    Args:
+        client: it; its answers are weighed from now on (`sources.trust`), and its waits are told.
+        progress: of the collection.
+        context: of the asset.
+        known: what the source has answered before, in the words of the client's `probe`.
+    """
+    client.account.trust = trust_in(client, known)
+    client.account.on_wait = telling(context)
+    if context.retry_number:
+        client.account.trust.suspect()
+    try:
+        yield client
+    finally:
+        account = client.account
+        progress.requests += account.requests_sent
+        progress.refusals += account.refusals
+        progress.slowest_share = account.slowest_share
+        await client.aclose()
+
+
+def trust_in(client: Client, known: Collection[Any] = ()) -> Trust:
+    """What weighs a client's answers, with its `probe` as the control question."""
+    source = client.account.source
+    words = (
+        f"Check AYNE_{source.upper()}_BASE_URL, the network, and whether {SOURCES[source].title} is up; no movie is "
+        "blamed."
+    )
+    trust = Trust(client.probe, words, connections=client.account.settings.max_concurrent)
+    trust.remember(known)
+    return trust
+
+
+def fetch_due(
+    context: dg.AssetExecutionContext,
+    config: RefreshConfig,
+    *,
+    source: str,
+    table: Table,
+    database: DuckDBDatabase,
+    clock: Clock,
+    settings: Settings,
+    open_client: Callable[[], Any],
+    fetcher: Callable[[Any, Callable[[], datetime]], Fetch],
+) -> Steps:
+    """Fetch the due movies of the run's partitions from one source, and merge the answers as they arrive.
+
+    Args:
+        context: of the asset.
+        config: its config.
+        source: which source.
+        table: where the answers go.
+        database: the warehouse.
+        clock: the clock.
+        settings: which say how many movies a run takes unless its config does.
+        open_client: makes the source's client.
+        fetcher: turns the client into what asks for one movie.
+    """
+    due: list[DueMovie] = []
+    known: list[Any] = []
+    progress = Progress()
+
+    @contextmanager
+    def around() -> Iterator[None]:
+        with collecting_from(source, database, context):
+            due.extend(_pick_due(context, config, source, database, clock.now(), settings.refresh_limit))
+            if due:
+                with database.file.connect() as connection:
+                    known[:] = answered_before(connection, source)
+            progress.total = len(due)
+            watcher().started(table.name, progress)
+            yield
+
+    async def produce(emit: Emit[Answer]) -> None:
+        if not due:
+            return
+        async with asking(open_client(), progress, context, known) as client:
+            fetch = fetcher(client, clock.now)
+            await collect_answers(
+                due,
+                fetch,
+                emit,
+                workers=client.account.settings.max_concurrent,
+                now=clock.now,
+                progress=progress,
+                trust=client.account.trust,
+            )
+
+    def done(report: MergeReport, seconds: float) -> None:
+        with database.file.connect() as connection:
+            left = due_by_year(connection, source, clock.now(), strategy=database.strategy(connection))
+        tell(report, seconds, left)
+
+    def tell(report: MergeReport, seconds: float, left: dict[str, int]) -> None:
+        _report(context, report, progress, left, seconds)
+        watcher().finished(table.name, _totals(report, progress, left))
+
+    merge = partial(merge_batch, table=table, source=source, run_id=context.run.run_id, clock=clock.now)
+    origin = Origin(source, table.name, context.run.run_id)
+    stopped = partial(tell, left={})
+    yield dg.Output(MergeStream(Batches(failing_clearly(context, produce)), merge, done, origin, stopped, around))
+    yield from check_results(table, database.file, clock.now())
+
+
+@contextmanager
+def collecting_from(source: str, database: DuckDBDatabase, context: dg.AssetExecutionContext) -> Iterator[None]:
+    """Hold a source's lease, with what an earlier run could not commit merged first.
+
+    Raises:
+        WarehouseError: the database cannot be written.
+    """
+    tell = telling(context)
+    with lease(database.file.path, source, tell, sleep=pause):
+        merge_kept(database.file, source, tell)
+        yield
+
+
+def telling(context: dg.AssetExecutionContext) -> Callable[[str], None]:
+    """What tells people something while a step runs: its log, and whoever watches the run."""
+    following = watcher()
+
+    def tell(text: str) -> None:
+        context.log.info(text)
+        following.note(text)
+
+    return tell
+
+
+def merge_batch(
+    connection: duckdb.DuckDBPyConnection,
+    batch: list[Answer],
+    *,
+    table: Table,
+    source: str,
+    run_id: str,
+    clock: Callable[[], datetime],
+) -> MergeReport:
+    """`merge_answers`, with the batch where a stream wants it."""
+    return merge_answers(connection, table, source, batch, run_id, now=clock())
+
+
+def partitions_of(context: dg.AssetExecutionContext) -> Collection[str] | None:
+    """The release years of the run; None for all of them."""
+    keys = context.partition_keys
+    return None if len(keys) == len(PARTITION_KEYS) else keys
+
+
+def _pick_due(
+    context: dg.AssetExecutionContext,
+    config: RefreshConfig,
+    source: str,
+    database: DuckDBDatabase,
+    now: datetime,
+    refresh_limit: int,
+) -> list[DueMovie]:
+    limit = refresh_limit if config.limit is None else config.limit
+    with database.file.connect() as connection:
+        return due_movies(
+            connection,
+            (source,),
+            now,
+            limit,
+            years=partitions_of(context),
+            ids=config.tmdb_ids or None,
+            strategy=database.strategy(connection),
+        )
+
+
+def failing_clearly(
+    context: dg.AssetExecutionContext, produce: Callable[[Emit[T]], Awaitable[None]]
+) -> Callable[[Emit[T]], Awaitable[None]]:
+    """The producer, with errors that concern the whole source as Dagster failures in a person's words.
+
+    A source that is down is tried again by Dagster (`retry_or_fail`); a key that is not accepted never is.
+    """
+
+    async def wrapped(emit: Emit[T]) -> None:
+        try:
+            await produce(emit)
+        except InvalidCredentials as error:
+            raise dg.Failure(str(error), allow_retries=False) from None
+        except SourceDown as error:
+            retry_or_fail(
+                context, dg.Failure(f"{str(error).rstrip('.')}. What was fetched is kept; the rest stays due.")
+            )
+        except LedgerError as error:
+            retry_or_fail(context, dg.Failure(str(error)))
+
+    return wrapped
+
+
+def _report(
+    context: dg.AssetExecutionContext, report: MergeReport, progress: Progress, left: dict[str, int], seconds: float
+) -> None:
+    """Metadata by partition, and one line of log."""
+    deferred: dict[str, int] = {}
+    for movie in progress.deferred:
+        deferred[movie.release_year] = deferred.get(movie.release_year, 0) + 1
+    for year in context.partition_keys:
+        counts = report.by_year.get(year)
+        if counts or deferred.get(year) or left.get(year):
+            metadata = partition_metadata(counts or {}) | {
+                "deferred": deferred.get(year, 0),
+                "due_left": left.get(year, 0),
+                "seconds": round(seconds, 3),
+                **pace_metadata(progress),
+            }
+            context.add_asset_metadata(metadata, partition_key=year)
+    stopped = f"; stopped: {progress.stopped_because}" if progress.stopped_because else ""
+    slowed = f"; {progress.slowed}" if progress.slowed else ""
+    context.log.info(
+        f"{dict(report.total())}, {len(progress.deferred)} deferred, {sum(left.values())} due left{slowed}{stopped}"
+    )
+
+
+def pace_metadata(progress: Progress) -> dict[str, Any]:
+    """How the source refused requests and slowed the run, where it did."""
+    refused = {"refusals": progress.refusals} if progress.refusals else {}
+    return refused | ({"slowest_share": progress.slowest_share} if progress.slowest_share is not None else {})
+
+
+def partition_metadata(counts: Mapping[str, int]) -> dict[str, Any]:
+    """Counts of a merge in the words of the UI."""
+    inserted, updated, unchanged = (counts.get(kind, 0) for kind in ("inserted", "updated", "unchanged"))
+    failed = sum(counts.get(kind, 0) for kind in ("failed", "unavailable", "not_found", "quarantined", "incomplete"))
+    return {
+        "fetched": inserted + updated + unchanged,
+        "changed": inserted + updated,
+        "unchanged": unchanged,
+        "failed": failed,
+        "quarantined": counts.get("quarantined", 0),
+        "requests": counts.get("requests", 0),
+    }
+
+
+def _totals(report: MergeReport, progress: Progress, left: dict[str, int]) -> dict[str, int]:
+    totals = partition_metadata(report.total())
+    return totals | {"deferred": len(progress.deferred), "due_left": sum(left.values()), "requests": progress.requests}

@@ -1,0 +1,65 @@
+"""The jobs: which assets run together. When they run is in `schedules` and `due_movies`; what runs, in `assets`."""
+
+import dagster as dg
+
+from ayne_dagster.assets.changes import tmdb_changes
+from ayne_dagster.assets.details import tmdb_details
+from ayne_dagster.assets.discovery import discovered_movies
+from ayne_dagster.assets.exports import tmdb_id_export
+from ayne_dagster.assets.imdb import imdb_ratings
+from ayne_dagster.assets.marts import collection_status, movies
+from ayne_dagster.assets.ratings import omdb_ratings
+from ayne_dagster.assets.refresh import refresh_metadata
+from ayne_dagster.config import Settings
+from ayne_dagster.resources.clients import DuckDBDatabase
+from ayne_dagster.runs.executor import interruptible_executor
+from ayne_dagster.runs.tidying import describe, tidy_up
+from ayne_dagster.sources.limits.ledger import open_ledger
+
+EXECUTOR = interruptible_executor.configured({}, name="in_process", config_schema={})
+"""Steps run in the run's own process, and no run sets anything of that."""
+discover_movies_job = dg.define_asset_job(
+    "discover_movies",
+    selection=[discovered_movies, collection_status],
+    executor_def=EXECUTOR,
+    description="Find new movies on TMDB's discover pages.",
+)
+refresh_movies_job = dg.define_asset_job(
+    "refresh_movies",
+    selection=[tmdb_details, omdb_ratings, refresh_metadata, movies, collection_status],
+    executor_def=EXECUTOR,
+    description="Fetch what is due from TMDB and OMDb, and bring the analysts' tables up to date.",
+)
+read_change_feed_job = dg.define_asset_job(
+    "read_change_feed",
+    selection=[tmdb_changes],
+    executor_def=EXECUTOR,
+    description="Read which movies changed at TMDB, up to yesterday.",
+)
+read_daily_files_job = dg.define_asset_job(
+    "read_daily_files",
+    selection=[tmdb_id_export, imdb_ratings],
+    executor_def=EXECUTOR,
+    description="Read the files that TMDB and IMDb publish daily. Apart from the refresh: a missing file fails none.",
+)
+
+
+@dg.op(
+    description="Removes old runs with their logs, and turns old entries of the warehouse's logs into daily sums.",
+    config_schema={},
+)
+def remove_what_is_old(
+    context: dg.OpExecutionContext, database: DuckDBDatabase, settings: dg.ResourceParam[Settings]
+) -> None:
+    """What `ayne tidy` does."""
+    context.log.info(describe(tidy_up(context.instance, database.file, open_ledger(settings), settings)))
+
+
+@dg.job(
+    name="tidy_up",
+    executor_def=EXECUTOR,
+    description="Keep the Dagster home and the warehouse's logs from growing for ever (AYNE_RUN_RETENTION_DAYS).",
+)
+def tidy_up_job() -> None:
+    """One step."""
+    remove_what_is_old()

@@ -1,0 +1,78 @@
+"""How much each source may be asked for now: the ledger's count of today, and the plan of `refresh.budget`, together.
+
+The sensor takes its limits from here and `ayne budget` shows them. Nothing here spends or asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from ayne_dagster.refresh.budget import DayBudget, midnight
+from ayne_dagster.refresh.strategy import SOURCES
+from ayne_dagster.sources.limits.account import Account
+from ayne_dagster.sources.limits.ledger import QuotaUse
+from ayne_dagster.sources.transport import LONGEST_WAIT
+
+
+@dataclass(frozen=True)
+class SourceBudget:
+    """What a source grants at an instant."""
+
+    source: str
+    now: datetime
+    use: QuotaUse
+    plan: DayBudget | None
+    """Today's plan; None where there is no daily quota, so that only the refresh limit holds."""
+    pause_left: float
+    """Seconds until the source may be asked again."""
+
+    def limit(self, refresh_limit: int) -> int:
+        """Movies that may be asked for now, at most `refresh_limit`."""
+        if self.use.closed or self.pause_left > LONGEST_WAIT:
+            return 0
+        return refresh_limit if self.plan is None else min(refresh_limit, self.plan.spendable(self.now))
+
+    @property
+    def unspent_since(self) -> datetime | None:
+        """Since when what may be asked for now could have been; None where no plan tells."""
+        return self.plan.unspent_since(self.now) if self.plan else None
+
+    @property
+    def hindrance(self) -> str | None:
+        """Why nothing may be asked for now, and until when; None when something may."""
+        title = SOURCES[self.source].title
+        tomorrow = midnight(self.now) + timedelta(days=1)
+        if self.use.closed:
+            return f"{title} says that today's requests are used up; the next are released at {_shown(tomorrow)}"
+        if self.pause_left > LONGEST_WAIT:
+            return f"{title} asked to wait until {_shown(self.now + timedelta(seconds=self.pause_left))}"
+        if self.plan is None or self.plan.spendable(self.now):
+            return None
+        later = self.plan.next_release(self.now)
+        kept = f", {self.plan.reserve:,} kept for people" if self.plan.reserve else ""
+        if later is None or not self.plan.left:
+            what = f"{title}'s {self.plan.quota:,} requests of today are used up ({self.plan.used:,} spent{kept})"
+            return f"{what}; the next are released at {_shown(tomorrow)}"
+        released = f"{self.plan.used:,} spent of {self.plan.released(self.now):,} released by now{kept}"
+        return f"{title}'s requests are spread over the day ({released}); the next are released at {_shown(later)}"
+
+
+def source_budgets(accounts: Iterable[Account], now: datetime) -> dict[str, SourceBudget]:
+    """What each source grants at `now`, by source.
+
+    Raises:
+        LedgerError: the ledger cannot be read.
+    """
+    return {account.source: _budget(account, now) for account in accounts}
+
+
+def _budget(account: Account, now: datetime) -> SourceBudget:
+    use, api = account.quota_use, account.settings
+    plan = DayBudget(api.daily_quota, api.quota_reserve, use.used) if api.daily_quota else None
+    return SourceBudget(account.source, now, use, plan, account.standing.pause_left)
+
+
+def _shown(at: datetime) -> str:
+    return f"{at:%H:%M} UTC"

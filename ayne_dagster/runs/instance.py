@@ -1,0 +1,126 @@
+"""Which Dagster instance runs are recorded in: `$DAGSTER_HOME`, else a folder beside the database, named after it."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import sqlite3
+from contextlib import closing
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import dagster as dg
+
+from ayne_dagster.config import Settings, SettingsError
+from ayne_dagster.errors import OneLineError
+from ayne_dagster.settings.places import expanded, home_beside
+
+_NOT_IN_A_HOME = set("%?#")
+"""What SQLAlchemy, Alembic and SQLite read as something else in the addresses that Dagster makes of a path."""
+_FORMER = {"4b45d5fa57d8ab75deb9bb6a515d36132c4998664e034bc28f77e13d9999133b"}
+"""SHA-256 of each `dagster.yaml` that was shipped before: 0.1.0 and 0.2.0."""
+
+
+class HomeUnusable(OneLineError):
+    """Dagster cannot keep its runs in its home."""
+
+
+ONE_PLANNED_EVENT = "DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS"
+"""Dagster's switch for one event that names all partitions which a run plans for an asset, instead of one a partition.
+A run that fails then marks no partition as failed, which ours need not: what it had fetched is kept."""
+
+
+def home_path(settings: Settings) -> Path:
+    """Where the Dagster home of a database is, or will be; absolute.
+
+    Raises:
+        SettingsError: Dagster can keep nothing at this path, or what a former version left cannot be moved to it.
+    """
+    given = settings.dagster_home or os.environ.get("DAGSTER_HOME", "").strip()
+    try:
+        home = Path(os.path.realpath(expanded(str(given)))) if given else home_beside(settings.database)
+    except OSError as error:
+        raise SettingsError(
+            f"What a former version left beside {settings.database} cannot be moved ({error.strerror}): fix the "
+            "permissions of the folder."
+        ) from None
+    if wrong := sorted(set(str(home)) & _NOT_IN_A_HOME):
+        raise SettingsError(
+            f"Dagster can keep nothing in {home}: its storage takes {' and '.join(wrong)} in a path for something "
+            "else. Set DAGSTER_HOME to a folder without."
+        )
+    return home
+
+
+def dagster_home(settings: Settings) -> Path:
+    """The Dagster home of a database, made ready with our `dagster.yaml` when it has none.
+
+    Raises:
+        SettingsError: the folder cannot be written.
+    """
+    home = home_path(settings)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        if _is_to_be_made(home / "dagster.yaml"):
+            # Whole before it is in its place: half a file, as a kill leaves it, would be taken for what was meant.
+            new = home / f"dagster.yaml.{os.getpid()}"
+            with as_file(files("ayne_dagster") / "dagster.yaml") as shipped:
+                shutil.copyfile(shipped, new)
+            new.replace(home / "dagster.yaml")
+    except OSError as error:
+        raise SettingsError(
+            f"The Dagster home {home} cannot be written ({error.strerror}): set DAGSTER_HOME or AYNE_DATABASE."
+        ) from None
+    return home.resolve()
+
+
+def _is_to_be_made(file: Path) -> bool:
+    """Whether a home has no configuration yet, or that of a former version; a person's own is kept."""
+    if not file.exists():
+        return True
+    return file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() in _FORMER
+
+
+def open_instance(settings: Settings) -> dg.DagsterInstance:
+    """The instance, for use in `with`, its storage made by one process at a time.
+
+    Two commands that start together on a new home would both find no tables and both create them; one of them failed.
+    """
+    home = dagster_home(settings)
+    os.environ.setdefault(ONE_PLANNED_EVENT, "true")  # also for the daemon and servers that this process starts
+    folder = os.open(home, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        instance = dg.DagsterInstance.from_config(str(home))
+        instance.get_runs_count()
+        instance.get_asset_keys(limit=1)
+        instance.all_instigator_state()
+        return instance
+    except Exception as error:  # noqa: BLE001 -- Dagster raises what its storage does
+        raise HomeUnusable(_why_unusable(home, error)) from None
+    finally:
+        os.close(folder)
+
+
+def _why_unusable(home: Path, error: Exception) -> str:
+    """What is wrong with a home, as far as it can be told without showing what stands in it: a password, maybe."""
+    untouched = "no run was started, and the movies are untouched"
+    for name in ("history/runs.db", "history/runs/index.db", "schedules/schedules.db"):
+        if _is_damaged(file := home / name):
+            return f"{file} is damaged: {untouched}. Move it away; Dagster makes a new one, without the former runs."
+    return (
+        f"The Dagster home {home} cannot be used ({type(error).__name__}): {untouched}. Look at its dagster.yaml "
+        "and at the storage that it names, or move it away to have it made anew."
+    )
+
+
+def _is_damaged(file: Path) -> bool:
+    if not file.is_file():
+        return file.exists()
+    try:
+        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
+            return bool(connection.execute("PRAGMA quick_check(1)").fetchall() != [("ok",)])
+    except sqlite3.DatabaseError as error:
+        return not isinstance(error, sqlite3.OperationalError) or "disk I/O" in str(error) or "malformed" in str(error)

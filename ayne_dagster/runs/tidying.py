@@ -1,0 +1,82 @@
+"""Housekeeping, in one place: what is old in the Dagster home, the warehouse and the ledger goes.
+
+What is kept for how long is decided in `runs.retention` and `warehouse.care.thinning`. It is done daily: by a schedule,
+or, where there is no daemon, at the end of a collection; and by `ayne tidy` whenever a person likes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from ayne_dagster.config import Settings
+from ayne_dagster.runs.retention import Instants, pack, remove_abandoned_files, remove_old_runs
+from ayne_dagster.sources.limits.ledger import RequestLedger
+from ayne_dagster.warehouse.care.thinning import LOG_KEPT, thin
+from ayne_dagster.warehouse.database import Database
+
+EVERY = timedelta(days=1)
+_MARK = "tidied_at"
+"""Begins the name of a file in the Dagster home that says when it was tidied last, by the platform's clock."""
+
+
+def tidy_up(
+    instance: dg.DagsterInstance, database: Database, ledger: RequestLedger, settings: Settings
+) -> dict[str, Any]:
+    """Remove what is old.
+
+    Args:
+        instance: whose runs.
+        database: the warehouse; where there is none, none is made.
+        ledger: the request ledger; where there is none, none is made.
+        settings: for how long runs are kept, and what time it is.
+
+    Returns:
+        `runs` and `files`: how many went from the Dagster home; `bytes`: how much of it was given back to the disk;
+        `rows`: how many went from the warehouse, by table; `ledger`: how many days of accounts.
+
+    Raises:
+        WarehouseError: the warehouse could not be had, after the home was tidied.
+        LedgerError: the ledger could not be had, after the warehouse was thinned out.
+    """
+    now = Instants.of(settings)
+    told: dict[str, Any] = {"runs": 0, "files": 0, "bytes": 0, "rows": {}, "ledger": 0}
+    if settings.run_retention is not None:
+        told["runs"] = remove_old_runs(instance, settings.run_retention, now)
+        told["files"] = remove_abandoned_files(instance, settings.run_retention, now.calendar)
+        told["bytes"] = pack(instance)
+    _mark(Path(instance.root_directory), database.path).write_text(now.platform.isoformat(), encoding="ascii")
+    if database.path.exists():
+        with database.transaction() as connection:
+            told["rows"] = {table: number for table, number in thin(connection, now.platform).items() if number}
+    if ledger.exists:
+        told["ledger"] = ledger.forget((now.platform - LOG_KEPT).date())
+    return told
+
+
+def is_due(home: Path, database: Path, now: datetime) -> bool:
+    """Whether a database and its Dagster home were not tidied for a day, by the platform's clock."""
+    try:
+        last = datetime.fromisoformat(_mark(home, database).read_text(encoding="ascii"))
+        return not timedelta(0) <= now - last < EVERY  # a clock that was put back counts as well
+    except (OSError, ValueError, TypeError):
+        return True
+
+
+def describe(told: dict[str, Any]) -> str:
+    """What went, in a sentence."""
+    rows = ", ".join(f"{number:,} of {table}" for table, number in told["rows"].items())
+    given_back = f" ({told['bytes'] / 1e6:,.1f} MB given back)" if told["bytes"] else ""
+    return (
+        f"{told['runs']:,} old runs and {told['files']:,} files of none are removed{given_back}; "
+        f"rows summed up or dropped: {rows or 'none'}."
+    )
+
+
+def _mark(home: Path, database: Path) -> Path:
+    """The file that says when: several databases may share a home."""
+    return home / f"{_MARK}.{hashlib.sha256(str(database).encode()).hexdigest()[:8]}"

@@ -1,0 +1,333 @@
+"""The request ledger: pace and daily quota of each API account, shared by all processes and kept across crashes.
+
+Written before each request is sent. A small SQLite file beside the warehouse by default; what `AYNE_LEDGER_URL` names
+where several machines share a key (Postgres is tested, SQLAlchemy's other databases are not). Not for statistics: what
+was fetched is in the warehouse's `fetch_log`. A ledger in DuckDB was tried and lost a worker; here every charge is one
+atomic UPDATE (DESIGN, "Invariants" 6). How an account is slowed is reckoned in `pace`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from ayne_dagster.config import Settings
+from ayne_dagster.settings.places import FormerInUse, take_over_former
+from ayne_dagster.sources.limits.ledger_database import IN_MEMORY, METADATA, LedgerDatabase, LedgerError, steady_now
+from ayne_dagster.sources.limits.pace import Pace
+
+__all__ = [
+    "LedgerError",
+    "QuotaUse",
+    "RequestLedger",
+    "Standing",
+    "account_name",
+    "former_account_names",
+    "open_ledger",
+    "steady_now",
+]
+
+T = TypeVar("T")
+
+_QUOTA = sa.Table(
+    "quota",
+    METADATA,
+    sa.Column("account", sa.String(80), primary_key=True),
+    sa.Column("day", sa.String(10), primary_key=True),
+    sa.Column("used", sa.Integer, nullable=False),
+)
+_CLOSED = sa.Table(  # days on which the source itself said that the quota is used up
+    "closed_days",
+    METADATA,
+    sa.Column("account", sa.String(80), primary_key=True),
+    sa.Column("day", sa.String(10), primary_key=True),
+)
+_PACE = sa.Table(
+    "account_pace",
+    METADATA,
+    sa.Column("account", sa.String(80), primary_key=True),
+    sa.Column("arrival", sa.Double, nullable=False),
+    sa.Column("paused_until", sa.Double, nullable=False),
+    sa.Column("halvings", sa.Integer, nullable=False),
+    sa.Column("refused_at", sa.Double, nullable=False),
+    sa.Column("refusals", sa.Integer, nullable=False),
+)
+
+
+def account_name(source: str, base_url: str, key: str | None) -> str:
+    """Name of an API account in the ledger: the source and a hash of address and key, never the key."""
+    return _named(source, canonical_address(base_url), key)
+
+
+def former_account_names(source: str, base_url: str, key: str | None) -> tuple[str, ...]:
+    """What versions up to 0.2 called the same account: an address with and without a slash at its end was two."""
+    plain = canonical_address(base_url)
+    return tuple(dict.fromkeys(_named(source, url, key) for url in (base_url, f"{plain}/") if url != plain))
+
+
+def canonical_address(base_url: str) -> str:
+    """The same for all spellings of an address: case of scheme and host, a port that goes without saying, a slash."""
+    parts = urlsplit(base_url)
+    host = (parts.hostname or "").rstrip(".")
+    host = f"[{host}]" if ":" in host else host
+    port = "" if parts.port in (None, {"http": 80, "https": 443}.get(parts.scheme)) else f":{parts.port}"
+    user = f"{parts.netloc.rpartition('@')[0]}@" if "@" in parts.netloc else ""
+    query = f"?{parts.query}" if parts.query else ""
+    return f"{parts.scheme}://{user}{host}{port}{parts.path.rstrip('/')}{query}"
+
+
+def _named(source: str, base_url: str, key: str | None) -> str:
+    digest = hashlib.sha256(f"{base_url}\0{key or ''}".encode()).hexdigest()
+    return f"{source}:{digest[:16]}"
+
+
+def open_ledger(settings: Settings) -> RequestLedger:
+    """The ledger of the settings, opened at first use: that of `AYNE_LEDGER_URL`, or the file beside the database.
+
+    Raises:
+        LedgerError: a former version's ledger cannot be taken over.
+    """
+    if settings.ledger_url:
+        return RequestLedger(settings.ledger_url)
+    try:
+        take_over_former(settings.database)
+    except (OSError, FormerInUse) as error:
+        raise LedgerError(f"The former request ledger cannot be taken over: {error}; nothing was asked.") from None
+    return RequestLedger(settings.ledger)
+
+
+@dataclass(frozen=True)
+class QuotaUse:
+    """Requests used on a day, of how many."""
+
+    used: int
+    cap: int
+    """The day's quota; 0: no limit."""
+    closed: bool = False
+    """Whether the source itself said that nothing is left, whatever our count."""
+
+    @property
+    def left(self) -> int | None:
+        """Requests left; None without a limit."""
+        if self.closed:
+            return 0
+        return max(0, self.cap - self.used) if self.cap else None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What holds for an account now, by whichever process it came about."""
+
+    pause_left: float
+    """Seconds until anybody may send."""
+    closed: bool
+    """Whether the source says that today's quota is used up."""
+    halvings: int
+    """How often refusals have halved the pace."""
+
+
+class RequestLedger:
+    """Charges requests to accounts.
+
+    Args:
+        place: the SQLite file (it and its folder are made when they do not exist), or a database as SQLAlchemy writes
+            it. It is opened at first use.
+
+    Each call waits for its transaction: half a millisecond for a file, some milliseconds for a server.
+
+    Raises:
+        LedgerError: by every method, when the ledger cannot be used.
+
+    Example:
+        >>> ledger = RequestLedger(Path("/tmp/doctest.ledger.sqlite"))
+        >>> ledger.charge("omdb:demo", date(2026, 1, 1), cap=1000)
+        True
+    """
+
+    def __init__(self, place: Path | str) -> None:
+        self._database = LedgerDatabase(place)
+        self._former: dict[str, tuple[str, ...]] = {}
+
+    def know_as(self, account: str, former: Collection[str]) -> None:
+        """Have what is noted under former names of an account count for it, before it is next charged or looked at."""
+        self._former.setdefault(account, tuple(name for name in former if name != account))
+
+    def _run(self, account: str, work: Callable[[Connection], T]) -> T:
+        """Do something about an account in one transaction, with what is noted under its former names taken over."""
+        former = self._former.get(account, ())
+
+        def all_of_it(connection: Connection) -> T:
+            for name in former:
+                _rename(connection, name, account)
+            return work(connection)
+
+        result = self._database.run(all_of_it)
+        self._former[account] = ()
+        return result
+
+    @classmethod
+    def in_memory(cls) -> RequestLedger:
+        """A ledger that only this object knows and that ends with it."""
+        return cls(IN_MEMORY)
+
+    def __repr__(self) -> str:
+        return f"RequestLedger({self.name!r})"
+
+    @property
+    def name(self) -> str:
+        """Where it is, without user and password."""
+        return self._database.name
+
+    @property
+    def exists(self) -> bool:
+        """False for a file that nothing has been written to yet; looking at it would make it."""
+        return self._database.exists
+
+    def charge(self, account: str, day: date, cap: int) -> bool:
+        """Charge one request to the day's quota, before it is sent.
+
+        Returns:
+            False when the quota is used up: the request must not be sent.
+        """
+        row = {"account": account, "day": day.isoformat()}
+        use = (
+            sa.update(_QUOTA)
+            .where(_QUOTA.c.account == account, _QUOTA.c.day == row["day"], _QUOTA.c.used < cap)
+            .where(~_is_closed(account, day))
+            .values(used=_QUOTA.c.used + 1)
+        )
+
+        def work(connection: Connection) -> bool:
+            if connection.execute(use).rowcount == 1:
+                return True
+            _insert_new(connection, _QUOTA, row | {"used": 0})
+            return connection.execute(use).rowcount == 1  # the row may have come from another process just now
+
+        return self._run(account, work)
+
+    def count(self, account: str, day: date, number: int) -> None:
+        """Note requests that were sent without a quota to charge them to."""
+        row = {"account": account, "day": day.isoformat()}
+        add = (
+            sa.update(_QUOTA)
+            .where(_QUOTA.c.account == account, _QUOTA.c.day == row["day"])
+            .values(used=_QUOTA.c.used + number)
+        )
+
+        def work(connection: Connection) -> None:
+            if not connection.execute(add).rowcount:
+                _insert_new(connection, _QUOTA, row | {"used": 0})
+                connection.execute(add)
+
+        self._run(account, work)
+
+    def fill(self, account: str, day: date) -> None:
+        """Note that the source itself says the day's quota is used up: it holds for everybody, whatever their quota."""
+        row = {"account": account, "day": day.isoformat()}
+        self._run(account, lambda connection: _insert_new(connection, _CLOSED, row))
+
+    def use(self, account: str, day: date, cap: int) -> QuotaUse:
+        """How much of the day's quota is used."""
+        used = sa.select(_QUOTA.c.used).where(_QUOTA.c.account == account, _QUOTA.c.day == day.isoformat())
+
+        def work(connection: Connection) -> QuotaUse:
+            closed = bool(connection.execute(sa.select(_is_closed(account, day))).scalar())
+            return QuotaUse(connection.execute(used).scalar() or 0, cap, closed)
+
+        return self._run(account, work)
+
+    def forget(self, before: date) -> int:
+        """Forget the counts of days before this one; returns how many rows went."""
+
+        def work(connection: Connection) -> int:
+            old = [sa.delete(table).where(table.c.day < before.isoformat()) for table in (_QUOTA, _CLOSED)]
+            return sum(connection.execute(statement).rowcount for statement in old)
+
+        return self._database.run(work)
+
+    def reserve(self, account: str, rate: float, burst: int, now: float) -> float:
+        """Reserve the next place in an account's pace.
+
+        Args:
+            account: whose pace.
+            rate: requests a second, above 0; refusals slow it.
+            burst: size of the bucket.
+            now: the instant, by `steady_now`.
+
+        Returns:
+            Seconds to wait before sending.
+        """
+        return self._change_pace(account, now, lambda pace, instant: pace.place(rate, burst, instant))
+
+    def refuse(self, account: str, pause: float, now: float) -> None:
+        """Note that the source refused a request: nobody sends for `pause` seconds, at most an hour; see `pace`."""
+        self._change_pace(account, now, lambda pace, instant: (pace.refused(pause, instant), None))
+
+    def standing(self, account: str, day: date, now: float) -> Standing:
+        """What holds for an account (`day`: whose quota; `now`: the instant, by `steady_now`)."""
+
+        def work(connection: Connection) -> Standing:
+            instant = self._database.shared_time(now)
+            row = connection.execute(sa.select(_PACE).where(_PACE.c.account == account)).mappings().first()
+            pace = _pace(row) if row else Pace()
+            closed = bool(connection.execute(sa.select(_is_closed(account, day))).scalar())
+            return Standing(pace.pause_left(instant), closed, pace.halvings_at(instant))
+
+        return self._run(account, work)
+
+    def _change_pace(self, account: str, now: float, change: Callable[[Pace, float], tuple[Pace, T]]) -> T:
+        """Read the state of an account's pace, change it and write it: one step for all others."""
+        query = sa.select(_PACE).where(_PACE.c.account == account).with_for_update()
+
+        def work(connection: Connection) -> T:
+            row = connection.execute(query).mappings().first()
+            if row is None:
+                _insert_new(connection, _PACE, {"account": account, **asdict(Pace())})
+                row = connection.execute(query).mappings().one()
+            changed, told = change(_pace(row), self._database.shared_time(now))
+            connection.execute(sa.update(_PACE).where(_PACE.c.account == account).values(asdict(changed)))
+            return told
+
+        return self._run(account, work)
+
+
+def _pace(row: Any) -> Pace:
+    """A row as it is reckoned with; what is no number counts as long ago, a place that is none as far ahead."""
+    numbers = {name: value for name, value in row.items() if name != "account"}
+    if not math.isfinite(numbers["arrival"]):
+        numbers["arrival"] = math.inf
+    return Pace(**{n: v if n == "arrival" or (v == v and abs(v) < math.inf) else 0 for n, v in numbers.items()})
+
+
+def _rename(connection: Connection, former: str, account: str) -> None:
+    """Add what was noted under a former name of an account to what is noted of it."""
+    for row in connection.execute(sa.select(_QUOTA).where(_QUOTA.c.account == former)).mappings().all():
+        _insert_new(connection, _QUOTA, {"account": account, "day": row["day"], "used": 0})
+        mine = sa.update(_QUOTA).where(_QUOTA.c.account == account, _QUOTA.c.day == row["day"])
+        connection.execute(mine.values(used=_QUOTA.c.used + row["used"]))
+    for row in connection.execute(sa.select(_CLOSED).where(_CLOSED.c.account == former)).mappings().all():
+        _insert_new(connection, _CLOSED, {"account": account, "day": row["day"]})
+    for table in (_QUOTA, _CLOSED, _PACE):
+        connection.execute(sa.delete(table).where(table.c.account == former))
+
+
+def _is_closed(account: str, day: date) -> sa.Exists:
+    return sa.exists().where(_CLOSED.c.account == account, _CLOSED.c.day == day.isoformat())
+
+
+def _insert_new(connection: Connection, table: sa.Table, row: dict[str, Any]) -> None:
+    """Insert a row unless it is there; two processes may do so at the same moment, and to be second is as good."""
+    keys = [table.c[column.name] == row[column.name] for column in table.primary_key.columns]
+    if connection.execute(sa.select(sa.literal(1)).select_from(table).where(*keys)).first() is None:
+        with suppress(sa.exc.IntegrityError), connection.begin_nested():
+            connection.execute(sa.insert(table).values(row))

@@ -1,0 +1,1 @@
+"""What tests share: processes, servers, samples, builders of old databases. No test of its own."""

@@ -1,0 +1,1 @@
+"""Long proofs of what is promised: kills, fuzzed bodies, limits under load, strategies in contest. Imports no test."""
