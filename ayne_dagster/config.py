@@ -53,6 +53,11 @@ class ApiSettings:
     answer_deadline: float = ANSWER_DEADLINE
     """Seconds from sending a request to the last byte of its answer; what takes longer counts as no answer."""
 
+    @property
+    def spendable(self) -> int:
+        """Requests a day that unattended collections may spend; 0: no limit is set, or all are kept for people."""
+        return max(0, self.daily_quota - self.quota_reserve)
+
     def __post_init__(self) -> None:
         least_of = {"burst": 1, "max_concurrent": 1, "answer_deadline": LEAST_DEADLINE}
         least_of |= dict.fromkeys(("requests_per_second", "daily_quota", "quota_reserve", "retry_wait"), 0)
@@ -136,6 +141,11 @@ class Settings:
     def strategy(self) -> StrategyChoice:
         """What decides what is due."""
         return StrategyChoice(self.refresh_strategy, self.refresh_cutoff / 100, self.freshness_weight)
+
+    @property
+    def spendable(self) -> dict[str, int]:
+        """By source, requests a day that unattended collections may spend; 0 where no quota is set."""
+        return {"tmdb": self.tmdb.spendable, "omdb": self.omdb.spendable}
 
     @property
     def ledger(self) -> Path:
