@@ -24,8 +24,8 @@ _LEAST_RECALL = 0.01
 """A feed that tells less is none."""
 _END, _STEPS = 12.0, 6_000
 """Beyond so many expected changes a movie is stale as good as surely; steps of the integral up to there."""
-_KNOTS_A_UNIT = 40
-"""Knots of the table over the square root of the expected changes."""
+_KNOTS_A_UNIT = 200
+"""Knots of the table over the square root of the expected changes: so close that nothing needs to lie between two."""
 
 
 @dataclass(frozen=True)
@@ -52,28 +52,23 @@ class Worth:
         if not self.recall:
             return 1 - (1 + x) * exp(-x)
         if x < self._jump:
-            fresh, slow, fast = self._terms
-            return (1 - exp(-(fast * x))) * fresh - exp(-x) * ((1 - exp(-(slow * x))) * self._cycle)
-        table = self._table
-        place = sqrt(x) * _KNOTS_A_UNIT
-        knot = min(floor(place), len(table) - 2)
-        return table[knot] + (table[knot + 1] - table[knot]) * min(place - knot, 1.0)
+            fresh, slow, rest = self._terms
+            return fresh - exp(-x) * (self._cycle + rest * exp(-(slow * x)))
+        return self._table[min(floor(sqrt(x) * _KNOTS_A_UNIT), len(self._table) - 1)]
 
     def _plain_sql(self, x: str) -> str:
         if not self.recall:
             return f"(1 - (1 + {x}) * exp(-{x}))"
-        fresh, slow, fast = map(double_sql, self._terms)
+        fresh, slow, rest = map(double_sql, self._terms)
         table = self._table
         # As one text: so many numbers one by one would take longer to plan than to look up.
         values = f"CAST('[{', '.join(map(repr, table))}]' AS DOUBLE[])"
-        place = f"(sqrt({x}) * {_KNOTS_A_UNIT})"
-        knot = f"CAST(least(floor({place}), {len(table) - 2}) AS INTEGER)"
-        low, high = f"list_extract({values}, {knot} + 1)", f"list_extract({values}, {knot} + 2)"
-        # Few movies expect as much as a signal: only for these is the table looked up.
+        knot = f"CAST(least(floor(sqrt({x}) * {_KNOTS_A_UNIT}), {len(table) - 1}) AS INTEGER)"
+        # Over 1,000,000 movies each exp and each look-up shows: so there are no more of them than must be.
         return (
-            f"CASE WHEN {x} < {double_sql(self._jump)} THEN (1 - exp(-({fast} * {x}))) * {fresh}"
-            f" - exp(-{x}) * ((1 - exp(-({slow} * {x}))) * {double_sql(self._cycle)})"
-            f" ELSE {low} + ({high} - {low}) * least({place} - {knot}, 1.0) END"
+            f"CASE WHEN {x} < {double_sql(self._jump)}"
+            f" THEN {fresh} - exp(-{x}) * ({double_sql(self._cycle)} + {rest} * exp(-({slow} * {x})))"
+            f" ELSE list_extract({values}, {knot} + 1) END"
         )
 
     @property
@@ -90,7 +85,8 @@ class Worth:
     def _terms(self) -> tuple[float, float, float]:
         """Of the closed form below the first jump."""
         silent, signals = 1 - self.recall, self.recall / self.precision
-        return 1 / (signals + silent), signals / silent, (signals + silent) / silent
+        fresh = 1 / (signals + silent)
+        return fresh, signals / silent, fresh - self._cycle
 
     @property
     def _table(self) -> Sequence[float]:
@@ -99,7 +95,7 @@ class Worth:
 
 @lru_cache(maxsize=16)
 def _table(recall: float, precision: float, at_jump: float, jump: float) -> Sequence[float]:
-    """The worth at the squares of n / _KNOTS_A_UNIT, worked out numerically; below a jump it is not looked up.
+    """The worth about the squares of n / _KNOTS_A_UNIT, worked out numerically; below a jump it is not looked up.
 
     A cycle spends u(y) days at y expected changes: it passes each level once, in its slow growth or by a jump from at
     most a jump below, so (1 − recall) · u(y) + recall / precision · (the days spent in (y − jump, y)) = 1.
@@ -114,7 +110,8 @@ def _table(recall: float, precision: float, at_jump: float, jump: float) -> Sequ
         fresh += exp(-(place - 0.5) * step) * density * step
         worth.append(fresh - exp(-place * step) * days[-1])
     worth = list(accumulate(worth, max))
-    # The closed form ends where the table begins.
+    # The closed form ends where the table begins; each knot stands for what lies up to the next.
     offset = at_jump - worth[min(back, _STEPS)]
-    knots = [min(_STEPS, round((n / _KNOTS_A_UNIT) ** 2 / step)) for n in range(floor(sqrt(_END) * _KNOTS_A_UNIT) + 2)]
-    return tuple(worth[knot] + offset for knot in knots)
+    knots = range(floor(sqrt(_END) * _KNOTS_A_UNIT) + 1)
+    places = (min(_STEPS, round(((knot + 0.5) / _KNOTS_A_UNIT) ** 2 / step)) for knot in knots)
+    return tuple(max(at_jump, worth[place] + offset) for place in places)
