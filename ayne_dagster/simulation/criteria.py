@@ -10,8 +10,8 @@ DEFAULTS: Mapping[str, str] = {"tmdb": "value_of_refresh_feed", "omdb": "value_o
 """What value of refresh is at each source: with the change feed where there is one."""
 ATTAINABLE = "attainable"
 SHARES: Mapping[str, Mapping[str, float]] = {
-    "tmdb": {"0.25": 0.97, "1": 0.97, "4": 0.98},
-    "omdb": {"0.25": 0.92, "1": 0.94, "4": 0.97},
+    "tmdb": {"0.25": 0.98, "1": 0.985, "4": 0.99},
+    "omdb": {"0.25": 0.93, "1": 0.95, "4": 0.98},
 }
 """By source and budget, the least share of what is attainable (TMDB) or of the bound (OMDb), by weight.
 
