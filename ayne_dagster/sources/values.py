@@ -35,8 +35,8 @@ MOST_ITEMS = 500
 """Items of a list."""
 
 MOST_LISTED = 20_000
-"""Characters of the lists of a row, all of them together; real ones have less than 10,000. With nine lists as long as they
-may be, a row would have 4 million, and what is written is held in memory, with its neighbours in the table."""
+"""Characters of the lists of a row, all of them together; real ones have less than 10,000. With nine lists as long as
+they may be, a row would have 4 million, and what is written is held in memory, with its neighbours in the table."""
 
 MONTHS = (
     *("january", "february", "march", "april", "may", "june"),
