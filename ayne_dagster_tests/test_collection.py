@@ -114,7 +114,7 @@ class Collected:
         async def counted(due: DueMovie) -> Answer:
             await trust.admit()
             answer = await fetch(due)
-            if answer.row and answer.row.get("title"):
+            if answer.row and answer.row.get("title") and answer.outcome is Outcome.FETCHED:
                 trust.usable(due.tmdb_id)
             return answer
 
@@ -428,6 +428,7 @@ KINDS: dict[str, Exception | Outcome] = {
     "no such movie": Outcome.NOT_FOUND,
     "not held": Outcome.ABSENT,
     "an answer without a title": Outcome.FETCHED,
+    "an answer without its parts": Outcome.INCOMPLETE,
     "a fault of ours": ZeroDivisionError("oh"),
 }
 
@@ -441,7 +442,8 @@ def source_of(kind: Exception | Outcome, *numbers: int) -> Fetch:
         await asyncio.sleep(0)
         if isinstance(kind, Exception):
             raise kind
-        row = {"tmdb_id": due.tmdb_id, "title": None} if kind is Outcome.FETCHED else None
+        titles = {Outcome.FETCHED: None, Outcome.INCOMPLETE: "A film"}
+        row = {"tmdb_id": due.tmdb_id, "title": titles[kind]} if kind in titles else None
         return Answer(due.tmdb_id, kind, NOON, row, due.release_year)
 
     return fetch
@@ -602,6 +604,45 @@ def test_a_source_that_is_wrong_as_a_whole_costs_a_handful_of_requests_retries_i
     assert len(answers) == good
     assert {answer.outcome for answer in answers} <= {Outcome.FETCHED}
     assert len(progress.deferred) == 300 - good
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        lambda _: httpx.Response(404, json={"status_code": 34, "status_message": "Not found."}),
+        lambda _: httpx.Response(400, json={"status_code": 6, "status_message": "Invalid id."}),
+        lambda number: httpx.Response(200, json={"id": number, "title": "A film"}),
+    ],
+    ids=["no movie at all", "no id is valid", "no part of any movie"],
+)
+def test_a_source_that_lists_movies_and_answers_about_none_is_found_out_before_it_has_ever_answered(
+    details: Callable[[int], httpx.Response],
+) -> None:
+    asked: list[str] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(path := request.url.path)
+        if path.endswith("/configuration"):
+            return httpx.Response(200, json={"images": {"base_url": "http://image.example/"}})
+        if path.endswith("/discover/movie"):
+            return httpx.Response(200, json={"results": [{"id": 1}, {"id": 2}], "total_pages": 1, "total_results": 2})
+        return details(int(path.rpartition("/")[2]))
+
+    progress = Progress()
+
+    async def emit(answer: Answer) -> None:
+        raise AssertionError(f"{answer} is blamed")
+
+    async def main() -> None:
+        async with tmdb_client(handler, max_concurrent=10) as tmdb:
+            trust = tmdb.account.trust = Trust(tmdb.probe, connections=10)
+            fetch = details_fetcher(tmdb, noon)
+            await collect_answers(movies(300), fetch, emit, workers=10, now=noon, progress=progress, trust=trust)
+
+    with pytest.raises(SourceDown):
+        asyncio.run(main())
+    assert len(asked) <= 30
+    assert len(progress.deferred) == 300
 
 
 @settings(max_examples=80, deadline=None)

@@ -30,6 +30,7 @@ from ayne_dagster.orchestrator import CollectionFailed, DataCollectionOrchestrat
 from ayne_dagster.runs.batch import range_tags
 from ayne_dagster.runs.instance import home_path
 from ayne_dagster.sources import transport
+from ayne_dagster.sources.trust import CONTROL_REQUESTS, PATIENCE
 from ayne_dagster.standin.faults import Fault
 from ayne_dagster.standin.running import StandIn
 from ayne_dagster.warehouse.database import Database
@@ -91,15 +92,18 @@ def test_a_source_that_is_down_is_tried_again_and_asked_only_for_what_is_missing
     settings = make_settings()
     settings = replace(settings, tmdb=replace(settings.tmdb, max_concurrent=1))
     movies = discovered(settings, instance)
-    # Ten answers come; then ten movies in a row, with five attempts each, get none.
-    standin.inject(Fault("hang", "tmdb", times=10), Fault("status", "tmdb", times=50, status=503))
+    # Ten answers come; then no request has one, and no control question, until the step ends.
+    standin.inject(
+        Fault("hang", "tmdb", times=10), Fault("status", "tmdb", times=PATIENCE + CONTROL_REQUESTS, status=503)
+    )
     run = launch(settings, instance)
 
     assert run.status is dg.DagsterRunStatus.SUCCESS
     assert events(instance, run, dg.DagsterEventType.STEP_UP_FOR_RETRY) == ["tmdb_details"]
     asked = details_asked(standin)
     assert len(asked) == movies
-    assert set(asked.values()) == {1}, "an answer that was there was paid for again"
+    again = sorted(number for number in asked.values() if number > 1)
+    assert again in ([], [2]), "an answer that was there was paid for again, other than by one control question"
     with Database(settings.database).connect() as connection:
         log = connection.execute("SELECT count(*), count(DISTINCT tmdb_id) FROM fetch_log WHERE source = 'tmdb'")
         assert log.fetchall() == [(movies, movies)]

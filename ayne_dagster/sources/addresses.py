@@ -14,6 +14,8 @@ LONGEST_SHOWN = 200
 
 # One slash is enough: "https:/host" is a slip of the finger, not a path.
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:)?/{2,}|[A-Za-z][A-Za-z0-9+.-]*:/+")
+_SURELY_SCHEME = re.compile(r"((https?|ftps?|socks[0-9a-z]*|sqlite|postgres(ql)?)(\+[a-z0-9]+)?:)?//", re.IGNORECASE)
+"""What else stands before a colon may be the name of a user, and what follows a password that begins with a slash."""
 # A "&" or ";" begins what should have been a query.
 _TAIL = re.compile(r"[?#&;]")
 _PORT = re.compile(r"[0-9]{0,5}")
@@ -58,10 +60,11 @@ def _parts(text: str) -> tuple[str, str, str]:
     before, tail = _cut(text[len(scheme) :])
     authority, slash, path = _split(before)
     # An @ behind the authority may be harmless, or the end of a password that holds a "/" or a "?".
-    if "@" in tail and ":" in before:
+    may_be_a_name = bool(scheme) and not _SURELY_SCHEME.fullmatch(scheme)
+    if "@" in tail and (":" in before or may_be_a_name):
         return scheme, HIDDEN, ""
     if "@" in path:
-        host = HIDDEN if ":" in authority else _host(authority)
+        host = HIDDEN if ":" in authority or may_be_a_name else _host(authority)
         return scheme, host, f"/{HIDDEN}@{path.rpartition('@')[2]}"
     return scheme, _host(authority), slash + path
 

@@ -732,6 +732,20 @@ def test_all_pages_of_the_feed_are_read_and_rows_without_an_id_are_left_out() ->
     assert asked == [1, 2, 3]
 
 
+@pytest.mark.parametrize("odd", ["1", True, None, -1, 0, 1e20, 2**63, [], 1.5])
+def test_a_feed_whose_rows_name_no_movie_is_malformed(odd: Any) -> None:
+    handler, _ = feed([{"id": odd}] * 40)
+    with pytest.raises(MalformedAnswer, match="none of 40 rows"):
+        over(handler, lambda tmdb: tmdb.list_changes_of(date(2026, 2, 1)))
+
+
+@pytest.mark.parametrize(("lost", "complete"), [(2, True), (3, False)])
+def test_a_feed_that_loses_rows_is_not_complete(lost: int, complete: bool) -> None:
+    handler, _ = feed([{"id": 1}, {"id": 2}], [{"id": 3}, *[{"id": "x"}] * lost])
+    listed = over(handler, lambda tmdb: tmdb.list_changes_of(date(2026, 2, 1)))
+    assert listed == ChangedMovies(frozenset({1, 2, 3}), complete=complete)
+
+
 def test_an_empty_feed_is_no_movie() -> None:
     handler, asked = feed([])
     assert over(handler, lambda tmdb: tmdb.get_changed_movie_ids(NOON.date(), NOON.date())) == set()

@@ -217,37 +217,62 @@ def probe_omdb(wire: Wire, known: tuple[str, ...] = ()) -> None:
     probe("omdb", wire, known)
 
 
-CONFIGURATION = {"images": {"base_url": "http://image.example/"}, "change_keys": []}
 NO_SUCH = httpx.Response(404, json={"status_code": 34, "status_message": "The resource could not be found."})
+LISTING = httpx.Response(200, json={"page": 1, "results": [{"id": 11}, {"id": 12}, {"id": 13}], "total_pages": 9})
 
 
-@pytest.mark.parametrize("details", [httpx.Response(200, json={"id": 550, "title": "Fight Club"}), NO_SUCH])
-def test_tmdb_is_up_when_it_tells_its_configuration_and_has_the_well_known_movie_or_says_that_it_has_not(
-    details: httpx.Response,
-) -> None:
-    wire = Wire(lambda path, _: httpx.Response(200, json=CONFIGURATION) if "configuration" in path else details)
+def whole(tmdb_id: int) -> dict[str, Any]:
+    """A movie with all that is asked for with it."""
+    parts = {"external_ids": {}, "keywords": {"keywords": []}, "release_dates": {"results": []}}
+    return {"id": tmdb_id, "title": "A film", **parts, "credits": {"cast": [], "crew": []}}
+
+
+def listing_and(details: Callable[[int], httpx.Response]) -> Wire:
+    """TMDB with a listing that works, and details of some kind."""
+    return Wire(lambda path, _: LISTING if "discover" in path else details(int(path.rpartition("/")[2])))
+
+
+def test_tmdb_is_up_when_it_has_a_movie_that_it_lists() -> None:
+    wire = listing_and(lambda number: NO_SUCH if number == 11 else httpx.Response(200, json=whole(number)))
     probe_tmdb(wire)
-    assert wire.asked == ["/3/configuration", "/3/movie/550"]
+    assert wire.asked == ["/3/discover/movie", "/3/movie/11", "/3/movie/12"]
 
 
 @pytest.mark.parametrize(
-    "reply", [{}, [], {"images": None}, {"images": []}, {"id": 550, "title": "Fight Club"}], ids=str
+    "reply", [{}, [], {"results": []}, {"results": [{"name": "x"}]}, {"id": 550, "title": "x"}], ids=str
 )
-def test_what_has_no_configuration_is_not_tmdb(reply: Any) -> None:
+def test_what_lists_no_movie_is_not_tmdb(reply: Any) -> None:
     with pytest.raises(SourceDown):
         probe_tmdb(Wire(lambda *_: httpx.Response(200, json=reply)))
 
 
-def test_what_refuses_every_movie_is_not_tmdb_though_it_has_a_configuration() -> None:
-    def answer(path: str, _: str | None) -> httpx.Response:
-        return httpx.Response(200, json=CONFIGURATION) if "configuration" in path else httpx.Response(403)
-
+@pytest.mark.parametrize(
+    "reply",
+    [
+        NO_SUCH,
+        httpx.Response(400, json={"status_code": 6, "status_message": "Invalid id."}),
+        httpx.Response(403),
+        httpx.Response(200, text="<html>log in</html>"),
+    ],
+)
+def test_what_lists_movies_and_has_none_of_them_is_at_fault(reply: httpx.Response) -> None:
+    wire = listing_and(lambda _: reply)
     with pytest.raises(SourceDown):
-        probe_tmdb(Wire(answer))
+        probe_tmdb(wire)
+    assert len(wire.asked) <= CONTROL_REQUESTS
+
+
+@pytest.mark.parametrize("missing", ["credits", "external_ids", "keywords", "release_dates"])
+def test_what_leaves_out_a_part_of_every_movie_is_at_fault(missing: str) -> None:
+    def details(number: int) -> httpx.Response:
+        return httpx.Response(200, json={name: value for name, value in whole(number).items() if name != missing})
+
+    with pytest.raises(SourceDown, match=f"without its {missing}"):
+        probe_tmdb(listing_and(details))
 
 
 def test_tmdb_is_up_when_one_of_the_movies_that_it_had_is_there() -> None:
-    wire = Wire(lambda path, _: httpx.Response(200, json={"id": 7, "title": "A"}) if path.endswith("/7") else NO_SUCH)
+    wire = Wire(lambda path, _: httpx.Response(200, json=whole(7)) if path.endswith("/7") else NO_SUCH)
     probe_tmdb(wire, (5, 7))
     assert wire.asked == ["/3/movie/5", "/3/movie/7"]
     with pytest.raises(SourceDown, match="could not be found"):
@@ -286,7 +311,7 @@ def test_a_step_that_is_tried_again_begins_with_a_control_question_that_costs_le
                 await tmdb.fetch_details(1)
 
     asyncio.run(main())
-    assert wire.asked == ["/3/configuration"] * CONTROL_REQUESTS_AGAIN
+    assert wire.asked == ["/3/discover/movie"] * CONTROL_REQUESTS_AGAIN
 
 
 def test_what_nobody_weighs_is_asked_for_as_often_as_somebody_likes() -> None:

@@ -6,7 +6,7 @@ https://developer.themoviedb.org/reference
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -38,7 +38,6 @@ from ayne_dagster.sources.tmdb.listing import Listing
 from ayne_dagster.sources.tmdb.models import (
     SUB_RESOURCES,
     ChangesPage,
-    Configuration,
     DiscoverPage,
     ErrorBody,
     MovieDetails,
@@ -51,8 +50,8 @@ B = TypeVar("B", bound=BaseModel)
 _DAY = timedelta(days=1)
 
 APPENDED = ",".join(SUB_RESOURCES)
-WELL_KNOWN = 550
-"""A movie that TMDB has surely; a source that stands in for it may not."""
+LISTED = 2
+"""Movies of TMDB's own list that a control question asks for, where nothing is known that it has answered before."""
 
 
 class AsyncTMDBClient(AsyncClosing):
@@ -135,31 +134,39 @@ class AsyncTMDBClient(AsyncClosing):
         except MalformedAnswer as error:
             error.requests = requests
             raise
-        if movie.title or movie.original_title:  # every movie has one: an id alone is what other APIs answer too
+        # Every movie has a title: an id alone is what other APIs answer too. TMDB once left out parts of every movie.
+        if _has_title(movie) and not movie.missing_parts:
             self.account.answered(tmdb_id)
         return movie, requests
 
     async def probe(self, known: Iterable[int] = ()) -> None:
-        """One cheap question that shows whether TMDB works at all: its configuration, or what it answered before.
+        """One cheap question that shows whether TMDB answers about movies: one that it surely has, as a whole.
+
+        No other question does: a server may list movies, or tell its configuration, and know no movie.
 
         Args:
-            known: movies that it has answered before, the likeliest first; one of them must be there then.
+            known: movies that it has answered before, the likeliest first; otherwise two that it lists.
 
         Raises:
             SourceError: there is no usable answer.
         """
-        if known := tuple(known):
-            await one_of_them(self._titled, known)
-            return
-        response = await self._get("/configuration", {})
-        validate_json(Configuration, response.content)
-        with suppress(NotFound):
-            await self._titled(WELL_KNOWN)
+        await one_of_them(self._require_whole, tuple(known) or await self._listed_ids())
 
-    async def _titled(self, tmdb_id: int) -> None:
+    async def _listed_ids(self) -> tuple[int, ...]:
+        """Two movies that TMDB has, as it says itself: those that most people voted on."""
+        parameters = {"sort_by": "vote_count.desc", "include_adult": "false", "page": "1"}
+        body = _body(DiscoverPage, await self._get("/discover/movie", parameters, DiscoverPage))
+        ids = [item["id"] for item in body.results or [] if isinstance(item, dict) and type(item.get("id")) is int]
+        if not ids:
+            raise MalformedAnswer("it lists no movie at all")
+        return tuple(ids[:LISTED])
+
+    async def _require_whole(self, tmdb_id: int) -> None:
         movie, _ = await self.fetch_details(tmdb_id)
-        if not (movie.title or movie.original_title):
+        if not _has_title(movie):
             raise MalformedAnswer(f"movie {tmdb_id} has no title")
+        if missing := movie.missing_parts:
+            raise MalformedAnswer(f"movie {tmdb_id} came without its {', '.join(missing)}")
 
     async def discover_movies(
         self, start: date, end: date, *, min_votes: int = 0, max_pages: int | None = None
@@ -243,9 +250,13 @@ class AsyncTMDBClient(AsyncClosing):
             body = _body(ChangesPage, response)
             if body.results:
                 break
-        ids = frozenset(row.id for row in body.results if row.id is not None)
+        ids = [row.id for row in body.results if row.id is not None]
+        if body.results and not ids:
+            raise MalformedAnswer(f"none of {len(body.results):,} rows of the change feed has an id", response.content)
         self.account.answered()
-        return ChangesShown(ids, len(body.results), body.total_pages)
+        return ChangesShown(
+            frozenset(ids), len(body.results), body.total_pages, unreadable=len(body.results) - len(ids)
+        )
 
     async def _get(self, path: str, parameters: dict[str, str], model: type[BaseModel] | None = None) -> httpx.Response:
         """One answered request; `model` is what its body should be.
@@ -293,6 +304,10 @@ class TMDBClient(BlockingClient[AsyncTMDBClient]):
     def get_changed_movie_ids(self, start: date, end: date) -> set[int]:
         """See `AsyncTMDBClient.get_changed_movie_ids`."""
         return self._call(self._client.get_changed_movie_ids, start, end)
+
+
+def _has_title(movie: MovieDetails) -> bool:
+    return bool(movie.title or movie.original_title)
 
 
 def _body(model: type[B], response: httpx.Response) -> B:

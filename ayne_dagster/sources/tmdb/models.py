@@ -205,12 +205,6 @@ class ChangesPage(LenientModel):
     total_results: int | None = None
 
 
-class Configuration(LenientModel):
-    """`GET /configuration`: where the images are, which every client of TMDB's needs."""
-
-    images: dict[str, Any]
-
-
 class ErrorBody(LenientModel):
     """An error; its `status_code` is TMDB's own number, not HTTP's.
 
