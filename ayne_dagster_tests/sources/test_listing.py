@@ -338,6 +338,29 @@ def test_a_page_of_far_too_many_rows_ends_its_window() -> None:
     assert listing.requests <= 1 + AHEAD
 
 
+@pytest.mark.parametrize(("rows", "most"), [(PAGE_ROWS, AHEAD), (PAGE_ROWS + 1, 1)])
+def test_pages_that_are_larger_than_tmdbs_are_asked_for_one_at_a_time(rows: int, most: int) -> None:
+    in_flight = 0
+    seen: list[int] = []
+
+    async def ask(window: DateWindow, page: int) -> ListedPage:
+        nonlocal in_flight
+        in_flight += 1
+        seen.append(in_flight)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        in_flight -= 1
+        return ListedPage(window, page, numbered(page * rows, rows), 2_000, 100)
+
+    async def main() -> None:
+        async with aclosing(Listing(ask, AHEAD, None).pages(DateWindow(DAY, DAY))) as pages:
+            async for _ in pages:
+                pass
+
+    asyncio.run(main())
+    assert max(seen) == most
+
+
 def test_pages_are_asked_for_ahead_as_far_as_they_have_been_believed() -> None:
     in_flight: list[int] = []
     most: list[int] = []

@@ -374,6 +374,8 @@ class Listing:
                     yield page
                     tally.note(page)
                     faith.note(brought_news=bool(page.news - shown))
+                    if len(page.items) > PAGE_ROWS:  # no page of TMDB's: it may be of any size
+                        faith.ahead = 1
                     shown |= page.ids
                     if faith.is_lost or len(shown) >= MAX_WINDOW_ROWS:
                         return
