@@ -216,7 +216,7 @@ def command_database(command: Ayne) -> duckdb.DuckDBPyConnection:
     return duckdb.connect(str(command.database))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_while_the_interpreter_ends_changes_no_exit_code(tmp_path: Path, number: signal.Signals) -> None:
     program = (
         f"import atexit, os; atexit.register(os.kill, os.getpid(), {int(number)});"

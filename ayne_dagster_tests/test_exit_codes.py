@@ -110,7 +110,7 @@ def test_a_damaged_database_is_a_failure(tmp_path: Path) -> None:
 
 @pytest.mark.end_to_end
 @pytest.mark.parametrize("processes", ["1", "2"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_a_command_that_collects_nothing(tmp_path: Path, processes: str, number: signal.Signals) -> None:
     # With one process it comes within a query, which DuckDB makes an error of its own of.
     command = Ayne(tmp_path)
