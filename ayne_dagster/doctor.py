@@ -23,9 +23,16 @@ import duckdb
 
 from ayne_dagster.automation.due_movies import due_movies_sensor
 from ayne_dagster.automation.schedules import discovery_schedule
-from ayne_dagster.config import Settings
+from ayne_dagster.config import Settings, SettingsError
 from ayne_dagster.refresh.strategy import COLLECTED, SOURCES
-from ayne_dagster.runs.instance import ask_each_storage, damage_of, damaged_storage, fault_of, home_path
+from ayne_dagster.runs.instance import (
+    ask_each_storage,
+    damage_of,
+    damaged_storage,
+    fault_of,
+    home_path,
+    require_configuration,
+)
 from ayne_dagster.settings.places import HOME, SPOOL, ambiguous_leftovers, companion
 from ayne_dagster.sources.errors import InvalidCredentials, NotFound, QuotaExhausted, SourceError
 from ayne_dagster.sources.limits.account import account_of
@@ -280,6 +287,11 @@ def _dagster(settings: Settings) -> Iterator[Line]:
         return
     if not (home / "dagster.yaml").exists():
         yield Line("Dagster home", OK, f"{home} is not there yet: the first `ayne collect` or `ayne dev` makes it")
+        return
+    try:
+        require_configuration(home)
+    except SettingsError as error:
+        yield Line("Dagster home", WRONG, str(error), "Then Dagster's configuration is made anew.")
         return
     try:
         with dg.DagsterInstance.from_config(str(home.resolve())) as instance:

@@ -105,7 +105,7 @@ def test_a_file_s_address_without_a_scheme_is_no_path(name: str, value: str) -> 
 def test_a_path_is_taken_for_a_path(value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "here.d").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert load_settings({"AYNE_IMDB_RATINGS_URL": value}).imdb_ratings_url == value
+    assert load_settings({"AYNE_IMDB_RATINGS_URL": value}).imdb_ratings_url == value.replace("~", str(Path.home()))
 
 
 # The ledger's address

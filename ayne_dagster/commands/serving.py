@@ -15,6 +15,7 @@ import click
 from ayne_dagster.commands.options import FilePath
 from ayne_dagster.commands.output import console, fail, one_line
 from ayne_dagster.config import load_settings
+from ayne_dagster.settings.texts import read_named_text
 
 if TYPE_CHECKING:
     from socket import socket
@@ -62,7 +63,7 @@ def _read_faults(file: Path) -> list[Planned]:
     from ayne_dagster.standin.faults import read_faults
 
     try:
-        return read_faults(file.read_text("utf-8"))
+        return read_faults(read_named_text(file))
     except OSError as error:
         raise click.UsageError(f"{file} cannot be read: {error.strerror}.") from None
     except ValueError as error:

@@ -19,6 +19,7 @@ import dagster as dg
 from ayne_dagster.config import Settings, SettingsError
 from ayne_dagster.errors import OneLineError
 from ayne_dagster.settings.places import expanded, home_beside
+from ayne_dagster.settings.texts import require_file
 
 _NOT_IN_A_HOME = set("%?#")
 """What SQLAlchemy, Alembic and SQLite read as something else in the addresses that Dagster makes of a path."""
@@ -70,6 +71,7 @@ def dagster_home(settings: Settings) -> Path:
     home = home_path(settings)
     try:
         home.mkdir(parents=True, exist_ok=True)
+        require_configuration(home)
         if _is_to_be_made(home / "dagster.yaml"):
             # Whole before it is in its place: half a file, as a kill leaves it, would be taken for what was meant.
             new = home / f"dagster.yaml.{os.getpid()}"
@@ -80,6 +82,20 @@ def dagster_home(settings: Settings) -> Path:
         why = "is no folder" if home.exists() and not home.is_dir() else f"cannot be written ({error.strerror})"
         raise SettingsError(f"The Dagster home {home} {why}: set DAGSTER_HOME or AYNE_DATABASE.") from None
     return home.resolve()
+
+
+def require_configuration(home: Path) -> None:
+    """Look at a home's configuration before Dagster, or we, read it to its end.
+
+    Raises:
+        SettingsError: it is no file.
+    """
+    try:
+        require_file(home / "dagster.yaml")
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise SettingsError(f"{home / 'dagster.yaml'} cannot be read: {error.strerror}. Move it away.") from None
 
 
 def _is_to_be_made(file: Path) -> bool:

@@ -30,6 +30,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from httpx_aiohttp import AiohttpTransport
 from yarl import URL
 
+from ayne_dagster.settings.texts import require_file
 from ayne_dagster.sources.addresses import shown_address, shown_origin
 from ayne_dagster.sources.errors import WrongAddress, WrongRoute
 
@@ -99,6 +100,8 @@ def certificates(environment: Mapping[str, str] = os.environ) -> ssl.SSLContext:
     if folder is not None and not any(Path(part).is_dir() for part in folder.split(os.pathsep)):
         raise WrongRoute(f"SSL_CERT_DIR names {folder}, which is no folder: no certificate can be checked.")
     try:
+        if file is not None:
+            require_file(Path(file))
         context.load_verify_locations(cafile=file, capath=folder)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         reason = getattr(error, "strerror", None) or getattr(error, "reason", None) or type(error).__name__
