@@ -246,6 +246,7 @@ class DataCollectionOrchestrator:
         use_reserve: bool,
     ) -> CollectionResult:
         self.settings.require_keys()
+        home_path(self.settings)  # one that cannot be used should fail before a database is made
         started = time.monotonic()
         limit = self.settings.refresh_limit if refresh_limit is None else refresh_limit
         result = CollectionResult()

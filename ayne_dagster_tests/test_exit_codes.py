@@ -214,3 +214,14 @@ def test_an_error_of_the_system_is_one_line(foreign: Ayne, monkeypatch: pytest.M
 def test_wrong_usage_is_a_kind_of_its_own() -> None:
     assert issubclass(WrongUsage, OneLineError)
     assert WrongUsage.exit_code != OneLineError.exit_code
+
+
+@pytest.mark.parametrize("columns", ["1", "9", "40"])
+def test_a_screen_that_is_too_narrow_for_a_table_has_long_lines_and_no_empty_columns(
+    tmp_path: Path, columns: str
+) -> None:
+    command = Ayne(tmp_path, {"COLUMNS": columns})
+    with Database(command.database).connect():
+        pass
+    out = command.call("budget").out
+    assert all(word in out for word in ("Source", "Reserve", "OMDb", "1,000", "Backlog"))

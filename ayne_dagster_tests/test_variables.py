@@ -188,6 +188,15 @@ def test_a_misspelt_name_is_told_once_with_what_may_be_meant_and_without_its_val
     assert said == f"{name} is no setting, and is ignored. Did you mean {meant}?"
 
 
+@pytest.mark.parametrize("name", ["AYNE_TMDB_RPS", "AYNE_OMDB_SPEED", "AYNE_TMDB_X"])
+def test_a_name_that_is_like_no_setting_is_told_without_a_suggestion(
+    here: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    monkeypatch.setenv(name, S)
+    load_settings()
+    assert caplog.messages == [f"{name} is no setting, and is ignored."]
+
+
 def test_names_of_others_are_no_misspelt_settings(
     here: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
