@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,6 +35,17 @@ class FilePath(click.Path):
             return super().convert(expanded(text), param, ctx)
         except WrongPlace as error:
             self.fail(str(error), param, ctx)
+
+
+class Number(click.FloatRange):
+    """A number within bounds: NaN, which no bound keeps out, and infinity are none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no number that can be reckoned with.", param, ctx)
+        return number
 
 
 class Instant(click.ParamType):  # type: ignore[type-arg]

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ayne_dagster.commands.options import FilePath
+from ayne_dagster.commands.options import FilePath, Number
 from ayne_dagster.commands.output import console, fail, one_line
 from ayne_dagster.config import load_settings
+from ayne_dagster.settings.texts import read_named_text
 
 if TYPE_CHECKING:
     from socket import socket
@@ -38,9 +39,7 @@ def demo(movies: int, days: int, database: Path | None) -> None:
 @click.command()
 @click.option("--port", type=click.IntRange(1, 65535), default=8765, show_default=True)
 @click.option("--movies", type=click.IntRange(1, 1_000_000), default=10_000, show_default=True, help="Catalogue size.")
-@click.option(
-    "--latency-ms", type=click.FloatRange(0, 3_600_000), default=0.0, help="How long each answer takes at least."
-)
+@click.option("--latency-ms", type=Number(0, 3_600_000), default=0.0, help="How long each answer takes at least.")
 @click.option("--faults", type=FilePath(), help="A JSON list of what goes wrong: see docs/faults.md.")
 def standin(port: int, movies: int, latency_ms: float, faults: Path | None) -> None:
     """Serve the stand-in for TMDB and OMDb on 127.0.0.1, with invented movies, until interrupted."""
@@ -62,7 +61,7 @@ def _read_faults(file: Path) -> list[Planned]:
     from ayne_dagster.standin.faults import read_faults
 
     try:
-        return read_faults(file.read_text("utf-8"))
+        return read_faults(read_named_text(file))
     except OSError as error:
         raise click.UsageError(f"{file} cannot be read: {error.strerror}.") from None
     except ValueError as error:

@@ -8,7 +8,6 @@ atomic UPDATE (DESIGN, "Invariants" 6). How an account is slowed is reckoned in 
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -16,7 +15,6 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -24,6 +22,7 @@ from sqlalchemy.engine import Connection
 from ayne_dagster.config import Settings
 from ayne_dagster.settings.places import FormerInUse, take_over_former
 from ayne_dagster.sources.limits.ledger_database import IN_MEMORY, METADATA, LedgerDatabase, LedgerError, steady_now
+from ayne_dagster.sources.limits.naming import account_name, canonical_address, former_account_names
 from ayne_dagster.sources.limits.pace import Pace
 
 __all__ = [
@@ -32,6 +31,7 @@ __all__ = [
     "RequestLedger",
     "Standing",
     "account_name",
+    "canonical_address",
     "former_account_names",
     "open_ledger",
     "steady_now",
@@ -62,33 +62,6 @@ _PACE = sa.Table(
     sa.Column("refused_at", sa.Double, nullable=False),
     sa.Column("refusals", sa.Integer, nullable=False),
 )
-
-
-def account_name(source: str, base_url: str, key: str | None) -> str:
-    """Name of an API account in the ledger: the source and a hash of address and key, never the key."""
-    return _named(source, canonical_address(base_url), key)
-
-
-def former_account_names(source: str, base_url: str, key: str | None) -> tuple[str, ...]:
-    """What versions up to 0.2 called the same account: an address with and without a slash at its end was two."""
-    plain = canonical_address(base_url)
-    return tuple(dict.fromkeys(_named(source, url, key) for url in (base_url, f"{plain}/") if url != plain))
-
-
-def canonical_address(base_url: str) -> str:
-    """The same for all spellings of an address: case of scheme and host, a port that goes without saying, a slash."""
-    parts = urlsplit(base_url)
-    host = (parts.hostname or "").rstrip(".")
-    host = f"[{host}]" if ":" in host else host
-    port = "" if parts.port in (None, {"http": 80, "https": 443}.get(parts.scheme)) else f":{parts.port}"
-    user = f"{parts.netloc.rpartition('@')[0]}@" if "@" in parts.netloc else ""
-    query = f"?{parts.query}" if parts.query else ""
-    return f"{parts.scheme}://{user}{host}{port}{parts.path.rstrip('/')}{query}"
-
-
-def _named(source: str, base_url: str, key: str | None) -> str:
-    digest = hashlib.sha256(f"{base_url}\0{key or ''}".encode()).hexdigest()
-    return f"{source}:{digest[:16]}"
 
 
 def open_ledger(settings: Settings) -> RequestLedger:

@@ -39,6 +39,11 @@ _CLOCKS = sa.Table(  # starts of machines, and what their steady clocks lack to 
 _HOST = re.compile(r"[\w.-]*|[0-9a-fA-F:.]+(%\w+)?")  # names, and addresses of IPv6, whose brackets are gone by now
 _DATABASE = re.compile(r"[^@/:?#\s]*")
 
+_NO_SECRETS = {"user", "host", "hostaddr", "port", "dbname", "sslmode", "connect_timeout", "application_name"}
+"""Options of an address that may be read by everybody."""
+_SHORTEST_SECRET = 2
+"""Letters of a word that is found everywhere in a text: to take it out would hide the text and keep no secret."""
+
 T = TypeVar("T")
 
 
@@ -180,9 +185,11 @@ class LedgerDatabase:
         return kind(f"The request ledger {self.name} cannot be used ({reason}); nothing was asked. {advice}")
 
     def _redacted(self, text: str) -> str:
-        secrets = [self._url.password, *map(str, self._url.query.values())] if self._url is not None else []
-        for secret in secrets:
-            if secret:
+        if self._url is None:
+            return text
+        options = [value for name, value in self._url.query.items() if name.lower() not in _NO_SECRETS]
+        for secret in (self._url.password, *map(str, options)):
+            if secret and len(secret) > _SHORTEST_SECRET:
                 for spelling in {str(secret), quote(str(secret), safe=""), quote_plus(str(secret)), repr(str(secret))}:
                     text = text.replace(spelling, "…")
         return text

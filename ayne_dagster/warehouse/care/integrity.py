@@ -212,6 +212,11 @@ def _read_everything(connection: duckdb.DuckDBPyConnection) -> int:
 def _note_spool(path: Path, report: Report) -> None:
     """Batches that could not be committed wait in files beside the database (`spool`)."""
     folder, found = spool_folder(path).name, contents(path)
+    if found.blocked:
+        report.notes.append(
+            f"{folder} is no folder that can be written: answers that the database cannot take would be lost. "
+            "Move it away."
+        )
     if found.waiting:
         report.notes.append(
             f"{found.waiting:,} file(s) of answers wait in {folder}: the next collection takes them in."
