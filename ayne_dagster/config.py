@@ -128,7 +128,7 @@ class Settings:
         Not at its real address when the API is somewhere else: what TMDB publishes says nothing about the movies of a
         stand-in, and would mark them all as vanished.
         """
-        is_elsewhere = self.tmdb.base_url != TMDB_DEFAULTS.base_url
+        is_elsewhere = self.tmdb.base_url.rstrip("/") != TMDB_DEFAULTS.base_url
         return None if is_elsewhere and self.tmdb_export_url == TMDB_EXPORT_URL else self.tmdb_export_url
 
     def now(self) -> datetime:
