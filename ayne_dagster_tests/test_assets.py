@@ -295,24 +295,31 @@ def test_an_interruption_keeps_what_has_arrived(platform: Platform) -> None:
     class Interruption(BaseException):
         pass
 
-    async def produce(emit: Any) -> None:
-        for number in range(1, 8):
-            row = {"tmdb_id": number, "release_year": "unknown", "title": str(number)}
-            await emit(ListedMovie(number, START, row))
-        await asyncio.Event().wait()
+    class Interrupted(MergeStream[ListedMovie]):
+        merged = 0
 
-    calls = []
+        async def produce(self, emit: Any) -> None:
+            for number in range(1, 8):
+                row = {"tmdb_id": number, "release_year": "unknown", "title": str(number)}
+                await emit(ListedMovie(number, START, row))
+            await asyncio.Event().wait()
 
-    def merge(connection: Any, batch: list[ListedMovie]) -> MergeReport:
-        calls.append(len(batch))
-        report = merge_listing(connection, batch, "run")
-        if len(calls) == 2:
-            raise Interruption
-        return report
+        def batches(self) -> Batches[ListedMovie]:
+            return Batches(self.produce, max_batch=2, max_wait=0.05)
+
+        def merge(self, connection: Any, batch: list[ListedMovie]) -> MergeReport:
+            self.merged += 1
+            report = merge_listing(connection, batch, "run")
+            if self.merged == 2:
+                raise Interruption
+            return report
+
+        def report(self, merged: MergeReport, seconds: float) -> None:
+            pass
 
     database = DuckDBDatabase(database=str(platform.settings.database))
     manager = MergingDuckDBIOManager(database=database)
-    stream = MergeStream(Batches(produce, max_batch=2, max_wait=0.05), merge, lambda *_: None)
+    stream = Interrupted()
     context = dg.build_output_context()
     with pytest.raises(Interruption):
         manager.handle_output(context, stream)

@@ -112,3 +112,18 @@ def test_every_make_target_in_the_documentation_exists() -> None:
     named = {target for page in pages for target in re.findall(r"`make ([a-z][\w-]*)", page)}
     assert named
     assert named <= targets
+
+
+def test_every_room_and_module_that_the_architecture_names_exists() -> None:
+    text = (ROOT / "docs/architecture.md").read_text()
+    package = ROOT / "ayne_dagster"
+    rooms = {path.stem for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    plan = text.partition("## The plan")[2].partition("```\n")[2].partition("```")[0]
+    planned = {word for line in plan.splitlines() for word in line[:32].split()}
+    assert planned == rooms - {"__init__", "__main__"}
+    named = re.findall(r"`(\w+(?:\.\w+)+)`", text.partition("## Invariants")[2].partition("## Recipes")[0])
+    named += re.findall(r" ((?:%s)\.\w+(?:\.\w+)*)" % "|".join(planned), text.partition("## Invariants")[0])  # noqa: UP031
+    assert len(named) > 30
+    for name in named:
+        places = [package.joinpath(*name.split(".")[:depth]) for depth in (2, 3)]
+        assert any(p.is_dir() or p.with_suffix(".py").exists() for p in places), name

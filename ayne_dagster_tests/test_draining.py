@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,32 @@ class Log:
         self.lines.append(text)
 
     warning = error = info
+
+
+@dataclass
+class Streaming(MergeStream[Answer]):
+    """A stream of given batches, and given functions for the rest."""
+
+    given: Batches[Answer]
+    merging: Callable[[duckdb.DuckDBPyConnection, list[Answer]], MergeReport]
+    done: Callable[[MergeReport, float], None]
+    origin: Origin | None = None
+    stopped: Callable[[MergeReport, float], None] | None = None
+
+    async def produce(self, emit: Emit[Answer]) -> None:
+        raise AssertionError("the batches are given")
+
+    def batches(self) -> Batches[Answer]:
+        return self.given
+
+    def merge(self, connection: duckdb.DuckDBPyConnection, batch: list[Answer]) -> MergeReport:
+        return self.merging(connection, batch)
+
+    def report(self, merged: MergeReport, seconds: float) -> None:
+        self.done(merged, seconds)
+
+    def report_stop(self, merged: MergeReport, seconds: float) -> None:
+        (self.stopped or self.done)(merged, seconds)
 
 
 class Run:
@@ -118,8 +145,9 @@ class Run:
             self.at_the_end()
 
         batches = Batches(produce, **{"max_batch": 10, "max_wait": 0.01, "capacity": 30} | options)
+        stream = Streaming(batches, merge, done, self.origin, stopped)
         with watched_by(self.watcher):
-            Drain(MergeStream(batches, merge, done, self.origin, stopped), self.database, self.log).run()  # type: ignore[arg-type]
+            Drain(stream, self.database, self.log).run()  # type: ignore[arg-type]
 
     @property
     def stored(self) -> int:
@@ -263,7 +291,7 @@ def test_an_interruption_whose_last_commit_comes_through_leaves_no_spool(
 def test_in_another_thread_a_stream_can_be_interrupted_too(run: Run) -> None:
     errors: list[BaseException] = []
     batches = Batches(run.endless, max_batch=10, max_wait=0.01, capacity=30)
-    merge = MergeStream(
+    merge = Streaming(
         batches,
         lambda connection, batch: merge_answers(connection, TMDB_DETAILS, "tmdb", batch, "run"),
         lambda *_: None,

@@ -2,10 +2,10 @@
 
 import dagster as dg
 
-from ayne_dagster.assets.checks import check_specs
+from ayne_dagster.assets.checks import check_results, check_specs
 from ayne_dagster.assets.definition import TMDB_POOL, partitioned_options
 from ayne_dagster.assets.discovery import discovered_movies
-from ayne_dagster.assets.refreshing import RefreshConfig, Steps, fetch_due
+from ayne_dagster.assets.refreshing import RefreshConfig, RefreshStream, Steps
 from ayne_dagster.collecting.asking import details_fetcher
 from ayne_dagster.config import Settings
 from ayne_dagster.resources.clients import Clock, DuckDBDatabase, TMDBResource
@@ -28,7 +28,7 @@ def tmdb_details(
 ) -> Steps:
     """Fetch details, with credits, keywords, external ids and certification, one request a movie."""
     config = RefreshConfig.of(context)
-    yield from fetch_due(
+    stream = RefreshStream(
         context,
         config,
         source="tmdb",
@@ -39,3 +39,5 @@ def tmdb_details(
         open_client=lambda: tmdb.client(clock, use_reserve=config.use_reserve),
         fetcher=details_fetcher,
     )
+    yield dg.Output(stream)
+    yield from check_results(TMDB_DETAILS, database.file, clock.now())

@@ -1,7 +1,8 @@
 """Movies found on TMDB's discover pages. Listing is in `sources.tmdb`, storing in `warehouse`."""
 
 from collections.abc import Mapping
-from functools import partial
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
@@ -10,11 +11,11 @@ from pydantic import Field
 
 from ayne_dagster.assets.checks import check_results, check_specs
 from ayne_dagster.assets.definition import TMDB_POOL, partitioned_options
-from ayne_dagster.assets.refreshing import Steps, asking, collecting_from, failing_clearly, pace_metadata
+from ayne_dagster.assets.refreshing import Steps, asking, collecting_from, failing_clearly, pace_metadata, telling
 from ayne_dagster.assets.run_config import RunConfig
 from ayne_dagster.collecting.listing import Listed, date_span, discover
 from ayne_dagster.collecting.progress import Progress, watcher
-from ayne_dagster.collecting.streams import Batches, Emit
+from ayne_dagster.collecting.streams import Emit
 from ayne_dagster.config import MAX_NUMBER
 from ayne_dagster.resources.clients import Clock, DuckDBDatabase, TMDBResource
 from ayne_dagster.resources.io_manager import MergeStream
@@ -51,47 +52,69 @@ def discovered_movies(
     clock: dg.ResourceParam[Clock],
 ) -> Steps:
     """List the movies of the run's release years and note those that are new."""
-    config = DiscoveryConfig.of(context)
-    progress = Progress()
-    watcher().started(DISCOVERED_MOVIES.name, progress)
-    span = date_span(context.partition_keys)
+    yield dg.Output(DiscoveryStream(context, DiscoveryConfig.of(context), tmdb, database, clock))
+    yield from check_results(DISCOVERED_MOVIES, database.file, clock.now())
 
-    async def produce(emit: Emit[Listed]) -> None:
+
+@dataclass
+class DiscoveryStream(MergeStream[Listed]):
+    """The movies of the run's release years, as TMDB lists them."""
+
+    context: dg.AssetExecutionContext
+    config: DiscoveryConfig
+    tmdb: TMDBResource
+    database: DuckDBDatabase
+    clock: Clock
+
+    def __post_init__(self) -> None:
+        self.origin = Origin("tmdb", DISCOVERED_MOVIES.name, self.context.run.run_id)
+        self._progress = Progress()
+        self._tell_people = telling(self.context)
+        watcher().started(DISCOVERED_MOVIES.name, self._progress)
+
+    def held(self) -> AbstractContextManager[None]:
+        """TMDB's lease."""
+        return collecting_from("tmdb", self.database, self.context)
+
+    async def produce(self, emit: Emit[Listed]) -> None:
+        """List the span of the years."""
+        span = date_span(self.context.partition_keys)
         if span is None:
             return
-        async with asking(tmdb.client(clock, use_reserve=config.use_reserve), progress, context) as client:
-            await discover(
-                client,
-                span,
-                emit,
-                min_votes=config.min_votes,
-                max_pages=config.max_pages,
-                now=clock.now,
-                progress=progress,
-            )
+        client = self.tmdb.client(self.clock, use_reserve=self.config.use_reserve)
+        with failing_clearly(self.context):
+            async with asking(client, self._progress, self._tell_people, again=self.context.retry_number > 0):
+                await discover(
+                    client,
+                    span,
+                    emit,
+                    min_votes=self.config.min_votes,
+                    max_pages=self.config.max_pages,
+                    now=self.clock.now,
+                    progress=self._progress,
+                )
 
-    def merge(connection: duckdb.DuckDBPyConnection, batch: list[Listed]) -> MergeReport:
-        report = merge_listing(connection, (i for i in batch if isinstance(i, ListedMovie)), context.run.run_id)
-        report.add(quarantine(connection, (i for i in batch if isinstance(i, QuarantinedBody)), context.run.run_id))
+    def merge(self, connection: duckdb.DuckDBPyConnection, batch: list[Listed]) -> MergeReport:
+        """Note those that are new, and what could not be read."""
+        run_id = self.context.run.run_id
+        report = merge_listing(connection, (i for i in batch if isinstance(i, ListedMovie)), run_id)
+        report.add(quarantine(connection, (i for i in batch if isinstance(i, QuarantinedBody)), run_id))
         return report
 
-    def done(report: MergeReport, seconds: float) -> None:
-        for year, counts in report.by_year.items():
-            if year in context.partition_keys:
+    def report(self, merged: MergeReport, seconds: float) -> None:
+        """Counts by partition, and where the listing came out short."""
+        progress = self._progress
+        for year, counts in merged.by_year.items():
+            if year in self.context.partition_keys:
                 metadata = _metadata(counts) | {"seconds": round(seconds, 3)} | pace_metadata(progress)
-                context.add_asset_metadata(metadata, partition_key=year)
+                self.context.add_asset_metadata(metadata, partition_key=year)
         remarks = [f"stopped: {progress.stopped_because}" if progress.stopped_because else None, progress.slowed]
-        context.log.info(
-            f"{dict(report.total())}, {progress.requests} requests, {progress.short_by} promised and not shown"
+        self.context.log.info(
+            f"{dict(merged.total())}, {progress.requests} requests, {progress.short_by} promised and not shown"
             + "".join(f"; {remark}" for remark in remarks if remark)
         )
-        _tell_shortages(context, progress)
-        watcher().finished(DISCOVERED_MOVIES.name, _metadata(report.total()) | {"requests": progress.requests})
-
-    origin = Origin("tmdb", DISCOVERED_MOVIES.name, context.run.run_id)
-    around = partial(collecting_from, "tmdb", database, context)
-    yield dg.Output(MergeStream(Batches(failing_clearly(context, produce)), merge, done, origin, around=around))
-    yield from check_results(DISCOVERED_MOVIES, database.file, clock.now())
+        _tell_shortages(self.context, progress)
+        watcher().finished(DISCOVERED_MOVIES.name, _metadata(merged.total()) | {"requests": progress.requests})
 
 
 def _tell_shortages(context: dg.AssetExecutionContext, progress: Progress) -> None:

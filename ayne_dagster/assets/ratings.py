@@ -2,10 +2,10 @@
 
 import dagster as dg
 
-from ayne_dagster.assets.checks import check_specs
+from ayne_dagster.assets.checks import check_results, check_specs
 from ayne_dagster.assets.definition import OMDB_POOL, partitioned_options
 from ayne_dagster.assets.details import tmdb_details
-from ayne_dagster.assets.refreshing import RefreshConfig, Steps, fetch_due
+from ayne_dagster.assets.refreshing import RefreshConfig, RefreshStream, Steps
 from ayne_dagster.collecting.asking import ratings_fetcher
 from ayne_dagster.config import Settings
 from ayne_dagster.resources.clients import Clock, DuckDBDatabase, OMDBResource
@@ -28,7 +28,7 @@ def omdb_ratings(
 ) -> Steps:
     """Fetch ratings and US box office by IMDb id, within the day's quota."""
     config = RefreshConfig.of(context)
-    yield from fetch_due(
+    stream = RefreshStream(
         context,
         config,
         source="omdb",
@@ -39,3 +39,5 @@ def omdb_ratings(
         open_client=lambda: omdb.client(clock, use_reserve=config.use_reserve),
         fetcher=ratings_fetcher,
     )
+    yield dg.Output(stream)
+    yield from check_results(OMDB_RATINGS, database.file, clock.now())

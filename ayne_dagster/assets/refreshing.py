@@ -5,23 +5,22 @@ Which source, table and client is theirs to say; which movie is due is decided i
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Annotated, Any, Protocol, TypeVar
 
 import dagster as dg
 import duckdb
 from pydantic import Field
 
-from ayne_dagster.assets.checks import check_results
 from ayne_dagster.assets.definition import retry_or_fail
 from ayne_dagster.assets.run_config import RunConfig
 from ayne_dagster.collecting.asking import Fetch, collect_answers
 from ayne_dagster.collecting.progress import Progress, watcher
 from ayne_dagster.collecting.stopping import pause
-from ayne_dagster.collecting.streams import Batches, Emit
+from ayne_dagster.collecting.streams import Emit
 from ayne_dagster.config import MAX_NUMBER, Settings
 from ayne_dagster.partitions import PARTITION_KEYS
 from ayne_dagster.refresh.strategy import SOURCES
@@ -75,21 +74,20 @@ class Client(Protocol):
 
 @asynccontextmanager
 async def asking(
-    client: C, progress: Progress, context: dg.AssetExecutionContext, known: Collection[Any] = ()
+    client: C, progress: Progress, tell: Callable[[str], object], known: Collection[Any] = (), *, again: bool = False
 ) -> AsyncIterator[C]:
     """A client for the length of the block; what it spent and how it was slowed goes to the progress.
 
-    A step that is tried again since the source was down begins with the control question.
-
     Args:
-        client: it; its answers are weighed from now on (`sources.trust`), and its waits are told.
+        client: it; its answers are weighed from now on (`sources.trust`).
         progress: of the collection.
-        context: of the asset.
+        tell: told of waits, in a sentence each.
         known: what the source has answered before, in the words of the client's `probe`.
+        again: whether this step has met a source that is down before: it begins with the control question then.
     """
     client.account.trust = trust_in(client, known)
-    client.account.on_wait = telling(context)
-    if context.retry_number:
+    client.account.on_wait = tell
+    if again:
         client.account.trust.suspect()
     try:
         yield client
@@ -113,19 +111,9 @@ def trust_in(client: Client, known: Collection[Any] = ()) -> Trust:
     return trust
 
 
-def fetch_due(
-    context: dg.AssetExecutionContext,
-    config: RefreshConfig,
-    *,
-    source: str,
-    table: Table,
-    database: DuckDBDatabase,
-    clock: Clock,
-    settings: Settings,
-    open_client: Callable[[], Any],
-    fetcher: Callable[[Any, Callable[[], datetime]], Fetch],
-) -> Steps:
-    """Fetch the due movies of the run's partitions from one source, and merge the answers as they arrive.
+@dataclass
+class RefreshStream(MergeStream[Answer]):
+    """The due movies of the run's partitions, fetched from one source.
 
     Args:
         context: of the asset.
@@ -138,50 +126,85 @@ def fetch_due(
         open_client: makes the source's client.
         fetcher: turns the client into what asks for one movie.
     """
-    due: list[DueMovie] = []
-    known: list[Any] = []
-    progress = Progress()
+
+    context: dg.AssetExecutionContext
+    config: RefreshConfig
+    source: str
+    table: Table
+    database: DuckDBDatabase
+    clock: Clock
+    settings: Settings
+    open_client: Callable[[], Any]
+    fetcher: Callable[[Any, Callable[[], datetime]], Fetch]
+
+    def __post_init__(self) -> None:
+        self.origin = Origin(self.source, self.table.name, self.context.run.run_id)
+        self._due: list[DueMovie] = []
+        self._known: list[Any] = []
+        self._progress = Progress()
+        self._tell_people = telling(self.context)
 
     @contextmanager
-    def around() -> Iterator[None]:
-        with collecting_from(source, database, context):
-            due.extend(_pick_due(context, config, source, database, clock.now(), settings.refresh_limit))
-            if due:
-                with database.file.connect() as connection:
-                    known[:] = answered_before(connection, source)
-            progress.total = len(due)
-            watcher().started(table.name, progress)
+    def held(self) -> Iterator[None]:
+        """The source's lease; what is due is picked once it is held."""
+        with collecting_from(self.source, self.database, self.context):
+            self._pick()
+            self._progress.total = len(self._due)
+            watcher().started(self.table.name, self._progress)
             yield
 
-    async def produce(emit: Emit[Answer]) -> None:
-        if not due:
-            return
-        async with asking(open_client(), progress, context, known) as client:
-            fetch = fetcher(client, clock.now)
-            await collect_answers(
-                due,
-                fetch,
-                emit,
-                workers=client.account.settings.max_concurrent,
-                now=clock.now,
-                progress=progress,
-                trust=client.account.trust,
+    def _pick(self) -> None:
+        limit = self.settings.refresh_limit if self.config.limit is None else self.config.limit
+        with self.database.file.connect() as connection:
+            self._due = due_movies(
+                connection,
+                (self.source,),
+                self.clock.now(),
+                limit,
+                years=partitions_of(self.context),
+                ids=self.config.tmdb_ids or None,
+                strategy=self.database.strategy(connection),
             )
+            if self._due:
+                self._known = answered_before(connection, self.source)
 
-    def done(report: MergeReport, seconds: float) -> None:
-        with database.file.connect() as connection:
-            left = due_by_year(connection, source, clock.now(), strategy=database.strategy(connection))
-        tell(report, seconds, left)
+    async def produce(self, emit: Emit[Answer]) -> None:
+        """Ask for each due movie."""
+        if not self._due:
+            return
+        with failing_clearly(self.context):
+            async with asking(
+                self.open_client(), self._progress, self._tell_people, self._known, again=self.context.retry_number > 0
+            ) as client:
+                await collect_answers(
+                    self._due,
+                    self.fetcher(client, self.clock.now),
+                    emit,
+                    workers=client.account.settings.max_concurrent,
+                    now=self.clock.now,
+                    progress=self._progress,
+                    trust=client.account.trust,
+                )
 
-    def tell(report: MergeReport, seconds: float, left: dict[str, int]) -> None:
-        _report(context, report, progress, left, seconds)
-        watcher().finished(table.name, _totals(report, progress, left))
+    def merge(self, connection: duckdb.DuckDBPyConnection, batch: list[Answer]) -> MergeReport:
+        """Rows, history, refresh state and log."""
+        run_id = self.context.run.run_id
+        return merge_answers(connection, self.table, self.source, batch, run_id, now=self.clock.now())
 
-    merge = partial(merge_batch, table=table, source=source, run_id=context.run.run_id, clock=clock.now)
-    origin = Origin(source, table.name, context.run.run_id)
-    stopped = partial(tell, left={})
-    yield dg.Output(MergeStream(Batches(failing_clearly(context, produce)), merge, done, origin, stopped, around))
-    yield from check_results(table, database.file, clock.now())
+    def report(self, merged: MergeReport, seconds: float) -> None:
+        """Counts by partition, with what is due still."""
+        with self.database.file.connect() as connection:
+            strategy = self.database.strategy(connection)
+            left = due_by_year(connection, self.source, self.clock.now(), strategy=strategy)
+        self._tell(merged, seconds, left)
+
+    def report_stop(self, merged: MergeReport, seconds: float) -> None:
+        """Counts by partition."""
+        self._tell(merged, seconds, {})
+
+    def _tell(self, merged: MergeReport, seconds: float, left: dict[str, int]) -> None:
+        _report(self.context, merged, self._progress, left, seconds)
+        watcher().finished(self.table.name, _totals(merged, self._progress, left))
 
 
 @contextmanager
@@ -198,7 +221,10 @@ def collecting_from(source: str, database: DuckDBDatabase, context: dg.AssetExec
 
 
 def telling(context: dg.AssetExecutionContext) -> Callable[[str], None]:
-    """What tells people something while a step runs: its log, and whoever watches the run."""
+    """What tells people something while a step runs: its log, and whoever watches the run.
+
+    Made in the step's thread, where it is known who watches; it may be called in any.
+    """
     following = watcher()
 
     def tell(text: str) -> None:
@@ -208,67 +234,26 @@ def telling(context: dg.AssetExecutionContext) -> Callable[[str], None]:
     return tell
 
 
-def merge_batch(
-    connection: duckdb.DuckDBPyConnection,
-    batch: list[Answer],
-    *,
-    table: Table,
-    source: str,
-    run_id: str,
-    clock: Callable[[], datetime],
-) -> MergeReport:
-    """`merge_answers`, with the batch where a stream wants it."""
-    return merge_answers(connection, table, source, batch, run_id, now=clock())
-
-
 def partitions_of(context: dg.AssetExecutionContext) -> Collection[str] | None:
     """The release years of the run; None for all of them."""
     keys = context.partition_keys
     return None if len(keys) == len(PARTITION_KEYS) else keys
 
 
-def _pick_due(
-    context: dg.AssetExecutionContext,
-    config: RefreshConfig,
-    source: str,
-    database: DuckDBDatabase,
-    now: datetime,
-    refresh_limit: int,
-) -> list[DueMovie]:
-    limit = refresh_limit if config.limit is None else config.limit
-    with database.file.connect() as connection:
-        return due_movies(
-            connection,
-            (source,),
-            now,
-            limit,
-            years=partitions_of(context),
-            ids=config.tmdb_ids or None,
-            strategy=database.strategy(connection),
-        )
-
-
-def failing_clearly(
-    context: dg.AssetExecutionContext, produce: Callable[[Emit[T]], Awaitable[None]]
-) -> Callable[[Emit[T]], Awaitable[None]]:
-    """The producer, with errors that concern the whole source as Dagster failures in a person's words.
+@contextmanager
+def failing_clearly(context: dg.AssetExecutionContext) -> Iterator[None]:
+    """Errors that concern the whole source, as Dagster failures in a person's words.
 
     A source that is down is tried again by Dagster (`retry_or_fail`); a key that is not accepted never is.
     """
-
-    async def wrapped(emit: Emit[T]) -> None:
-        try:
-            await produce(emit)
-        except InvalidCredentials as error:
-            raise dg.Failure(str(error), allow_retries=False) from None
-        except SourceDown as error:
-            retry_or_fail(
-                context, dg.Failure(f"{str(error).rstrip('.')}. What was fetched is kept; the rest stays due.")
-            )
-        except LedgerError as error:
-            retry_or_fail(context, dg.Failure(str(error)))
-
-    return wrapped
+    try:
+        yield
+    except InvalidCredentials as error:
+        raise dg.Failure(str(error), allow_retries=False) from None
+    except SourceDown as error:
+        retry_or_fail(context, dg.Failure(f"{str(error).rstrip('.')}. What was fetched is kept; the rest stays due."))
+    except LedgerError as error:
+        retry_or_fail(context, dg.Failure(str(error)))
 
 
 def _report(

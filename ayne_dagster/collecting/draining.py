@@ -5,9 +5,10 @@ take them in `warehouse.spool`. Which of these comes when is decided here.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 import dagster as dg
@@ -15,7 +16,7 @@ import duckdb
 
 from ayne_dagster.collecting.progress import watcher
 from ayne_dagster.collecting.stopping import stopping
-from ayne_dagster.collecting.streams import Batches
+from ayne_dagster.collecting.streams import Batches, Emit
 from ayne_dagster.collecting.watch import Watch
 from ayne_dagster.warehouse.apart import merge_apart
 from ayne_dagster.warehouse.database import Database, DatabaseBusy, WarehouseError
@@ -33,22 +34,39 @@ FAULTS_OF_ITEMS = 3
 """So many items of a batch, and no other, that cannot be merged are not at fault: it is the merging."""
 
 
-@dataclass
-class MergeStream(Generic[T]):
-    """What an asset returns to have batches merged as they arrive."""
+class MergeStream(ABC, Generic[T]):
+    """What an asset hands to the IO manager to have batches merged as they arrive. Each kind of it is a class."""
 
-    batches: Batches[T]
-    merge: Callable[[duckdb.DuckDBPyConnection, list[T]], MergeReport]
-    """Merges one batch within an open transaction; merging it twice must change nothing the second time."""
-    done: Callable[[MergeReport, float], None]
-    """Told at the end what was merged and how many seconds it took, before the materialization is recorded."""
     origin: Origin | None = None
     """Under what a batch that cannot be committed is spooled; None: it cannot be, and is lost then."""
-    stopped: Callable[[MergeReport, float], None] | None = None
-    """Told instead of `done` when the stream ends before its time. The database may be out of reach."""
-    around: Callable[[], AbstractContextManager[object]] = nullcontext
-    """What holds while the stream runs: a lease, say. An asset that held it itself, around its `yield`, would keep it
-    after a failure as long as somebody keeps the error, and the next collection of the process would wait for ever."""
+
+    def held(self) -> AbstractContextManager[object]:
+        """What holds while the stream runs: a lease, say.
+
+        An asset that held it itself, around its `yield`, would keep it after a failure as long as somebody keeps the
+        error, and the next collection of the process would wait for ever.
+        """
+        return nullcontext()
+
+    @abstractmethod
+    async def produce(self, emit: Emit[T]) -> None:
+        """Find items and emit each; runs in an event loop of its own, once what is held is held."""
+
+    def batches(self) -> Batches[T]:
+        """The items as batches: how large they are, and how long one waits."""
+        return Batches(self.produce)
+
+    @abstractmethod
+    def merge(self, connection: duckdb.DuckDBPyConnection, batch: list[T]) -> MergeReport:
+        """Merge one batch within an open transaction; merging it twice must change nothing the second time."""
+
+    @abstractmethod
+    def report(self, merged: MergeReport, seconds: float) -> None:
+        """Tell what was merged in how many seconds, before the materialization is recorded."""
+
+    def report_stop(self, merged: MergeReport, seconds: float) -> None:
+        """The same where the stream ended before its time. The database may be out of reach."""
+        self.report(merged, seconds)
 
 
 class Drain:
@@ -66,7 +84,7 @@ class Drain:
 
     def __init__(self, stream: MergeStream[Any], database: Database, log: dg.DagsterLogManager) -> None:
         self._stream = stream
-        self._batches = stream.batches
+        self._batches: Batches[Any] = stream.batches()
         self._database = replace(
             database, on_wait=self._tell, give_up=lambda: self._batches.interrupted, checkpoints=False
         )
@@ -89,7 +107,7 @@ class Drain:
         """
         with self._watch.kept(), ExitStack() as held:
             with self._watch.waiting("waiting for another run to end"):
-                held.enter_context(self._stream.around())
+                held.enter_context(self._stream.held())
             stopping().check()
             with stopping().seal():
                 self._run()
@@ -105,7 +123,7 @@ class Drain:
                 self._keep_the_rest(failure)
                 self._report_stop(time.monotonic() - started)
                 self._end(failure, held)
-        self._stream.done(self._report, time.monotonic() - started)
+        self._stream.report(self._report, time.monotonic() - started)
 
     def _wished(self) -> None:
         """Whoever waits for this thread wishes that it end, or once more that it hurry."""
@@ -190,7 +208,7 @@ class Drain:
     def _report_stop(self, seconds: float) -> None:
         self._log.info(f"Stopped early; committed before that: {dict(self._report.total())}")
         try:
-            (self._stream.stopped or self._stream.done)(self._report, seconds)
+            self._stream.report_stop(self._report, seconds)
         except Exception as error:  # noqa: BLE001 -- it must not hide why the stream stopped
             self._log.warning(f"The counts of this run are not complete: {error}")
 

@@ -23,10 +23,12 @@ import pytest
 
 from ayne_dagster import cli
 from ayne_dagster.standin.running import StandIn
+from ayne_dagster_tests.support.forking import Forked
 
 LONGEST_RUN = 90.0
 """Seconds after which a process counts as hanging, on a busy machine."""
 _POLL_SECONDS = 0.005
+_OF_AN_INTERPRETER = re.compile(r"(PYTHON\w*|LANG|LANGUAGE|LC_\w+|LD_\w+|MALLOC_\w+|TERM)$")
 _FOREIGN = re.compile(r"(AYNE|TMDB|OMDB|DAGSTER)_|(FORCE_COLOR|NO_COLOR|TTY_\w+|COLUMNS|LINES)$")
 
 
@@ -82,11 +84,18 @@ class Ayne:
         """The same, with a stand-in to ask, unpaced, and more settings."""
         return Ayne(self.folder, self.settings | pointing_at(standin) | settings, self.database_name)
 
-    def start(self, *arguments: str, into: IO[bytes] | None = None) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, into: IO[bytes] | None = None) -> subprocess.Popen[str] | Forked:
         """The command as a process that goes on; see `running` for one that is surely ended.
 
-        Its output goes into pipes, or into a file, which never fills up.
+        Its output goes into pipes, or into a file, which never fills up. It is forked, which saves the start of an
+        interpreter, unless the settings are such that an interpreter has to begin with.
         """
+        if not any(_OF_AN_INTERPRETER.match(name) for name in self.settings):
+            return Forked(arguments, self.environment, self.folder, into)
+        return self.spawn(*arguments, into=into)
+
+    def spawn(self, *arguments: str, into: IO[bytes] | None = None) -> subprocess.Popen[str]:
+        """The command as a shell starts it."""
         return subprocess.Popen(
             [sys.executable, "-m", "ayne_dagster", *arguments],
             env=self.environment,
@@ -100,7 +109,7 @@ class Ayne:
         )
 
     @contextmanager
-    def running(self, *arguments: str, into: IO[bytes] | None = None) -> Iterator[subprocess.Popen[str]]:
+    def running(self, *arguments: str, into: IO[bytes] | None = None) -> Iterator[subprocess.Popen[str] | Forked]:
         """The command as a process, for the length of the block."""
         process = self.start(*arguments, into=into)
         try:
@@ -173,13 +182,15 @@ def lines_with_settings(standin_output: IO[str]) -> list[str]:
     return lines
 
 
-def ended(process: subprocess.Popen[str]) -> Ended:
+def ended(process: subprocess.Popen[str] | Forked) -> Ended:
     """Wait for a process to end."""
     out, err = process.communicate(timeout=LONGEST_RUN)
     return Ended(process.returncode, out, err)
 
 
-def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str], within: float = LONGEST_RUN) -> None:
+def wait_until(
+    condition: Callable[[], bool], process: subprocess.Popen[str] | Forked, within: float = LONGEST_RUN
+) -> None:
     """Wait for something that a running process brings about; fails at once when the process ends before."""
     deadline = time.monotonic() + within
     while not condition():
