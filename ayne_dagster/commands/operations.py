@@ -51,6 +51,8 @@ def check(mend: bool, sure: bool, as_json: bool) -> None:
     """
     from ayne_dagster.warehouse.care.integrity import check_database, describe, mend_database
 
+    if sure and not mend:
+        raise click.UsageError("--sure goes with --mend: without it nothing is changed.")
     settings = load_settings()
     started = time.monotonic()
     if mend and not sure:

@@ -138,4 +138,5 @@ def test_a_mend_under_a_clock_that_is_behind_mends_nothing_until_a_person_is_sur
     assert "Nothing was mended." in refused.complaint
     assert f"by the clock that says {datetime.now(UTC).date() - timedelta(days=3000)}" in refused.complaint
     assert command.call("check", "--json").json["sound"]
+    assert behind.call("check", "--sure").code == 2, "sure of what?"
     assert behind.call("check", "--mend", "--sure", "--json").json["mended"]["fetch_log"] == 5
