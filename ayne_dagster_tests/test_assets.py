@@ -19,9 +19,10 @@ from ayne_dagster.resources.io_manager import MergeStream, MergingDuckDBIOManage
 from ayne_dagster.runs.batch import range_tags
 from ayne_dagster.standin.faults import Fault
 from ayne_dagster.standin.running import StandIn
+from ayne_dagster.warehouse.answers import ListedMovie, MergeReport
 from ayne_dagster.warehouse.client import DuckDBClient
 from ayne_dagster.warehouse.database import Database
-from ayne_dagster.warehouse.merge import ListedMovie, MergeReport, merge_listing
+from ayne_dagster.warehouse.merge import merge_listing
 from ayne_dagster.warehouse.rows import read_rows
 from ayne_dagster.warehouse.schema import REFRESH_METADATA
 from ayne_dagster_tests.conftest import START, later

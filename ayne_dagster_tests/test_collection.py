@@ -39,7 +39,7 @@ from ayne_dagster.sources.limits.ledger import LedgerError, RequestLedger
 from ayne_dagster.sources.tmdb.client import DateWindow, ListedPage
 from ayne_dagster.sources.transport import RetryTransport
 from ayne_dagster.sources.trust import CONTROL_REQUESTS, PATIENCE, RESERVE, Trust
-from ayne_dagster.warehouse.merge import Answer, ListedMovie, QuarantinedBody
+from ayne_dagster.warehouse.answers import Answer, ListedMovie, QuarantinedBody
 from ayne_dagster.warehouse.state import DueMovie
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

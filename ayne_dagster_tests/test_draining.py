@@ -23,8 +23,9 @@ from ayne_dagster.collecting.draining import Drain, MergeStream
 from ayne_dagster.collecting.progress import Progress, watched_by
 from ayne_dagster.collecting.streams import Batches, Emit
 from ayne_dagster.warehouse import spool
+from ayne_dagster.warehouse.answers import Answer, MergeReport
 from ayne_dagster.warehouse.database import Database, DatabaseBusy
-from ayne_dagster.warehouse.merge import Answer, MergeReport, merge_answers
+from ayne_dagster.warehouse.merge import merge_answers
 from ayne_dagster.warehouse.schema import TMDB_DETAILS
 from ayne_dagster.warehouse.spool import Origin, kept, merge_kept
 from ayne_dagster_tests.support.samples import HOLD, details, end, line, python

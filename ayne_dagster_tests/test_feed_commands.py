@@ -13,8 +13,9 @@ import pytest
 
 from ayne_dagster.standin.faults import Fault
 from ayne_dagster.standin.running import StandIn
+from ayne_dagster.warehouse.answers import ListedMovie
 from ayne_dagster.warehouse.database import Database
-from ayne_dagster.warehouse.merge import ListedMovie, merge_listing
+from ayne_dagster.warehouse.merge import merge_listing
 from ayne_dagster_tests.support.processes import Ayne, number_asked, wait_until
 
 pytestmark = pytest.mark.end_to_end

@@ -333,6 +333,31 @@ def test_an_export_of_quite_other_movies_is_refused_for_its_day_and_the_next_goo
     assert platform.rows(stored) == before
 
 
+def test_the_first_export_is_refused_when_it_lacks_what_tmdb_has_answered_and_the_right_one_is_read_the_next_day(
+    collected: Platform, tmp_path: Path
+) -> None:
+    folder = Folder(collected, tmp_path)
+    whole = collected.standin.catalogue.id_export(EPOCH)
+    folder.put(EPOCH, gzip.compress(whole.replace(b'"id":', b'"id":9')))
+    folder.put(EPOCH + DAY, gzip.compress(whole))
+    assert "movies that TMDB has answered" in reason(collected.read_files(START))
+    assert collected.rows("SELECT count(*) FROM tmdb_id_export") == [(0,)]
+    assert collected.read_files(later(1)).success
+    assert collected.rows("SELECT count(*) FROM tmdb_id_export") == [(whole.count(b"\n"),)]
+
+
+def test_a_right_export_is_read_and_told_though_a_wrong_one_was_believed(collected: Platform, tmp_path: Path) -> None:
+    folder = Folder(collected, tmp_path)
+    whole = collected.standin.catalogue.id_export(EPOCH)
+    folder.put(EPOCH, gzip.compress(whole.replace(b'"id":', b'"id":9')))
+    folder.put(EPOCH + DAY, gzip.compress(whole))
+    assert collected.read_files(START, believe=True).success
+    result = collected.read_files(later(1))
+    assert result.success
+    messages = [record.message for record in collected.instance.all_logs(result.run_id)]
+    assert any("is believed though" in message and "that one is wrong itself" in message for message in messages)
+
+
 def test_what_is_switched_off_says_so_and_does_nothing(
     make_settings: Callable[..., Settings], standin: StandIn, instance: dg.DagsterInstance
 ) -> None:

@@ -18,9 +18,10 @@ from ayne_dagster.sources.tmdb.models import DiscoverItem, MovieDetails
 from ayne_dagster.sources.tmdb.normalize import details_row, discovered_row
 from ayne_dagster.standin.faults import Fault
 from ayne_dagster.standin.running import StandIn
+from ayne_dagster.warehouse.answers import Answer, ListedMovie
 from ayne_dagster.warehouse.care.export import export_tables
 from ayne_dagster.warehouse.database import Database
-from ayne_dagster.warehouse.merge import Answer, ListedMovie, merge_answers, merge_listing
+from ayne_dagster.warehouse.merge import merge_answers, merge_listing
 from ayne_dagster.warehouse.schema import TABLES, TMDB_DETAILS
 from ayne_dagster_tests.support.processes import Ayne, Ended
 

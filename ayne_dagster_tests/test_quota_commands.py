@@ -13,8 +13,9 @@ from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.settings.places import LEDGER, companion
 from ayne_dagster.standin.faults import Fault
 from ayne_dagster.standin.running import StandIn
+from ayne_dagster.warehouse.answers import Answer
 from ayne_dagster.warehouse.database import Database
-from ayne_dagster.warehouse.merge import Answer, merge_answers
+from ayne_dagster.warehouse.merge import merge_answers
 from ayne_dagster.warehouse.schema import TMDB_DETAILS
 from ayne_dagster_tests.conftest import START
 from ayne_dagster_tests.support.processes import Ayne

@@ -25,8 +25,9 @@ from ayne_dagster.runs.batch import BATCH_TAG, RANGE_END_TAG, RANGE_START_TAG, R
 from ayne_dagster.runs.own_runs import OWN_RUN_TAG, close_abandoned_runs, note_interruption, own_run
 from ayne_dagster.sources.limits.account import account_of
 from ayne_dagster.sources.limits.ledger import RequestLedger, account_name, open_ledger
+from ayne_dagster.warehouse.answers import Answer, ListedMovie
 from ayne_dagster.warehouse.database import Database
-from ayne_dagster.warehouse.merge import Answer, ListedMovie, merge_answers, merge_listing
+from ayne_dagster.warehouse.merge import merge_answers, merge_listing
 from ayne_dagster.warehouse.schema import TMDB_DETAILS
 from ayne_dagster.warehouse.state import set_override
 from ayne_dagster_tests.conftest import START, later

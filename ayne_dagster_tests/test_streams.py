@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from ayne_dagster.collecting import streams
 from ayne_dagster.collecting.streams import Batches, Emit, estimated_bytes
 from ayne_dagster.refresh.outcome import Outcome
-from ayne_dagster.warehouse.merge import Answer
+from ayne_dagster.warehouse.answers import Answer
 
 SOON = 5.0
 """Seconds after which a test gives up waiting for what must happen."""

@@ -22,8 +22,9 @@ from ayne_dagster.runs.retention import CLOCK_TAG
 from ayne_dagster.runs.tidying import describe, is_due, removed_anything
 from ayne_dagster.sources.limits.ledger import open_ledger
 from ayne_dagster.standin.running import StandIn
+from ayne_dagster.warehouse.answers import ListedMovie
 from ayne_dagster.warehouse.database import Database, DatabaseBusy
-from ayne_dagster.warehouse.merge import ListedMovie, merge_listing
+from ayne_dagster.warehouse.merge import merge_listing
 from ayne_dagster_tests.conftest import START, later
 
 MakeSettings = Callable[..., Settings]

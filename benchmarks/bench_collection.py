@@ -95,7 +95,7 @@ def _listing(size: int) -> Iterator[Any]:
     from ayne_dagster.sources.tmdb.models import DiscoverItem
     from ayne_dagster.sources.tmdb.normalize import discovered_row
     from ayne_dagster.standin.catalogue import Catalogue
-    from ayne_dagster.warehouse.merge import ListedMovie
+    from ayne_dagster.warehouse.answers import ListedMovie
 
     now = datetime.now(UTC)
     catalogue = Catalogue(size, epoch=now.date())

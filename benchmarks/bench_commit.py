@@ -16,8 +16,9 @@ from bench_merge import LATER, Samples, fill_details
 from harness import Figures, parse_arguments, scratch
 
 from ayne_dagster.refresh.outcome import Outcome
+from ayne_dagster.warehouse.answers import Answer
 from ayne_dagster.warehouse.database import Database
-from ayne_dagster.warehouse.merge import Answer, merge_answers
+from ayne_dagster.warehouse.merge import merge_answers
 from ayne_dagster.warehouse.schema import TMDB_DETAILS
 
 MOST_SECONDS = 0.4

@@ -26,8 +26,9 @@ from harness import Figures, cpu_seconds, parse_arguments, scratch
 
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.standin import words
+from ayne_dagster.warehouse.answers import Answer
 from ayne_dagster.warehouse.database import Database
-from ayne_dagster.warehouse.merge import Answer, merge_answers
+from ayne_dagster.warehouse.merge import merge_answers
 from ayne_dagster.warehouse.rows import (
     Row,
     arrow_schema,

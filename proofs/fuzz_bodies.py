@@ -33,14 +33,8 @@ from ayne_dagster.sources.errors import SourceError
 from ayne_dagster.sources.omdb.client import AsyncOMDBClient
 from ayne_dagster.sources.tmdb.client import APPENDED, AsyncTMDBClient
 from ayne_dagster.standin.catalogue import Catalogue, dump
-from ayne_dagster.warehouse.merge import (
-    Answer,
-    ListedMovie,
-    QuarantinedBody,
-    merge_answers,
-    merge_listing,
-    quarantine,
-)
+from ayne_dagster.warehouse.answers import Answer, ListedMovie, QuarantinedBody
+from ayne_dagster.warehouse.merge import merge_answers, merge_listing, quarantine
 from ayne_dagster.warehouse.rows import insert_rows, read_rows
 from ayne_dagster.warehouse.schema import (
     DISCOVERED_MOVIES,

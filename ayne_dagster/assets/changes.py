@@ -16,6 +16,7 @@ from ayne_dagster.collecting.progress import Progress, watcher
 from ayne_dagster.collecting.streams import Batches, Emit
 from ayne_dagster.resources.clients import Clock, DuckDBDatabase, TMDBResource
 from ayne_dagster.resources.io_manager import MergeStream
+from ayne_dagster.warehouse.answers import MergeReport, QuarantinedBody
 from ayne_dagster.warehouse.care.ahead import told_ahead
 from ayne_dagster.warehouse.feeds.change_feed import (
     FeedPlan,
@@ -24,7 +25,7 @@ from ayne_dagster.warehouse.feeds.change_feed import (
     merge_feed_days,
     plan_reading,
 )
-from ayne_dagster.warehouse.merge import MergeReport, QuarantinedBody, quarantine
+from ayne_dagster.warehouse.merge import quarantine
 from ayne_dagster.warehouse.schema import CHANGE_FEED_DAYS, TMDB_CHANGES
 
 COUNTS = ("days", "gaps", "listed", "known", "signals", "thawed")

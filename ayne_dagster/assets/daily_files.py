@@ -28,7 +28,15 @@ from ayne_dagster.sources.daily_files import NotPublished, address_of, fetch, is
 from ayne_dagster.sources.errors import SourceError
 from ayne_dagster.warehouse.care.ahead import told_ahead
 from ayne_dagster.warehouse.database import Database
-from ayne_dagster.warehouse.feeds.daily_files import BELIEVE, FileRefused, Unpacked, doubts, last_accepted, record
+from ayne_dagster.warehouse.feeds.daily_files import (
+    BELIEVE,
+    Doubts,
+    FileRefused,
+    Unpacked,
+    last_accepted,
+    record,
+    weigh,
+)
 from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.schema import DAILY_FILES, Table
 
@@ -48,11 +56,11 @@ class Merge(Protocol):
         """Merge."""
 
 
-class Doubts(Protocol):
-    """Says why a file is not to be believed beside the last accepted one; None when it is."""
+class DoubtsOf(Protocol):
+    """Says what speaks against a file: what is known, and the last accepted one."""
 
-    def __call__(self, connection: duckdb.DuckDBPyConnection, file: Unpacked, now: datetime) -> str | None:
-        """Weigh."""
+    def __call__(self, connection: duckdb.DuckDBPyConnection, file: Unpacked, now: datetime) -> Doubts:
+        """Compare."""
 
 
 def read_daily_file(
@@ -64,7 +72,7 @@ def read_daily_file(
     database: Database,
     now: datetime,
     unpack: Callable[[Path, Path], AbstractContextManager[Unpacked]],
-    doubts_of: Doubts,
+    doubts_of: DoubtsOf,
     merge: Merge,
 ) -> Steps:
     """Merge the newest file that was not read yet.
@@ -77,7 +85,7 @@ def read_daily_file(
         database: the warehouse; a download lies beside it meanwhile.
         now: the instant (aware UTC).
         unpack: parses the file.
-        doubts_of: weighs it against the last accepted one.
+        doubts_of: compares it with what is known and the last accepted one.
         merge: takes it in.
 
     Raises:
@@ -157,7 +165,7 @@ def _weigh(
     name: str,
     day: date,
     file: Unpacked,
-    doubts_of: Doubts,
+    doubts_of: DoubtsOf,
     database: Database,
     now: datetime,
 ) -> None:
@@ -168,13 +176,14 @@ def _weigh(
     """
     with database.transaction() as connection:
         before = last_accepted(connection, name, now)
-        doubt = doubts(file, before[1] if before else None)
-        if doubt is None and before:
-            doubt = doubts_of(connection, file, now)
+        verdict = weigh(file, before[1] if before else None, doubts_of(connection, file, now))
+        doubt = verdict.doubt
         if doubt and not config.believe:
             record(connection, name, day, file, now, context.run.run_id, refused=doubt)
     if file.unreadable:
         context.log.warning(f"{name}: skipped {file.unreadable:,} lines that cannot be read.")
+    if verdict.remark:
+        context.log.warning(f"{name}: the file of {day} is believed though {verdict.remark}.")
     if doubt and config.believe:
         context.log.warning(f"{name}: the file of {day} is believed though {doubt}.")
     elif doubt:

@@ -19,7 +19,8 @@ from ayne_dagster.collecting.streams import Emit
 from ayne_dagster.config import MAX_NUMBER
 from ayne_dagster.resources.clients import Clock, DuckDBDatabase, TMDBResource
 from ayne_dagster.resources.io_manager import MergeStream
-from ayne_dagster.warehouse.merge import ListedMovie, MergeReport, QuarantinedBody, merge_listing, quarantine
+from ayne_dagster.warehouse.answers import ListedMovie, MergeReport, QuarantinedBody
+from ayne_dagster.warehouse.merge import merge_listing, quarantine
 from ayne_dagster.warehouse.schema import DISCOVERED_MOVIES
 from ayne_dagster.warehouse.spool import Origin
 

@@ -30,8 +30,9 @@ from ayne_dagster.sources.errors import InvalidCredentials, SourceDown
 from ayne_dagster.sources.limits.account import Account
 from ayne_dagster.sources.limits.ledger import LedgerError
 from ayne_dagster.sources.trust import Trust
+from ayne_dagster.warehouse.answers import Answer, MergeReport
 from ayne_dagster.warehouse.lease import lease
-from ayne_dagster.warehouse.merge import Answer, MergeReport, merge_answers
+from ayne_dagster.warehouse.merge import merge_answers
 from ayne_dagster.warehouse.schema import Table
 from ayne_dagster.warehouse.spool import Origin, merge_kept
 from ayne_dagster.warehouse.state import DueMovie, answered_before, due_by_year, due_movies

@@ -36,7 +36,7 @@ from ayne_dagster.sources.omdb.normalize import ratings_row
 from ayne_dagster.sources.tmdb.client import AsyncTMDBClient
 from ayne_dagster.sources.tmdb.normalize import details_row
 from ayne_dagster.sources.trust import Trust
-from ayne_dagster.warehouse.merge import KEPT_BYTES, Answer
+from ayne_dagster.warehouse.answers import KEPT_BYTES, Answer
 from ayne_dagster.warehouse.state import DueMovie
 
 Fetch = Callable[[DueMovie], Awaitable[Answer]]

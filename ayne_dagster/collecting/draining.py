@@ -18,10 +18,10 @@ from ayne_dagster.collecting.progress import watcher
 from ayne_dagster.collecting.stopping import stopping
 from ayne_dagster.collecting.streams import Batches, Emit
 from ayne_dagster.collecting.watch import Watch
+from ayne_dagster.warehouse.answers import MergeReport
 from ayne_dagster.warehouse.apart import merge_apart
 from ayne_dagster.warehouse.database import Database, DatabaseBusy, WarehouseError
 from ayne_dagster.warehouse.interruption import HeldSignals, signals_held_back
-from ayne_dagster.warehouse.merge import MergeReport
 from ayne_dagster.warehouse.spool import Origin, instead_of, keep, merge_items, put_aside, spool_folder
 from ayne_dagster.warehouse.spool_file import SpoolError, reason_of
 

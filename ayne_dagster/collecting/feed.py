@@ -15,8 +15,8 @@ from ayne_dagster.sources.errors import (
     SourceError,
 )
 from ayne_dagster.sources.tmdb.client import AsyncTMDBClient
+from ayne_dagster.warehouse.answers import KEPT_BYTES, QuarantinedBody
 from ayne_dagster.warehouse.feeds.change_feed import FeedDay, FeedPlan
-from ayne_dagster.warehouse.merge import KEPT_BYTES, QuarantinedBody
 
 FeedItem = Sequence[FeedDay] | QuarantinedBody
 

@@ -21,7 +21,7 @@ from ayne_dagster.sources.json_body import validate
 from ayne_dagster.sources.tmdb.client import AsyncTMDBClient, DateWindow, ListedPage
 from ayne_dagster.sources.tmdb.models import DiscoverItem
 from ayne_dagster.sources.tmdb.normalize import discovered_row
-from ayne_dagster.warehouse.merge import KEPT_BYTES, ListedMovie, QuarantinedBody
+from ayne_dagster.warehouse.answers import KEPT_BYTES, ListedMovie, QuarantinedBody
 
 REFUSED_PAGES = 10
 """So many pages in a row that cannot be used end a listing: it is not asked for, window by window, to its end."""

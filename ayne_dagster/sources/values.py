@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Iterable
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 
 from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR
 from ayne_dagster.refresh.learning import HIGHEST_POPULARITY
@@ -32,6 +33,10 @@ LONGEST_ADDRESS = 2_000
 
 MOST_ITEMS = 500
 """Items of a list."""
+
+MOST_LISTED = 20_000
+"""Characters of the lists of a row, all of them together; real ones have less than 10,000. With nine lists as long as
+they may be, a row would have 4 million, and what is written is held in memory, with its neighbours in the table."""
 
 MONTHS = (
     *("january", "february", "march", "april", "may", "june"),
@@ -110,14 +115,18 @@ def cut(value: str, longest: int) -> str:
 def bounded(row: dict[str, object], *, long: Collection[str], addresses: Collection[str]) -> dict[str, object]:
     """A row whose texts and lists are no longer than they can sensibly be, whatever a source sent.
 
+    Lists share MOST_LISTED characters, in the order of the row; one for which there is no room is unknown.
+
     Args:
         row: clean values, by column.
         long: columns whose texts may be as long as LONGEST_TEXT; others are cut at LONGEST_NAME.
         addresses: columns that are unknown rather than cut.
     """
+    room = MOST_LISTED
     for name, value in row.items():
         if isinstance(value, list):
-            row[name] = [cut(item, LONGEST_NAME) if isinstance(item, str) else item for item in value[:MOST_ITEMS]]
+            kept, room = _fitting(value, room)
+            row[name] = kept or None
         elif not isinstance(value, str) or len(value) <= LONGEST_NAME:
             continue
         elif name in addresses:
@@ -125,6 +134,19 @@ def bounded(row: dict[str, object], *, long: Collection[str], addresses: Collect
         elif name not in long:
             row[name] = cut(value, LONGEST_NAME)
     return row
+
+
+def _fitting(items: list[Any], room: int) -> tuple[list[Any], int]:
+    """The first items of a list that have room in so many characters, and the room that is left."""
+    kept = []
+    for item in items[:MOST_ITEMS]:
+        if isinstance(item, str):
+            item = cut(item, LONGEST_NAME)
+            if len(item) > room:
+                break
+            room -= len(item)
+        kept.append(item)
+    return kept, room
 
 
 def count(value: object, maximum: int = BIGINT_MAX) -> int | None:

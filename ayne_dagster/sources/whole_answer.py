@@ -22,7 +22,7 @@ from ayne_dagster.sources.unpacking import GZIP_MAGIC, STEP, BrokenGzip, gunzipp
 ACCEPTED_ENCODING = "gzip"
 """The one that is asked for and unpacked."""
 ORDINARY_BYTES = 1 << 20
-"""No real answer is larger. Of those that are, one is held at a time."""
+"""No real answer is larger. Of those that are, one is held at a time; the others wait for their turn."""
 MOST_MEMBERS = 16
 """Parts of a packed body; servers send one."""
 _NOT_PACKED = ("", "identity")
@@ -41,7 +41,7 @@ class WholeBodyTransport(httpx.AsyncBaseTransport):
     Args:
         inner: what sends.
         address: for messages; that of each request when left out.
-        deadline: seconds from sending to the last byte.
+        deadline: seconds from sending to the last byte, without those that it waits for its turn because of others.
 
     Raises:
         TooSlow: the deadline has passed.
@@ -63,7 +63,7 @@ class WholeBodyTransport(httpx.AsyncBaseTransport):
         deadline = asyncio.timeout(self._deadline)
         try:
             async with deadline:
-                return await self._answer(request)
+                return await self._answer(request, deadline)
         except Exception as error:  # noqa: BLE001 -- whatever comes from below becomes one of ours
             failure = (
                 TooSlow(f"no whole answer within {self._deadline:g} s (Timeout)")
@@ -73,12 +73,12 @@ class WholeBodyTransport(httpx.AsyncBaseTransport):
         # Raised out here, since inside the handler it would carry the original along, with the signed request.
         raise failure
 
-    async def _answer(self, request: httpx.Request) -> httpx.Response:
+    async def _answer(self, request: httpx.Request, deadline: asyncio.Timeout) -> httpx.Response:
         response = await self._inner.handle_async_request(request)
         try:
             if response.status_code == 407:
                 raise refused_by_proxy(407, "", self._route)
-            async with _Room(self._large) as room:
+            async with _Room(self._large, deadline) as room:
                 body = await _body(response, room)
         finally:
             await response.aclose()
@@ -95,10 +95,16 @@ class WholeBodyTransport(httpx.AsyncBaseTransport):
 
 
 class _Room:
-    """Memory for one body at a time: little for each, much for one among all."""
+    """Memory for one body at a time: little for each, much for one among all.
 
-    def __init__(self, large: asyncio.Lock) -> None:
+    Args:
+        large: the turn of large bodies.
+        deadline: of the answer; it goes on while the answer has its turn, so that none has it for longer.
+    """
+
+    def __init__(self, large: asyncio.Lock, deadline: asyncio.Timeout) -> None:
         self._large = large
+        self._deadline = deadline
         self._is_large = False
 
     async def hold(self, pieces: list[bytes], size: int) -> None:
@@ -110,7 +116,17 @@ class _Room:
         if size > MAX_BODY_BYTES:
             raise MalformedAnswer(f"the body is larger than {MAX_BODY_BYTES:,} bytes", pieces[0])
         if size > ORDINARY_BYTES and not self._is_large:
+            await self._take_turn()
+
+    async def _take_turn(self) -> None:
+        """Wait for the turn of large bodies. What others take of it is none of this answer's time."""
+        now, due = asyncio.get_running_loop().time, self._deadline.when()
+        begun = now()
+        self._deadline.reschedule(None)
+        try:
             self._is_large = await self._large.acquire()
+        finally:
+            self._deadline.reschedule(None if due is None else due + now() - begun)
 
     async def __aenter__(self) -> Self:
         return self

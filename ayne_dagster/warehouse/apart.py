@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from ayne_dagster.warehouse.answers import MergeReport
 from ayne_dagster.warehouse.database import Database, DatabaseNotWritten, WarehouseError
-from ayne_dagster.warehouse.merge import MergeReport
 
 T = TypeVar("T")
 

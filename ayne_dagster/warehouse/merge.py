@@ -6,20 +6,19 @@ What decides is elsewhere: states change by `refresh.outcome`, columns and their
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from ayne_dagster.partitions import UNKNOWN_YEAR, release_year
+from ayne_dagster.partitions import release_year
 from ayne_dagster.refresh.feeds import Feed
 from ayne_dagster.refresh.outcome import Outcome, after
 from ayne_dagster.refresh.states import AHEAD
-from ayne_dagster.refresh.strategy import SOURCES, Reason, movie_state
+from ayne_dagster.refresh.strategy import SOURCES, movie_state
+from ayne_dagster.warehouse.answers import KEPT_BYTES, Answer, ListedMovie, MergeReport, QuarantinedBody
 from ayne_dagster.warehouse.rows import (
     Row,
     arrow_schema,
@@ -48,83 +47,10 @@ from ayne_dagster.warehouse.schema import (
 from ayne_dagster.warehouse.state import new_state_row, state_columns
 from ayne_dagster.warehouse.strategies import load_feeds
 
-KEPT_BYTES = 64 * 1024
-"""Of a body that cannot be used, so much is kept."""
 _OF_A_FILM = ("checked_at", "missing_since", "tombstoned_at", "signalled_at", "recheck_at", "rate")
 """What is void when a movie's IMDb id turns out to be another film's."""
 _HAPPENED = ("attempted_at", "checked_at", "changed_at", "missing_since", "tombstoned_at", "signalled_at")
 """What has happened at a source, and cannot have happened in the future."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What became of one attempt to ask a source about one movie.
-
-    Args:
-        tmdb_id: the movie.
-        outcome: how it ended.
-        at: when (aware UTC).
-        row: the typed row, when there is one: it was fetched, be it without all of its parts.
-        release_year: partition of the movie when it was asked for.
-        requests: requests spent, retries included.
-        reason: what went wrong, where something did.
-        body: the body to quarantine.
-        due_because: why the movie was asked for, where it is known.
-        asked_imdb_id: the IMDb id that was known of the movie when it was asked for.
-    """
-
-    tmdb_id: int
-    outcome: Outcome
-    at: datetime
-    row: Mapping[str, Any] | None = None
-    release_year: str = UNKNOWN_YEAR
-    requests: int = 1
-    reason: str = ""
-    body: bytes = b""
-    due_because: Reason | None = None
-    asked_imdb_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ListedMovie:
-    """One row of a discover page, normalized."""
-
-    tmdb_id: int
-    at: datetime
-    row: Mapping[str, Any]
-    release_year: str = UNKNOWN_YEAR
-
-
-@dataclass(frozen=True, slots=True)
-class QuarantinedBody:
-    """A body that belongs to no single movie (a listing page, a row of one) and could not be used."""
-
-    source: str
-    subject: str
-    at: datetime
-    reason: str
-    body: bytes = b""
-    release_year: str = UNKNOWN_YEAR
-
-
-@dataclass
-class MergeReport:
-    """What merging did: inserted, updated, unchanged, failed …, by the release year a movie was asked for under."""
-
-    by_year: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-
-    def count(self, year: str, what: str, number: int = 1) -> None:
-        """Add to a count."""
-        self.by_year[year][what] += number
-
-    def total(self) -> Counter[str]:
-        """The counts over all years."""
-        return sum(self.by_year.values(), Counter())
-
-    def add(self, other: MergeReport) -> None:
-        """Take another report's counts in."""
-        for year, counts in other.by_year.items():
-            self.by_year[year].update(counts)
 
 
 @dataclass(frozen=True, slots=True)

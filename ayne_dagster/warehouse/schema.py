@@ -21,7 +21,7 @@ UPDATED_AT = Column("updated_at", "TIMESTAMP", "When this row last changed (UTC)
 DISCOVERED_MOVIES = Table(
     "discovered_movies",
     "One row a movie found on TMDB's discover pages, as the listing describes it. Texts are cut at 1,000 characters, "
-    "the overview at 20,000, lists at 500 items; what was cut ends in '…'.",
+    "lists at 500 items; what was cut ends in '…'.",
     (
         TMDB_ID,
         RELEASE_YEAR,

@@ -27,18 +27,10 @@ import duckdb
 
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.settings.places import SPOOL, companion
+from ayne_dagster.warehouse.answers import KEPT_BYTES, Answer, ListedMovie, MergeReport, QuarantinedBody
 from ayne_dagster.warehouse.apart import merge_apart
 from ayne_dagster.warehouse.database import Database, WarehouseError
-from ayne_dagster.warehouse.merge import (
-    KEPT_BYTES,
-    Answer,
-    ListedMovie,
-    MergeReport,
-    QuarantinedBody,
-    merge_answers,
-    merge_listing,
-    quarantine,
-)
+from ayne_dagster.warehouse.merge import merge_answers, merge_listing, quarantine
 from ayne_dagster.warehouse.spool_file import (
     LONGEST_LINE,
     TABLES,

@@ -12,8 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ayne_dagster.warehouse.answers import Answer, ListedMovie, QuarantinedBody
 from ayne_dagster.warehouse.database import WarehouseError
-from ayne_dagster.warehouse.merge import Answer, ListedMovie, QuarantinedBody
 from ayne_dagster.warehouse.schema import ANSWER_TABLES
 from ayne_dagster.warehouse.spool_values import KINDS, decoded, encoded
 

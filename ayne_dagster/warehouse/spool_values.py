@@ -11,7 +11,7 @@ from datetime import date, datetime
 from enum import Enum
 from typing import Any, get_args, get_type_hints
 
-from ayne_dagster.warehouse.merge import Answer, ListedMovie, QuarantinedBody
+from ayne_dagster.warehouse.answers import Answer, ListedMovie, QuarantinedBody
 
 KINDS = {kind.__name__: kind for kind in (Answer, ListedMovie, QuarantinedBody)}
 _MARK = "$"

@@ -17,6 +17,8 @@ from ayne_dagster.sources.tmdb.listing import (
     DEAF_WINDOWS,
     LAST_PAGE,
     MAX_WINDOW_ROWS,
+    MOST_REQUESTS,
+    MOST_REQUESTS_A_YEAR,
     MOST_WINDOWS,
     PAGE_ROWS,
     DateWindow,
@@ -237,15 +239,58 @@ def test_halves_that_promise_as_much_as_the_whole_are_not_believed() -> None:
     assert len(listing.short) == 1
 
 
-def test_a_server_that_shows_ever_new_movies_of_the_right_dates_is_followed_through_so_many_windows(
+Dense = Callable[[DateWindow], tuple[int, int]]
+"""Totals of a window by its days."""
+# Two windows, each listed twice where its pages come half empty.
+DENSE: dict[str, tuple[Dense, int]] = {
+    "as TMDB caps it": (lambda window: (MAX_WINDOW_ROWS, LAST_PAGE), 4 * LAST_PAGE + 100),
+    "a few more movies a day than are served": (lambda window: truly(12_000 * window.days), 4 * LAST_PAGE + 100),
+    "nearly as many a day as are served": (lambda window: truly(9_900 * window.days), 4 * LAST_PAGE + 100),
+    "as many a day as no days have": (lambda window: truly(4_000 * window.days), 4 * LAST_PAGE + 100),
+    "nearly as many": (lambda window: truly(2_900 * window.days), MOST_REQUESTS_A_YEAR * 3 // 2),
+    "twice as many as a year can have": (lambda window: truly(1_100 * window.days), MOST_REQUESTS_A_YEAR * 5 // 2),
+}
+
+
+@pytest.mark.parametrize(("totals", "most"), DENSE.values(), ids=DENSE)
+@pytest.mark.parametrize("rows", [PAGE_ROWS, PAGE_ROWS // 2])
+def test_ever_new_movies_of_the_right_dates_are_listed_as_far_as_days_and_years_can_have_them(
+    totals: Dense, most: int, rows: int
+) -> None:
+    ever_new = fresh(lambda window: window.end, rows)
+    listing = Asked(lambda window, page: (ever_new(window, page), *totals(window)))
+    assert listing.requests <= most
+    assert listing.short[-1].startswith("Not listed: ")
+    assert listing.pages[-1].window.start == ALL_YEARS.start, "what was not listed is told"
+
+
+def test_ever_new_movies_that_no_other_bound_ends_are_as_many_requests_as_tmdb_can_take(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("ayne_dagster.sources.tmdb.listing.MOST_REQUESTS", 2_000)
+    ever_new = fresh(lambda window: window.end)
+    listing = Asked(lambda window, page: (ever_new(window, page), *truly(100 * window.days)))
+    assert 2_000 <= listing.requests <= 2_000 + LAST_PAGE
+    assert "more than all movies of these years can take" in listing.short[-1]
+    assert MOST_REQUESTS * PAGE_ROWS >= 2 * 1_200_000, "all that TMDB holds is far below the bound"
+
+
+def test_so_many_windows_are_no_listing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ayne_dagster.sources.tmdb.listing.MOST_WINDOWS", 4)
     ever_new = fresh(lambda window: window.end)
-    listing = Asked(lambda window, page: (ever_new(window, page), MAX_WINDOW_ROWS, LAST_PAGE))
+    listing = Asked(lambda window, page: (ever_new(window, page), *truly(100 * window.days)))
     assert len({window for window, page in listing.asked if page == 2}) == 4
-    assert "so many windows" in listing.short[-1]
+    assert "so many windows (4)" in listing.short[-1]
     assert MOST_WINDOWS * MAX_WINDOW_ROWS > 5 * 1_200_000, "all that TMDB holds is far below the bound"
+
+
+def test_full_first_days_of_years_are_no_crowd() -> None:
+    released = {n: date(2015 + n % 10, 1, 1) for n in range(1, 90_000)} | {
+        10**6 + n: d for n, d in spread(9_000).items()
+    }
+    listing = Asked(honest(released, truly), DateWindow(date(2015, 1, 1), date(2024, 12, 31)))
+    assert listing.ids == set(released)
+    assert listing.short == []
 
 
 def test_empty_pages_in_the_middle_and_pages_that_repeat_end_no_listing() -> None:
@@ -291,6 +336,29 @@ def test_a_page_of_far_too_many_rows_ends_its_window() -> None:
     day = DateWindow(DAY, DAY)
     listing = Asked(lambda window, page: (numbered(30_000 * page, 30_000), 10**12, 10**12), day)
     assert listing.requests <= 1 + AHEAD
+
+
+@pytest.mark.parametrize(("rows", "most"), [(PAGE_ROWS, AHEAD), (PAGE_ROWS + 1, 1)])
+def test_pages_that_are_larger_than_tmdbs_are_asked_for_one_at_a_time(rows: int, most: int) -> None:
+    in_flight = 0
+    seen: list[int] = []
+
+    async def ask(window: DateWindow, page: int) -> ListedPage:
+        nonlocal in_flight
+        in_flight += 1
+        seen.append(in_flight)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        in_flight -= 1
+        return ListedPage(window, page, numbered(page * rows, rows), 2_000, 100)
+
+    async def main() -> None:
+        async with aclosing(Listing(ask, AHEAD, None).pages(DateWindow(DAY, DAY))) as pages:
+            async for _ in pages:
+                pass
+
+    asyncio.run(main())
+    assert max(seen) == most
 
 
 def test_pages_are_asked_for_ahead_as_far_as_they_have_been_believed() -> None:

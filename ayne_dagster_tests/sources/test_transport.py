@@ -11,7 +11,6 @@ import gzip
 import json
 import logging
 import random
-import selectors
 import socket
 import threading
 import time
@@ -42,6 +41,7 @@ from ayne_dagster.sources.transport import (
     WholeBodyTransport,
     build_client,
 )
+from ayne_dagster_tests.support.virtual_time import VirtualLoop
 
 T = TypeVar("T")
 Reply = httpx.Response | Exception | Callable[[], httpx.Response]
@@ -50,26 +50,6 @@ URL = "http://api.example/3/movie/550"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 KEY = "feedc0de-the-key"
 NO_PACE = ApiSettings("http://api.example/3", 0.0, 40, 100)
-
-
-class JumpingSelector(selectors.SelectSelector):
-    """Does not wait: lets the time that it should wait have passed. Each turn of the loop takes 0.1 µs."""
-
-    now = 1000.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        assert timeout is not None, "everybody waits for something that never comes"
-        self.now += max(1e-7, timeout)
-        return super().select(0)
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        self.clock = JumpingSelector()
-        super().__init__(self.clock)
-
-    def time(self) -> float:
-        return self.clock.now
 
 
 def virtually(main: Callable[[], Coroutine[Any, Any, T]]) -> T:

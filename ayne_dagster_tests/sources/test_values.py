@@ -17,7 +17,16 @@ from ayne_dagster.sources.omdb.normalize import ratings_row
 from ayne_dagster.sources.tmdb.models import DiscoverItem, MovieDetails
 from ayne_dagster.sources.tmdb.normalize import LONG as TMDB_LONG
 from ayne_dagster.sources.tmdb.normalize import details_row, discovered_row
-from ayne_dagster.sources.values import BIGINT_MAX, INTEGER_MAX, LONGEST_NAME, LONGEST_TEXT, MOST_ITEMS, bounded, text
+from ayne_dagster.sources.values import (
+    BIGINT_MAX,
+    INTEGER_MAX,
+    LONGEST_NAME,
+    LONGEST_TEXT,
+    MOST_ITEMS,
+    MOST_LISTED,
+    bounded,
+    text,
+)
 
 from .test_json_body import JSON_VALUES
 
@@ -515,12 +524,14 @@ def test_a_row_is_bounded_column_by_column() -> None:
         "homepage": long,
         "poster": "p" * 1_500,
         "genres": [long] * 600,
+        "genre_ids": list(range(600)),
         "runtime": 7,
     }
     bounded(row, long=("overview",), addresses=("homepage", "poster"))
     assert row["title"] == "a" * (LONGEST_NAME - 1) + "…"
     assert (row["overview"], row["homepage"], row["poster"]) == (long, None, "p" * 1_500)
-    assert row["genres"] == ["a" * (LONGEST_NAME - 1) + "…"] * MOST_ITEMS
+    assert row["genres"] == ["a" * (LONGEST_NAME - 1) + "…"] * (MOST_LISTED // LONGEST_NAME)
+    assert row["genre_ids"] == list(range(MOST_ITEMS))
 
 
 HUGE = "x" * 9_000_000
@@ -536,8 +547,25 @@ def test_no_row_of_any_source_is_larger_than_its_columns_allow() -> None:
     words = ("Title", "Rated", "Writer", "Plot", "Awards", "Poster", "Production", "Website", "Type")
     body = dict.fromkeys(words, HUGE) | {"Actors": "a, " * 100_000 + HUGE, "imdbID": "tt0137523"}
     omdb = ratings_row(OMDbMovie.model_validate(body), 1, "1999")
-    for row, long in ((tmdb, TMDB_LONG), (listed, TMDB_LONG), (omdb, OMDB_LONG)):
+    for row, long in ((tmdb, TMDB_LONG), (listed, ()), (omdb, OMDB_LONG)):
         for name, value in row.items():
             texts_of = value if isinstance(value, list) else [value]
             assert len(texts_of) <= MOST_ITEMS, name
             assert max(len(str(item)) for item in texts_of) <= (LONGEST_TEXT if name in long else LONGEST_NAME), name
+        listed_characters = sum(len(str(item)) for value in row.values() if isinstance(value, list) for item in value)
+        assert listed_characters <= MOST_LISTED
+
+
+def test_lists_of_long_names_share_the_room_of_a_row_and_those_without_room_are_unknown() -> None:
+    long = [f"{n:0900}" for n in range(400)]
+    row: dict[str, object] = {
+        "genres": ["Drama"],
+        "keywords": long,
+        "directors": ["Ida"],
+        "actors": long,
+        "ids": [1, 2],
+    }
+    found = bounded(dict(row), long=(), addresses=())
+    assert found == row | {"keywords": long[:22], "actors": None}
+    real = [f"a keyword of {n}" for n in range(450)]
+    assert bounded({"keywords": list(real)}, long=(), addresses=()) == {"keywords": real}

@@ -16,7 +16,8 @@ import ayne_dagster
 from ayne_dagster.partitions import release_year
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.refresh.strategy import MovieState
-from ayne_dagster.warehouse.merge import Answer, ListedMovie, MergeReport, merge_answers, merge_listing
+from ayne_dagster.warehouse.answers import Answer, ListedMovie, MergeReport
+from ayne_dagster.warehouse.merge import merge_answers, merge_listing
 from ayne_dagster.warehouse.rows import Row
 from ayne_dagster.warehouse.schema import OMDB_RATINGS, TABLES, TMDB_DETAILS, VIEWS
 from ayne_dagster.warehouse.state import movie_states

@@ -11,13 +11,14 @@ import pytest
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.refresh.states import COLLECTED
 from ayne_dagster.refresh.strategy import FREEZE_AFTER_CYCLES, Override, Reason
+from ayne_dagster.warehouse.answers import QuarantinedBody
 from ayne_dagster.warehouse.care.ahead import MENDED, NOT_EVENTS, mend, moments, told_ahead
 from ayne_dagster.warehouse.care.integrity import check_database, mend_database
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.feeds.change_feed import FeedDay, merge_feed_days, plan_reading
 from ayne_dagster.warehouse.feeds.change_signals import Signal, note_signals
 from ayne_dagster.warehouse.feeds.daily_files import Unpacked, last_accepted, record
-from ayne_dagster.warehouse.merge import QuarantinedBody, merge_answers, quarantine
+from ayne_dagster.warehouse.merge import merge_answers, quarantine
 from ayne_dagster.warehouse.rates import learn_if_due, usual_popularity
 from ayne_dagster.warehouse.schema import CHANGE_FEED_DAYS, DAILY_FILES, TABLES, TMDB_DETAILS
 from ayne_dagster.warehouse.state import derive_columns, due_counts, due_movies, set_override

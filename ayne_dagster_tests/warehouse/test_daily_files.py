@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 from ayne_dagster.warehouse.feeds.daily_files import (
     LEAST_LINES,
     LEAST_SHARE,
+    Doubts,
     FileRefused,
     Unpacked,
     doubts,
     last_accepted,
     record,
     unpacked,
+    weigh,
 )
 from ayne_dagster_tests.support.samples import START, Transaction, rows
 
@@ -75,6 +77,20 @@ def test_a_short_or_unreadable_file_is_doubted(file: Unpacked, before: int | Non
 def test_no_file_that_lost_more_than_a_twentieth_is_believed(lines: int, before: int) -> None:
     if doubts(file_of(lines), before) is None:
         assert lines >= LEAST_SHARE * before
+
+
+SAID = st.sampled_from([None, "why"])
+
+
+@given(st.integers(0, 2000), st.integers(0, 200), st.none() | st.integers(1, 2000), SAID, SAID, SAID)
+def test_the_last_file_is_given_up_only_for_one_that_fits_what_is_known_and_only_when_it_does_not_itself(
+    lines: int, unreadable: int, before: int | None, by_known: str | None, by_last: str | None, of_last: str | None
+) -> None:
+    file = file_of(lines, unreadable)
+    verdict = weigh(file, before, Doubts(by_known, by_last, of_last))
+    alone, beside = doubts(file, None) or by_known, before is not None and (doubts(file, before) or by_last)
+    assert (verdict.doubt is None) == (not alone and (not beside or of_last is not None))
+    assert (verdict.remark is None) == (verdict.doubt is not None or not beside)
 
 
 def test_the_last_accepted_file_is_the_measure_and_a_refused_one_is_not(connection: duckdb.DuckDBPyConnection) -> None:

@@ -10,10 +10,11 @@ import pytest
 
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.refresh.strategy import Override
+from ayne_dagster.warehouse.answers import QuarantinedBody
 from ayne_dagster.warehouse.care.integrity import ROWS_OF, Finding, Report, check_database, describe
 from ayne_dagster.warehouse.care.purge import purge
 from ayne_dagster.warehouse.database import CONNECTION_CONFIG, Database, DatabaseBusy, DatabaseUnusable
-from ayne_dagster.warehouse.merge import QuarantinedBody, merge_answers, quarantine
+from ayne_dagster.warehouse.merge import merge_answers, quarantine
 from ayne_dagster.warehouse.schema import ANSWER_TABLES, SCHEMA_VERSION, TMDB_DETAILS
 from ayne_dagster.warehouse.spool import SET_ASIDE, spool_folder
 from ayne_dagster.warehouse.state import derive_columns, set_override

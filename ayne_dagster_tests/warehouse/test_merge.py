@@ -11,8 +11,9 @@ import pytest
 from ayne_dagster.partitions import UNKNOWN_YEAR
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.refresh.strategy import Override, SourceState
+from ayne_dagster.warehouse.answers import Answer, MergeReport, QuarantinedBody
 from ayne_dagster.warehouse.care.purge import purge
-from ayne_dagster.warehouse.merge import Answer, MergeReport, QuarantinedBody, quarantine
+from ayne_dagster.warehouse.merge import quarantine
 from ayne_dagster.warehouse.rows import naive_utc
 from ayne_dagster.warehouse.schema import OMDB_RATINGS, TABLES, TMDB_DETAILS, Table
 from ayne_dagster.warehouse.state import set_override

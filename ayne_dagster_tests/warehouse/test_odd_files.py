@@ -5,18 +5,38 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable, Iterable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
-from ayne_dagster.warehouse.feeds.daily_files import LEAST_LINES, FileRefused, Unpacked, doubts
+from ayne_dagster.refresh.outcome import Outcome
+from ayne_dagster.warehouse.feeds.daily_files import (
+    LEAST_KNOWN,
+    LEAST_LINES,
+    FileRefused,
+    Unpacked,
+    doubts,
+    last_accepted,
+    weigh,
+)
 from ayne_dagster.warehouse.feeds.id_export import doubts_of_export, merge_export, unpacked_export
 from ayne_dagster.warehouse.feeds.imdb import doubts_of_ratings, merge_imdb_ratings, unpacked_ratings
 from ayne_dagster.warehouse.feeds.published_lines import LONGEST_LINE
-from ayne_dagster_tests.support.samples import DAY, Transaction, details, merge_details, rows
+from ayne_dagster_tests.support.samples import (
+    DAY,
+    Transaction,
+    details,
+    listed,
+    merge_details,
+    merge_listed,
+    merge_ratings,
+    ratings,
+    rows,
+    without_row,
+)
 
 FIRST = date(2024, 1, 10)
 MORNING = datetime(2024, 1, 10, 9, 15, tzinfo=UTC)
@@ -199,6 +219,10 @@ def test_a_popularity_that_is_none_is_unknown_and_costs_no_line(folder: Folder, 
 class Exports:
     """Exports day by day, weighed and merged as the asset does."""
 
+    before: tuple[date, int] | None = None
+    """Day and lines of the last one; by its record when left out."""
+    remark: str | None = None
+
     def __init__(self, connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
         self.connection, self.folder = connection, folder
 
@@ -207,8 +231,11 @@ class Exports:
         source, now = self.folder / "export", MORNING + day * DAY
         source.write_bytes(text_of(lines))
         with unpacked_export(source, self.folder / "out.parquet") as file, Transaction(self.connection):
-            if doubt := doubts_of_export(self.connection, file, now):
-                return doubt
+            before = self.before or last_accepted(self.connection, "tmdb_id_export", now)
+            verdict = weigh(file, before and before[1], doubts_of_export(self.connection, file, now))
+            self.remark = verdict.remark
+            if verdict.doubt:
+                return verdict.doubt
             merge_export(self.connection, file, FIRST + day * DAY, now, "run")
         return None
 
@@ -230,6 +257,7 @@ def test_an_export_of_quite_other_movies_is_doubted_and_the_next_good_one_is_not
 
 
 def test_movies_that_are_known_to_be_missing_are_not_missed_again(exports: Exports) -> None:
+    exports.before = (FIRST, 1)  # a short one is doubted for being short
     for day in range(12):
         assert exports.read(day, (movie(n) for n in range(1 + 40 * day, 1001))) is None
 
@@ -240,6 +268,111 @@ def test_an_older_export_under_a_newer_name_is_doubted(exports: Exports) -> None
     assert doubt == "it lacks 100 of the 100 newest movies of the last accepted one: an older file?"
     assert exports.read(1, (movie(n) for n in range(1, 5101) if n % 3)) is not None
     assert exports.read(1, (movie(n) for n in range(1, 5101) if n % 30)) is None
+
+
+# Beside what TMDB has answered
+
+
+def know(connection: duckdb.DuckDBPyConnection, ids: Iterable[int], at: datetime = MORNING) -> None:
+    """Movies that TMDB has answered."""
+    merge_details(connection, *(details(n, at=at, imdb_id=None) for n in ids))
+
+
+WRONG_EXPORTS: dict[str, Callable[[], Iterable[object]]] = {
+    "other movies": lambda: (movie(n) for n in range(5_000_001, 5_000_421)),
+    "few of them, and many others": lambda: (movie(n) for n in [*range(1, 100), *range(9_000, 10_000)]),
+    "half a file": lambda: (movie(n) for n in range(1, 421) if n % 2),
+    "its first half": lambda: (movie(n) for n in range(1, 211)),
+    "its second half": lambda: (movie(n) for n in range(211, 421)),
+}
+
+
+@pytest.mark.parametrize("lines", WRONG_EXPORTS.values(), ids=WRONG_EXPORTS)
+@pytest.mark.parametrize("known", [range(1, 421), range(1, 421, 7)], ids=len)
+def test_the_first_export_is_weighed_against_the_movies_that_tmdb_has_answered(
+    exports: Exports, lines: Callable[[], Iterable[object]], known: range
+) -> None:
+    know(exports.connection, known)
+    doubt = exports.read(0, lines())
+    assert doubt is not None
+    assert f"of the {len(known):,} movies that TMDB has answered" in doubt
+    assert exports.read(1, (movie(n) for n in range(1, 421))) is None
+    assert exports.remark is None
+
+
+def test_movies_that_were_only_listed_are_known_to_exist_too(exports: Exports) -> None:
+    merge_listed(exports.connection, *(listed(n, at=MORNING) for n in range(1, 50)))
+    doubt = exports.read(0, (movie(n) for n in range(100, 300)))
+    assert doubt == "it lacks 49 of the 49 movies that TMDB has answered"
+
+
+def test_what_tmdb_denies_keeps_elsewhere_or_was_only_heard_of_in_an_export_speaks_against_none(
+    exports: Exports,
+) -> None:
+    connection = exports.connection
+    know(connection, range(1, 31))
+    merge_details(connection, *(details(n, at=MORNING, adult=True) for n in range(31, 61)))
+    for hours in (1, 40):
+        gone = (without_row(Outcome.NOT_FOUND, n, MORNING + timedelta(hours=hours)) for n in range(1, 31))
+        merge_details(connection, *gone)
+    with Transaction(connection):
+        connection.execute("INSERT INTO refresh_metadata BY NAME SELECT range AS tmdb_id FROM range(61, 91)")
+    assert exports.read(3, (movie(n) for n in range(1000, 1200))) is None
+
+
+@pytest.mark.parametrize("known", [0, 1, 4, 5, 19])
+def test_less_than_a_handful_of_movies_says_nothing_of_the_first_export(exports: Exports, known: int) -> None:
+    know(exports.connection, range(1, known + 1))
+    assert (exports.read(0, (movie(n) for n in range(100, 300))) is None) == (known < LEAST_KNOWN)
+
+
+@pytest.mark.parametrize(("known", "absent"), [(5, 2), (6, 3), (40, 20), (1000, 90)])
+def test_some_movies_that_are_younger_than_the_first_export_cast_no_doubt_on_it(
+    exports: Exports, known: int, absent: int
+) -> None:
+    know(exports.connection, range(1000, 1000 + known))
+    assert exports.read(0, (movie(n) for n in range(1, 1000 + known - absent))) is None
+
+
+def test_an_old_export_is_doubted_though_it_is_the_first(exports: Exports) -> None:
+    know(exports.connection, range(1, 2001), at=MORNING - 10 * DAY)
+    know(exports.connection, range(2001, 2101), at=MORNING)  # too new for any export
+    doubt = exports.read(0, (movie(n) for n in range(1, 1901)))
+    assert doubt == "it lacks 100 of the 100 newest movies that TMDB has answered: an older file?"
+    assert exports.read(0, (movie(n) for n in range(1, 2001))) is None
+
+
+def test_a_right_export_is_read_though_a_wrong_one_was_believed_before(exports: Exports) -> None:
+    """The wrong one came before anything was known; it had more lines, which are others."""
+    assert exports.read(0, (movie(n) for n in range(5_000_001, 5_003_001))) is None
+    know(exports.connection, range(1, 421, 11), at=MORNING + DAY)
+    assert exports.read(1, (movie(n) for n in range(1, 421))) is None
+    assert exports.remark == (
+        "it has 420 usable lines, the last accepted one had 3,000: that one is wrong itself,"
+        " it lacked 39 of the 39 movies that TMDB has answered"
+    )
+    assert exports.read(2, (movie(n) for n in range(1, 436))) is None
+    assert exports.remark is None
+    assert exports.read(3, (movie(n) for n in range(5_000_001, 5_003_001))) is not None
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        *WRONG_EXPORTS.values(),
+        lambda: (movie(n) for n in [*range(1, 421, 11), *range(5_000_001, 5_000_801)]),
+        lambda: (movie(n) for n in range(1, 421) if n % 11 == 1 or n > 210),
+    ],
+    ids=[*WRONG_EXPORTS, "the known ones among others", "half a file that has the known ones"],
+)
+def test_a_wrong_export_is_refused_after_a_right_one_whatever_it_has(
+    exports: Exports, lines: Callable[[], Iterable[object]]
+) -> None:
+    know(exports.connection, range(1, 421, 11))
+    assert exports.read(0, (movie(n) for n in range(1, 421))) is None
+    know(exports.connection, range(421, 431), at=MORNING + DAY)  # new ones, which the last export cannot have
+    assert exports.read(1, lines()) is not None
+    assert exports.read(2, (movie(n) for n in range(1, 436))) is None
 
 
 # IMDb's
@@ -315,6 +448,8 @@ def test_every_line_of_imdbs_file_that_is_no_rating_is_counted(folder: Folder) -
 class Ratings:
     """IMDb's files day by day, over 100 known movies."""
 
+    remark: str | None = None
+
     def __init__(self, connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
         self.connection, self.folder = connection, folder
         merge_details(connection, *(details(n, at=MORNING - 30 * DAY, imdb_id=f"tt{n:07}") for n in range(1, 101)))
@@ -323,21 +458,25 @@ class Ratings:
         source, now = self.folder / "ratings", MORNING + day * DAY
         source.write_bytes(rated([f"tt{n:07}\t{made(n)[0]}\t{made(n)[1]}" for n in titles]))
         with unpacked_ratings(source, self.folder / "out.parquet") as file, Transaction(self.connection):
-            if doubt := doubts_of_ratings(self.connection, file, now):
-                return doubt
+            before = last_accepted(self.connection, "imdb_ratings", now)
+            verdict = weigh(file, before and before[1], doubts_of_ratings(self.connection, file, now))
+            self.remark = verdict.remark
+            if verdict.doubt:
+                return verdict.doubt
             merge_imdb_ratings(self.connection, file, FIRST + day * DAY, now, "run")
         return None
 
 
 def usual(number: int) -> tuple[float, int]:
-    return round(5 + number / 50, 1), 1000 * number
+    number = abs(number) % 300
+    return round(5 + number / 60, 1), 1000 * number
 
 
 def test_a_file_of_ratings_that_tells_of_something_else_is_doubted_and_the_next_good_one_is_not(
     connection: duckdb.DuckDBPyConnection, tmp_path: Path
 ) -> None:
-    ratings, all_titles = Ratings(connection, tmp_path), range(1, 300)
-    assert ratings.read(0, usual, all_titles) is None
+    files, all_titles = Ratings(connection, tmp_path), range(1, 300)
+    assert files.read(0, usual, all_titles) is None
     before = rows(connection, "FROM imdb_ratings ORDER BY 1")
     doubted = {
         "rescaled": lambda n: (usual(n)[0] / 2, usual(n)[1]),
@@ -345,9 +484,66 @@ def test_a_file_of_ratings_that_tells_of_something_else_is_doubted_and_the_next_
         "those of other titles": lambda n: usual(300 - n),
     }
     for made in doubted.values():
-        assert "quite others than in the last accepted one" in (ratings.read(1, made, all_titles) or "")
-    lacking = ratings.read(1, usual, range(60, 300))
+        assert "quite others than in the last accepted one" in (files.read(1, made, all_titles) or "")
+    lacking = files.read(1, usual, range(60, 400))
     assert lacking == "it lacks 59 of the 100 known titles of the last accepted one"
     assert rows(connection, "FROM imdb_ratings ORDER BY 1") == before
-    assert ratings.read(2, lambda n: (usual(n)[0], usual(n)[1] + n), all_titles) is None
+    assert files.read(2, lambda n: (usual(n)[0], usual(n)[1] + n), all_titles) is None
     assert rows(connection, "SELECT imdb_votes FROM imdb_ratings WHERE tmdb_id = 7") == [(7007,)]
+
+
+# Beside what OMDb has told
+
+
+def told(connection: duckdb.DuckDBPyConnection, numbers: Iterable[int]) -> None:
+    """Titles that OMDb has rated, years ago."""
+    merge_ratings(
+        connection,
+        *(
+            ratings(n, at=MORNING - 20 * DAY, imdb_id=f"tt{n:07}", imdb_rating=usual(n)[0], imdb_votes=usual(n)[1] // 9)
+            for n in numbers
+        ),
+    )
+
+
+WRONG_RATINGS: dict[str, Callable[[int], tuple[float, int]]] = {
+    "rescaled": lambda n: (usual(n)[0] / 2, usual(n)[1]),
+    "a hundredth of the votes": lambda n: (usual(n)[0], usual(n)[1] // 100),
+    "those of other titles": lambda n: usual(300 - n),
+}
+
+
+@pytest.mark.parametrize("made", WRONG_RATINGS.values(), ids=WRONG_RATINGS)
+def test_the_first_file_of_ratings_is_weighed_against_what_omdb_has_told(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path, made: Callable[[int], tuple[float, int]]
+) -> None:
+    read = Ratings(connection, tmp_path).read
+    told(connection, range(1, 101))
+    assert "titles are quite others than OMDb has told" in (read(0, made, range(1, 300)) or "")
+    assert read(0, usual, range(60, 300)) == "it lacks 59 of the 100 titles that OMDb rates"
+    assert read(0, usual, range(10_000, 10_300)) is not None
+    assert rows(connection, "SELECT count(*) FROM imdb_ratings") == [(0,)]
+    assert read(1, usual, range(1, 300)) is None
+
+
+@pytest.mark.parametrize("made", WRONG_RATINGS.values(), ids=WRONG_RATINGS)
+def test_right_ratings_are_read_though_wrong_ones_were_believed_before(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path, made: Callable[[int], tuple[float, int]]
+) -> None:
+    files = Ratings(connection, tmp_path)
+    assert files.read(0, made, range(1, 400)) is None
+    told(connection, range(1, 101))
+    assert files.read(1, usual, range(1, 300)) is None
+    assert "were quite others in it than OMDb has told" in (files.remark or "")
+    assert files.read(2, made, range(1, 300)) is not None
+    assert files.read(3, usual, range(1, 200)) is not None, "half a file"
+
+
+def test_ratings_of_other_titles_that_were_believed_keep_no_right_file_out(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    files = Ratings(connection, tmp_path)
+    assert files.read(0, lambda _: (5.0, 9), range(10_000, 11_000)) is None
+    told(connection, range(1, 101))
+    assert files.read(1, usual, range(1, 300)) is None
+    assert "nothing in it told of 100 of the 100 titles that OMDb rates" in (files.remark or "")

@@ -9,9 +9,10 @@ import pytest
 
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.refresh.strategy import Reason
+from ayne_dagster.warehouse.answers import Answer, ListedMovie
 from ayne_dagster.warehouse.care.purge import purge
 from ayne_dagster.warehouse.database import Database
-from ayne_dagster.warehouse.merge import Answer, ListedMovie, merge_answers, merge_listing
+from ayne_dagster.warehouse.merge import merge_answers, merge_listing
 from ayne_dagster.warehouse.schema import OMDB_RATINGS, TMDB_DETAILS
 from ayne_dagster.warehouse.state import due_movies
 

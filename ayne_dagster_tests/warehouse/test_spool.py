@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.warehouse import spool, spool_file
+from ayne_dagster.warehouse.answers import Answer, ListedMovie, MergeReport, QuarantinedBody
 from ayne_dagster.warehouse.database import Database, DatabaseBusy, DatabaseNotWritten
-from ayne_dagster.warehouse.merge import Answer, ListedMovie, MergeReport, QuarantinedBody, merge_answers
+from ayne_dagster.warehouse.merge import merge_answers
 from ayne_dagster.warehouse.schema import TMDB_DETAILS
 from ayne_dagster.warehouse.spool import (
     Contents,

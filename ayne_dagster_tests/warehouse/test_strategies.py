@@ -9,7 +9,7 @@ import pytest
 
 from ayne_dagster.config import STRATEGIES
 from ayne_dagster.refresh.strategy import AGE_TABLE_STRATEGY, Feed, Gap, Reason, ValueOfRefreshStrategy
-from ayne_dagster.warehouse.merge import Answer
+from ayne_dagster.warehouse.answers import Answer
 from ayne_dagster.warehouse.rows import insert_rows, naive_utc
 from ayne_dagster.warehouse.schema import CHANGE_FEED_DAYS, DAILY_FILES, FEED_QUALITY
 from ayne_dagster.warehouse.state import derive_columns

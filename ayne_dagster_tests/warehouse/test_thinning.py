@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ayne_dagster.refresh.outcome import Outcome
+from ayne_dagster.warehouse.answers import QuarantinedBody
 from ayne_dagster.warehouse.care.integrity import check_database
 from ayne_dagster.warehouse.care.purge import KEEP
 from ayne_dagster.warehouse.care.thinning import BODIES_KEPT, CHANGES_KEPT, LOG_KEPT, STATUS_KEPT, thin
 from ayne_dagster.warehouse.database import Database
-from ayne_dagster.warehouse.merge import QuarantinedBody, quarantine
+from ayne_dagster.warehouse.merge import quarantine
 from ayne_dagster.warehouse.rates import JUDGED_DAYS
 from ayne_dagster.warehouse.statistics import record_stats
 from ayne_dagster_tests.support.samples import (

@@ -28,12 +28,24 @@ CHEAP_PAGES = 25
 """A window of so few pages is listed a second time whatever it has left out; a longer one when half of it was shown."""
 MOST_WINDOWS = 1_000
 """Of one listing. All that TMDB holds (1,200,000 movies in 2026) takes about 250 windows of at most 10,000."""
+MOST_REQUESTS = 150_000
+"""Of one listing. All that TMDB holds takes 60,000 pages and about 2,000 requests to find the windows: this is room for
+a window in two to be listed twice, or for ten years of growth at 150,000 movies a year."""
+MOST_REQUESTS_A_YEAR = 12_000
+"""Of a listing, for each year of release dates that it has been through, and once more to begin with: 200,000 movies
+take as many. The fullest years have a third of it."""
+CROWDED_DAY = 3_000
+"""Movies on a day. The first of January, which stands for a year alone, may have more of them, no day beside it has."""
+CROWDED_WINDOWS = 2
+"""After so many windows in a row with more movies than so many crowded days have, no more are asked for."""
 DEAF_WINDOWS = 3
 """After so many windows in a row of which no page could be had, no more are asked for."""
 BORNE_OUT = 0.9
 """A window that showed this share of what TMDB serves of one is full, whatever its last page was like."""
 _AS_MUCH = 0.9
 """Halves that promise this share of the whole, each of them, contradict it."""
+_YEAR = timedelta(days=365)
+_WHAT_TO_DO = "Look at what answers at AYNE_TMDB_BASE_URL; a later discovery lists it again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +64,11 @@ class DateWindow:
         """The window cut at the turns of the years, oldest first."""
         for year in range(self.start.year, self.end.year + 1):
             yield DateWindow(max(self.start, date(year, 1, 1)), min(self.end, date(year, 12, 31)))
+
+    @property
+    def days(self) -> int:
+        """How many days it has."""
+        return (self.end - self.start).days + 1
 
     @property
     def is_one_day(self) -> bool:
@@ -185,6 +202,10 @@ class _Tally:
         """Number of movies promised, as far as TMDB serves them, and not shown."""
         return max(0, min(self.promised, MAX_WINDOW_ROWS) - len(self.seen))
 
+    def is_crowded(self, days: int) -> bool:
+        """Whether it has more movies than so many days can have."""
+        return len(self.seen) > days * CROWDED_DAY or (self.is_full and days == 1)
+
     @property
     def deserves_a_second_listing(self) -> bool:
         """Whether it came out short by what may have been a mishap."""
@@ -218,7 +239,8 @@ class Listing:
     TMDB serves 500 pages of a window. One that is full is halved, if its last page bears out that it is, and if its
     halves do not promise as much as the whole, each of them. So a server that promises more than it has costs
     `DRY_PAGES` a listing of a window and a few pages a window more than an honest one, whatever it promises. One that
-    shows ever new movies of the right dates is followed through at most `MOST_WINDOWS`.
+    shows ever new movies of the right dates is left when its days have more of them than days can have, or its years
+    (`MOST_REQUESTS_A_YEAR`), and at last when the listing has more than TMDB can have (`MOST_REQUESTS`).
 
     Args:
         ask: yields a page; what went wrong with it is in it.
@@ -227,7 +249,8 @@ class Listing:
     """
 
     def __init__(self, ask: AskPage, ahead: int, max_pages: int | None) -> None:
-        self._ask = ask
+        self._send = ask
+        self._requests = 0
         self._ahead = ahead
         self._max_pages = max_pages
         self._shown: set[int] = set()
@@ -237,10 +260,14 @@ class Listing:
         """All pages, and what came out short as errors of windows."""
         windows = [span] if self._max_pages is None else span.by_year()
         waiting: list[tuple[DateWindow, list[ListedPage]]] = [(window, []) for window in windows]
-        listed = deaf = 0
+        listed = deaf = crowded = 0
         while waiting:
-            if listed == MOST_WINDOWS or deaf == DEAF_WINDOWS:
-                yield _given_up(DateWindow(waiting[0][0].start, waiting[-1][0].end), deaf)
+            rest = DateWindow(waiting[0][0].start, waiting[-1][0].end)
+            if deaf == DEAF_WINDOWS:
+                yield _without_an_answer(rest)
+                return
+            if why := self._enough(listed, crowded, span.end - rest.end):
+                yield ListedPage(rest, 0, [], error=MalformedAnswer(f"Not listed: {why}. {_WHAT_TO_DO}"))
                 return
             window, opening = waiting.pop()
             opening = opening or await self._opening(window)
@@ -253,6 +280,7 @@ class Listing:
                 async for page in pages:
                     yield page
             listed, deaf = listed + 1, 0 if tally.heard else deaf + 1
+            crowded = crowded + 1 if tally.is_crowded(window.days) else 0
             self._shown |= opening[-1].ids
             # None: nothing contradicts that it is full. Its last page may have failed, or its first have hidden it.
             if halves is None and tally.is_full and len(tally.own) >= BORNE_OUT * MAX_WINDOW_ROWS:
@@ -260,6 +288,29 @@ class Listing:
                 waiting += halves
             if not halves and tally.shortage and self._max_pages is None:
                 yield ListedPage(window, 0, [], error=MalformedAnswer(tally.shortage))
+
+    def _enough(self, listed: int, crowded: int, covered: timedelta) -> str | None:
+        """Why no more windows are listed; None where more may be.
+
+        Args:
+            listed: number of windows so far.
+            crowded: of these, in a row, such as have more movies than their days can have.
+            covered: release dates that lie behind.
+        """
+        if crowded == CROWDED_WINDOWS:
+            return (
+                f"of {crowded} windows in a row TMDB showed more than {CROWDED_DAY:,} movies a day, which no days have"
+            )
+        if listed == MOST_WINDOWS:
+            return f"so many windows ({listed:,}) are no listing"
+        most = min(MOST_REQUESTS, MOST_REQUESTS_A_YEAR * (1 + covered / _YEAR))
+        if self._requests >= most:
+            return f"{self._requests:,} requests are more than all movies of these years can take"
+        return None
+
+    async def _ask(self, window: DateWindow, page: int) -> ListedPage:
+        self._requests += 1
+        return await self._send(window, page)
 
     async def _opening(self, window: DateWindow) -> list[ListedPage]:
         """The first page of a window; with the second where it failed, since every page tells how many there are.
@@ -323,18 +374,17 @@ class Listing:
                     yield page
                     tally.note(page)
                     faith.note(brought_news=bool(page.news - shown))
+                    if len(page.items) > PAGE_ROWS:  # no page of TMDB's: it may be of any size
+                        faith.ahead = 1
                     shown |= page.ids
                     if faith.is_lost or len(shown) >= MAX_WINDOW_ROWS:
                         return
             number = last + 1
 
 
-def _given_up(rest: DateWindow, deaf: int) -> ListedPage:
-    """What stands for the windows that are not listed."""
-    if deaf == DEAF_WINDOWS:
-        return ListedPage(rest, 0, [], error=SourceDown(f"No page could be had of {deaf} windows in a row"))
-    why = "Not listed: so many windows are no listing; a later discovery may find what it has"
-    return ListedPage(rest, 0, [], error=MalformedAnswer(why))
+def _without_an_answer(rest: DateWindow) -> ListedPage:
+    """What stands for the windows that are not listed since none of those before could be had."""
+    return ListedPage(rest, 0, [], error=SourceDown(f"No page could be had of {DEAF_WINDOWS} windows in a row"))
 
 
 def _has_id(item: Any) -> bool:

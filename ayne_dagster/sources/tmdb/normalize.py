@@ -131,7 +131,11 @@ def details_row(movie: MovieDetails) -> dict[str, object]:
 
 
 def discovered_row(item: DiscoverItem) -> dict[str, object]:
-    """The row of `discovered_movies` for one row of a discover page."""
+    """The row of `discovered_movies` for one row of a discover page.
+
+    Its overview is no longer than other texts: a listing brings rows by the ten thousand, and TMDB allows 1,000
+    characters of one.
+    """
     released = iso_date(item.release_date)
     genre_ids = (positive_int(genre_id, INTEGER_MAX) for genre_id in item.genre_ids or ())
     row: dict[str, object] = {
@@ -151,7 +155,7 @@ def discovered_row(item: DiscoverItem) -> dict[str, object]:
         "adult": item.adult,
         "video": item.video,
     }
-    return bounded(row, long=LONG, addresses=ADDRESSES)
+    return bounded(row, long=(), addresses=ADDRESSES)
 
 
 def _vote_average(average: float | None, votes: int | None) -> float | None:

@@ -14,8 +14,8 @@ import duckdb
 
 from ayne_dagster.partitions import UNKNOWN_YEAR
 from ayne_dagster.refresh.states import ahead_sql
+from ayne_dagster.warehouse.answers import MergeReport
 from ayne_dagster.warehouse.feeds.change_signals import Signal, note_signals
-from ayne_dagster.warehouse.merge import MergeReport
 from ayne_dagster.warehouse.rows import id_table, naive_utc, registered
 
 DAY = timedelta(days=1)

@@ -1,4 +1,4 @@
-"""Daily files in the warehouse: unpacked for a merge, weighed against the last accepted one, and recorded.
+"""Daily files in the warehouse: unpacked for a merge, weighed against what is known and the last one, and recorded.
 
 What is done with their lines is in `id_export` and `imdb`; where they come from, in `sources.daily_files`.
 """
@@ -28,6 +28,11 @@ LEAST_OVERLAP = 0.9
 """Of what the last accepted file had; day by day less than a thousandth goes."""
 FEW = 20
 """So few say nothing of a whole file."""
+LEAST_KNOWN = 5
+"""Fewer things that are known to exist say nothing of a file that lacks them."""
+REFUTED = 0.5
+"""The last accepted file is wrong itself when it lacks more than this share of what the sources have answered, or tells
+it quite otherwise. A right one lacks only what came after it."""
 BELIEVE = "if that is right, run {name} with the config `believe: true`"
 ONE_LINE_A_ROW = (
     "SELECT line FROM read_csv($lines, compression = 'none', delim = '\x01', header = false, quote = '', escape = '',"
@@ -55,6 +60,28 @@ class Unpacked:
     def readable_path(self) -> str:
         """The path as DuckDB's readers take it: to them a bracket or star is a pattern."""
         return escape(str(self.path))
+
+
+@dataclass(frozen=True, slots=True)
+class Doubts:
+    """What speaks against a file, in words; None where nothing does."""
+
+    by_known: str | None = None
+    """What the sources have answered: it holds without an earlier file."""
+    by_last: str | None = None
+    """The last accepted file."""
+    of_last: str | None = None
+    """What the sources have answered, against that last file itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a file is believed."""
+
+    doubt: str | None = None
+    """Why not."""
+    remark: str | None = None
+    """What speaks against it, and why it is believed all the same."""
 
 
 @contextmanager
@@ -134,6 +161,38 @@ def lost(what: str, had: int, missing: int) -> str | None:
     if missing <= FEW or missing <= (1 - LEAST_OVERLAP) * had:
         return None
     return f"it lacks {missing:,} of the {had:,} {what} of the last accepted one"
+
+
+def is_unlike(known: int, wrong: int, share: float = 1 - LEAST_OVERLAP) -> bool:
+    """Whether a file contradicts what the sources have answered.
+
+    Args:
+        known: number of things that they have answered, which a right file has.
+        wrong: how many of these it lacks, or tells quite otherwise.
+        share: so many of them may be wrong. Of a small collection half may: it can be all of today.
+    """
+    return known >= LEAST_KNOWN and wrong > max(min(FEW, known // 2), share * known)
+
+
+def weigh(file: Unpacked, before: int | None, doubts_of_it: Doubts) -> Verdict:
+    """Whether a file is believed, by all that can be said of it.
+
+    What the sources have answered themselves weighs more than a file that was accepted: a right file that is refused
+    for being unlike a wrong one would be refused for good. The last file is only given up for one that fits what is
+    known, and only when it does not itself.
+
+    Args:
+        file: the file.
+        before: lines of the last accepted one; None when there is none.
+        doubts_of_it: what its content says.
+    """
+    if doubt := doubts(file, None) or doubts_of_it.by_known:
+        return Verdict(doubt)
+    if before is None or not (doubt := doubts(file, before) or doubts_of_it.by_last):
+        return Verdict()
+    if doubts_of_it.of_last is None:
+        return Verdict(doubt)
+    return Verdict(remark=f"{doubt}: that one is wrong itself, {doubts_of_it.of_last}")
 
 
 def record(

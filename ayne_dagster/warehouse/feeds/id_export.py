@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 import duckdb
@@ -18,9 +18,19 @@ from ayne_dagster.partitions import UNKNOWN_YEAR
 from ayne_dagster.refresh.due import frozen_sql
 from ayne_dagster.refresh.learning import HIGHEST_POPULARITY
 from ayne_dagster.warehouse.feeds.change_signals import Signal, note_signals
-from ayne_dagster.warehouse.feeds.daily_files import ONE_LINE_A_ROW, FileRefused, Unpacked, lost, record, unpacked
+from ayne_dagster.warehouse.feeds.daily_files import (
+    ONE_LINE_A_ROW,
+    REFUTED,
+    Doubts,
+    FileRefused,
+    Unpacked,
+    is_unlike,
+    lost,
+    record,
+    unpacked,
+)
 from ayne_dagster.warehouse.rows import naive_utc
-from ayne_dagster.warehouse.schema import TMDB_ID_EXPORT
+from ayne_dagster.warehouse.schema import DISCOVERED_MOVIES, TMDB_DETAILS, TMDB_ID_EXPORT, content_hash_column
 from ayne_dagster.warehouse.state import new_state_row
 
 PUBLISHED_AT = time(8)
@@ -33,7 +43,9 @@ FEW_JUMPS = 20
 """So many are never taken for a rescaling."""
 
 NEWEST = 100
-"""So many of the highest ids of the last export: an older one lacks them, however many others it has."""
+"""So many of the highest ids that an export should have: an older one lacks them, however many others it has."""
+KNOWN_FOR_DAYS = 2
+"""A movie that has been known so long is in any export of today or yesterday."""
 OTHER_EXPORTS = {"original_name": "series", "name": "persons, companies, keywords or collections"}
 """What TMDB's other exports have in place of a movie's `original_title`, and what they list."""
 MOST_STRANGE = 0.05
@@ -116,14 +128,58 @@ def _another_export(file: Unpacked) -> str | None:
     return None
 
 
-def doubts_of_export(connection: duckdb.DuckDBPyConnection, file: Unpacked, now: datetime) -> str | None:
-    """Why an export is not to be believed beside the last accepted one; None when it is.
+def doubts_of_export(connection: duckdb.DuckDBPyConnection, file: Unpacked, now: datetime) -> Doubts:
+    """What speaks against an export: movies that TMDB has answered, and the last accepted export.
 
     Args:
         connection: to the warehouse.
         file: the unpacked export.
         now: the instant (aware UTC).
     """
+    by_known, of_last = _beside_the_known(connection, file, now)
+    return Doubts(by_known, _beside_the_last(connection, file), of_last)
+
+
+def _beside_the_known(
+    connection: duckdb.DuckDBPyConnection, file: Unpacked, now: datetime
+) -> tuple[str | None, str | None]:
+    """What movies that TMDB itself has told of, and not denied since, say against an export, and against the last one.
+
+    Of the newest of them only those count that are known for days: an export is hours old when it is published.
+    """
+    told = " OR ".join(f"{content_hash_column(table)} IS NOT NULL" for table in (TMDB_DETAILS, DISCOVERED_MOVIES))
+    known, missing, missing_before, newest, newest_missing = connection.execute(
+        f"""
+        WITH listed AS (SELECT DISTINCT tmdb_id FROM read_parquet($file) WHERE tmdb_id IS NOT NULL AND NOT adult),
+        before AS (SELECT tmdb_id FROM tmdb_id_export WHERE missing_since IS NULL),
+        known AS (
+            SELECT tmdb_id, l.tmdb_id IS NULL AS is_missing, before.tmdb_id IS NULL AS was_missing,
+                   first_seen_at < $long_ago AS is_old
+            FROM refresh_metadata LEFT JOIN listed AS l USING (tmdb_id) LEFT JOIN before USING (tmdb_id)
+            ANTI JOIN (SELECT tmdb_id FROM tmdb_details WHERE adult) AS a USING (tmdb_id)
+            WHERE tmdb_tombstoned_at IS NULL AND tmdb_missing_since IS NULL AND ({told})
+        ),
+        newest AS (FROM known WHERE is_old ORDER BY tmdb_id DESC LIMIT {NEWEST})
+        SELECT count(*), count(*) FILTER (WHERE is_missing), count(*) FILTER (WHERE was_missing),
+               (SELECT count(*) FROM newest), (SELECT count(*) FILTER (WHERE is_missing) FROM newest)
+        FROM known""",
+        {"file": file.readable_path, "long_ago": naive_utc(now - timedelta(days=KNOWN_FOR_DAYS))},
+    ).fetchall()[0]
+    of_last = None
+    if is_unlike(known, missing_before, REFUTED):
+        of_last = f"it lacked {missing_before:,} of the {known:,} movies that TMDB has answered"
+    if is_unlike(known, missing):
+        return f"it lacks {missing:,} of the {known:,} movies that TMDB has answered", of_last
+    if known >= 10 * NEWEST and newest_missing > NEWEST / 2:
+        return (
+            f"it lacks {newest_missing:,} of the {newest:,} newest movies that TMDB has answered: an older file?",
+            None,
+        )
+    return None, of_last
+
+
+def _beside_the_last(connection: duckdb.DuckDBPyConnection, file: Unpacked) -> str | None:
+    """What the last accepted export says against one."""
     had, missing, newest, newest_missing = connection.execute(
         f"""
         WITH listed AS (SELECT DISTINCT tmdb_id FROM read_parquet($file) WHERE tmdb_id IS NOT NULL),

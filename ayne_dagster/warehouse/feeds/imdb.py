@@ -15,7 +15,18 @@ from pathlib import Path
 import duckdb
 
 from ayne_dagster.warehouse.feeds.change_signals import Signal, note_signals
-from ayne_dagster.warehouse.feeds.daily_files import FEW, ONE_LINE_A_ROW, FileRefused, Unpacked, lost, record, unpacked
+from ayne_dagster.warehouse.feeds.daily_files import (
+    FEW,
+    ONE_LINE_A_ROW,
+    REFUTED,
+    Doubts,
+    FileRefused,
+    Unpacked,
+    is_unlike,
+    lost,
+    record,
+    unpacked,
+)
 from ayne_dagster.warehouse.feeds.published_lines import Unpackable, first_line
 from ayne_dagster.warehouse.rows import naive_utc
 from ayne_dagster.warehouse.schema import IMDB_RATINGS
@@ -116,14 +127,59 @@ def _quoted(heading: str) -> str:
     return repr(shown) if shown.strip() else ""
 
 
-def doubts_of_ratings(connection: duckdb.DuckDBPyConnection, file: Unpacked, now: datetime) -> str | None:
-    """Why a file is not to be believed beside the last accepted one; None when it is.
+def doubts_of_ratings(connection: duckdb.DuckDBPyConnection, file: Unpacked, now: datetime) -> Doubts:
+    """What speaks against a file: what OMDb has told of its titles, and the last accepted file.
 
     Args:
         connection: to the warehouse.
         file: the unpacked file.
         now: the instant (aware UTC).
     """
+    by_known, of_last = _beside_omdb(connection, file, now)
+    return Doubts(by_known, _beside_the_last(connection, file, now), of_last)
+
+
+def _beside_omdb(connection: duckdb.DuckDBPyConnection, file: Unpacked, now: datetime) -> tuple[str | None, str | None]:
+    """What OMDb, which tells IMDb's ratings, says against a file, and against the last one as far as it is stored.
+
+    OMDb's answers may be years old: a rating moves little in that time, votes only grow.
+    """
+    strange = (
+        f"abs({{0}}.imdb_rating - o.imdb_rating) >= {STRANGE_RATING}"
+        f" OR {{0}}.imdb_votes < o.imdb_votes / {STRANGE_VOTES}"
+    )
+    known, missing, odd, stored, stored_odd = connection.execute(
+        f"""
+        WITH last AS (
+            FROM imdb_ratings WHERE listed_at = (SELECT max(listed_at) FROM imdb_ratings WHERE listed_at <= $now)
+        ), o AS (
+            SELECT tmdb_id, imdb_id, o.imdb_rating, o.imdb_votes
+            FROM omdb_ratings AS o JOIN refresh_metadata AS m USING (tmdb_id, imdb_id)
+            WHERE o.imdb_rating IS NOT NULL AND o.imdb_votes IS NOT NULL
+            AND m.tmdb_tombstoned_at IS NULL AND m.omdb_tombstoned_at IS NULL
+        ), listed AS (
+            SELECT imdb_id, arg_max(imdb_rating, imdb_votes) AS imdb_rating, max(imdb_votes) AS imdb_votes
+            FROM read_parquet($file) SEMI JOIN o USING (imdb_id) GROUP BY imdb_id
+        )
+        SELECT count(*), count(*) FILTER (WHERE l.imdb_id IS NULL), count(*) FILTER (WHERE {strange.format("l")}),
+               count(last.imdb_id), count(*) FILTER (WHERE {strange.format("last")})
+        FROM o LEFT JOIN listed AS l USING (imdb_id) LEFT JOIN last USING (tmdb_id, imdb_id)""",
+        {"file": file.readable_path, "now": naive_utc(now)},
+    ).fetchall()[0]
+    of_last = None
+    if is_unlike(stored, stored_odd, REFUTED):
+        of_last = f"rating or votes of {stored_odd:,} of {stored:,} titles were quite others in it than OMDb has told"
+    elif is_unlike(known, known - stored, REFUTED):
+        of_last = f"nothing in it told of {known - stored:,} of the {known:,} titles that OMDb rates"
+    if is_unlike(known, missing):
+        return f"it lacks {missing:,} of the {known:,} titles that OMDb rates", of_last
+    if is_unlike(known, odd, MOST_STRANGE):
+        return f"rating or votes of {odd:,} of {known:,} titles are quite others than OMDb has told", of_last
+    return None, of_last
+
+
+def _beside_the_last(connection: duckdb.DuckDBPyConnection, file: Unpacked, now: datetime) -> str | None:
+    """What the last accepted file says against one."""
     had, missing, strange = connection.execute(
         f"""
         WITH last AS (
