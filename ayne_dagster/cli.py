@@ -49,6 +49,7 @@ for _command in (
     serving.standin,
     serving.dev,
     serving.ui,
+    serving.daemon,
 ):
     ayne.add_command(_command)
 

@@ -33,6 +33,8 @@ from ayne_dagster.runs.instance import (
     home_path,
     require_configuration,
 )
+from ayne_dagster.runs.retention import Instants
+from ayne_dagster.serving.instigators import TOLERATED_SECONDS, waiting_for_the_future
 from ayne_dagster.settings.places import HOME, SPOOL, ambiguous_leftovers, companion
 from ayne_dagster.sources.errors import InvalidCredentials, NotFound, QuotaExhausted, SourceError
 from ayne_dagster.sources.limits.account import account_of
@@ -55,6 +57,10 @@ SCARCE = 2**30
 """Bytes free on the disk below which nothing can be trusted to be written, and below which it should be looked at."""
 DATABASE_WAIT_SECONDS = 1.0
 ONLINE_SECONDS = 15.0
+BRING_BACK = (
+    "Set the clock right, then start `ayne dev` or `ayne daemon` again; a `dagster-daemon` of your own: stop it, "
+    "`ayne check --mend`, start it."
+)
 KNOWN_MOVIE, KNOWN_IMDB_ID = 550, "tt0137523"
 """What is asked for online: any answer about it shows that the key works."""
 
@@ -297,7 +303,7 @@ def _dagster(settings: Settings) -> Iterator[Line]:
         with dg.DagsterInstance.from_config(str(home.resolve())) as instance:
             ask_each_storage(instance)
             runs = instance.get_runs_count()
-            automation = list(_automation(instance))
+            automation = list(_automation(instance, Instants.of(settings).calendar))
         if (damaged := damaged_storage(home)) is not None:  # where no question has come by it yet
             yield Line("Dagster home", WRONG, *astuple(damage_of(damaged)))
             return
@@ -308,15 +314,18 @@ def _dagster(settings: Settings) -> Iterator[Line]:
         yield Line("Dagster home", WRONG, fault.what, fault.do)
 
 
-def _automation(instance: dg.DagsterInstance) -> Iterator[Line]:
-    """The daemon, and what it is to do."""
+def _automation(instance: dg.DagsterInstance, now: datetime) -> Iterator[Line]:
+    """The daemon, and what it is to do (`now`: by the calendar, as Dagster goes by it)."""
     beats = [s for s in instance.get_daemon_statuses().values() if s.required and s.last_heartbeat is not None]
     running = {
         state.instigator_name
         for state in instance.all_instigator_state()
         if state.status.value in ("RUNNING", "DECLARED_IN_CODE")
     }
-    ill = sorted(status.daemon_type for status in beats if not status.healthy)
+    latest = now.timestamp() + TOLERATED_SECONDS
+    ill = sorted(
+        s.daemon_type for s in beats if not s.healthy or (s.last_heartbeat and s.last_heartbeat.timestamp > latest)
+    )
     if not beats:
         yield Line("daemon", OK, "has never run: `ayne dev` starts it; collections by hand or by cron need none")
     elif ill:
@@ -329,6 +338,9 @@ def _automation(instance: dg.DagsterInstance) -> Iterator[Line]:
         yield Line("automation", WARNING, f"not switched on: {', '.join(missing)}", "Switch on, under Automation.")
     else:
         yield Line("automation", OK, f"on: {', '.join(sorted(running)) or 'nothing'}")
+    if late := waiting_for_the_future(instance, now):
+        names = ", ".join(f"{ahead.name} (until {ahead.until:%Y-%m-%d})" for ahead in late)
+        yield Line("ticks", WRONG, f"wait for a date that a clock which was ahead has shown: {names}", BRING_BACK)
 
 
 def _clock(settings: Settings) -> Iterator[Line]:

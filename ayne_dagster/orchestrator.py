@@ -31,7 +31,7 @@ from ayne_dagster.runs.foreground import Foreground
 from ayne_dagster.runs.instance import home_path, open_instance
 from ayne_dagster.runs.own_runs import close_abandoned_runs, note_interruption, own_run
 from ayne_dagster.runs.retention import Instants
-from ayne_dagster.runs.tidying import describe, is_due, tidy_up
+from ayne_dagster.runs.tidying import describe, is_due, removed_anything, tidy_up
 from ayne_dagster.sources.limits.ledger import open_ledger
 from ayne_dagster.warehouse.client import DuckDBClient
 from ayne_dagster.warehouse.database import Database, DatabaseBusy, WarehouseError
@@ -340,7 +340,7 @@ class DataCollectionOrchestrator:
         try:
             with open_instance(self.settings) as instance:
                 told = tidy_up(instance, database, open_ledger(self.settings), self.settings)
-            if any(told.values()):
+            if removed_anything(told):
                 counting.note(describe(told))
         except Exception as error:  # noqa: BLE001 -- what was collected is collected; it is tried again tomorrow
             counting.note(f"Old runs and logs could not be tidied up ({error}): `ayne tidy` tries again.")

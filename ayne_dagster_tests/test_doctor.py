@@ -16,7 +16,12 @@ import dagster as dg
 import duckdb
 import pytest
 from dagster._core.definitions.run_request import InstigatorType
-from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, ScheduleInstigatorData
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    ScheduleInstigatorData,
+    SensorInstigatorData,
+)
 from dagster._daemon.types import DaemonHeartbeat
 
 from ayne_dagster import doctor
@@ -435,3 +440,15 @@ def test_where_files_may_not_grow_a_collection_says_so_and_names_no_class(tmp_pa
     assert done.returncode == 1
     assert "files may not grow so large" in done.stderr
     assert "Error" not in done.stderr
+
+
+def test_sensors_that_wait_for_the_date_of_a_clock_that_was_ahead_are_wrong(settings: Settings) -> None:
+    with open_instance(settings) as instance:
+        beat(instance, -86_400)
+        origin = LAUNCHED.repository_origin.get_instigator_origin("due_movies_sensor")
+        data = SensorInstigatorData(last_tick_start_timestamp=time.time() + 86_400 * 365)
+        instance.add_instigator_state(InstigatorState(origin, InstigatorType.SENSOR, InstigatorStatus.RUNNING, data))
+    line = look(settings, "ticks")
+    assert (line.state, "due_movies_sensor (until " in line.text) == (WRONG, True)
+    assert "ayne check --mend" in line.do
+    assert look(settings, "daemon").state == WARNING, "a beat of the future is no sign of life"

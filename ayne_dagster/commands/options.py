@@ -80,3 +80,10 @@ class Year(click.ParamType):  # type: ignore[type-arg]
 
 
 as_of_option = click.option("--as-of", type=Instant(), help="Decide for this day (UTC) instead of now.")
+
+sure_option = click.option(
+    "--sure",
+    is_flag=True,
+    help="The clock is right: do it also where what the database noted speaks against that.",
+)
+"""A person's word, which no command that runs by itself should give."""

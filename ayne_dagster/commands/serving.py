@@ -96,11 +96,36 @@ def ui(port: int) -> None:
         _serve(instance, workspace, hosts, listener, None)
 
 
+@click.command()
+def daemon() -> None:
+    """Run Dagster's daemon alone, as a service; the UI is `ayne ui`.
+
+    A clock that was ahead keeps no sensor and no schedule waiting: it is looked to at the start and every few seconds.
+    """
+    from ayne_dagster.runs.instance import open_instance
+    from ayne_dagster.serving.code_servers import shared_code_servers
+    from ayne_dagster.serving.daemon import daemon_running
+
+    settings = load_settings()
+    with open_instance(settings) as instance:
+        os.environ["DAGSTER_HOME"] = instance.root_directory
+        try:
+            with shared_code_servers(instance, _workspace()) as shared, daemon_running(shared) as process:
+                code = process.wait()
+        except KeyboardInterrupt:
+            return  # how it is meant to end
+    fail(f"Dagster's daemon ended by itself (code {code}); what it said stands above. Nothing is left running.")
+
+
+def _workspace() -> Path:
+    from importlib.resources import files
+
+    return Path(str(files("ayne_dagster") / "workspace.yaml"))
+
+
 @contextmanager
 def _instance_and_listener(port: int) -> Iterator[tuple[DagsterInstance, socket, tuple[str, ...], Path]]:
     """What both commands need, with the port taken before anything is started: instance, socket, hosts, workspace."""
-    from importlib.resources import files
-
     from ayne_dagster.runs.instance import open_instance
     from ayne_dagster.serving.ui import ADDRESS, PortTaken, listen
 
@@ -114,7 +139,7 @@ def _instance_and_listener(port: int) -> Iterator[tuple[DagsterInstance, socket,
         os.environ["DAGSTER_HOME"] = home  # for daemon, code servers and the runs that they launch
         served = f"Dagster on http://{ADDRESS}:{port}, database {settings.database}, its home in {home}"
         click.echo(one_line(served), err=True)
-        yield instance, listener, settings.ui_hosts, Path(str(files("ayne_dagster") / "workspace.yaml"))
+        yield instance, listener, settings.ui_hosts, _workspace()
 
 
 def _serve(

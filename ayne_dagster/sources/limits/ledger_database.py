@@ -29,6 +29,8 @@ MEASURED_FOR_SECONDS = 300.0
 """How long a measured difference to a server's clock is relied on."""
 OLD_BOOT_SECONDS = 86_400.0
 """A start of the machine so long before the present one is forgotten."""
+FURTHEST_SECONDS = 1e11
+"""3,000 years: what is further is no time of any clock, and leaves a number no room for the parts of a second."""
 _CLOCKS = sa.Table(  # starts of machines, and what their steady clocks lack to the time of day
     "clocks",
     METADATA,
@@ -288,12 +290,14 @@ def _agreed_time(engine: Engine) -> float:
     boot = _boot()
     query = sa.select(_CLOCKS.c.ahead).where(_CLOCKS.c.boot == boot)
     with engine.begin() as connection:
-        ahead = connection.execute(query).scalar()
-        if ahead is None:
-            ahead = time.time() - steady_now()
-            connection.execute(sa.delete(_CLOCKS).where(_CLOCKS.c.ahead < ahead - OLD_BOOT_SECONDS))
-            connection.execute(sa.insert(_CLOCKS).values(boot=boot, ahead=ahead))
-    return float(ahead)
+        agreed = connection.execute(query).scalar()
+        if isinstance(agreed, int | float) and abs(agreed) < FURTHEST_SECONDS:
+            return float(agreed)
+        ahead = time.time() - steady_now()
+        forgotten = sa.or_(_CLOCKS.c.ahead < ahead - OLD_BOOT_SECONDS, _CLOCKS.c.boot == boot)
+        connection.execute(sa.delete(_CLOCKS).where(forgotten))
+        connection.execute(sa.insert(_CLOCKS).values(boot=boot, ahead=ahead))
+    return ahead
 
 
 def _clock_ahead(engine: Engine) -> float:
