@@ -54,6 +54,11 @@ class ApiSettings:
     answer_deadline: float = ANSWER_DEADLINE
     """Seconds from sending a request to the last byte of its answer; what takes longer counts as no answer."""
 
+    @property
+    def spendable(self) -> int:
+        """Requests a day that unattended collections may spend; 0: no limit is set, or all are kept for people."""
+        return max(0, self.daily_quota - self.quota_reserve)
+
     def __post_init__(self) -> None:
         least_of = {"burst": 1, "max_concurrent": 1, "answer_deadline": LEAST_DEADLINE}
         least_of |= dict.fromkeys(("requests_per_second", "daily_quota", "quota_reserve", "retry_wait"), 0)
@@ -65,6 +70,19 @@ class ApiSettings:
 TMDB_DEFAULTS = ApiSettings("https://api.themoviedb.org/3", 4.0, 40, 10)
 STRATEGIES = ("age_table", "value_of_refresh")
 """The refresh strategies that can be chosen, the default first."""
+
+
+@dataclass(frozen=True)
+class StrategyChoice:
+    """A refresh strategy, and what is set of it."""
+
+    name: str = STRATEGIES[0]
+    cutoff: float = 0.001
+    """Probability of being stale below which `value_of_refresh` leaves a movie alone."""
+    freshness_weight: float = 0.8
+    """How much of a movie's weight goes by popularity there, from 0 (every movie alike) to 1."""
+
+
 TMDB_EXPORT_URL = "https://files.tmdb.org/p/exports/movie_ids_{date}.json.gz"
 OFF = "off"
 """What switches an address off that has a default."""
@@ -89,6 +107,10 @@ class Settings:
     """Where the request ledger is, as SQLAlchemy writes it (it may hold a password); None: beside the database."""
     refresh_strategy: str = STRATEGIES[0]
     """Which of `STRATEGIES` decides what is due."""
+    refresh_cutoff: float = 0.1
+    """`value_of_refresh` leaves alone what is stale with less probability than this (per cent)."""
+    freshness_weight: float = 0.8
+    """What fresh means to it: 0, every movie alike; 1, by popularity."""
     tmdb_export_url: str | None = TMDB_EXPORT_URL
     """Address or file of TMDB's daily ID export, `{date}` in it standing for MM_DD_YYYY; None: not read."""
     tmdb_export_min_popularity: float | None = None
@@ -115,6 +137,16 @@ class Settings:
         object.__setattr__(self, "database", resolve_database(self.database))
         if self.dagster_home is not None:
             object.__setattr__(self, "dagster_home", Path(expanded(str(self.dagster_home))).absolute())
+
+    @property
+    def strategy(self) -> StrategyChoice:
+        """What decides what is due."""
+        return StrategyChoice(self.refresh_strategy, self.refresh_cutoff / 100, self.freshness_weight)
+
+    @property
+    def spendable(self) -> dict[str, int]:
+        """By source, requests a day that unattended collections may spend; 0 where no quota is set."""
+        return {"tmdb": self.tmdb.spendable, "omdb": self.omdb.spendable}
 
     @property
     def ledger(self) -> Path:
@@ -200,6 +232,8 @@ def _settings(read: _Reader) -> Settings:
         clock_offset=timedelta(days=read.number("AYNE_CLOCK_OFFSET_DAYS", 0.0, -MAX_OFFSET_DAYS, MAX_OFFSET_DAYS)),
         ledger_url=read.text("AYNE_LEDGER_URL"),
         refresh_strategy=read.choice("AYNE_REFRESH_STRATEGY", STRATEGIES),
+        refresh_cutoff=read.number("AYNE_REFRESH_CUTOFF", 0.1, maximum=99.0),
+        freshness_weight=read.number("AYNE_FRESHNESS_WEIGHT", 0.8, maximum=1.0),
         tmdb_export_url=read.place("AYNE_TMDB_EXPORT_URL", TMDB_EXPORT_URL),
         tmdb_export_min_popularity=read.optional_number("AYNE_TMDB_EXPORT_MIN_POPULARITY"),
         imdb_ratings_url=read.place("AYNE_IMDB_RATINGS_URL"),

@@ -24,7 +24,7 @@ import duckdb
 from ayne_dagster.automation.due_movies import due_movies_sensor
 from ayne_dagster.automation.schedules import discovery_schedule
 from ayne_dagster.config import Settings, SettingsError
-from ayne_dagster.refresh.strategy import COLLECTED, SOURCES
+from ayne_dagster.refresh.strategy import AGE_TABLE_STRATEGY, COLLECTED, SOURCES
 from ayne_dagster.runs.instance import (
     ask_each_storage,
     damage_of,
@@ -44,6 +44,7 @@ from ayne_dagster.sources.tmdb.client import AsyncTMDBClient
 from ayne_dagster.warehouse.database import Database, DatabaseBusy, WarehouseError
 from ayne_dagster.warehouse.lease import is_in_the_way, lease_path
 from ayne_dagster.warehouse.migrations import schema_version
+from ayne_dagster.warehouse.outlook import misfits
 from ayne_dagster.warehouse.schema import SCHEMA_VERSION
 from ayne_dagster.warehouse.spool import Contents, contents, spool_folder
 
@@ -98,6 +99,8 @@ def examine(settings: Settings, *, online: bool = False) -> list[Line]:
         ("former files", lambda: _former_files(settings)),
         ("disk", lambda: _disk(settings)),
         ("ledger", lambda: _ledger(settings)),
+        ("limits", lambda: _limits(settings)),
+        ("refresh strategy", lambda: _refresh_strategy(settings)),
         ("Dagster", lambda: _dagster(settings)),
         ("clock", lambda: _clock(settings)),
     ]
@@ -281,6 +284,32 @@ def quota_line(source: str, use: QuotaUse) -> Line:
         return Line(name, WARNING, f"{use.used:,} requests, none left", "Wait until midnight UTC.")
     quota = f" of {use.cap:,}, {use.left:,} left" if use.cap else ", no quota"
     return Line(name, OK, f"{use.used:,} requests{quota}")
+
+
+def _limits(settings: Settings) -> Iterator[Line]:
+    """A burst that the day's quota cannot hold back."""
+    for source, api in (("tmdb", settings.tmdb), ("omdb", settings.omdb)):
+        if 0 < api.daily_quota < api.burst:
+            yield Line(
+                f"{SOURCES[source].title} burst",
+                WARNING,
+                f"{api.burst:,} requests may go out at once, more than the quota of a day ({api.daily_quota:,})",
+                f"Lower AYNE_{source.upper()}_BURST: the pace does not hold before the quota is used up.",
+            )
+
+
+def _refresh_strategy(settings: Settings) -> Iterator[Line]:
+    """Whether the age table fits the requests that there are; nothing where it does, or cannot be told."""
+    if settings.refresh_strategy != AGE_TABLE_STRATEGY.name or not settings.database.exists():
+        return
+    try:
+        with Database(settings.database, DATABASE_WAIT_SECONDS).inspect() as connection:
+            if schema_version(connection) == SCHEMA_VERSION:
+                for wrong in misfits(connection, settings.now(), settings.spendable):
+                    do = "Set AYNE_REFRESH_STRATEGY=value_of_refresh, or another AYNE_{}_DAILY_QUOTA."
+                    yield Line("refresh strategy", WARNING, str(wrong), do.format(wrong.source.upper()))
+    except WarehouseError:
+        return  # told of the database
 
 
 def _dagster(settings: Settings) -> Iterator[Line]:

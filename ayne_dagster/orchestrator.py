@@ -347,7 +347,7 @@ class DataCollectionOrchestrator:
 
     def _due_remaining(self, database: Database) -> int:
         with database.connect() as connection:
-            strategy = load_strategy(connection, self.settings.refresh_strategy)
+            strategy = load_strategy(connection, self.settings.strategy)
             return due_counts(connection, COLLECTED, self.now(), strategy=strategy)["any_source"]
 
     def now(self) -> datetime:
@@ -384,7 +384,7 @@ class DataCollectionOrchestrator:
     ) -> tuple[dict[str, str], dict[str, Any]] | None:
         """Tags and config of the run for what is due; the list of movies itself is not kept while it runs."""
         limits = dict.fromkeys(COLLECTED, limit)
-        batch = pick_batch(database, self.now(), limits, self.settings.refresh_strategy)
+        batch = pick_batch(database, self.now(), limits, self.settings.strategy)
         return (batch.tags(), batch.run_config(use_reserve=use_reserve)) if batch.movies else None
 
     def _run(self, job_name: str, tags: Mapping[str, str], run_config: Mapping[str, Any], counting: _Counting) -> None:

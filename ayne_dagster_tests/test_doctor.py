@@ -27,6 +27,7 @@ from dagster._daemon.types import DaemonHeartbeat
 from ayne_dagster import doctor
 from ayne_dagster.config import ApiSettings, Settings, SettingsError
 from ayne_dagster.doctor import DUCKDBS, OK, PYTHONS, WARNING, WRONG, Line, disk_line, examine, version_line
+from ayne_dagster.refresh.outlook import Outlook
 from ayne_dagster.runs.instance import HomeUnusable, fault_of, home_path, open_instance
 from ayne_dagster.sources.limits.account import account_of
 from ayne_dagster.sources.limits.ledger import open_ledger
@@ -452,3 +453,27 @@ def test_sensors_that_wait_for_the_date_of_a_clock_that_was_ahead_are_wrong(sett
     assert (line.state, "due_movies_sensor (until " in line.text) == (WRONG, True)
     assert "ayne check --mend" in line.do
     assert look(settings, "daemon").state == WARNING, "a beat of the future is no sign of life"
+
+
+def test_a_burst_that_no_days_quota_holds_is_a_warning(settings: Settings) -> None:
+    large = replace(settings, omdb=replace(settings.omdb, daily_quota=5, burst=9))
+    found = {line.name: line for line in examine(large)}
+    line = found["OMDb burst"]
+    assert line.state == WARNING
+    assert "9 requests may go out at once, more than the quota of a day (5)" in line.text
+    assert "AYNE_OMDB_BURST" in line.do
+    assert "TMDB burst" not in found
+
+
+def test_an_age_table_that_leaves_its_requests_unspent_is_a_warning(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Database(settings.database).connect():
+        pass
+    wrong = Outlook("omdb", 1000, 8.0, 0.34, 0.02, 999)
+    monkeypatch.setattr("ayne_dagster.doctor.misfits", lambda *_: [wrong])
+    (line,) = [line for line in examine(settings) if line.name == "refresh strategy"]
+    assert (line.state, line.text) == (WARNING, str(wrong))
+    assert "AYNE_REFRESH_STRATEGY=value_of_refresh" in line.do
+    chosen = replace(settings, refresh_strategy="value_of_refresh")
+    assert not [line for line in examine(chosen) if line.name == "refresh strategy"]

@@ -118,7 +118,7 @@ def test_a_signal_ends_a_command_that_collects_nothing(tmp_path: Path, processes
     with command.running(*arguments) as process:
         assert process.stderr is not None
         first = process.stderr.readline()
-        assert "of 6300" in first
+        assert "of 8100" in first
         process.send_signal(number)
         result = ended(process)
     assert result.code == INTERRUPTED

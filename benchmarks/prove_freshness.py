@@ -17,10 +17,11 @@ from typing import Any
 from ayne_dagster.simulation.assumptions import Assumptions
 from ayne_dagster.simulation.criteria import criteria
 from ayne_dagster.simulation.plots import draw
-from ayne_dagster.simulation.proof import proof_cases, proof_tables
+from ayne_dagster.simulation.proof import add_bounds, proof_cases, proof_tables
 from ayne_dagster.simulation.report import Report
 from ayne_dagster.simulation.run import Result, simulate_all
 
+MOVIES, DAYS, SEEDS = 2_000, 730, 2
 DOCS = Path(__file__).parent.parent / "docs"
 
 
@@ -38,9 +39,9 @@ def write(report: dict[str, Any]) -> None:
 def main() -> int:
     """Simulate, print, check."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--movies", type=int, default=20_000)
-    parser.add_argument("--days", type=int, default=730)
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--movies", type=int, default=MOVIES)
+    parser.add_argument("--days", type=int, default=DAYS)
+    parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--write", action="store_true", help="renew docs/freshness.json, .md and .png")
     arguments = parser.parse_args()
@@ -54,6 +55,7 @@ def main() -> int:
 
     results = simulate_all(assumptions, arguments.days, cases, arguments.processes, tell)
     report = Report(assumptions, arguments.days, list(range(1, arguments.seeds + 1)), results).as_json()
+    add_bounds(report, assumptions)
     print(proof_tables(report))
     if arguments.write:
         write(report)

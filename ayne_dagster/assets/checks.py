@@ -9,13 +9,15 @@ https://docs.dagster.io/guides/test/asset-checks
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
 import dagster as dg
 
-from ayne_dagster.config import STRATEGIES
+from ayne_dagster.config import STRATEGIES, StrategyChoice
+from ayne_dagster.refresh.strategy import AGE_TABLE_STRATEGY
 from ayne_dagster.warehouse.database import Database
+from ayne_dagster.warehouse.outlook import misfits
 from ayne_dagster.warehouse.schema import REFRESH_METADATA, Table
 from ayne_dagster.warehouse.statistics import duplicate_keys, misplaced_rows, orphans, overdue_by_category
 from ayne_dagster.warehouse.strategies import load_strategy
@@ -63,18 +65,33 @@ def _applies(check: str, table: Table) -> bool:
 
 
 def check_results(
-    table: Table, database: Database, now: datetime, strategy: str = STRATEGIES[0]
+    table: Table,
+    database: Database,
+    now: datetime,
+    strategy: str | StrategyChoice = STRATEGIES[0],
+    quotas: Mapping[str, int] | None = None,
 ) -> Iterator[dg.AssetCheckResult]:
-    """Results of the checks that `check_specs` declares, counted now; by a strategy where it is about what is due."""
+    """Results of the checks that `check_specs` declares, counted now; by a strategy where it is about what is due.
+
+    Args:
+        table: of the asset.
+        database: the warehouse.
+        now: the instant (aware UTC).
+        strategy: the refresh strategy.
+        quotas: by source, requests a day; where they are told, whether the age table fits them is told too.
+    """
     with database.connect() as connection:
         for spec in check_specs(table):
             if spec.name == OVERDUE:
-                overdue = overdue_by_category(connection, now, strategy=load_strategy(connection, strategy))
+                decides = load_strategy(connection, strategy)
+                overdue = overdue_by_category(connection, now, strategy=decides)
+                wrong = misfits(connection, now, quotas or {}) if decides is AGE_TABLE_STRATEGY else []
+                told = {"strategy": "; ".join(map(str, wrong))} if wrong else {}
                 yield dg.AssetCheckResult(
                     check_name=OVERDUE,
                     passed=not any(overdue.values()),
                     severity=dg.AssetCheckSeverity.WARN,
-                    metadata={"overdue": sum(overdue.values()), **overdue},
+                    metadata={"overdue": sum(overdue.values()), **overdue, **told},
                 )
             else:
                 rows = _COUNTED[spec.name][0](connection, table)

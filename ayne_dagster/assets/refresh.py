@@ -15,6 +15,7 @@ from ayne_dagster.assets.imdb import imdb_ratings
 from ayne_dagster.assets.ratings import omdb_ratings
 from ayne_dagster.assets.refreshing import Steps, partitions_of
 from ayne_dagster.collecting.progress import Progress, watcher
+from ayne_dagster.config import Settings
 from ayne_dagster.resources.clients import Clock, DuckDBDatabase
 from ayne_dagster.resources.io_manager import TableWrite
 from ayne_dagster.warehouse.schema import REFRESH_METADATA
@@ -28,12 +29,15 @@ from ayne_dagster.warehouse.state import derive_columns
     config_schema={},
 )
 def refresh_metadata(
-    context: dg.AssetExecutionContext, database: DuckDBDatabase, clock: dg.ResourceParam[Clock]
+    context: dg.AssetExecutionContext,
+    database: DuckDBDatabase,
+    clock: dg.ResourceParam[Clock],
+    settings: dg.ResourceParam[Settings],
 ) -> Steps:
     """Work out age category, frozen state, reasons, rates and weights anew; times are kept with each answer."""
     now = clock.now()
     yield dg.Output(Derivation(context, database, now))
-    yield from check_results(REFRESH_METADATA, database.file, now, database.refresh_strategy)
+    yield from check_results(REFRESH_METADATA, database.file, now, database.choice, settings.spendable)
 
 
 @dataclass

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import dagster as dg
 
 from ayne_dagster.automation.jobs import refresh_movies_job
-from ayne_dagster.config import Settings
+from ayne_dagster.config import Settings, StrategyChoice
 from ayne_dagster.refresh.gathering import Gathered, Gathering, Waiting
 from ayne_dagster.resources.clients import Clock, DuckDBDatabase, OMDBResource, TMDBResource
 from ayne_dagster.runs.batch import BATCH_TAG, RefreshBatch, pick_batch
@@ -67,10 +67,10 @@ def due_movies_sensor(
         budgets = source_budgets((tmdb.account(clock), omdb.account(clock)), now)
         limits = {source: budget.limit(settings.refresh_limit) for source, budget in budgets.items()}
         gathering = Gathering(min(settings.sensor_min_batch, settings.refresh_limit), settings.sensor_max_wait)
-        gathered = gathering.decide(_waiting(file, budgets, limits, database.refresh_strategy), now)
+        gathered = gathering.decide(_waiting(file, budgets, limits, database.choice), now)
         if gathered.due and not gathered.ready:
             return dg.SkipReason(_what_for(gathered, gathering, now))
-        batch = pick_batch(file, now, limits, database.refresh_strategy)
+        batch = pick_batch(file, now, limits, database.choice)
     except DatabaseBusy as error:
         return dg.SkipReason(f"The database is busy, trying again at the next tick: {error}")
     except (WarehouseError, LedgerError) as error:
@@ -81,7 +81,7 @@ def due_movies_sensor(
 
 
 def _waiting(
-    file: Database, budgets: Mapping[str, SourceBudget], limits: Mapping[str, int], strategy: str
+    file: Database, budgets: Mapping[str, SourceBudget], limits: Mapping[str, int], strategy: str | StrategyChoice
 ) -> list[Waiting]:
     """What waits at each source, as far as it may be asked now."""
     with file.connect() as connection:

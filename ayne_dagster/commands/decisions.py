@@ -33,7 +33,7 @@ def due(source: str | None, limit: int, as_of: datetime | None, as_json: bool) -
     sources = (source,) if source else COLLECTED
     now = as_of or settings.now()
     with warehouse(settings).connect(read_only=True) as connection:
-        strategy = load_strategy(connection, settings.refresh_strategy)
+        strategy = load_strategy(connection, settings.strategy)
         movies = list_due(connection, sources, now, limit, strategy)
         total = due_counts(connection, sources, now, strategy=strategy)["any_source"]
         later = None if total else next_due(connection, sources, now, strategy)
@@ -58,7 +58,7 @@ def explain(tmdb_id: int, as_of: datetime | None, as_json: bool) -> None:
             connection,
             tmdb_id,
             now,
-            load_strategy(connection, settings.refresh_strategy),
+            load_strategy(connection, settings.strategy),
             batch_limit=settings.refresh_limit,
             hindrances={} if as_of else _hindrances(settings, now),
         )

@@ -15,6 +15,7 @@ from ayne_dagster.commands.options import FilePath, Number, json_option
 from ayne_dagster.commands.output import console, fail, print_result, table
 from ayne_dagster.refresh.states import COLLECTED, SOURCES
 from ayne_dagster.simulation.assumptions import Assumptions
+from ayne_dagster.simulation.worlds import WORLDS
 
 if TYPE_CHECKING:
     from ayne_dagster.simulation.run import Case, Result
@@ -28,7 +29,7 @@ def assumption_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for parameter in reversed(fields(Assumptions)):
         if parameter.name != "movies":
             name = f"--{parameter.name.replace('_', '-')}"
-            kind = click.IntRange(1, 1000) if isinstance(parameter.default, int) else Number()
+            kind = click.IntRange(0, 1000) if isinstance(parameter.default, int) else Number()
             option = click.option(
                 name, type=kind, default=parameter.default, show_default=True, help=parameter.metadata["help"]
             )
@@ -58,6 +59,7 @@ def assumption_options(command: Callable[..., Any]) -> Callable[..., Any]:
     multiple=True,
     help="Multiple of what the age table asks for; repeatable. Default: 1.",
 )
+@click.option("--world", "world_name", type=click.Choice(list(WORLDS)), help="A named world: docs/freshness.md.")
 @click.option("--plot", type=FilePath(), help="Draw into this file: png, svg or pdf.")
 @click.option("--processes", type=click.IntRange(1, 256), help="Processes at once. Default: one a processor.")
 @assumption_options
@@ -70,6 +72,7 @@ def simulate(
     sources: tuple[str, ...],
     policies: tuple[str, ...],
     budgets: tuple[float, ...],
+    world_name: str | None,
     plot: Path | None,
     processes: int | None,
     as_json: bool,
@@ -86,12 +89,14 @@ def simulate(
 
     try:
         assumptions = Assumptions(movies=movies, **parameters)
+        world = WORLDS[world_name or "default"]
+        assumptions = world.assumptions(assumptions)
     except ValueError as error:
         raise click.UsageError(f"These assumptions cannot be simulated: {error}.") from None
     chosen = _known_policies(policies)
     _check_plot(plot)
     numbers = range(seed, seed + seeds)
-    cases = cases_of(sources or ("tmdb",), chosen, sorted(set(budgets)) or [1.0], numbers)
+    cases = cases_of(sources or ("tmdb",), chosen, sorted(set(budgets)) or [world.budget or 1.0], numbers)
     if not cases:
         raise click.UsageError("None of these policies is one of its own at this source, so there is nothing to do.")
     with _progress(len(cases)) as done:

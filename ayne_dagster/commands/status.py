@@ -11,7 +11,7 @@ from ayne_dagster.commands.files import warehouse
 from ayne_dagster.commands.options import json_option
 from ayne_dagster.commands.output import print_result, table
 from ayne_dagster.config import Settings, load_settings
-from ayne_dagster.refresh.strategy import COLLECTED, SOURCES
+from ayne_dagster.refresh.strategy import AGE_TABLE_STRATEGY, COLLECTED, SOURCES
 
 if TYPE_CHECKING:
     from ayne_dagster.runs.budgets import SourceBudget
@@ -37,16 +37,19 @@ def stats(as_json: bool) -> None:
 def budget(as_json: bool) -> None:
     """Tell how today's requests are planned, what is spent, and how long the due movies take."""
     from ayne_dagster.refresh.budget import hours_left
+    from ayne_dagster.warehouse.outlook import misfits
     from ayne_dagster.warehouse.state import due_counts
     from ayne_dagster.warehouse.strategies import load_strategy
 
     settings = load_settings()
     now = settings.now()
     with warehouse(settings).connect(read_only=True) as connection:
-        strategy = load_strategy(connection, settings.refresh_strategy)
+        strategy = load_strategy(connection, settings.strategy)
         due = due_counts(connection, COLLECTED, now, strategy=strategy)
+        wrong = misfits(connection, now, settings.spendable) if strategy is AGE_TABLE_STRATEGY else []
     plans = {source: _plan(budget, due[source], settings) for source, budget in granted(settings, now).items()}
     result = {"as_of": now.isoformat(), "hours_left": round(hours_left(now), 2), "sources": plans}
+    result["strategy"] = [str(outlook) for outlook in wrong]
     print_result(result, as_json, _describe_budget)
 
 
@@ -124,5 +127,6 @@ def _describe_budget(result: dict[str, Any]) -> Any:
         days = plan["backlog_days"]
         rows.add_row(SOURCES[source].title, *shown, "–" if days is None else f"{days:,g} days")
     hindrances = [plan["hindrance"] + "." for plan in result["sources"].values() if plan["hindrance"]]
-    rows.caption = "\n".join([f"{result['hours_left']:g} hours of the UTC day are left.", *hindrances])
+    wrong = [f"{each}." for each in result["strategy"]]
+    rows.caption = "\n".join([f"{result['hours_left']:g} hours of the UTC day are left.", *hindrances, *wrong])
     return rows

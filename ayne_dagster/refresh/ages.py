@@ -61,10 +61,14 @@ def by_age_sql(values: Sequence[str]) -> str:
 
     The release date is compared with the dates at which bands begin, so that no age is worked out a movie.
     """
+    return by_days_sql([band.up_to_days for band in AGE_TABLE if band.up_to_days is not None], values)
+
+
+def by_days_sql(up_to_days: Sequence[int], values: Sequence[str]) -> str:
+    """A CASE over ages: a value for each that ends, and one for what is older than all."""
     cases = [
-        f"WHEN release_date >= CAST($now AS DATE) - {band.up_to_days} THEN {value}"
-        for band, value in zip(AGE_TABLE, values, strict=True)
-        if band.up_to_days is not None
+        f"WHEN release_date >= CAST($now AS DATE) - {days} THEN {value}"
+        for days, value in zip(up_to_days, values, strict=False)
     ]
     return f"CASE WHEN release_date IS NULL THEN {values[0]} {' '.join(cases)} ELSE {values[-1]} END"
 

@@ -9,7 +9,7 @@ from ayne_dagster.refresh.age_table import CYCLE_SOURCE, FREEZE_AFTER_CYCLES
 from ayne_dagster.refresh.ages import CATEGORIES, age_in_days, band_of, interval
 from ayne_dagster.refresh.rules import Decision, Reason, backoff
 from ayne_dagster.refresh.states import SOURCES, MovieState, Override, is_ahead
-from ayne_dagster.refresh.value import CUTOFF, Assessment
+from ayne_dagster.refresh.value import SHORTEST_INTERVAL, Assessment
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def _why(movie: MovieState, decision: Decision, now: datetime, known: Circumstan
         case Reason.CHANGE_FEED:
             return f"{checked}, so soon after a change was signalled that {title}'s answer may have been an older one"
         case Reason.INDEX:
-            below = known.worth and known.worth.expected_changes < CUTOFF
+            below = known.worth and known.worth.expected_changes < known.worth.cutoff
             return f"{checked}{numbers}{', so long ago that it is asked for whatever it is worth' if below else ''}"
         case Reason.AGE_TABLE:
             return f"{checked}; {_rule(movie, decision.source, now)}"
@@ -96,9 +96,11 @@ def _why_not(movie: MovieState, decision: Decision, now: datetime, known: Circum
 
 
 def _foreseen(decision: Decision, worth: Assessment | None) -> str:
-    """When and why a movie below the cut-off will be due if nothing is signalled."""
+    """When and why a movie that is left alone will be due if nothing is signalled."""
     if decision.due_at is None:
         return "none in sight"
+    if worth and worth.expected_changes >= worth.cutoff:
+        return f"asked for no sooner than after {_days(SHORTEST_INTERVAL)}, at {_day(decision.due_at)}"
     if worth and (worth.reaches_cutoff is None or decision.due_at < worth.reaches_cutoff):
         return f"asked for again about {_date(decision.due_at)} whatever it is worth"
     return f"reaches the cut-off about {_date(decision.due_at)}"

@@ -10,8 +10,11 @@ from math import log
 MICROSECOND = timedelta(microseconds=1)
 DAY_IN_MICROSECONDS = 86_400_000_000
 
-FIRST_RECALL = 0.9
-"""Share of relevant changes that a feed is believed to signal before anything has been learned of it."""
+FIRST_RECALL = 0.7
+"""Share of relevant changes that a feed is believed to signal before anything has been learned of it.
+
+Less than TMDB's seems to tell: whoever believes too little asks a little too often until he knows better, but movies
+of which a poor feed is silent would be forgotten for months."""
 FIRST_PRECISION = 0.5
 """Probability that a signal stands for a relevant change, before anything has been learned of it."""
 

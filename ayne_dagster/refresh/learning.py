@@ -7,11 +7,11 @@ learned, ρ is what the age table implies, more for popular movies ("Value of re
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import expm1, log
+from math import expm1, log, log1p
 
-from ayne_dagster.refresh.ages import AGE_TABLE
+from ayne_dagster.refresh.ages import AGE_TABLE, AgeBand, by_days_sql
 from ayne_dagster.refresh.feeds import double_sql
 from ayne_dagster.refresh.states import COLLECTED
 
@@ -19,6 +19,26 @@ POPULARITY_EXPONENT = 0.3
 """A movie of twice the popularity is believed to change 2^0.3 times as often, until its bucket has learned."""
 LOWEST_BUCKET, HIGHEST_BUCKET = -4, 8
 """Octaves of popularity around the median; the outermost hold all beyond."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgeGroup:
+    """Movies whose rates are learned together: a band of the age table, or a part of one."""
+
+    name: str
+    up_to_days: int | None
+    """Last age in days since release; None: no end."""
+    band: AgeBand
+
+
+AGE_GROUPS = (
+    *(AgeGroup(band.category, band.up_to_days, band) for band in AGE_TABLE[:-1]),
+    # The last band is long: a movie of two years changes several times as often as one of fifty.
+    AgeGroup(AGE_TABLE[-1].category, 3 * 365, AGE_TABLE[-1]),
+    AgeGroup("archived_3_years", 10 * 365, AGE_TABLE[-1]),
+    AgeGroup("archived_10_years", 30 * 365, AGE_TABLE[-1]),
+    AgeGroup("archived_30_years", None, AGE_TABLE[-1]),
+)
 SHRINKAGE = 10.0
 """So many expected changes weigh as much as the belief that a bucket's rate is right."""
 HIGHEST_POPULARITY = 1e6
@@ -27,8 +47,9 @@ RECALIBRATE_AFTER_DAYS = 7
 LOWEST_RATE, HIGHEST_RATE = 1e-6, 24.0
 """Changes a day; no evidence pushes a rate beyond, so that it stays usable."""
 
-POPULARITY_SHARE, EQUAL_SHARE = 0.8, 0.2
-"""How much of the weight of all movies goes by popularity, and how much to each alike."""
+POPULARITY_SHARE = 0.8
+"""How much of the weight of all movies goes by popularity unless a setting says otherwise; the rest, to each alike."""
+LEAST_EQUAL_SHARE = 0.01
 NEW_RELEASE_DAYS, NEW_RELEASE_BOOST = AGE_TABLE[0].up_to_days or 0, 3.0
 """Movies up to this age weigh so many times as much."""
 NOTICEABLE = 0.02
@@ -37,7 +58,7 @@ NOTICEABLE = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """Movies alike: which source, age category and octave of popularity, and their first rate."""
+    """Movies alike: which source, age group and octave of popularity, and their first rate."""
 
     source: str
     category: str
@@ -48,10 +69,20 @@ class Bucket:
 def buckets() -> Iterator[Bucket]:
     """All buckets with the rates that the age table implies: one change an interval at median popularity."""
     for source in COLLECTED:
-        for band in AGE_TABLE:
+        for group in AGE_GROUPS:
             for octave in range(LOWEST_BUCKET, HIGHEST_BUCKET + 1):
-                first_rate = 2 ** (POPULARITY_EXPONENT * octave) / band.interval_days[source]
-                yield Bucket(source, band.category, octave, first_rate)
+                first_rate = 2 ** (POPULARITY_EXPONENT * octave) / group.band.interval_days[source]
+                yield Bucket(source, group.name, octave, first_rate)
+
+
+def by_age_group_sql(values: Sequence[str]) -> str:
+    """A CASE over the age groups, with one SQL value a group. Parameter: `$now`."""
+    return by_days_sql([group.up_to_days for group in AGE_GROUPS if group.up_to_days is not None], values)
+
+
+def age_group_sql() -> str:
+    """The name of a movie's age group."""
+    return by_age_group_sql([f"'{group.name}'" for group in AGE_GROUPS])
 
 
 def popularity_bucket_sql() -> str:
@@ -90,8 +121,9 @@ def learn(
 ) -> tuple[float, float]:
     """Exposure and changes after a check.
 
-    What is counted are changes that were found, not signals: so neither a wrong signal nor a day on which no feed was
-    read counts for or against a movie.
+    A signal counts as what it is worth, whatever the check then found: what it told is known without asking, and half a
+    change for each of a hundred signals says more than the one check which followed some of them. A movie of many wrong
+    signals so counts as one that changes often, and is not asked for at each of them.
 
     Args:
         exposure: changes expected so far (E).
@@ -103,19 +135,13 @@ def learn(
         precision: probability that one of them is right.
         bucket_rate: changes a day that the movie's bucket makes expect (ρ).
     """
-    found = 0.0
+    found = signals * precision
     if changed:
-        unsignalled = rate(bucket_rate, exposure, changes) * max(0.0, silent)
-        found = _at_least_one(unsignalled)
-        if signals:
-            # At least one of the signals is right; what they did not tell comes on top.
-            found = signals * precision / (1 - (1 - precision) ** signals) + unsignalled
+        # What no signal told, given that signals and it made at least one change.
+        untold = rate(bucket_rate, exposure, changes) * max(0.0, silent)
+        at_least_one = -expm1(signals * log1p(-precision) - untold)
+        found += untold / at_least_one if at_least_one > 0 else 1.0
     return exposure + bucket_rate * max(0.0, days), changes + found
-
-
-def _at_least_one(expected: float) -> float:
-    """How many changes there were where at least one was found: x / (1 − e^−x)."""
-    return expected / -expm1(-expected) if expected > 0 else 1.0
 
 
 def correction(exposure: float, changes: float, toward: float = 1.0) -> float:
@@ -123,18 +149,47 @@ def correction(exposure: float, changes: float, toward: float = 1.0) -> float:
     return (SHRINKAGE * toward + changes) / (SHRINKAGE + exposure)
 
 
-def importance(popularity: float | None, mean_popularity: float, is_new: bool) -> float:
+def corrections(sums: Mapping[tuple[str, int], tuple[float, float]]) -> dict[tuple[str, int], float]:
+    """The corrections of a source's buckets, by age group and octave, from exposures and changes of their movies.
+
+    What one bucket shows is held near what its age group and its octave show, and these near what the source shows: so
+    a bucket of few movies learns from those beside it.
+    """
+    overall = correction(*(sum(pair[place] for pair in sums.values()) for place in (0, 1)))
+    toward = dict.fromkeys(sums, overall)
+    for place in (0, 1):
+        for part in {key[place] for key in sums}:
+            keys = [key for key in sums if key[place] == part]
+            expected = sum(sums[key][0] * toward[key] for key in keys)
+            by = correction(expected, sum(sums[key][1] for key in keys))
+            toward |= {key: toward[key] * by for key in keys}
+    return {key: correction(*sums[key], toward=toward[key]) for key in sums}
+
+
+def importance(
+    popularity: float | None, mean_popularity: float, is_new: bool, popularity_share: float = POPULARITY_SHARE
+) -> float:
     """Weight of a movie's freshness (w), in units of the mean movie's share."""
-    weight = POPULARITY_SHARE * ((popularity or 0.0) / mean_popularity) + EQUAL_SHARE
-    return weight * NEW_RELEASE_BOOST if is_new else weight
+    weight = popularity_share * ((popularity or 0.0) / mean_popularity) + _equal_share(popularity_share)
+    return weight * new_release_boost(popularity_share) if is_new else weight
 
 
-def importance_sql(mean_popularity: str) -> str:
+def importance_sql(mean_popularity: str, popularity_share: float = POPULARITY_SHARE) -> str:
     """`importance`, from the columns of refresh_metadata. Parameter: `$now`."""
     is_new = f"release_date IS NULL OR release_date >= CAST($now AS DATE) - {NEW_RELEASE_DAYS}"
-    share, equal = double_sql(POPULARITY_SHARE), double_sql(EQUAL_SHARE)
+    share, equal = double_sql(popularity_share), double_sql(_equal_share(popularity_share))
     weight = f"({share} * (coalesce(popularity, 0) / {mean_popularity}) + {equal})"
-    return f"CASE WHEN {is_new} THEN {weight} * {double_sql(NEW_RELEASE_BOOST)} ELSE {weight} END"
+    return f"CASE WHEN {is_new} THEN {weight} * {double_sql(new_release_boost(popularity_share))} ELSE {weight} END"
+
+
+def _equal_share(popularity_share: float) -> float:
+    """What goes to each alike: never nothing, so that movies of unknown popularity have an order."""
+    return max(LEAST_EQUAL_SHARE, 1 - popularity_share)
+
+
+def new_release_boost(popularity_share: float) -> float:
+    """How many times as much a new release weighs: once where every movie is to count alike."""
+    return min(NEW_RELEASE_BOOST, 1 + (NEW_RELEASE_BOOST - 1) * popularity_share / POPULARITY_SHARE)
 
 
 def expected_of_share(share: float) -> float:

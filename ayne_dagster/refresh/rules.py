@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from ayne_dagster.refresh.ages import band_starts
+from ayne_dagster.refresh.learning import POPULARITY_SHARE
 from ayne_dagster.refresh.states import (
     AHEAD,
     COLLECTED,
@@ -87,6 +88,8 @@ class RuledStrategy(ABC):
     """Why a movie is due in the ordinary course of things."""
     rest: Reason
     """Why it is not."""
+    popularity_share: float = POPULARITY_SHARE
+    """How much of the weight of all movies goes by popularity, where weights are worked out."""
 
     # What a strategy adds, in Python
 

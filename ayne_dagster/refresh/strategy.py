@@ -85,6 +85,7 @@ class Strategy(Protocol):
     """
 
     name: str
+    popularity_share: float
 
     def decide(self, movie: MovieState, source: str, now: datetime) -> Decision:
         """Whether the movie is due for the source at `now`, why, and since or from when on."""

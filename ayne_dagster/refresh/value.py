@@ -1,9 +1,7 @@
 """Value of refresh: what asking again is worth, by how often a movie changes and how much its freshness matters.
 
 Expected changes since the last check x = λ · silent days + signals · ln(1 / (1 − precision)), probability of being
-stale 1 − e^−x, value V = w · (x − ln(1 + x)) / λ: harmonic, so that no movie is given up however fast it changes.
-Sources: Cho & Garcia-Molina, TODS 28(4) 2003; Azar et al., PNAS 115:8099 (2018); Kolobov et al., NeurIPS 2019.
-How λ and w are learned is in `learning.py`.
+stale 1 − e^−x, value V = w · worth(x) / λ. The worth is in `worth.py`; how λ and w are learned, in `learning.py`.
 """
 
 from __future__ import annotations
@@ -11,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from math import exp, log
+from math import exp, floor
 
 from ayne_dagster.refresh.ages import AGE_TABLE, age_in_days, band_of, by_age_sql
 from ayne_dagster.refresh.feeds import MICROSECOND, Feed, double_sql, silent_days, silent_days_sql
 from ayne_dagster.refresh.learning import (
     NEW_RELEASE_DAYS,
+    POPULARITY_SHARE,
     expected_of_share,
     factor,
     importance,
@@ -24,13 +23,24 @@ from ayne_dagster.refresh.learning import (
 )
 from ayne_dagster.refresh.rules import Reason, RuledStrategy, is_recheck_due
 from ayne_dagster.refresh.states import SOURCES, MovieState, ahead_sql, is_ahead
+from ayne_dagster.refresh.worth import Worth
 
-CUTOFF = expected_of_share(0.05)
-"""Expected changes below which a movie is left alone: it is stale with less than 5 %. At 10 % a budget as large as the
-age table's was not used up, and the popular movies were a point less fresh for it."""
-RESERVE_SHARE = 4
-"""One in so many of a batch is at most given to movies near the ceiling: with absolute priority a ceiling that cannot
-be kept would ruin the freshness of all the others."""
+CUTOFF_SHARE = 0.001
+"""A movie that is stale with less is left alone, out of courtesy: the order by value decides who is asked for, and the
+budget how many. At 5 % two thirds of a plentiful budget were left unspent while movies went stale."""
+CUTOFF = expected_of_share(CUTOFF_SHARE)
+"""The expected changes that this is."""
+SHORTEST_INTERVAL = timedelta(hours=20)
+"""Without a signal a movie is asked for no sooner again: what keeps a collection polite that is small for its budget.
+Somewhat less than a day, so that a daily collection which begins a little earlier than yesterday misses nothing."""
+RESERVE_SHARE = 0.6
+"""Of a batch so much is at most given to movies near the ceiling. The age table spends at least a request a movie
+in 90 days, and the ceiling needs one in 150: whoever has the table's budget keeps it with this share."""
+RESERVE_WITHOUT_CEILING = 0.25
+"""The same at a source whose terms ask for nothing."""
+SMALL_RESERVE = 0.01
+"""What is given where the budget cannot keep the ceiling: more would ruin the freshness of all the others for nothing.
+So nothing is forgotten either."""
 RESERVE_DAYS = 20
 """Movies come near the ceiling so many days before it, spread by their ids."""
 LONGEST_UNCHECKED = timedelta(days=170)
@@ -44,6 +54,8 @@ _REASONS = tuple(Reason)
 _REASONS_A_TURN = 16
 """Turn and reason at a source are one number in SQL, turn · 16 + place of the reason: the rules are worked out once."""
 _LATEST = datetime.max.replace(tzinfo=UTC)
+_ROTATION = (37 + (14 + (5**0.5 - 1) / 2) / 24) / 60
+"""Turns of the reserve a minute. Steps of an hour and of a day are as evenly spread as those of a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +71,10 @@ class Assessment:
     """How many times as often as its bucket the movie changes."""
     importance: float
     value: float
+    cutoff: float
+    """Expected changes from which on the movie is due."""
     reaches_cutoff: datetime | None
-    """When the expected changes reach the cut-off if nothing is signalled; None: not foreseeable."""
+    """When they reach it if nothing is signalled; None: not foreseeable."""
 
 
 class ValueOfRefreshStrategy(RuledStrategy):
@@ -69,15 +83,30 @@ class ValueOfRefreshStrategy(RuledStrategy):
     Args:
         feeds: by source, the change feed that is read for it.
         mean_popularity: of the catalogue; weighs movies whose importance has not been worked out yet.
+        cutoff: probability of being stale below which a movie is left alone, from 0 to below 1.
+        popularity_share: how much of the weight of all movies goes by popularity, from 0 to 1.
+        reserves: by source, the share of a batch that movies near the ceiling may take; the most where it is not told.
     """
 
     name = "value_of_refresh"
     routine = Reason.INDEX
     rest = Reason.BELOW_CUTOFF
 
-    def __init__(self, feeds: Mapping[str, Feed] | None = None, mean_popularity: float = 1.0) -> None:
+    def __init__(
+        self,
+        feeds: Mapping[str, Feed] | None = None,
+        mean_popularity: float = 1.0,
+        *,
+        cutoff: float = CUTOFF_SHARE,
+        popularity_share: float = POPULARITY_SHARE,
+        reserves: Mapping[str, float] | None = None,
+    ) -> None:
         self.feeds: Mapping[str, Feed] = dict(feeds or {})
         self.mean_popularity = mean_popularity if mean_popularity > 0 else 1.0
+        self.cutoff = expected_of_share(cutoff)
+        self.popularity_share = popularity_share
+        self.reserves: Mapping[str, float] = {s: most_reserved(s) for s in SOURCES} | dict(reserves or {})
+        self._worth = {source: Worth.under(self.feeds.get(source)) for source in SOURCES}
 
     # What a movie is worth
 
@@ -102,12 +131,12 @@ class ValueOfRefreshStrategy(RuledStrategy):
         if movie.importance is not None:
             return movie.importance
         is_new = age_in_days(movie.release_date, now) <= NEW_RELEASE_DAYS
-        return importance(movie.popularity, self.mean_popularity, is_new)
+        return importance(movie.popularity, self.mean_popularity, is_new, self.popularity_share)
 
     def value(self, movie: MovieState, source: str, now: datetime) -> float:
         """What asking now is worth (V)."""
         expected = self.expected_changes(movie, source, now)
-        return self.importance_of(movie, now) * ((expected - log(1 + expected)) / self.rate_of(movie, source, now))
+        return self.importance_of(movie, now) * (self._worth[source].of(expected) / self.rate_of(movie, source, now))
 
     def assess(self, movie: MovieState, source: str, now: datetime) -> Assessment:
         """All the numbers of a decision."""
@@ -122,6 +151,7 @@ class ValueOfRefreshStrategy(RuledStrategy):
             factor=times,
             importance=self.importance_of(movie, now),
             value=self.value(movie, source, now),
+            cutoff=self.cutoff,
             reaches_cutoff=self._reaches_cutoff(movie, source, rate),
         )
 
@@ -164,8 +194,15 @@ class ValueOfRefreshStrategy(RuledStrategy):
         )
 
     def is_due_by_routine(self, movie: MovieState, source: str, now: datetime) -> bool:
-        """Whether the expected changes have reached the cut-off; without a ceiling, also after long without a check."""
-        if self.expected_changes(movie, source, now) >= CUTOFF:
+        """Whether the expected changes have reached the cut-off, and the shortest interval has passed.
+
+        Without a ceiling, also after long without a check.
+        """
+        checked_at = movie.at(source).checked_at
+        ahead = is_ahead(checked_at, now)  # of which nobody knows when it was
+        if checked_at is not None and not ahead and now < checked_at + SHORTEST_INTERVAL:
+            return False
+        if self.expected_changes(movie, source, now) >= self.cutoff:
             return True
         return not SOURCES[source].ceiling and self._is_long_unchecked(movie, source, now)
 
@@ -181,19 +218,24 @@ class ValueOfRefreshStrategy(RuledStrategy):
         return self._routine_turns(movie, source, rates)
 
     def _routine_turns(self, movie: MovieState, source: str, rates: list[float]) -> list[datetime]:
-        turns = [self._reaches_cutoff(movie, source, rate) for rate in rates]
         checked_at = movie.at(source).checked_at
-        if checked_at is not None and not SOURCES[source].ceiling:
+        if checked_at is None:
+            return []
+        turns = [self._reaches_cutoff(movie, source, rate) for rate in rates]
+        if not SOURCES[source].ceiling:
             turns.append(checked_at + _spread(movie, LONGEST_UNCHECKED))
-        return [turn for turn in turns if turn is not None]
+        return [max(turn, checked_at + SHORTEST_INTERVAL) for turn in turns if turn is not None]
 
     def routine_sql(self, source: str) -> str:
         """`is_due_by_routine`."""
         return self._routine_sql(source, self._silent_changes_sql(source))
 
     def _routine_sql(self, source: str, silent_changes: str) -> str:
-        reaches = f"{silent_changes} >= {double_sql(CUTOFF)}"
-        return reaches if SOURCES[source].ceiling else f"({reaches} OR {self.ceiling_sql(source)})"
+        reaches = f"{silent_changes} >= {double_sql(self.cutoff)}"
+        due = reaches if SOURCES[source].ceiling else f"({reaches} OR {self.ceiling_sql(source)})"
+        hours = SHORTEST_INTERVAL // timedelta(hours=1)
+        checked = f"{source}_checked_at"
+        return f"(({checked} <= $now - INTERVAL {hours} HOUR OR {ahead_sql(checked)}) AND {due})"
 
     def _reaches_cutoff(self, movie: MovieState, source: str, rate: float) -> datetime | None:
         """The first microsecond at which rate · silent days ≥ the cut-off, by bisection: the very sum that SQL does."""
@@ -201,17 +243,33 @@ class ValueOfRefreshStrategy(RuledStrategy):
         if checked is None:
             return None
         noticed = 1 - feed.recall if feed else 1.0
-        longest = CUTOFF / (rate * noticed) * 1.001 + 1  # days; gaps of the feed make it less
+        longest = self.cutoff / (rate * noticed) * 1.001 + 1  # days; gaps of the feed make it less
         if longest >= (_LATEST - checked).days:
             return None
         low, high = 0, timedelta(days=longest) // MICROSECOND
         while low < high:
             middle = (low + high) // 2
-            if rate * silent_days(feed, checked, checked + middle * MICROSECOND) >= CUTOFF:
+            if rate * silent_days(feed, checked, checked + middle * MICROSECOND) >= self.cutoff:
                 high = middle
             else:
                 low = middle + 1
         return checked + low * MICROSECOND
+
+    def reserved_places(self, sources: tuple[str, ...], now: datetime, limit: int) -> int:
+        """How many places of a batch movies near the ceiling may take.
+
+        What is less than a place is not lost: it makes a place in as many batches as it is of one, by the clock, so
+        that batches of three movies, or of one, keep room as well as large ones.
+        """
+        minutes = int(now.timestamp() // 60)
+        turn = minutes * _ROTATION - floor(minutes * _ROTATION)
+        return floor(limit * max(self.reserves[source] for source in sources) + turn)
+
+    def _reserved_places_sql(self, sources: tuple[str, ...]) -> str:
+        """`reserved_places`, from `$now` and `$limit`."""
+        turns = f"(epoch_us($now) // 60000000) * {double_sql(_ROTATION)}"
+        share = double_sql(max(self.reserves[source] for source in sources))
+        return f"CAST(floor($limit * {share} + ({turns} - floor({turns}))) AS BIGINT)"
 
     # The strategy's order
 
@@ -250,7 +308,8 @@ WHERE tmdb_id = $tmdb_id AND turn < {_NOT_DUE}"""
         return f"""reserve AS (
     SELECT {columns}, least(turn, {_RESERVE}) AS turn,
            CASE WHEN turn < {_RESERVE} THEN measure ELSE -unchecked_since END AS measure
-    FROM valued WHERE unchecked_since IS NOT NULL ORDER BY unchecked_since, tmdb_id LIMIT $limit // {RESERVE_SHARE}
+    FROM valued WHERE unchecked_since IS NOT NULL ORDER BY unchecked_since, tmdb_id
+    LIMIT {self._reserved_places_sql(sources)}
 ),
 placed AS (
     FROM reserve UNION ALL SELECT {columns}, turn, measure FROM {ordered} ANTI JOIN reserve USING (tmdb_id)
@@ -302,7 +361,7 @@ placed AS (
 
     def _value_sql(self, source: str) -> str:
         """`value` without the weight, from `_expected_changes_sql` as a column; NULL where a movie is not due."""
-        value = f"({source}_expected - ln(1 + {source}_expected)) / {_rate_sql(source)}"
+        value = f"{self._worth[source].sql(f'{source}_expected')} / {_rate_sql(source)}"
         return f"CASE WHEN {source}_code < {_NOT_DUE * _REASONS_A_TURN} THEN {value} END"
 
     def _unchecked_since_sql(self, source: str) -> str:
@@ -319,7 +378,7 @@ placed AS (
         return f"{_rate_sql(source)} * CASE WHEN {ahead_sql(checked)} THEN {long_ago} ELSE {days} END"
 
     def _importance_sql(self) -> str:
-        return f"coalesce(importance, {importance_sql(double_sql(self.mean_popularity))})"
+        return f"coalesce(importance, {importance_sql(double_sql(self.mean_popularity), self.popularity_share)})"
 
 
 _TURNS = {
@@ -329,6 +388,11 @@ _TURNS = {
     Reason.INDEX: _BY_VALUE,
 }
 _ORDER = "turn, measure DESC NULLS LAST, tmdb_id"
+
+
+def most_reserved(source: str) -> float:
+    """The share of a batch that movies of a source that were not checked for long take at most."""
+    return RESERVE_SHARE if SOURCES[source].ceiling else RESERVE_WITHOUT_CEILING
 
 
 def _code(turn: int, reason: Reason) -> int:

@@ -17,7 +17,7 @@ import dagster as dg
 import duckdb
 from dagster_duckdb import DuckDBResource
 
-from ayne_dagster.config import STRATEGIES, Settings
+from ayne_dagster.config import STRATEGIES, Settings, StrategyChoice
 from ayne_dagster.refresh.strategy import Strategy
 from ayne_dagster.sources.limits.account import Account, account_of
 from ayne_dagster.sources.limits.ledger import RequestLedger, open_ledger
@@ -39,6 +39,10 @@ class DuckDBDatabase(DuckDBResource):
     """How long to wait for a file that another process holds."""
     refresh_strategy: str = STRATEGIES[0]
     """What decides which movies are due."""
+    refresh_cutoff: float = StrategyChoice.cutoff
+    """Probability of being stale below which it asks for none, where it knows one."""
+    freshness_weight: float = StrategyChoice.freshness_weight
+    """What fresh means to it: from 0, every movie alike, to 1, by popularity."""
 
     @property
     def file(self) -> Database:
@@ -47,7 +51,12 @@ class DuckDBDatabase(DuckDBResource):
 
     def strategy(self, connection: duckdb.DuckDBPyConnection) -> Strategy:
         """What decides which movies are due, knowing what the warehouse knows."""
-        return load_strategy(connection, self.refresh_strategy)
+        return load_strategy(connection, self.choice)
+
+    @property
+    def choice(self) -> StrategyChoice:
+        """The strategy with what is set of it."""
+        return StrategyChoice(self.refresh_strategy, self.refresh_cutoff, self.freshness_weight)
 
     @contextmanager
     def get_connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -107,7 +116,12 @@ def build_resources(settings: Settings) -> dict[str, Any]:
     ledger = open_ledger(settings)
     return {
         "settings": settings,
-        "database": DuckDBDatabase(database=str(settings.database), refresh_strategy=settings.refresh_strategy),
+        "database": DuckDBDatabase(
+            database=str(settings.database),
+            refresh_strategy=settings.refresh_strategy,
+            refresh_cutoff=settings.strategy.cutoff,
+            freshness_weight=settings.freshness_weight,
+        ),
         "clock": Clock(settings.clock_offset),
         "tmdb": TMDBResource(settings, ledger),
         "omdb": OMDBResource(settings, ledger),

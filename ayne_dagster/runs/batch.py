@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ayne_dagster.config import STRATEGIES
+from ayne_dagster.config import STRATEGIES, StrategyChoice
 from ayne_dagster.partitions import YEARS_TAG, describe_years, partition_range
 from ayne_dagster.refresh.strategy import COLLECTED, DUE_REASONS
 from ayne_dagster.warehouse.database import Database
@@ -79,7 +79,7 @@ def range_tags(first: str, last: str) -> dict[str, str]:
 
 
 def pick_batch(
-    database: Database, now: datetime, limits: Mapping[str, int], strategy: str = STRATEGIES[0]
+    database: Database, now: datetime, limits: Mapping[str, int], strategy: str | StrategyChoice = STRATEGIES[0]
 ) -> RefreshBatch:
     """The movies for a run: those due for any of the sources, at most its limit for each.
 
@@ -87,7 +87,7 @@ def pick_batch(
         database: the warehouse.
         now: the instant (aware UTC).
         limits: movies at most, by source; one that is left out, or has 0, is not asked.
-        strategy: name of the refresh strategy.
+        strategy: the refresh strategy.
     """
     chosen: dict[int, DueMovie] = {}
     with database.connect() as connection:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ayne_dagster.config import StrategyChoice
 from ayne_dagster.refresh.age_table import AGE_TABLE_STRATEGY
 from ayne_dagster.refresh.feeds import Feed
 from ayne_dagster.refresh.outcome import Outcome, after
@@ -23,7 +24,7 @@ from ayne_dagster.refresh.states import COLLECTED, MovieState
 from ayne_dagster.refresh.strategy import Strategy
 from ayne_dagster.refresh.value import ValueOfRefreshStrategy
 from ayne_dagster.simulation.policies import Policy
-from ayne_dagster.simulation.world import Numbers, World
+from ayne_dagster.simulation.world import Numbers, Reals, World
 from ayne_dagster.warehouse.feeds.change_signals import Signal, note_signals
 from ayne_dagster.warehouse.rates import learn_if_due, renew_rates, usual_popularity
 from ayne_dagster.warehouse.rows import Row, arrow_schema, insert_rows, naive_utc, registered
@@ -76,13 +77,15 @@ class ShippedCollector:
         if self._policy.reads_feed(self._source):
             self._read_feed(day)
         if day % _RATES_EVERY_DAYS == 0:
-            self._set("popularity", self._world.popularity(day), day)
+            self._set("popularity", self._popularity(day), day)
             usual = usual_popularity(self._connection)
             learn_if_due(self._connection, noon(day), usual)
-            renew_rates(self._connection, noon(day), usual)
+            renew_rates(self._connection, noon(day), usual, popularity_share=self._policy.popularity_share)
         self._strategy = self._load_strategy()
-        if self._policy.true_rates:
-            self._set(f"{self._source}_rate", self._world.rates(day), day)
+
+    def _popularity(self, day: int) -> Reals:
+        """What is heard of popularity; not a number where it is not told."""
+        return np.where(self._world.popularity_told, self._world.popularity(day), np.nan)
 
     def choose(self, day: int, limit: int) -> Numbers:
         """The first movies of the strategy's query."""
@@ -100,8 +103,15 @@ class ShippedCollector:
         before = movie_states(self._connection, found)
         after_answer = [self._after(state, found[state.tmdb_id], day) for state in before]
         self._update([{"tmdb_id": state.tmdb_id} | state_columns(state, self._source) for state in after_answer])
-        if self._feed is not None:  # it is judged by the log, and by nothing else
-            insert_rows(self._connection, FETCH_LOG, [self._logged(s, found[s.tmdb_id], day) for s in before])
+        # Feeds, and what a budget can keep, are judged by the log.
+        insert_rows(self._connection, FETCH_LOG, [self._logged(s, found[s.tmdb_id], day) for s in before])
+
+    def fail(self, movies: Numbers, day: int) -> None:
+        """Requests that failed: nothing is known, and the movies wait."""
+        if len(movies):
+            states = movie_states(self._connection, (movies + 1).tolist())
+            failed = [after(state, self._source, Outcome.FAILED, noon(day)) for state in states]
+            self._update([{"tmdb_id": state.tmdb_id} | state_columns(state, self._source) for state in failed])
 
     def _after(self, state: MovieState, changed: bool, day: int) -> MovieState:
         new = after(state, self._source, Outcome.FETCHED, noon(day), changed=changed, feed=self._feed)
@@ -128,18 +138,14 @@ class ShippedCollector:
         return known.feeds.get(self._source) if isinstance(known, ValueOfRefreshStrategy) else None
 
     def _load_strategy(self) -> Strategy:
-        known = load_strategy(self._connection, self._policy.strategy or AGE_TABLE_STRATEGY.name)
-        if self._policy.true_rates and isinstance(known, ValueOfRefreshStrategy):
-            world = self._world.assumptions
-            feeds = {s: replace(f, recall=world.recall, precision=world.precision) for s, f in known.feeds.items()}
-            return ValueOfRefreshStrategy(feeds, known.mean_popularity)
-        return known
+        name, weight = self._policy.strategy or AGE_TABLE_STRATEGY.name, self._policy.popularity_share
+        return load_strategy(self._connection, StrategyChoice(name, freshness_weight=weight))
 
     def _read_feed(self, day: int) -> None:
         """Note what the feed says of the day before, as the change feed's asset does."""
         signals = self._world.signals(day)
         listed = day - self._world.assumptions.delay_days
-        if listed >= 0:
+        if self._world.is_listed(listed):
             covered = {"day": FIRST_DAY + timedelta(days=listed), "covered": True, "read_at": naive_utc(noon(day))}
             insert_rows(self._connection, CHANGE_FEED_DAYS, [covered])
         latest = midnight(listed + 1)
@@ -153,8 +159,8 @@ class ShippedCollector:
         if not len(new):
             return
         self._first_unknown = int(known[-1]) + 1
-        popularity = self._world.popularity(day)
-        rows = [self._row(int(movie), day, checked) | {"popularity": float(popularity[movie])} for movie in new]
+        told = [None if np.isnan(popularity) else float(popularity) for popularity in self._popularity(day)[new]]
+        rows = [self._row(int(n), day, checked) | {"popularity": p} for n, p in zip(new, told, strict=True)]
         insert_rows(self._connection, REFRESH_METADATA, rows)
 
     def _row(self, movie: int, day: int, checked: Numbers | None) -> Row:
@@ -171,7 +177,7 @@ class ShippedCollector:
     def _set(self, column: str, values: npt.NDArray[np.float64], day: int) -> None:
         """Set a column of all known movies."""
         known = np.flatnonzero(self._world.known(day))
-        self._apply(pa.table({"tmdb_id": known + 1, column: values[known]}))
+        self._apply(pa.table({"tmdb_id": known + 1, column: pa.array(values[known], from_pandas=True)}))
 
     def _update(self, rows: Iterable[Row]) -> None:
         """Set some columns of some movies' rows."""

@@ -18,7 +18,9 @@ _COLOURS: Mapping[str, str] = {
     "age_table_feed": "#7b5ea7",
     "value_of_refresh": "#2b83ba",
     "value_of_refresh_feed": "#1a7f4b",
-    "oracle": "#000000",
+    "value_all_alike": "#d0619b",
+    "attainable": "#000000",
+    "attainable_mean": "#666666",
 }
 
 
@@ -89,7 +91,7 @@ def _draw_by_budget(axes: Any, source: str, told: Mapping[str, Any]) -> None:
 
 
 def _style(policy: str) -> dict[str, Any]:
-    dashed = "--" if policy == "oracle" else "-"
+    dashed = "--" if policy.startswith("attainable") else "-"
     return {"label": POLICIES[policy].title, "color": _COLOURS[policy], "linestyle": dashed, "linewidth": 1.6}
 
 

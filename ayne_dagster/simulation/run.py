@@ -21,7 +21,7 @@ from ayne_dagster.simulation.collector import ShippedCollector
 from ayne_dagster.simulation.measure import NEW_UP_TO_DAYS, Day, Series
 from ayne_dagster.simulation.policies import POLICIES, Policy
 from ayne_dagster.simulation.world import KNOWN_BEFORE_RELEASE, Numbers, Reals, World
-from ayne_dagster.simulation.yardstick import RoundRobin
+from ayne_dagster.simulation.yardstick import PlainIndex, RoundRobin
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,22 @@ class Collector(Protocol):
         """The movies (numbers from 0) to ask for, at most `limit`."""
 
     def record(self, movies: Numbers, changed: Numbers, day: int) -> None:
-        """Take in the answers: for each movie asked, 1 if it had changed, else 0."""
+        """Take in the answers: for each movie that answered, 1 if it had changed, else 0."""
+
+    def fail(self, movies: Numbers, day: int) -> None:
+        """Take in which requests failed."""
 
 
 def start_collector(policy: Policy, source: str, world: World, checked: Numbers) -> Collector:
     """A collector that follows a policy at a source, with what was last checked when."""
-    return ShippedCollector(world, source, checked, policy) if policy.strategy else RoundRobin(world, checked)
+    match policy.yardstick:
+        case None:
+            return ShippedCollector(world, source, checked, policy)
+        case "round_robin":
+            return RoundRobin(world, checked)
+        case "plain_index":
+            by_popularity, feed = bool(policy.popularity_share), policy.reads_feed(source)
+            return PlainIndex(world, checked, by_popularity=by_popularity, feed=feed)
 
 
 class Copy:
@@ -130,8 +140,10 @@ def simulate(assumptions: Assumptions, days: int, case: Case) -> Result:
         limit = int((day + 1) * budget) - int(day * budget)
         collector.begin_day(day)
         asked = collector.choose(day, limit)
-        changed = copy.fetch(asked, day)
-        collector.record(asked, changed, day)
+        answers = ~world.fails(asked, day)
+        changed = copy.fetch(asked[answers], day)
+        collector.record(asked[answers], changed, day)
+        collector.fail(asked[~answers], day)
         measured.append(_measure(world, copy, day, len(asked), int(changed.sum())))
     return Result(case, budget, Series.of(measured))
 

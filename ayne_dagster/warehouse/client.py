@@ -63,7 +63,7 @@ class DuckDBClient:
             now: the instant to count at (aware UTC); what the platform's clock shows when left out.
         """
         with self.database.connect(read_only=True) as connection:
-            strategy = load_strategy(connection, self.settings.refresh_strategy)
+            strategy = load_strategy(connection, self.settings.strategy)
             return collection_stats(connection, now or self.settings.now(), strategy)
 
     def close(self) -> None:

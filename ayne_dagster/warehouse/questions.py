@@ -96,7 +96,7 @@ def explain_movie(
     if not states:
         return None
     movie = states[0]
-    value = value_of_refresh(connection)
+    value = strategy if isinstance(strategy, ValueOfRefreshStrategy) else value_of_refresh(connection)
     sources = {}
     for source in SOURCES:
         decision = strategy.decide(movie, source, now)

@@ -13,28 +13,30 @@ from datetime import datetime, timedelta
 import duckdb
 import pyarrow as pa
 
-from ayne_dagster.refresh.ages import AGE_TABLE, by_age_sql, category_sql
 from ayne_dagster.refresh.feeds import (
     DAY_IN_MICROSECONDS,
-    FIRST_PRECISION,
-    FIRST_RECALL,
     Feed,
     blind_microseconds_sql,
     double_sql,
 )
 from ayne_dagster.refresh.learning import (
+    AGE_GROUPS,
     HIGHEST_BUCKET,
     HIGHEST_RATE,
     LOWEST_BUCKET,
     LOWEST_RATE,
     NOTICEABLE,
+    POPULARITY_SHARE,
     RECALIBRATE_AFTER_DAYS,
+    age_group_sql,
     buckets,
-    correction,
+    by_age_group_sql,
+    corrections,
     importance_sql,
     popularity_bucket_sql,
     rate_sql,
 )
+from ayne_dagster.refresh.quality import Evidence, judge
 from ayne_dagster.refresh.states import AHEAD, COLLECTED
 from ayne_dagster.warehouse.rows import insert_rows, naive_utc, registered
 from ayne_dagster.warehouse.schema import FEED_QUALITY, REFRESH_RATES
@@ -42,8 +44,11 @@ from ayne_dagster.warehouse.strategies import load_feeds
 
 JUDGED_DAYS = 180
 """Feeds are judged by the fetches of so many days."""
-CONFIDENCE = 20.0
-"""So many changes or signals weigh as much as the first belief in a feed."""
+LEAST_SILENT_DAYS = 7
+MOST_BLIND_SHARE = 0.1
+"""Of a silent fetch that counts, so much of the time at most was not covered by the feed."""
+MOST_SIGNALS_APART = 8
+"""More signals than that are as good as that many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +74,10 @@ def renew_rates(
     *,
     within: str | None = None,
     parameters: Mapping[str, object] | None = None,
+    popularity_share: float = POPULARITY_SHARE,
 ) -> None:
     """Write movies' rates and importance anew where they moved noticeably: it spares writing all rows daily."""
-    renewed = {"importance": importance_sql(double_sql(popularity.mean))}
+    renewed = {"importance": importance_sql(double_sql(popularity.mean), popularity_share)}
     bound = {"now": naive_utc(now), "median": popularity.median, **(parameters or {})}
     for source in COLLECTED:
         renewed[f"{source}_rate"] = rate_sql(_bucket_rate_sql(source), source)
@@ -101,7 +107,7 @@ def _bucket_rates(connection: duckdb.DuckDBPyConnection, source: str) -> list[fl
 def _bucket_rate_sql(source: str) -> str:
     """The rate of a movie's bucket: by its place in the list `$<source>_rates`, which spares a join."""
     octaves = HIGHEST_BUCKET - LOWEST_BUCKET + 1
-    first = by_age_sql([str(octaves * position - LOWEST_BUCKET + 1) for position in range(len(AGE_TABLE))])
+    first = by_age_group_sql([str(octaves * position - LOWEST_BUCKET + 1) for position in range(len(AGE_GROUPS))])
     return f"list_extract(CAST(${source}_rates AS DOUBLE[]), {first} + {popularity_bucket_sql()})"
 
 
@@ -117,14 +123,16 @@ def learn_if_due(connection: duckdb.DuckDBPyConnection, now: datetime, popularit
 
 
 def _begin_buckets(connection: duckdb.DuckDBPyConnection, now: datetime) -> None:
-    found = connection.execute("SELECT source, category, popularity_bucket FROM refresh_rates").fetchall()
-    known = set(found)
+    """A bucket that was part of another goes on with what was learned of that one."""
+    found = connection.execute("SELECT source, category, popularity_bucket, rate FROM refresh_rates").fetchall()
+    known = {(source, category, octave): rate for source, category, octave, rate in found}
+    band = {group.name: group.band.category for group in AGE_GROUPS}
     begun = [
         {
             "source": bucket.source,
             "category": bucket.category,
             "popularity_bucket": bucket.popularity_bucket,
-            "rate": bucket.first_rate,
+            "rate": known.get((bucket.source, band[bucket.category], bucket.popularity_bucket), bucket.first_rate),
             "movies": 0,
             "learned_at": naive_utc(now),
         }
@@ -142,19 +150,16 @@ def recalibrate(connection: duckdb.DuckDBPyConnection, now: datetime, popularity
     """
     bound = {"now": naive_utc(now), "median": popularity.median}
     for source in COLLECTED:
-        sums = connection.execute(
-            f"SELECT {category_sql()}, {popularity_bucket_sql()}, count(*),"
+        rows = connection.execute(
+            f"SELECT {age_group_sql()}, {popularity_bucket_sql()}, count(*),"
             f" sum({source}_exposure), sum({source}_changes) FROM refresh_metadata GROUP BY ALL",
             bound,
         ).fetchall()
-        overall = correction(sum(row[3] or 0.0 for row in sums), sum(row[4] or 0.0 for row in sums))
-        found = {(row[0], row[1]): row[2:] for row in sums}
-        factors = {}
-        for bucket in (b for b in buckets() if b.source == source):
-            key = (bucket.category, bucket.popularity_bucket)
-            movies, exposure, changes = found.get(key, (0, 0.0, 0.0))
-            factor = correction(exposure or 0.0, changes or 0.0, toward=overall)
-            factors[key] = (movies, factor if abs(factor - 1) > NOTICEABLE else 1.0)
+        found = {(row[0], row[1]): row[2:] for row in rows}
+        keys = [(b.category, b.popularity_bucket) for b in buckets() if b.source == source]
+        sums = {key: found.get(key, (0, 0.0, 0.0)) for key in keys}
+        by = corrections({key: (exposure or 0.0, changes or 0.0) for key, (_, exposure, changes) in sums.items()})
+        factors = {key: (sums[key][0], by[key] if abs(by[key] - 1) > NOTICEABLE else 1.0) for key in keys}
         _apply(connection, source, factors, bound)
 
 
@@ -176,47 +181,47 @@ def _apply(
         )
         connection.execute(
             f"UPDATE refresh_metadata SET {source}_exposure = {source}_exposure * c.factor FROM corrections AS c"
-            f" WHERE c.factor <> 1 AND {source}_exposure > 0 AND c.category = {category_sql()}"
+            f" WHERE c.factor <> 1 AND {source}_exposure > 0 AND c.category = {age_group_sql()}"
             f" AND c.popularity_bucket = {popularity_bucket_sql()}",
             bound,
         )
 
 
 def judge_feeds(connection: duckdb.DuckDBPyConnection, now: datetime) -> None:
-    """Learn recall and precision of each change feed from what the fetches of the last months found.
-
-    Precision: of the fetches that followed signals up, the share that found a change, then or at the second look.
-    Recall: of the changes found, the share that had been signalled. Few fetches leave the first beliefs as they are.
-    """
+    """Learn recall and precision of each change feed from what the fetches of the last months found."""
     judged = []
     for source, feed in load_feeds(connection).items():
-        followed_up, confirmed, missed = _judged(connection, source, feed, now)
-        precision = (CONFIDENCE * FIRST_PRECISION + min(confirmed, followed_up)) / (CONFIDENCE + followed_up)
-        recall = (CONFIDENCE * FIRST_RECALL + confirmed) / (CONFIDENCE + confirmed + missed)
+        recall, precision = judge(*_evidence(connection, source, feed, now))
         judged.append({"source": source, "recall": recall, "precision": precision, "learned_at": naive_utc(now)})
     connection.execute("DELETE FROM feed_quality")
     insert_rows(connection, FEED_QUALITY, judged)
 
 
-def _judged(
+def _evidence(
     connection: duckdb.DuckDBPyConnection, source: str, feed: Feed, now: datetime
-) -> tuple[float, float, float]:
-    """Fetches that followed signals up, those among them that found a change, and changes that were not signalled.
+) -> tuple[list[Evidence], int]:
+    """What silent and signalled fetches found, by the number of signals and the changes expected; second looks apart.
 
-    An unsignalled change counts by the share of its span that was covered: what a feed was not read for, and what
-    happened on the last day, it could not have told.
+    A silent fetch after a few days tells little of silence, and something of why the movie was asked for so soon: it
+    counts from a week on. One whose time the feed hardly covered tells of the rates alone: while these are not learned,
+    that would be taken for the feed's doing.
     """
     start = "(fetched_at - to_microseconds(CAST(days_since_check * 86400000000 AS BIGINT)))"
-    blind = f"{blind_microseconds_sql(feed, start, 'fetched_at')} / {DAY_IN_MICROSECONDS}"
-    signalled = "(signals > 0 OR due_because IS NOT DISTINCT FROM 'change_feed')"
-    row = connection.execute(
+    blind = f"least(days_since_check, {blind_microseconds_sql(feed, start, 'fetched_at')} / {DAY_IN_MICROSECONDS})"
+    bound = {"source": source, "since": naive_utc(now) - timedelta(days=JUDGED_DAYS)}
+    fetches = f"""
+        FROM fetch_log JOIN refresh_metadata USING (tmdb_id)
+        WHERE source = $source AND outcome = 'fetched' AND days_since_check > 0 AND fetched_at > $since
+          AND {source}_rate > 0"""
+    second_look = "coalesce(signals, 0) = 0 AND due_because IS NOT DISTINCT FROM 'change_feed'"
+    silence = f"(days_since_check >= {LEAST_SILENT_DAYS} AND {blind} <= {MOST_BLIND_SHARE} * days_since_check)"
+    rows = connection.execute(
         f"""
-        SELECT count(*) FILTER (WHERE signals > 0),
-               count(*) FILTER (WHERE changed AND {signalled}),
-               coalesce(sum(greatest(0, 1 - (1 + {blind}) / days_since_check))
-                        FILTER (WHERE changed AND NOT {signalled}), 0)
-        FROM fetch_log
-        WHERE source = $source AND outcome = 'fetched' AND days_since_check > 0 AND fetched_at > $since""",
-        {"source": source, "since": naive_utc(now) - timedelta(days=JUDGED_DAYS)},
-    ).fetchall()[0]
-    return row[0], row[1], row[2]
+        SELECT least(coalesce(signals, 0), {MOST_SIGNALS_APART}) AS signals, count(*), count(*) FILTER (WHERE changed),
+               sum({source}_rate * (days_since_check - {blind})), sum({source}_rate * {blind})
+        {fetches} AND NOT ({second_look}) AND (signals > 0 OR {silence})
+        GROUP BY 1, round(2 * log2({source}_rate * days_since_check))""",
+        bound,
+    ).fetchall()
+    confirmed = connection.execute(f"SELECT count(*) {fetches} AND {second_look} AND changed", bound).fetchall()[0][0]
+    return [Evidence(*row) for row in rows], confirmed

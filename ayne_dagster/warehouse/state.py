@@ -202,7 +202,9 @@ def derive_columns(
     popularity = usual_popularity(connection)
     learn_if_due(connection, now, popularity)
     within, parameters = _within(years, None)
-    renew_rates(connection, now, popularity, within=within, parameters=parameters)
+    renew_rates(
+        connection, now, popularity, within=within, parameters=parameters, popularity_share=strategy.popularity_share
+    )
     where = f" AND {within}" if within else ""
     bound = {"now": naive_utc(now), **parameters}
     frozen = connection.execute(

@@ -7,29 +7,68 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import duckdb
 
+from ayne_dagster.config import StrategyChoice
 from ayne_dagster.refresh.feeds import FIRST_PRECISION, FIRST_RECALL, Feed, Gap
-from ayne_dagster.refresh.strategy import AGE_TABLE_STRATEGY, Strategy, ValueOfRefreshStrategy
+from ayne_dagster.refresh.strategy import AGE_TABLE_STRATEGY, COLLECTED, Strategy, ValueOfRefreshStrategy
+from ayne_dagster.refresh.value import LONGEST_UNCHECKED, RESERVE_DAYS, SMALL_RESERVE, most_reserved
 from ayne_dagster.warehouse.schema import IMDB_RATINGS
 
 DAY = timedelta(days=1)
+SPENT_DAYS, LEAST_SPENT_DAYS = 30, 7
+"""What a source is asked for is judged by the fetches of so many days, and not by fewer than so many."""
 
 
-def load_strategy(connection: duckdb.DuckDBPyConnection, name: str) -> Strategy:
-    """The strategy of a name (`config.STRATEGIES`), knowing the feeds as far as they have been read.
+def load_strategy(connection: duckdb.DuckDBPyConnection, choice: str | StrategyChoice) -> Strategy:
+    """The strategy that is chosen, by a name alone (`config.STRATEGIES`) or with what is set of it.
+
+    It knows the feeds as far as they have been read.
 
     Raises:
         ValueError: there is no such strategy.
     """
-    if name == AGE_TABLE_STRATEGY.name:
+    chosen = StrategyChoice(choice) if isinstance(choice, str) else choice
+    if chosen.name == AGE_TABLE_STRATEGY.name:
         return AGE_TABLE_STRATEGY
-    if name == ValueOfRefreshStrategy.name:
-        return value_of_refresh(connection)
-    raise ValueError(f"There is no refresh strategy {name!r}.")
+    if chosen.name == ValueOfRefreshStrategy.name:
+        return value_of_refresh(connection, chosen)
+    raise ValueError(f"There is no refresh strategy {chosen.name!r}.")
 
 
-def value_of_refresh(connection: duckdb.DuckDBPyConnection) -> ValueOfRefreshStrategy:
+def value_of_refresh(
+    connection: duckdb.DuckDBPyConnection,
+    chosen: StrategyChoice = StrategyChoice(),  # noqa: B008 -- frozen
+) -> ValueOfRefreshStrategy:
     """The strategy that knows what refreshing is worth: its numbers are of interest under any other too."""
-    return ValueOfRefreshStrategy(load_feeds(connection), mean_popularity(connection))
+    return ValueOfRefreshStrategy(
+        load_feeds(connection),
+        mean_popularity(connection),
+        cutoff=chosen.cutoff,
+        popularity_share=chosen.freshness_weight,
+        reserves=reserves(connection),
+    )
+
+
+def reserves(connection: duckdb.DuckDBPyConnection) -> Mapping[str, float]:
+    """By source, the share of a batch that movies near the ceiling may take.
+
+    The most where that share of the requests of late would look at every movie in time; a small one where it would not,
+    since it would be spent in vain. Sources of which little is known are left out.
+    """
+    spent = connection.execute(
+        """
+        SELECT source, count(*) FILTER (WHERE fetched_at > latest - to_days($days)),
+               least($days, date_diff('hour', min(fetched_at), max(latest)) / 24)
+        FROM fetch_log, (SELECT max(fetched_at) AS latest FROM fetch_log)
+        WHERE fetched_at <= latest GROUP BY source""",
+        {"days": SPENT_DAYS},
+    ).fetchall()
+    shares = {}
+    for source, requests, days in spent:
+        if source in COLLECTED and days >= LEAST_SPENT_DAYS and requests:
+            movies = connection.execute(f"SELECT count({source}_checked_at) FROM refresh_metadata").fetchall()[0][0]
+            needed = movies / (LONGEST_UNCHECKED.days - RESERVE_DAYS) / (requests / days)
+            shares[source] = most_reserved(source) if needed <= most_reserved(source) else SMALL_RESERVE
+    return shares
 
 
 def load_feeds(connection: duckdb.DuckDBPyConnection) -> Mapping[str, Feed]:

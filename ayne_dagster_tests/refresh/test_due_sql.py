@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ayne_dagster.refresh import due
+from ayne_dagster.refresh.learning import expected_of_share
 from ayne_dagster.refresh.strategy import (
     AGE_TABLE_STRATEGY,
     DUE_REASONS,
@@ -114,7 +115,7 @@ def by_age(state: MovieState) -> Key:
 def by_value(
     states: Sequence[MovieState], sources: Sequence[str], now: datetime, limit: int, strategy: ValueOfRefreshStrategy
 ) -> Callable[[MovieState], Key]:
-    """Forced, never fetched, a quarter for the oldest near the ceiling, then by value."""
+    """Forced, never fetched, the share for the oldest near the ceiling, then by value."""
 
     def reason(state: MovieState, source: str) -> Reason:
         return strategy.reason_at(state, source, now)
@@ -124,7 +125,8 @@ def by_value(
         checked_at = state.at(source).checked_at
         if checked_at is not None and strategy.may_use_reserve(state, source, now):
             near[state.tmdb_id] = min(checked_at, near.get(state.tmdb_id, checked_at))
-    reserved = dict(sorted(near.items(), key=lambda item: (item[1], item[0]))[: limit // 4])
+    places = strategy.reserved_places(tuple(sources), now, limit)
+    reserved = dict(sorted(near.items(), key=lambda item: (item[1], item[0]))[:places])
 
     def key(state: MovieState) -> Key:
         due_at = [source for source in sources if reason(state, source) in DUE_REASONS]
@@ -219,7 +221,7 @@ def crowd(number: int, now: datetime, chance: random.Random) -> list[MovieState]
             signalled_at=ago(),
             recheck_at=ago() if chance.random() < 0.1 else None,
             # At the lowest of them the cut-off is reached on a day of the list above, to the second.
-            rate=chance.choice([None, CUTOFF / 30, CUTOFF / 250, 0.02, 0.5]),
+            rate=chance.choice([None, CUTOFF / 30, CUTOFF / 250, expected_of_share(0.05) / 30, 0.02, 0.5]),
         )
 
     return [

@@ -46,7 +46,7 @@ def test_a_movie_that_is_due_by_value_is_told_with_its_rank_and_numbers() -> Non
 
 def test_a_movie_below_the_cut_off_is_told_with_the_date_at_which_it_reaches_it() -> None:
     state = movie(release_date=aged(5000), tmdb=replace(checked(10 * DAY), rate=0.02))
-    text = told(state, "tmdb", VALUE)
+    text = told(state, "tmdb", ValueOfRefreshStrategy({"tmdb": Feed(recall=0.9)}, cutoff=0.05))
     assert text.startswith("not due: checked 10 days ago, 0.02 changes expected, P(stale) 2 %")
     assert text.endswith(", feed silent, reaches the cut-off about 1 July 2024")
 

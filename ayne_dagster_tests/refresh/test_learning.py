@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import expm1, isfinite
+from math import exp, expm1, isfinite
 
 import pytest
 from hypothesis import given, settings
@@ -58,15 +58,27 @@ def test_a_movie_learns_by_the_age_table_until_its_bucket_is_known() -> None:
 FEED = Feed(recall=0.8, precision=0.4)
 
 
-def test_signals_that_came_to_nothing_are_no_changes() -> None:
+def test_signals_count_as_what_they_are_worth_whatever_the_check_found() -> None:
     state = after(known(signals=2, signalled_at=NOW - DAY), "tmdb", Outcome.FETCHED, NOW, feed=FEED).at("tmdb")
-    assert (state.exposure, state.changes) == (pytest.approx(0.2), 0)
+    assert (state.exposure, state.changes) == (pytest.approx(0.2), pytest.approx(2 * 0.4))
 
 
-def test_of_several_signals_as_many_count_as_are_likely_right_when_one_was() -> None:
+def test_what_signals_did_not_tell_counts_on_top_when_a_change_was_found() -> None:
     before = known(signals=2, signalled_at=NOW - DAY)
     state = after(before, "tmdb", Outcome.FETCHED, NOW, changed=True, feed=FEED).at("tmdb")
-    assert state.changes == pytest.approx(2 * 0.4 / (1 - 0.6**2) + 0.2 * 0.2)
+    assert state.changes == pytest.approx(2 * 0.4 + 0.04 / (1 - 0.6**2 * exp(-0.04)))
+
+
+@pytest.mark.parametrize("signals", [0, 1, 3])
+def test_what_checks_count_is_on_average_what_happens(signals: int) -> None:
+    """A feed of known precision, and a rate that is right: evidence neither raises nor lowers it."""
+    precision, untold = 0.4, 0.3
+    counted = [
+        learn(0, 0, days=10, silent=10, changed=c, signals=signals, precision=precision, bucket_rate=untold / 10)[1]
+        for c in (False, True)
+    ]
+    unchanged = (1 - precision) ** signals * exp(-untold)
+    assert unchanged * counted[0] + (1 - unchanged) * counted[1] == pytest.approx(signals * precision + untold)
 
 
 def test_a_change_without_a_signal_is_one_that_the_feed_did_not_tell() -> None:
@@ -168,5 +180,5 @@ def test_evidence_only_grows(checks: list[tuple[float, bool, int]], bucket_rate:
             bucket_rate=bucket_rate,
         )
         assert more[0] >= exposure
-        assert more[1] >= changes + changed * (1 - 1e-9)
+        assert more[1] >= changes + signals * 0.3 + (changed and not signals) * (1 - 1e-9)
         exposure, changes = more

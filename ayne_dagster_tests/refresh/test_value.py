@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
-from math import log
+from itertools import pairwise
+from math import exp, log
 
 import pytest
 from hypothesis import given
@@ -12,8 +13,8 @@ from hypothesis import strategies as st
 
 from ayne_dagster.refresh.feeds import silent_days
 from ayne_dagster.refresh.strategy import Feed, Gap, MovieState, Override, Reason, ValueOfRefreshStrategy
-from ayne_dagster.refresh.value import CUTOFF
-from ayne_dagster_tests.support.states import DAY, NOW, RATES, aged, checked, movie
+from ayne_dagster.refresh.worth import HARMONIC_SHARE, Worth
+from ayne_dagster_tests.support.states import DAY, HOUR, NOW, RATES, aged, checked, movie
 
 VALUE = ValueOfRefreshStrategy()
 FEED = Feed(recall=0.9, precision=0.5)
@@ -45,25 +46,58 @@ def test_each_signal_leaves_the_probability_that_it_is_wrong() -> None:
     assert worth.p_stale == pytest.approx(1 - 0.5**3)
 
 
-def test_a_movie_is_due_when_it_is_stale_with_five_per_cent() -> None:
-    rate = CUTOFF / 10
-    decision = VALUE.decide(known(9 * DAY, rate), "tmdb", NOW)
+@pytest.mark.parametrize(("strategy", "share"), [(VALUE, 0.001), (ValueOfRefreshStrategy(cutoff=0.05), 0.05)])
+def test_a_movie_is_due_when_it_is_stale_with_the_cut_off(strategy: ValueOfRefreshStrategy, share: float) -> None:
+    rate = strategy.cutoff / 10
+    decision = strategy.decide(known(9 * DAY, rate), "tmdb", NOW)
     assert (decision.reason, decision.due_at) == (Reason.BELOW_CUTOFF, NOW + DAY)
-    due = VALUE.decide(known(10 * DAY, rate), "tmdb", NOW)
+    due = strategy.decide(known(10 * DAY, rate), "tmdb", NOW)
     assert (due.reason, due.due_at) == (Reason.INDEX, NOW)
-    assert VALUE.assess(known(10 * DAY, rate), "tmdb", NOW).p_stale == pytest.approx(0.05)
+    assert strategy.assess(known(10 * DAY, rate), "tmdb", NOW).p_stale == pytest.approx(share)
 
 
-def test_the_value_is_harmonic() -> None:
+def test_without_a_signal_nothing_is_asked_for_twice_within_twenty_hours() -> None:
+    fast = known(19 * HOUR, 5.0)
+    decision = VALUE.decide(fast, "tmdb", NOW)
+    assert (decision.reason, decision.due_at) == (Reason.BELOW_CUTOFF, NOW + HOUR)
+    assert VALUE.decide(known(20 * HOUR, 5.0), "tmdb", NOW).reason is Reason.INDEX
+    assert VALUE.decide(known(HOUR, 5.0, signals=1), "tmdb", NOW).reason is Reason.CHANGE_FEED
+
+
+def test_the_value_is_the_weighted_worth_over_the_rate() -> None:
     state = known(100 * DAY, 0.02, importance=3.0)
-    assert VALUE.value(state, "tmdb", NOW) == pytest.approx(3.0 * (2 - log(3)) / 0.02)
+    worth = 1 - 3 * exp(-2) + HARMONIC_SHARE * (2 - log(3))
+    assert VALUE.value(state, "tmdb", NOW) == pytest.approx(3.0 * worth / 0.02)
+
+
+def test_every_movie_weighs_alike_where_popularity_counts_for_nothing() -> None:
+    alike = ValueOfRefreshStrategy(mean_popularity=5.0, popularity_share=0)
+    movies = [movie(release_date=aged(age), popularity=p) for age in (1, 900) for p in (None, 0.1, 500.0)]
+    assert {alike.importance_of(m, NOW) for m in movies} == {1.0}
+
+
+def test_the_reserve_of_small_batches_adds_up_to_that_of_large_ones() -> None:
+    """A batch of one a day, of three, and of one an hour: the fraction of a place is carried over."""
+    for limit, step in ((1, DAY), (3, DAY), (1, HOUR), (2, HOUR), (1, timedelta(minutes=1))):
+        places = [VALUE.reserved_places(("omdb",), NOW + n * step, limit) for n in range(400)]
+        assert sum(places) == pytest.approx(400 * limit * 0.25, abs=4), (limit, step)
+        longest = max(len(run) for run in "".join(str(p) for p in places).split("1")) if limit == 1 else 0
+        assert longest <= 12
+
+
+@pytest.mark.parametrize("feed", [None, Feed(0.9, 0.5), Feed(0.5, 0.2), Feed(0.05, 0.9), Feed(0.98, 0.98)])
+def test_the_worth_grows_with_the_changes_expected(feed: Feed | None) -> None:
+    worth = Worth.under(feed)
+    values = [worth.of(n / 200) for n in range(4000)]
+    assert values[0] == pytest.approx(0, abs=1e-9)
+    assert all(low < high for low, high in pairwise(values))
 
 
 @given(st.floats(0.001, 24), RATES)
 def test_no_movie_is_given_up_however_fast_it_changes(one: float, other: float) -> None:
     """Left alone long enough, any movie is worth more than any other that was checked a month ago."""
-    rival = VALUE.value(known(30 * DAY, other, importance=9.0), "tmdb", NOW)
-    assert VALUE.value(known(20_000 * DAY, one, importance=0.2), "tmdb", NOW) > rival
+    rival = VALUE.value(known(30 * DAY, other, importance=3.0), "tmdb", NOW)
+    assert VALUE.value(known(700_000 * DAY, one, importance=0.2), "tmdb", NOW) > rival
 
 
 @given(RATES, st.integers(1, 2000), st.integers(1, 2000))
@@ -72,11 +106,10 @@ def test_the_value_grows_with_time(rate: float, days: int, later: int) -> None:
     assert after > before >= 0
 
 
-def test_the_value_of_a_fast_mover_nears_the_time_that_it_was_left_alone() -> None:
-    # The plain greedy index nears 1/λ instead, so that fast movers would come last for ever.
-    slow, fast = (VALUE.value(known(90 * DAY, rate, importance=1.0), "tmdb", NOW) for rate in (0.01, 10.0))
-    assert slow < fast < 90
-    assert fast == pytest.approx(90, rel=0.01)
+def test_the_value_of_a_fast_mover_nears_a_share_of_the_time_that_it_was_left_alone() -> None:
+    # The plain index nears 1/λ instead, so that fast movers would come last for ever.
+    fast = VALUE.value(known(9000 * DAY, 10.0, importance=1.0), "tmdb", NOW)
+    assert fast == pytest.approx(HARMONIC_SHARE * 9000, rel=0.01)
 
 
 def test_new_releases_weigh_three_times_as_much_until_importance_is_worked_out() -> None:

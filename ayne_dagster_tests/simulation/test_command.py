@@ -12,6 +12,7 @@ from rich.console import Console
 
 from ayne_dagster.cli import run
 from ayne_dagster.commands.simulation import _describe
+from ayne_dagster.simulation.worlds import WORLDS
 
 SMALL = ("simulate", "--movies", "60", "--days", "8", "--processes", "1")
 
@@ -25,11 +26,11 @@ def test_json_is_one_object_with_the_assumptions_and_every_figure(capsys: pytest
     assert list(told["sources"]) == ["tmdb", "omdb"]
     tmdb = told["sources"]["tmdb"]["budgets"]
     assert list(tmdb) == ["1", "2"]
-    assert len(tmdb["1"]["policies"]) == 7
-    assert set(tmdb["1"]["policies"]["oracle"]["all"]) == {
+    assert len(tmdb["1"]["policies"]) == 9
+    assert set(tmdb["1"]["policies"]["attainable"]["all"]) == {
         "mean", "weighted", "new_releases", "requests", "wasted", "longest_unchecked",
     }  # fmt: skip
-    assert "22 of 22: " in printed.err
+    assert "30 of 30: " in printed.err
 
 
 def test_the_table_names_every_policy_and_says_what_was_simulated(capsys: pytest.CaptureFixture[str]) -> None:
@@ -38,7 +39,7 @@ def test_the_table_names_every_policy_and_says_what_was_simulated(capsys: pytest
     assert "TMDB, 1×: at most" in out
     assert "round_robin" in out
     assert "age_table" in out
-    assert "oracle" not in out
+    assert "attainable" not in out
     assert "60 movies, 8 days, 1 world(s)" in out
 
 
@@ -66,6 +67,18 @@ def test_an_assumption_is_a_parameter(capsys: pytest.CaptureFixture[str]) -> Non
     assert told["assumptions"]["mean_rate"] == 0.5
     assert told["assumptions"]["delay_days"] == 2
     assert told["sources"]["tmdb"]["budgets"]["1"]["policies"]["round_robin"]["all"]["mean"] < 0.3
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_every_named_world_is_simulated_as_it_says(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("--policy", "attainable", "--days", "40", "--world", name, "--json")
+    if name == "large":
+        arguments = (*arguments, "--days", "7")
+    assert run([*SMALL, *arguments]) == 0
+    told = json.loads(capsys.readouterr().out)
+    world = WORLDS[name]
+    assert all(told["assumptions"][assumption] == value for assumption, value in world.differs.items())
+    assert list(told["sources"]["tmdb"]["budgets"]) == [f"{world.budget or 1:g}"]
 
 
 def test_nothing_is_written_where_it_runs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -106,7 +119,7 @@ def test_a_plot_without_matplotlib_is_refused_at_once_with_what_to_install(
 
 @pytest.mark.parametrize("name", ["figures.png", "figures.svg"])
 def test_a_plot_is_drawn_into_the_file(name: str, tmp_path: Path) -> None:
-    assert run([*SMALL, "--policy", "age_table", "--policy", "oracle", "--budget", "1", "--plot", name]) == 0
+    assert run([*SMALL, "--policy", "age_table", "--policy", "attainable", "--budget", "1", "--plot", name]) == 0
     content = (tmp_path / name).read_bytes()
     assert content.startswith(b"\x89PNG" if name.endswith("png") else b"<?xml")
     if name.endswith("svg"):

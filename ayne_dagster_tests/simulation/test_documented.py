@@ -6,7 +6,6 @@ import json
 import re
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
-from math import exp
 from pathlib import Path
 
 import click
@@ -16,10 +15,20 @@ from ayne_dagster.refresh.explain import Circumstances, explain
 from ayne_dagster.refresh.feeds import Feed
 from ayne_dagster.refresh.learning import NEW_RELEASE_BOOST, NEW_RELEASE_DAYS, POPULARITY_SHARE
 from ayne_dagster.refresh.states import MovieState, SourceState
-from ayne_dagster.refresh.value import CUTOFF, RESERVE_DAYS, RESERVE_SHARE, ValueOfRefreshStrategy
+from ayne_dagster.refresh.value import (
+    CUTOFF_SHARE,
+    RESERVE_DAYS,
+    RESERVE_SHARE,
+    RESERVE_WITHOUT_CEILING,
+    SHORTEST_INTERVAL,
+    SMALL_RESERVE,
+    ValueOfRefreshStrategy,
+)
+from ayne_dagster.refresh.worth import HARMONIC_SHARE
 from ayne_dagster.simulation.assumptions import Assumptions
 from ayne_dagster.simulation.criteria import criteria
 from ayne_dagster.simulation.proof import proof_cases, proof_tables
+from ayne_dagster.simulation.worlds import WORLDS
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "freshness.md").read_text()
@@ -41,9 +50,10 @@ def test_the_committed_proof_keeps_every_promise() -> None:
 
 
 def test_the_committed_proof_is_of_the_documented_assumptions_and_of_all_its_cases() -> None:
-    assert PROOF["assumptions"] == asdict(Assumptions(movies=20_000))
-    assert PROOF["seeds"] == [1, 2, 3, 4, 5]
-    assert PROOF["days"] == 730
+    assert PROOF["assumptions"] == asdict(Assumptions(movies=PROOF["assumptions"]["movies"]))
+    command = "--movies {movies} --days {days} --seeds {seeds}"
+    size = {"movies": PROOF["assumptions"]["movies"], "days": PROOF["days"], "seeds": len(PROOF["seeds"])}
+    assert command.format(**size) in PAGE, "the page says how large the proof was"
     found = {
         (policy, source, float(budget))
         for source, told in PROOF["sources"].items()
@@ -55,13 +65,18 @@ def test_the_committed_proof_is_of_the_documented_assumptions_and_of_all_its_cas
 
 def test_the_page_names_the_constants_that_decide() -> None:
     page = words(PAGE)
-    assert f"`P(stale)` under {round(100 * (1 - exp(-CUTOFF)))} %" in page
+    assert f"stale with less than {100 * CUTOFF_SHARE:g} %" in page
+    assert f"twice within {SHORTEST_INTERVAL // timedelta(hours=1)} hours" in page
     assert f"{round(100 * POPULARITY_SHARE)} % by popularity" in page
     assert NEW_RELEASE_BOOST == 3
     assert f"three times as much up to {NEW_RELEASE_DAYS} days after release" in page
     assert f"From day {170 - RESERVE_DAYS} on, spread over {RESERVE_DAYS} days" in page
-    assert RESERVE_SHARE == 4
-    assert "at most a quarter of a batch" in page
+    assert f"at most {round(100 * RESERVE_SHARE)} % of a batch" in page
+    assert f"they get {round(100 * SMALL_RESERVE)} %" in page
+    assert RESERVE_WITHOUT_CEILING == 0.25
+    assert "get at most a quarter" in page
+    assert HARMONIC_SHARE == 1 / 50
+    assert "a fiftieth of x − ln(1 + x)" in page
 
 
 def test_the_page_names_the_default_assumptions() -> None:
@@ -90,14 +105,14 @@ def test_the_explanations_on_the_page_are_what_is_printed_for_such_movies() -> N
     shown = re.findall(r"^(?:due, |not due: ).*$", PAGE, re.MULTILINE)
     assert shown == [
         told(ValueOfRefreshStrategy(), 41, 0.032, found=1.4, expected=0.5),
-        told(ValueOfRefreshStrategy({"tmdb": Feed()}), 30, 0.012, found=0.2, expected=1.0),
+        told(ValueOfRefreshStrategy({"tmdb": Feed(recall=0.9)}), 5, 0.0012, found=0.2, expected=19.0),
     ]
 
 
 def test_every_command_on_the_page_exists_with_its_options() -> None:
     options = {name for p in ayne.commands["simulate"].params if isinstance(p, click.Option) for name in p.opts}
     shown = re.findall(r"^ayne simulate (.*?)(?: +#.*)?$", PAGE, re.MULTILINE)
-    assert len(shown) == 2
+    assert len(shown) == 3
     assert all(set(re.findall(r"--[a-z-]+", line)) <= options for line in shown)
     assert "proof-freshness:" in (DOCS.parent / "Makefile").read_text()
 
@@ -106,3 +121,9 @@ def test_the_pictures_of_the_page_are_there() -> None:
     pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", PAGE)
     assert pictures == ["freshness.png"]
     assert all((DOCS / picture).stat().st_size < 300_000 for picture in pictures)
+
+
+def test_the_page_names_every_world() -> None:
+    assert re.findall(r"^\| `([a-z_]+)` \| (.*) \|$", PAGE[PAGE.index("## Worlds with a name") :], re.MULTILINE) == [
+        (world.name, world.title) for world in WORLDS.values()
+    ]

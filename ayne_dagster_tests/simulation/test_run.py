@@ -137,9 +137,9 @@ def test_the_feed_is_read_only_by_policies_and_at_sources_that_have_one() -> Non
 
     assert signalled("value_of_refresh_feed", "tmdb") > 0
     assert signalled("age_table_feed", "tmdb") > 0
-    assert signalled("oracle", "tmdb") > 0
+    assert signalled("value_all_alike", "tmdb") > 0
     assert signalled("value_of_refresh", "tmdb") == 0
-    assert signalled("oracle", "omdb") == 0
+    assert signalled("value_all_alike", "omdb") == 0
 
 
 def test_a_movie_that_is_signalled_is_asked_for_once_and_not_looked_at_again() -> None:
@@ -150,17 +150,6 @@ def test_a_movie_that_is_signalled_is_asked_for_once_and_not_looked_at_again() -
     asked = collector.choose(1, 1000)
     collector.record(asked, copy.fetch(asked, 1), 1)
     assert all(at is None for (at,) in rows(collector, "tmdb_recheck_at"))
-
-
-def test_the_oracle_decides_by_the_true_rates() -> None:
-    collector, copy = collector_of("oracle")
-    collector.begin_day(0)
-    asked = collector.choose(0, 50)
-    collector.record(asked, copy.fetch(asked, 0), 0)
-    collector.begin_day(1)
-    world = world_of(ASSUMED, DAYS, 1)
-    told = [rate for (rate,) in rows(collector, "tmdb_rate")]
-    assert told == pytest.approx(world.rates(1)[world.known(1)].tolist())
 
 
 def test_new_movies_are_discovered_on_their_day_and_fetched_first() -> None:
@@ -219,7 +208,9 @@ def test_policies_that_would_be_the_same_at_a_source_are_not_run_twice() -> None
         return [case.policy for case in cases_of([source], list(POLICIES), [1.0], [1])]
 
     assert policies("tmdb") == list(POLICIES)
-    assert policies("omdb") == ["round_robin", "age_table", "value_of_refresh", "oracle"]
+    assert policies("omdb") == [
+        "round_robin", "age_table", "value_of_refresh", "value_all_alike", "attainable", "attainable_mean",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("source", ["tmdb", "omdb"])

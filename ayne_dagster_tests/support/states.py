@@ -7,6 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from ayne_dagster.refresh.learning import expected_of_share
 from ayne_dagster.refresh.strategy import (
     AGE_TABLE,
     AGE_TABLE_STRATEGY,
@@ -51,7 +52,7 @@ _NEAR = st.builds(
     st.sampled_from([-1, 0, 0, 1]),
     st.sampled_from([-1, 0, 0, 0, 1]),
 )
-RATES = st.sampled_from([1e-6, 0.001, CUTOFF / 30, 0.02, 1.0, 24.0])
+RATES = st.sampled_from([1e-6, CUTOFF / 30, expected_of_share(0.05) / 30, 0.001, 0.02, 1.0, 24.0])
 _ANY = st.integers(-2 * 86400, 400 * 86400).map(lambda seconds: timedelta(seconds=seconds))
 AGO = st.one_of(_NEAR, _ANY)
 """How long ago something happened: often exactly at an interval or a hair beside it, sometimes in the future."""
@@ -116,4 +117,7 @@ STRATEGIES: dict[str, Strategy] = {
     "age table": AGE_TABLE_STRATEGY,
     "value": ValueOfRefreshStrategy(),
     "value with feeds": ValueOfRefreshStrategy({"tmdb": FEED, "omdb": Feed()}, mean_popularity=7.3),
+    "value with all set": ValueOfRefreshStrategy(
+        {"omdb": Feed(0.4, 0.2)}, 7.3, cutoff=0.05, popularity_share=0.3, reserves={"tmdb": 0.02}
+    ),
 }

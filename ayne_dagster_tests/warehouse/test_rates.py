@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from math import exp
 from typing import Any
 
 import duckdb
 import pytest
 
 from ayne_dagster.partitions import release_year
-from ayne_dagster.refresh.learning import SHRINKAGE, buckets, importance
+from ayne_dagster.refresh.feeds import FIRST_PRECISION, FIRST_RECALL
+from ayne_dagster.refresh.learning import buckets, corrections, importance
 from ayne_dagster.refresh.strategy import SOURCES
 from ayne_dagster.warehouse.rates import judge_feeds, recalibrate, usual_popularity
 from ayne_dagster.warehouse.rows import insert_rows, naive_utc
@@ -31,7 +33,9 @@ def add(connection: Connection, tmdb_id: int, **fields: Any) -> None:
     )
 
 
-def rate_of(connection: Connection, source: str = "tmdb", category: str = "archived", octave: int = 0) -> float:
+def rate_of(
+    connection: Connection, source: str = "tmdb", category: str = "archived_10_years", octave: int = 0
+) -> float:
     found = rows(
         connection,
         f"SELECT rate FROM refresh_rates WHERE source = '{source}' AND category = '{category}'"
@@ -92,20 +96,37 @@ def test_a_bucket_is_corrected_by_what_its_movies_showed(connection: Connection)
     derive_columns(connection, NOW)
     first = rate_of(connection)
     derive_columns(connection, NOW + 7 * DAY)
-    overall = (SHRINKAGE + 50) / (SHRINKAGE + 200)
-    by = (SHRINKAGE * overall + 50) / (SHRINKAGE + 200)
+    by = corrections({("archived_10_years", 0): (200.0, 50.0)})["archived_10_years", 0]
+    assert by == pytest.approx(0.25, rel=0.05)
     assert rate_of(connection) == pytest.approx(first * by)
     assert one(connection, "refresh_metadata", 1)["tmdb_exposure"] == pytest.approx(2.0 * by)
     assert one(connection, "refresh_metadata", 1)["tmdb_rate"] == pytest.approx(first * by * 1.5 / (1 + 2.0 * by))
 
 
-def test_a_bucket_without_answers_goes_with_those_of_its_source(connection: Connection) -> None:
+def test_a_bucket_without_answers_goes_with_those_beside_it(connection: Connection) -> None:
     learned(connection, 100, exposure=2.0, changes=0.5)
     derive_columns(connection, NOW)
     first, at_omdb = rate_of(connection, octave=3), rate_of(connection, "omdb")
     derive_columns(connection, NOW + 7 * DAY)
-    assert rate_of(connection, octave=3) == pytest.approx(first * 60 / 210)
+    assert rate_of(connection, octave=3) == pytest.approx(first * 0.255, rel=0.01)
     assert rate_of(connection, "omdb") == at_omdb
+
+
+def test_what_ages_and_octaves_show_is_told_apart() -> None:
+    """Four buckets, each of few movies: twice as often by age, twice as often by popularity."""
+    sums = {(age, octave): (5.0, 5.0 * (age == "new") + 5.0 * octave) for age in ("new", "old") for octave in (0, 1)}
+    by = corrections(sums)
+    assert by["new", 1] > by["new", 0] > by["old", 0]
+    assert by["new", 1] > by["old", 1] > by["old", 0]
+
+
+def test_a_part_of_a_bucket_goes_on_with_what_was_learned_of_the_whole(connection: Connection) -> None:
+    add(connection, 1, popularity=5.0)
+    derive_columns(connection, NOW)
+    connection.execute("DELETE FROM refresh_rates WHERE category LIKE 'archived_%'")
+    connection.execute("UPDATE refresh_rates SET rate = 0.123 WHERE category = 'archived'")
+    derive_columns(connection, NOW + HOUR)
+    assert rate_of(connection) == 0.123
 
 
 def test_correcting_again_without_new_answers_changes_little(connection: Connection) -> None:
@@ -148,17 +169,31 @@ def covered(connection: Connection, days: int) -> None:
     )
 
 
-def fetched(connection: Connection, number: int, *, changed: bool, signals: int, because: str, days: float) -> None:
+def fetched(
+    connection: Connection, number: int, *, changed: int, signals: int, because: str, days: float, expected: float
+) -> None:
+    """So many fetches, some of which found a change; each movie was expected to have had so many changes."""
     row = {
         "source": "tmdb",
         "fetched_at": naive_utc(NOW - HOUR),
         "outcome": "fetched",
-        "changed": changed,
         "signals": signals,
         "due_because": because,
         "days_since_check": days,
     }
-    insert_rows(connection, FETCH_LOG, [row | {"tmdb_id": n} for n in range(number)])
+    first = int(rows(connection, "SELECT coalesce(max(tmdb_id), 0) + 1 FROM refresh_metadata")[0][0])
+    ids = range(first, first + number)
+    insert_rows(connection, FETCH_LOG, [row | {"tmdb_id": n, "changed": n < first + changed} for n in ids])
+    states = [new_state_row(n, NOW, "1999") | {"tmdb_rate": expected / days} for n in ids]
+    insert_rows(connection, REFRESH_METADATA, states)
+
+
+def silent(connection: Connection, number: int, changed: int, expected: float, days: float = 20) -> None:
+    fetched(connection, number, changed=changed, signals=0, because="index", days=days, expected=expected)
+
+
+def signalled(connection: Connection, number: int, changed: int, expected: float = 0.001, signals: int = 1) -> None:
+    fetched(connection, number, changed=changed, signals=signals, because="change_feed", days=20, expected=expected)
 
 
 def quality(connection: Connection) -> tuple[float, float]:
@@ -169,7 +204,7 @@ def quality(connection: Connection) -> tuple[float, float]:
 
 def test_a_feed_is_believed_at_first(connection: Connection) -> None:
     covered(connection, 90)
-    assert quality(connection) == (pytest.approx(0.9), pytest.approx(0.5))
+    assert quality(connection) == (pytest.approx(FIRST_RECALL), pytest.approx(FIRST_PRECISION))
 
 
 def test_without_a_feed_there_is_none_to_judge(connection: Connection) -> None:
@@ -177,37 +212,63 @@ def test_without_a_feed_there_is_none_to_judge(connection: Connection) -> None:
     assert rows(connection, "SELECT * FROM feed_quality") == []
 
 
-def test_precision_is_the_share_of_signals_that_found_a_change(connection: Connection) -> None:
+@pytest.mark.parametrize("recall", [0.1, 0.5, 0.9])
+def test_recall_is_what_silent_fetches_did_not_find_of_what_was_expected(connection: Connection, recall: float) -> None:
     covered(connection, 90)
-    fetched(connection, 200, changed=True, signals=1, because="change_feed", days=10)
-    fetched(connection, 780, changed=False, signals=1, because="change_feed", days=10)
-    assert quality(connection)[1] == pytest.approx((10 + 200) / (20 + 980))
+    found = round(5000 * (1 - exp(-(1 - recall) * 0.3)))
+    silent(connection, 5000, found, expected=0.3)
+    assert quality(connection)[0] == pytest.approx(recall, abs=0.03)
+
+
+def test_how_few_silent_movies_are_looked_at_flatters_no_feed(connection: Connection) -> None:
+    """Ten times as many signalled fetches as silent ones change nothing of what silence is worth."""
+    covered(connection, 90)
+    silent(connection, 500, round(500 * (1 - exp(-0.15))), expected=0.3)
+    few = quality(connection)[0]
+    signalled(connection, 5000, 2000)
+    assert quality(connection)[0] == pytest.approx(few, abs=0.02)
+
+
+@pytest.mark.parametrize("precision", [0.1, 0.5, 0.9])
+def test_precision_is_less_than_what_signals_found_by_what_would_have_been_found_anyway(
+    connection: Connection, precision: float
+) -> None:
+    covered(connection, 90)
+    silent(connection, 5000, round(5000 * (1 - exp(-0.5))), expected=1.0)  # recall .5
+    signalled(connection, 5000, round(5000 * (1 - (1 - precision) * exp(-0.5))), expected=1.0)
+    assert quality(connection)[1] == pytest.approx(precision, abs=0.03)
+
+
+def test_several_signals_are_right_more_often_than_one(connection: Connection) -> None:
+    covered(connection, 90)
+    signalled(connection, 2000, round(2000 * (1 - 0.6**3)), signals=3)
+    assert quality(connection)[1] == pytest.approx(0.4, abs=0.02)
 
 
 def test_a_change_found_at_the_second_look_confirms_its_signal(connection: Connection) -> None:
     covered(connection, 90)
-    fetched(connection, 100, changed=False, signals=1, because="change_feed", days=10)
-    fetched(connection, 100, changed=True, signals=0, because="change_feed", days=0.3)
-    recall, precision = quality(connection)
-    assert precision == pytest.approx((10 + 100) / (20 + 100))
-    assert recall > 0.95
-
-
-def test_recall_is_the_share_of_changes_that_were_signalled(connection: Connection) -> None:
-    covered(connection, 90)
-    fetched(connection, 300, changed=True, signals=1, because="change_feed", days=10)
-    fetched(connection, 100, changed=True, signals=0, because="index", days=20)
-    fetched(connection, 5000, changed=False, signals=0, because="index", days=20)
-    assert quality(connection)[0] == pytest.approx((18 + 300) / (20 + 300 + 100), rel=0.02)
+    signalled(connection, 200, 0)
+    fetched(connection, 100, changed=100, signals=0, because="change_feed", days=0.3, expected=0.001)
+    assert quality(connection)[1] == pytest.approx(0.5, abs=0.02)
 
 
 def test_what_a_feed_was_not_read_for_is_not_held_against_it(connection: Connection) -> None:
     covered(connection, 10)
-    fetched(connection, 300, changed=True, signals=1, because="change_feed", days=5)
-    fetched(connection, 300, changed=True, signals=0, because="index", days=80)
-    fetched(connection, 300, changed=True, signals=0, because="index", days=0.5)
-    recall, _ = quality(connection)
-    assert recall > 0.88
+    silent(connection, 300, round(300 * (1 - exp(-0.9 * 0.9))), expected=0.9, days=90)
+    assert quality(connection)[0] == pytest.approx(FIRST_RECALL)
+
+
+def test_rates_believed_too_high_before_the_feed_was_read_flatter_no_feed(connection: Connection) -> None:
+    """Nothing was found of much that was expected of a time without the feed: that says nothing of its silence."""
+    covered(connection, 30)
+    silent(connection, 3000, 300, expected=0.9, days=90)
+    assert quality(connection)[0] == pytest.approx(FIRST_RECALL)
+
+
+def test_a_silent_fetch_after_a_few_days_says_nothing_of_a_feed(connection: Connection) -> None:
+    covered(connection, 90)
+    silent(connection, 3000, 3000, expected=0.1, days=6)
+    assert quality(connection)[0] == pytest.approx(FIRST_RECALL)
 
 
 def test_every_collected_source_has_its_columns() -> None:

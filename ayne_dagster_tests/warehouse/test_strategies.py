@@ -66,7 +66,7 @@ def test_gaps_lie_before_between_and_after_the_days_read(connection: Connection)
 
 def test_a_feed_is_as_good_as_it_was_learned_to_be(connection: Connection) -> None:
     read(connection, 3)
-    assert (load_feeds(connection)["tmdb"].recall, load_feeds(connection)["tmdb"].precision) == (0.9, 0.5)
+    assert (load_feeds(connection)["tmdb"].recall, load_feeds(connection)["tmdb"].precision) == (0.7, 0.5)
     insert_rows(connection, FEED_QUALITY, [{"source": "tmdb", "recall": 0.7, "precision": 0.2}])
     strategy = load_strategy(connection, "value_of_refresh")
     assert isinstance(strategy, ValueOfRefreshStrategy)
