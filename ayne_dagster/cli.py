@@ -49,6 +49,7 @@ for _command in (
     serving.standin,
     serving.dev,
     serving.ui,
+    serving.daemon,
 ):
     ayne.add_command(_command)
 
@@ -56,10 +57,13 @@ for _command in (
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit with its code; every error is one line on stderr.
 
-    SIGTERM is what Ctrl-C is, from the first moment on.
+    SIGTERM is what Ctrl-C is, from the first moment on. So is SIGHUP, which a terminal sends when it is closed or its
+    connection drops, unless it is ignored, as `nohup` has it.
     """
     make_streams_usable()
     signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, _terminate)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else somebody wants it ignored
         signal.signal(signal.SIGINT, _interrupt)
     try:
@@ -67,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:  # while the command was still being loaded
         code = _say(INTERRUPTION, INTERRUPTED)
     # All is said and done: a second signal while the interpreter ends would only change the exit code.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     sys.exit(code)
 
@@ -75,6 +79,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _interrupt(number: int, _: object) -> NoReturn:
     _signals.append(number)
     raise KeyboardInterrupt
+
+
+def _terminate(_number: int, _frame: object) -> None:
+    """Do what SIGTERM does at this moment: servers, commits and runs have handlers of their own for that."""
+    signal.raise_signal(signal.SIGTERM)
 
 
 _signals: list[int] = []

@@ -19,6 +19,7 @@ from dotenv.parser import parse_stream
 
 from ayne_dagster.errors import SettingsError
 from ayne_dagster.settings.places import LEDGER, companion, expanded, resolve_database
+from ayne_dagster.settings.texts import read_named_text
 from ayne_dagster.settings.variables import checked_address, checked_key, checked_place, checked_text, misspelt
 
 __all__ = ["ApiSettings", "Settings", "SettingsError", "load_settings"]
@@ -159,7 +160,7 @@ class Settings:
         Not at its real address when the API is somewhere else: what TMDB publishes says nothing about the movies of a
         stand-in, and would mark them all as vanished.
         """
-        is_elsewhere = self.tmdb.base_url != TMDB_DEFAULTS.base_url
+        is_elsewhere = self.tmdb.base_url.rstrip("/") != TMDB_DEFAULTS.base_url
         return None if is_elsewhere and self.tmdb_export_url == TMDB_EXPORT_URL else self.tmdb_export_url
 
     def now(self) -> datetime:
@@ -353,7 +354,7 @@ def _dotenv(file: Path) -> dict[str, str]:
         return {}
     try:
         # utf-8-sig: the mark that Windows' editors begin a file with would else be part of the first name.
-        text = file.read_text("utf-8-sig")
+        text = read_named_text(file, "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is not UTF-8"
         raise SettingsError(f"{file} cannot be read ({why}): write it as a file of UTF-8 text.") from None

@@ -11,7 +11,7 @@ import os
 import platform
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -23,9 +23,18 @@ import duckdb
 
 from ayne_dagster.automation.due_movies import due_movies_sensor
 from ayne_dagster.automation.schedules import discovery_schedule
-from ayne_dagster.config import Settings
+from ayne_dagster.config import Settings, SettingsError
 from ayne_dagster.refresh.strategy import AGE_TABLE_STRATEGY, COLLECTED, SOURCES
-from ayne_dagster.runs.instance import home_path
+from ayne_dagster.runs.instance import (
+    ask_each_storage,
+    damage_of,
+    damaged_storage,
+    fault_of,
+    home_path,
+    require_configuration,
+)
+from ayne_dagster.runs.retention import Instants
+from ayne_dagster.serving.instigators import TOLERATED_SECONDS, waiting_for_the_future
 from ayne_dagster.settings.places import HOME, SPOOL, ambiguous_leftovers, companion
 from ayne_dagster.sources.errors import InvalidCredentials, NotFound, QuotaExhausted, SourceError
 from ayne_dagster.sources.limits.account import account_of
@@ -33,6 +42,7 @@ from ayne_dagster.sources.limits.ledger import LedgerError, QuotaUse, RequestLed
 from ayne_dagster.sources.omdb.client import AsyncOMDBClient
 from ayne_dagster.sources.tmdb.client import AsyncTMDBClient
 from ayne_dagster.warehouse.database import Database, DatabaseBusy, WarehouseError
+from ayne_dagster.warehouse.lease import is_in_the_way, lease_path
 from ayne_dagster.warehouse.migrations import schema_version
 from ayne_dagster.warehouse.outlook import misfits
 from ayne_dagster.warehouse.schema import SCHEMA_VERSION
@@ -48,6 +58,10 @@ SCARCE = 2**30
 """Bytes free on the disk below which nothing can be trusted to be written, and below which it should be looked at."""
 DATABASE_WAIT_SECONDS = 1.0
 ONLINE_SECONDS = 15.0
+BRING_BACK = (
+    "Set the clock right, then start `ayne dev` or `ayne daemon` again; a `dagster-daemon` of your own: stop it, "
+    "`ayne check --mend`, start it."
+)
 KNOWN_MOVIE, KNOWN_IMDB_ID = 550, "tt0137523"
 """What is asked for online: any answer about it shows that the key works."""
 
@@ -81,6 +95,7 @@ def examine(settings: Settings, *, online: bool = False) -> list[Line]:
         ("addresses", lambda: _addresses(settings)),
         ("database", lambda: _database(settings)),
         ("spool", lambda: spool_lines(contents(settings.database), spool_folder(settings.database))),
+        ("leases", lambda: _leases(settings.database)),
         ("former files", lambda: _former_files(settings)),
         ("disk", lambda: _disk(settings)),
         ("ledger", lambda: _ledger(settings)),
@@ -186,7 +201,14 @@ def _database(settings: Settings) -> Iterator[Line]:
 
 
 def spool_lines(found: Contents, folder: Path) -> Iterator[Line]:
-    """What waits in the spool; nothing where nothing does."""
+    """What waits in the spool, and whether anything can; nothing where all is well."""
+    if found.blocked:
+        yield Line(
+            "spool",
+            WRONG,
+            f"{folder} is no folder that can be written: answers that the database cannot take would be lost",
+            "Move it away, or fix its permissions.",
+        )
     if found.waiting:
         yield Line(
             "spool",
@@ -201,6 +223,15 @@ def spool_lines(found: Contents, folder: Path) -> Iterator[Line]:
         number = found.unusable + found.strange
         do = "Look at them: what they hold is asked again when it is due; remove them when they are of no use."
         yield Line("spool", WARNING, f"{number:,} files in {folder} cannot be merged", do)
+
+
+def _leases(database: Path) -> Iterator[Line]:
+    """The files that keep two collections apart, where one of them could not be locked."""
+    for path in (lease_path(database, source) for source in COLLECTED):
+        if is_in_the_way(path):
+            yield Line("leases", WRONG, f"{path} is no file, as it must be: nothing is collected", "Move it away.")
+        elif path.exists() and not os.access(path, os.R_OK | os.W_OK):
+            yield _not_writable("leases", path, "AYNE_DATABASE")
 
 
 def _former_files(settings: Settings) -> Iterator[Line]:
@@ -283,6 +314,9 @@ def _refresh_strategy(settings: Settings) -> Iterator[Line]:
 
 def _dagster(settings: Settings) -> Iterator[Line]:
     home = home_path(settings)
+    if home.exists() and not home.is_dir():
+        yield Line("Dagster home", WRONG, f"{home} is no folder", "Set DAGSTER_HOME to one.")
+        return
     if not _writable(home):
         yield _not_writable("Dagster home", home, "DAGSTER_HOME")
         return
@@ -290,24 +324,37 @@ def _dagster(settings: Settings) -> Iterator[Line]:
         yield Line("Dagster home", OK, f"{home} is not there yet: the first `ayne collect` or `ayne dev` makes it")
         return
     try:
+        require_configuration(home)
+    except SettingsError as error:
+        yield Line("Dagster home", WRONG, str(error), "Then Dagster's configuration is made anew.")
+        return
+    try:
         with dg.DagsterInstance.from_config(str(home.resolve())) as instance:
+            ask_each_storage(instance)
             runs = instance.get_runs_count()
-            yield Line("Dagster home", OK, f"{home}, {runs:,} runs")
-            yield from _automation(instance)
+            automation = list(_automation(instance, Instants.of(settings).calendar))
+        if (damaged := damaged_storage(home)) is not None:  # where no question has come by it yet
+            yield Line("Dagster home", WRONG, *astuple(damage_of(damaged)))
+            return
+        yield Line("Dagster home", OK, f"{home}, {runs:,} runs")
+        yield from automation
     except Exception as error:  # noqa: BLE001 -- Dagster raises what its storage does; its text may hold a password
-        do = f"Look at {home / 'dagster.yaml'} and at the storage that it names."
-        yield Line("Dagster home", WRONG, f"{home} cannot be opened ({type(error).__name__})", do)
+        fault = fault_of(home, error)
+        yield Line("Dagster home", WRONG, fault.what, fault.do)
 
 
-def _automation(instance: dg.DagsterInstance) -> Iterator[Line]:
-    """The daemon, and what it is to do."""
+def _automation(instance: dg.DagsterInstance, now: datetime) -> Iterator[Line]:
+    """The daemon, and what it is to do (`now`: by the calendar, as Dagster goes by it)."""
     beats = [s for s in instance.get_daemon_statuses().values() if s.required and s.last_heartbeat is not None]
     running = {
         state.instigator_name
         for state in instance.all_instigator_state()
         if state.status.value in ("RUNNING", "DECLARED_IN_CODE")
     }
-    ill = sorted(status.daemon_type for status in beats if not status.healthy)
+    latest = now.timestamp() + TOLERATED_SECONDS
+    ill = sorted(
+        s.daemon_type for s in beats if not s.healthy or (s.last_heartbeat and s.last_heartbeat.timestamp > latest)
+    )
     if not beats:
         yield Line("daemon", OK, "has never run: `ayne dev` starts it; collections by hand or by cron need none")
     elif ill:
@@ -320,6 +367,9 @@ def _automation(instance: dg.DagsterInstance) -> Iterator[Line]:
         yield Line("automation", WARNING, f"not switched on: {', '.join(missing)}", "Switch on, under Automation.")
     else:
         yield Line("automation", OK, f"on: {', '.join(sorted(running)) or 'nothing'}")
+    if late := waiting_for_the_future(instance, now):
+        names = ", ".join(f"{ahead.name} (until {ahead.until:%Y-%m-%d})" for ahead in late)
+        yield Line("ticks", WRONG, f"wait for a date that a clock which was ahead has shown: {names}", BRING_BACK)
 
 
 def _clock(settings: Settings) -> Iterator[Line]:

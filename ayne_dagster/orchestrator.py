@@ -31,7 +31,7 @@ from ayne_dagster.runs.foreground import Foreground
 from ayne_dagster.runs.instance import home_path, open_instance
 from ayne_dagster.runs.own_runs import close_abandoned_runs, note_interruption, own_run
 from ayne_dagster.runs.retention import Instants
-from ayne_dagster.runs.tidying import describe, is_due, tidy_up
+from ayne_dagster.runs.tidying import describe, is_due, removed_anything, tidy_up
 from ayne_dagster.sources.limits.ledger import open_ledger
 from ayne_dagster.warehouse.client import DuckDBClient
 from ayne_dagster.warehouse.database import Database, DatabaseBusy, WarehouseError
@@ -54,7 +54,7 @@ class CollectionFailed(OneLineError, RuntimeError):
 
 
 class CollectionInterrupted(CollectionFailed):
-    """Ctrl-C or SIGTERM ended a run; what had arrived is kept."""
+    """Ctrl-C, SIGTERM or SIGHUP ended a run; what had arrived is kept."""
 
     exit_code = INTERRUPTED_CODE
 
@@ -219,8 +219,8 @@ class DataCollectionOrchestrator:
     ) -> CollectionResult:
         """Discover (unless the plan is None), read the change feed, then refresh what is due; blocking.
 
-        In the main thread, Ctrl-C and SIGTERM end it: what has arrived is committed, what is on its way waited for; a
-        second one ends it at once.
+        In the main thread, Ctrl-C, SIGTERM and SIGHUP end it: what has arrived is committed, what is on its way
+        waited for; a second one ends it at once.
 
         Args:
             discovery: which movies to look for.
@@ -231,7 +231,7 @@ class DataCollectionOrchestrator:
 
         Raises:
             CollectionFailed: a run failed.
-            CollectionInterrupted: Ctrl-C or SIGTERM ended it.
+            CollectionInterrupted: Ctrl-C, SIGTERM or SIGHUP ended it.
             SettingsError: a key is missing.
             WarehouseError: the database cannot be used.
         """
@@ -246,6 +246,7 @@ class DataCollectionOrchestrator:
         use_reserve: bool,
     ) -> CollectionResult:
         self.settings.require_keys()
+        home_path(self.settings)  # one that cannot be used should fail before a database is made
         started = time.monotonic()
         limit = self.settings.refresh_limit if refresh_limit is None else refresh_limit
         result = CollectionResult()
@@ -339,7 +340,7 @@ class DataCollectionOrchestrator:
         try:
             with open_instance(self.settings) as instance:
                 told = tidy_up(instance, database, open_ledger(self.settings), self.settings)
-            if any(told.values()):
+            if removed_anything(told):
                 counting.note(describe(told))
         except Exception as error:  # noqa: BLE001 -- what was collected is collected; it is tried again tomorrow
             counting.note(f"Old runs and logs could not be tidied up ({error}): `ayne tidy` tries again.")

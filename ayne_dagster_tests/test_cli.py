@@ -253,7 +253,12 @@ def test_due_lists_the_movies_never_refreshed_first_and_of_these_the_newest_firs
 @pytest.mark.end_to_end
 def test_due_answers_for_one_source_one_day_and_as_many_as_asked(story: Story) -> None:
     assert _due_ids(story.full.call("due", "--json")) == []
-    assert "Nothing is due" in story.full.call("due").out
+    told = story.full.call("due", "--json").json["next_due"]
+    assert told["movies"] > 1
+    assert story.full.call("due").out == f"Nothing is due; the next, {told['movies']:,} movies, on {told['on']}.\n"
+    then = story.full.call("due", "--json", "--as-of", f"{told['on']}T23:59:59.999999").json
+    before = story.full.call("due", "--json", "--as-of", told["on"]).json
+    assert (then["due"], then["next_due"], before["due"] < then["due"]) == (told["movies"], None, True)
 
     total = story.first.json["discovered"]
     with_imdb_id = story.full.column("SELECT count(*) FROM refresh_metadata WHERE imdb_id IS NOT NULL")[0]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import duckdb
 import pytest
 
@@ -216,7 +217,7 @@ def command_database(command: Ayne) -> duckdb.DuckDBPyConnection:
     return duckdb.connect(str(command.database))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_while_the_interpreter_ends_changes_no_exit_code(tmp_path: Path, number: signal.Signals) -> None:
     program = (
         f"import atexit, os; atexit.register(os.kill, os.getpid(), {int(number)});"
@@ -224,3 +225,27 @@ def test_a_signal_while_the_interpreter_ends_changes_no_exit_code(tmp_path: Path
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("number", ["NaN", "inf", "-inf"])
+@pytest.mark.parametrize(
+    "arguments", [("standin", "--latency-ms"), ("simulate", "--budget"), ("simulate", "--mean-rate")]
+)
+def test_what_is_no_finite_number_is_no_option_s_value(tmp_path: Path, arguments: tuple[str, ...], number: str) -> None:
+    result = Ayne(tmp_path).call(*arguments, number)
+    assert (result.code, result.out) == (cli.WRONG_USAGE, "")
+    assert arguments[1] in result.complaint
+
+
+def test_every_option_that_is_a_number_is_a_finite_one() -> None:
+    kinds = {type(p.type) for command in cli.ayne.commands.values() for p in command.params}
+    assert not {click.types.FloatParamType, click.FloatRange} & kinds
+
+
+@pytest.mark.parametrize("folder", ["a#b", "100%"])
+def test_a_home_that_cannot_be_used_is_told_before_a_database_is_made(tmp_path: Path, folder: str) -> None:
+    command = Ayne(tmp_path, {"TMDB_READ_TOKEN": "x", "OMDB_API_KEY": "x"}, database_name=f"{folder}/movies.duckdb")
+    result = command.call("collect")
+    assert result.code == cli.WRONG_USAGE
+    assert "DAGSTER_HOME" in result.complaint
+    assert list(tmp_path.iterdir()) == []

@@ -306,6 +306,7 @@ def test_a_file_that_is_no_utf_8_is_told_in_one_line_without_its_keys(here: Path
 def test_the_real_id_export_is_not_read_for_the_movies_of_a_stand_in() -> None:
     elsewhere = {"AYNE_TMDB_BASE_URL": "http://127.0.0.1:8765/3"}
     assert load_settings({}).tmdb_export is not None
+    assert load_settings({"AYNE_TMDB_BASE_URL": "https://api.themoviedb.org/3/"}).tmdb_export is not None
     assert load_settings(elsewhere).tmdb_export is None
     named = load_settings(elsewhere | {"AYNE_TMDB_EXPORT_URL": "ids/{date}.json.gz"})
     assert named.tmdb_export == "ids/{date}.json.gz"

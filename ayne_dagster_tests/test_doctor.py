@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,21 +16,28 @@ import dagster as dg
 import duckdb
 import pytest
 from dagster._core.definitions.run_request import InstigatorType
-from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, ScheduleInstigatorData
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    ScheduleInstigatorData,
+    SensorInstigatorData,
+)
 from dagster._daemon.types import DaemonHeartbeat
 
 from ayne_dagster import doctor
-from ayne_dagster.config import ApiSettings, Settings
+from ayne_dagster.config import ApiSettings, Settings, SettingsError
 from ayne_dagster.doctor import DUCKDBS, OK, PYTHONS, WARNING, WRONG, Line, disk_line, examine, version_line
 from ayne_dagster.refresh.outlook import Outlook
-from ayne_dagster.runs.instance import home_path, open_instance
+from ayne_dagster.runs.instance import HomeUnusable, fault_of, home_path, open_instance
 from ayne_dagster.sources.limits.account import account_of
 from ayne_dagster.sources.limits.ledger import open_ledger
 from ayne_dagster.standin.faults import Fault
 from ayne_dagster.standin.running import StandIn
-from ayne_dagster.warehouse.database import Database
+from ayne_dagster.warehouse.care.integrity import check_database
+from ayne_dagster.warehouse.database import Database, WrongDatabase
+from ayne_dagster.warehouse.lease import lease, lease_path
 from ayne_dagster.warehouse.schema import SCHEMA_VERSION
-from ayne_dagster.warehouse.spool import Contents
+from ayne_dagster.warehouse.spool import Contents, spool_folder
 from ayne_dagster_tests.conftest import START
 from ayne_dagster_tests.support.processes import Ayne, pointing_at
 from ayne_dagster_tests.support.samples import HOLD, end, python
@@ -333,6 +345,114 @@ def test_a_setting_that_cannot_be_used_is_what_the_doctor_says(tmp_path: Path) -
     said = Ayne(tmp_path, {"AYNE_OMDB_DAILY_QUOTA": "many"}).call("doctor", "--json")
     assert said.code == 1
     assert "AYNE_OMDB_DAILY_QUOTA" in said.json["lines"][0]["text"]
+
+
+# What stops a collection though nothing else shows it
+
+
+@pytest.mark.parametrize("name", ["history/runs.db", "history/runs/index.db", "schedules/schedules.db"])
+@pytest.mark.parametrize("damage", ["garbage", "a table is missing", "a page in its middle"])
+def test_damage_in_any_storage_of_dagster_is_wrong_and_told_with_its_reason(
+    settings: Settings, name: str, damage: str
+) -> None:
+    with open_instance(settings):
+        pass
+    file = home_path(settings) / name
+    if damage == "garbage":
+        file.write_bytes(b"no database of anybody's. " * 500)
+    elif damage == "a table is missing":
+        tables = {"history/runs.db": ["runs"], "history/runs/index.db": ["asset_keys"]}
+        with closing(sqlite3.connect(file)) as connection:
+            for table in tables.get(name, ["instigators", "jobs"]):
+                connection.execute(f"DROP TABLE {table}")
+            connection.commit()
+    else:
+        with closing(sqlite3.connect(file)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        whole = bytearray(file.read_bytes())
+        middle = len(whole) // 2 // 4096 * 4096
+        whole[middle : middle + 4096] = b"\xa5" * 4096
+        file.write_bytes(bytes(whole))
+    line = look(settings, "Dagster home")
+    assert line.state == WRONG
+    assert "damaged" in line.text
+    assert "Error" not in line.text
+    assert "Move" in line.do
+    if damage != "a page in its middle":
+        with pytest.raises(HomeUnusable, match="damaged") as told:
+            open_instance(settings)
+        assert "Error" not in str(told.value)
+
+
+def test_a_home_that_is_no_folder_is_called_that(settings: Settings, tmp_path: Path) -> None:
+    for place in (Path("/dev/null"), tmp_path / "file"):
+        if not place.exists():
+            place.touch()
+        odd = replace(settings, dagster_home=place)
+        line = look(odd, "Dagster home")
+        assert (line.state, line.text) == (WRONG, f"{place} is no folder")
+        with pytest.raises(SettingsError, match="is no folder"):
+            open_instance(odd)
+
+
+def test_what_is_no_file_in_a_lease_s_place_is_wrong_and_refused_with_advice_that_fits(settings: Settings) -> None:
+    path = lease_path(settings.database, "tmdb")
+    settings.database.parent.mkdir(parents=True, exist_ok=True)
+    for make in (path.mkdir, lambda: os.mkfifo(path), lambda: path.symlink_to("/nowhere/at/all")):
+        make()
+        line = look(settings, "leases")
+        assert (line.state, line.do) == (WRONG, "Move it away.")
+        with pytest.raises(WrongDatabase, match="is no file") as told, lease(settings.database, "tmdb", print):
+            pass
+        assert "disk space" not in str(told.value)
+        path.rmdir() if path.is_dir() else path.unlink()
+
+
+def test_what_is_no_folder_in_the_spool_s_place_is_wrong_and_a_note_of_the_check(settings: Settings) -> None:
+    with Database(settings.database).connect():
+        pass
+    assert not [line for line in examine(settings) if line.name == "spool"]
+    spool_folder(settings.database).write_text("no folder")
+    line = look(settings, "spool")
+    assert line.state == WRONG
+    assert "is no folder" in line.text
+    (note,) = check_database(Database(settings.database), settings.now()).notes
+    assert "is no folder" in note
+
+
+@pytest.mark.parametrize("message", ["database or disk is full", "disk I/O error"])
+def test_a_home_on_a_full_disk_is_told_as_that(tmp_path: Path, message: str) -> None:
+    error = RuntimeError("postgresql://me:secret@host/")
+    error.__cause__ = sqlite3.OperationalError(message)
+    fault = fault_of(tmp_path, error)
+    assert "the disk is full" in fault.what
+    assert "secret" not in f"{fault}"
+    assert "Free disk space" in fault.do
+
+
+@pytest.mark.end_to_end
+def test_where_files_may_not_grow_a_collection_says_so_and_names_no_class(tmp_path: Path) -> None:
+    with StandIn(5, oddities=0) as standin:
+        command = Ayne(tmp_path).asking(standin)
+        limited = ["sh", "-c", 'ulimit -f 40; exec "$@"', "sh", sys.executable, "-m", "ayne_dagster", "tidy"]
+        done = subprocess.run(
+            limited, env=command.environment, cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+    assert done.returncode == 1
+    assert "files may not grow so large" in done.stderr
+    assert "Error" not in done.stderr
+
+
+def test_sensors_that_wait_for_the_date_of_a_clock_that_was_ahead_are_wrong(settings: Settings) -> None:
+    with open_instance(settings) as instance:
+        beat(instance, -86_400)
+        origin = LAUNCHED.repository_origin.get_instigator_origin("due_movies_sensor")
+        data = SensorInstigatorData(last_tick_start_timestamp=time.time() + 86_400 * 365)
+        instance.add_instigator_state(InstigatorState(origin, InstigatorType.SENSOR, InstigatorStatus.RUNNING, data))
+    line = look(settings, "ticks")
+    assert (line.state, "due_movies_sensor (until " in line.text) == (WRONG, True)
+    assert "ayne check --mend" in line.do
+    assert look(settings, "daemon").state == WARNING, "a beat of the future is no sign of life"
 
 
 def test_a_burst_that_no_days_quota_holds_is_a_warning(settings: Settings) -> None:

@@ -110,7 +110,7 @@ def test_a_damaged_database_is_a_failure(tmp_path: Path) -> None:
 
 @pytest.mark.end_to_end
 @pytest.mark.parametrize("processes", ["1", "2"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_a_command_that_collects_nothing(tmp_path: Path, processes: str, number: signal.Signals) -> None:
     # With one process it comes within a query, which DuckDB makes an error of its own of.
     command = Ayne(tmp_path)
@@ -214,3 +214,14 @@ def test_an_error_of_the_system_is_one_line(foreign: Ayne, monkeypatch: pytest.M
 def test_wrong_usage_is_a_kind_of_its_own() -> None:
     assert issubclass(WrongUsage, OneLineError)
     assert WrongUsage.exit_code != OneLineError.exit_code
+
+
+@pytest.mark.parametrize("columns", ["1", "9", "40"])
+def test_a_screen_that_is_too_narrow_for_a_table_has_long_lines_and_no_empty_columns(
+    tmp_path: Path, columns: str
+) -> None:
+    command = Ayne(tmp_path, {"COLUMNS": columns})
+    with Database(command.database).connect():
+        pass
+    out = command.call("budget").out
+    assert all(word in out for word in ("Source", "Reserve", "OMDb", "1,000", "Backlog"))

@@ -96,7 +96,7 @@ def test_the_result_and_the_error_of_the_work_are_those_of_the_call() -> None:
     assert asyncio.run(both()) == "done"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_a_pause_and_the_handlers_are_as_before(number: signal.Signals) -> None:
     begun = threading.Event()
     before = signal.getsignal(number)

@@ -8,10 +8,12 @@ import sqlite3
 from datetime import date
 from pathlib import Path
 
+import click
 import duckdb
 import pytest
 
 from ayne_dagster import DuckDBClient
+from ayne_dagster.commands.options import FilePath
 from ayne_dagster.config import Settings, load_settings
 from ayne_dagster.runs.instance import home_path
 from ayne_dagster.settings import places
@@ -253,6 +255,41 @@ def test_the_home_that_env_files_and_environment_name_is_the_one_that_is_used(
     assert home_path(load_settings()) == tmp_path / "homes" / "one"
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "homes" / "two"))
     assert home_path(load_settings()) == tmp_path / "homes" / "two"
+
+
+@pytest.mark.parametrize("spelling", ["$AYNE_TEST_ROOT/x", "${AYNE_TEST_ROOT}/x"])
+def test_a_variable_in_a_path_is_what_it_holds_wherever_a_path_is_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spelling: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AYNE_TEST_ROOT", str(tmp_path / "root"))
+    names = ("AYNE_DATABASE", "DAGSTER_HOME", "AYNE_TMDB_EXPORT_URL", "AYNE_IMDB_RATINGS_URL")
+    settings = load_settings(dict.fromkeys(names, spelling) | {"AYNE_LEDGER_URL": f"sqlite:///{spelling}"})
+    meant = tmp_path / "root" / "x"
+    assert (settings.database, settings.dagster_home) == (meant, meant)
+    assert (settings.tmdb_export_url, settings.imdb_ratings_url) == (str(meant), str(meant))
+    assert open_ledger(settings).name == str(meant)
+    assert FilePath().convert(spelling, None, None) == meant
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("spelling", ["$AYNE_TEST_NOT_SET/x", "${AYNE_TEST_NOT_SET}/x", "a/${}/x", "${not a name}"])
+@pytest.mark.parametrize("name", ["AYNE_DATABASE", "DAGSTER_HOME", "AYNE_TMDB_EXPORT_URL", "AYNE_LEDGER_URL"])
+def test_a_path_with_a_variable_that_is_not_set_is_refused_and_nothing_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, spelling: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    value = f"sqlite:///{spelling}" if name == "AYNE_LEDGER_URL" else spelling
+    with pytest.raises(WrongPlace, match="there is no variable"):
+        open_ledger(load_settings({name: value}))
+    with pytest.raises(click.UsageError, match="there is no variable"):
+        FilePath().convert(spelling, None, None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dollar_that_names_no_variable_is_a_part_of_a_path(tmp_path: Path) -> None:
+    for name in ("5$.duckdb", "$5.duckdb", "a$-b.duckdb"):
+        assert resolve_database(tmp_path / name) == tmp_path / name
 
 
 SAME = [

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +210,21 @@ def test_the_wait_doubles_with_each_failed_batch_of_its_own(settings: Settings, 
     for minutes in (2, 4, 8):
         failed(settings, instance, run)
         assert f"trying again in {minutes} minutes" in skipped(settings, instance)
+
+
+def test_a_failure_in_the_future_of_a_clock_that_was_ahead_is_not_waited_for(
+    settings: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed(settings, instance, request(settings, instance))
+    skipped(settings, instance)
+
+    class Right(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Right:
+            return super().now(tz) - timedelta(days=365)
+
+    monkeypatch.setattr("ayne_dagster.automation.due_movies.datetime", Right)
+    assert request(settings, instance).tags[ATTEMPT_TAG] == "2"
 
 
 @pytest.mark.parametrize(

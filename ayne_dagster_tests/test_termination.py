@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import pty
+import select
 import signal
 import socket
 import subprocess
 import sys
+import termios
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -52,7 +57,7 @@ MOMENTS: dict[str, Reached] = {
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=["SIGTERM", "Ctrl-C", "SIGHUP"])
 def test_a_signal_at_any_moment_ends_the_command_well(
     tmp_path: Path, slow: StandIn, number: signal.Signals, moment: str
 ) -> None:
@@ -72,6 +77,60 @@ def test_a_signal_at_any_moment_ends_the_command_well(
     assert arrived <= one_truth(command, "tmdb")
     if command.home.exists():
         assert not {run.status for run in command.runs()} & set(UNFINISHED), "no run is left open"
+
+
+def test_a_terminal_that_is_closed_cancels_the_run_and_everything_that_arrived_is_kept(
+    tmp_path: Path, slow: StandIn
+) -> None:
+    command = Ayne(tmp_path).asking(slow)
+    parent, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ayne_dagster", *WHOLE],
+        env=command.environment | {"TERM": "xterm"},
+        cwd=tmp_path,
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0) and None,
+    )
+    try:
+        os.close(terminal)
+        deadline = time.monotonic() + LONGEST_RUN
+        while number_asked(slow, "details") < 30 and time.monotonic() < deadline:
+            if select.select([parent], [], [], 0.1)[0]:
+                os.read(parent, 65536)
+        hung_up_at = time.time()
+        os.close(parent)
+        assert process.wait(LONGEST_RUN) == cli.INTERRUPTED
+    finally:
+        process.kill()
+        process.wait()
+    assert {run.status for run in command.runs()} == {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.CANCELED}
+    arrived = {int(entry["id"]) for entry in delivered(slow, "details", hung_up_at - 0.25, LATENCY)}
+    assert arrived <= one_truth(command, "tmdb")
+
+
+def test_under_nohup_a_terminal_that_is_closed_ends_nothing(tmp_path: Path, slow: StandIn) -> None:
+    command = Ayne(tmp_path).asking(slow)
+    process = subprocess.Popen(
+        ["nohup", sys.executable, "-m", "ayne_dagster", *WHOLE, "--refresh-limit", "30"],
+        env=command.environment,
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        for kind, number in (("discover", 4), ("details", 5)):
+            wait_until(lambda kind=kind, number=number: number_asked(slow, kind) >= number, process)  # type: ignore[misc]
+            process.send_signal(signal.SIGHUP)
+        assert ended(process).code == 0
+    finally:
+        process.kill()
+        process.communicate()
+    assert {run.status for run in command.runs()} == {dg.DagsterRunStatus.SUCCESS}
 
 
 def test_what_is_on_its_way_when_a_refresh_is_interrupted_is_waited_for(tmp_path: Path, slow: StandIn) -> None:

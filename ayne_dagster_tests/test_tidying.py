@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -18,7 +19,7 @@ from ayne_dagster.definitions import build_defs
 from ayne_dagster.orchestrator import DataCollectionOrchestrator
 from ayne_dagster.runs.instance import home_path, open_instance
 from ayne_dagster.runs.retention import CLOCK_TAG
-from ayne_dagster.runs.tidying import is_due
+from ayne_dagster.runs.tidying import describe, is_due, removed_anything
 from ayne_dagster.sources.limits.ledger import open_ledger
 from ayne_dagster.standin.running import StandIn
 from ayne_dagster.warehouse.answers import ListedMovie
@@ -107,7 +108,28 @@ def test_the_command_tells_what_went(settings: Settings, tmp_path: Path, monkeyp
     told = json.loads(CliRunner().invoke(ayne, ["tidy", "--json"]).output)
     assert told["rows"] == {"quarantine": 1, "tmdb_changes": 1}
     assert (told["runs"], told["ledger"]) == (0, 1)
-    assert "0 old runs" in CliRunner().invoke(ayne, ["tidy"]).output
+    assert CliRunner().invoke(ayne, ["tidy"]).output == "Nothing is old enough to be removed.\n"
+
+
+@pytest.mark.parametrize(
+    ("went", "said"),
+    [
+        ({}, "Nothing is old enough to be removed."),
+        ({"runs": 1}, "Tidied up: removed 1 old run."),
+        ({"runs": 1200, "files": 1, "bytes": 2_300_000},
+         "Tidied up: removed 1,200 old runs and 1 stray file; gave 2.3 MB back to the disk."),
+        ({"rows": {"fetch_log": 3}, "ledger": 1},
+         "Tidied up: summed up or dropped old rows (3 of fetch_log); dropped 1 old entry of the ledger."),
+        ({"doubt": "It may be ahead", "runs": 0},
+         "Nothing old was removed. It may be ahead. Look at the clock; if it is right, `ayne tidy --sure`."),
+    ],
+)  # fmt: skip
+def test_what_went_is_said_in_a_sentence_and_where_nothing_did_collections_say_nothing(
+    went: dict[str, Any], said: str
+) -> None:
+    told = {"runs": 0, "files": 0, "bytes": 0, "rows": {}, "ledger": 0, "doubt": None} | went
+    assert describe(told) == said
+    assert removed_anything(told) is bool(went)
 
 
 def test_where_nothing_is_nothing_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,7 +105,7 @@ def test_a_file_s_address_without_a_scheme_is_no_path(name: str, value: str) -> 
 def test_a_path_is_taken_for_a_path(value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "here.d").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert load_settings({"AYNE_IMDB_RATINGS_URL": value}).imdb_ratings_url == value
+    assert load_settings({"AYNE_IMDB_RATINGS_URL": value}).imdb_ratings_url == value.replace("~", str(Path.home()))
 
 
 # The ledger's address
@@ -186,6 +186,15 @@ def test_a_misspelt_name_is_told_once_with_what_may_be_meant_and_without_its_val
     load_settings()
     (said,) = caplog.messages
     assert said == f"{name} is no setting, and is ignored. Did you mean {meant}?"
+
+
+@pytest.mark.parametrize("name", ["AYNE_TMDB_RPS", "AYNE_OMDB_SPEED", "AYNE_TMDB_X"])
+def test_a_name_that_is_like_no_setting_is_told_without_a_suggestion(
+    here: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    monkeypatch.setenv(name, S)
+    load_settings()
+    assert caplog.messages == [f"{name} is no setting, and is ignored."]
 
 
 def test_names_of_others_are_no_misspelt_settings(

@@ -5,11 +5,10 @@ What a file says, and what follows from it, is in `warehouse`; each asset stands
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -63,19 +62,9 @@ class DoubtsOf(Protocol):
         """Compare."""
 
 
-def read_daily_file(
-    context: dg.AssetExecutionContext,
-    config: DailyFileConfig,
-    *,
-    table: Table,
-    place: str,
-    database: Database,
-    now: datetime,
-    unpack: Callable[[Path, Path], AbstractContextManager[Unpacked]],
-    doubts_of: DoubtsOf,
-    merge: Merge,
-) -> Steps:
-    """Merge the newest file that was not read yet.
+@dataclass
+class DailyFileReading(TableWrite[Any]):
+    """The newest file that was not read yet.
 
     Args:
         context: of the asset.
@@ -87,37 +76,87 @@ def read_daily_file(
         unpack: parses the file.
         doubts_of: compares it with what is known and the last accepted one.
         merge: takes it in.
-
-    Raises:
-        Failure: there is no file, it cannot be had, or it is refused; what was known before stays.
     """
-    watcher().started(table.name, Progress())
-    run_id = context.run.run_id
-    download, parquet = (companion(database.path, f"{table.name}.{kind}") for kind in ("part", "parquet"))
 
-    def done(report: Any) -> None:
-        counts = {name: int(number) for name, number in asdict(report).items()}
-        context.add_asset_metadata({"file": str(day), **counts})
-        context.log.info(f"{table.name}: the file of {day}: {counts}")
-        watcher().finished(table.name, counts)
+    context: dg.AssetExecutionContext
+    config: DailyFileConfig
+    table: Table
+    place: str
+    database: Database
+    now: datetime
+    unpack: Callable[[Path, Path], AbstractContextManager[Unpacked]]
+    doubts_of: DoubtsOf
+    merge: Merge
 
-    with ExitStack() as held:
-        held.enter_context(lease(database.path, table.name, context.log.info, sleep=pause))
-        held.callback(download.unlink, missing_ok=True)
-        try:
-            _tell_ahead(context, database, now)
-            found = _newest_unread(table.name, place, database, now, download)
-            if found is not None:
-                day, path = found
-                file = held.enter_context(unpack(path, parquet))
-                _weigh(context, config, table.name, day, file, doubts_of, database, now)
-        except (SourceError, FileRefused) as error:
-            raise dg.Failure(f"{error}. Nothing was changed: what the last good file said stays.") from None
-        if found is None:
-            yield dg.Output(TableWrite(lambda _: None, lambda _: _nothing_new(context, table.name), held.close))
-        else:
-            yield dg.Output(TableWrite(partial(merge, file=file, day=day, now=now, run_id=run_id), done, held.close))
-    yield from check_results(table, database, now)
+    def __post_init__(self) -> None:
+        self._day: date | None = None
+        self._file: Unpacked | None = None
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """The file's lease, and the file, parsed and believed; nothing where there is none that was not read.
+
+        Raises:
+            Failure: there is no file, it cannot be had, or it is refused; what was known before stays.
+        """
+        watcher().started(self.table.name, Progress())
+        download, parquet = (companion(self.database.path, f"{self.table.name}.{kind}") for kind in ("part", "parquet"))
+        with lease(self.database.path, self.table.name, self.context.log.info, sleep=pause):
+            try:
+                _tell_ahead(self.context, self.database, self.now)
+                found = _newest_unread(self.table.name, self.place, self.database, self.now, download)
+                if found is None:
+                    yield
+                    return
+                self._day, path = found
+                with self.unpack(path, parquet) as self._file:
+                    self._weigh(self._day, self._file)
+                    yield
+            except (SourceError, FileRefused) as error:
+                raise dg.Failure(f"{error}. Nothing was changed: what the last good file said stays.") from None
+            finally:
+                download.unlink(missing_ok=True)
+
+    def _weigh(self, day: date, file: Unpacked) -> None:
+        """Refuse a file that cannot be believed, and note that it was.
+
+        Raises:
+            FileRefused: it is not believed.
+        """
+        name, warn = self.table.name, self.context.log.warning
+        with self.database.transaction() as connection:
+            before = last_accepted(connection, name, self.now)
+            verdict = weigh(file, before[1] if before else None, self.doubts_of(connection, file, self.now))
+            if verdict.doubt and not self.config.believe:
+                record(connection, name, day, file, self.now, self.context.run.run_id, refused=verdict.doubt)
+        if file.unreadable:
+            warn(f"{name}: skipped {file.unreadable:,} lines that cannot be read.")
+        if verdict.remark:
+            warn(f"{name}: the file of {day} is believed though {verdict.remark}.")
+        if verdict.doubt and self.config.believe:
+            warn(f"{name}: the file of {day} is believed though {verdict.doubt}.")
+        elif verdict.doubt:
+            raise FileRefused(f"The file of {day} is refused: {verdict.doubt} ({BELIEVE.format(name=name)})")
+
+    def write(self, connection: duckdb.DuckDBPyConnection) -> Any:
+        """Take the file in; returns what it told, None where there is none."""
+        if self._file is None or self._day is None:
+            return None
+        run_id = self.context.run.run_id
+        return self.merge(connection, file=self._file, day=self._day, now=self.now, run_id=run_id)
+
+    def report(self, written: Any) -> None:
+        """Counts, or that there is nothing new."""
+        name = self.table.name
+        if written is None:
+            self.context.add_asset_metadata({"file": "the last one was read already"})
+            self.context.log.info(f"{name}: there is no newer file than the last one that was read.")
+            watcher().finished(name, {})
+            return
+        counts = {field: int(number) for field, number in asdict(written).items()}
+        self.context.add_asset_metadata({"file": str(self._day), **counts})
+        self.context.log.info(f"{name}: the file of {self._day}: {counts}")
+        watcher().finished(name, counts)
 
 
 def switched_off(
@@ -157,40 +196,3 @@ def _newest_unread(
     if missing is not None and len(unread) == len(candidates):
         raise missing
     return None
-
-
-def _weigh(
-    context: dg.AssetExecutionContext,
-    config: DailyFileConfig,
-    name: str,
-    day: date,
-    file: Unpacked,
-    doubts_of: DoubtsOf,
-    database: Database,
-    now: datetime,
-) -> None:
-    """Refuse a file that cannot be believed, and note that it was.
-
-    Raises:
-        FileRefused: it is not believed.
-    """
-    with database.transaction() as connection:
-        before = last_accepted(connection, name, now)
-        verdict = weigh(file, before[1] if before else None, doubts_of(connection, file, now))
-        doubt = verdict.doubt
-        if doubt and not config.believe:
-            record(connection, name, day, file, now, context.run.run_id, refused=doubt)
-    if file.unreadable:
-        context.log.warning(f"{name}: skipped {file.unreadable:,} lines that cannot be read.")
-    if verdict.remark:
-        context.log.warning(f"{name}: the file of {day} is believed though {verdict.remark}.")
-    if doubt and config.believe:
-        context.log.warning(f"{name}: the file of {day} is believed though {doubt}.")
-    elif doubt:
-        raise FileRefused(f"The file of {day} is refused: {doubt} ({BELIEVE.format(name=name)})")
-
-
-def _nothing_new(context: dg.AssetExecutionContext, name: str) -> None:
-    context.add_asset_metadata({"file": "the last one was read already"})
-    context.log.info(f"{name}: there is no newer file than the last one that was read.")
-    watcher().finished(name, {})

@@ -4,8 +4,8 @@ from functools import partial
 
 import dagster as dg
 
-from ayne_dagster.assets.checks import check_specs
-from ayne_dagster.assets.daily_files import DailyFileConfig, read_daily_file, switched_off
+from ayne_dagster.assets.checks import check_results, check_specs
+from ayne_dagster.assets.daily_files import DailyFileConfig, DailyFileReading, switched_off
 from ayne_dagster.assets.definition import table_options
 from ayne_dagster.assets.refreshing import Steps
 from ayne_dagster.config import Settings
@@ -30,7 +30,7 @@ def tmdb_id_export(
     if settings.tmdb_export is None:
         yield from switched_off(context, TMDB_ID_EXPORT, "AYNE_TMDB_EXPORT_URL", database.file, clock.now())
         return
-    yield from read_daily_file(
+    reading = DailyFileReading(
         context,
         DailyFileConfig.of(context),
         table=TMDB_ID_EXPORT,
@@ -41,3 +41,5 @@ def tmdb_id_export(
         doubts_of=doubts_of_export,
         merge=partial(merge_export, min_popularity=settings.tmdb_export_min_popularity),
     )
+    yield dg.Output(reading)
+    yield from check_results(TMDB_ID_EXPORT, database.file, reading.now)

@@ -2,8 +2,8 @@
 
 import dagster as dg
 
-from ayne_dagster.assets.checks import check_specs
-from ayne_dagster.assets.daily_files import DailyFileConfig, read_daily_file, switched_off
+from ayne_dagster.assets.checks import check_results, check_specs
+from ayne_dagster.assets.daily_files import DailyFileConfig, DailyFileReading, switched_off
 from ayne_dagster.assets.definition import table_options
 from ayne_dagster.assets.details import tmdb_details
 from ayne_dagster.assets.refreshing import Steps
@@ -33,7 +33,7 @@ def imdb_ratings(
         yield from switched_off(context, IMDB_RATINGS, "AYNE_IMDB_RATINGS_URL", database.file, clock.now())
         return
     context.log.info(TERMS)
-    yield from read_daily_file(
+    reading = DailyFileReading(
         context,
         DailyFileConfig.of(context),
         table=IMDB_RATINGS,
@@ -44,3 +44,5 @@ def imdb_ratings(
         doubts_of=doubts_of_ratings,
         merge=merge_imdb_ratings,
     )
+    yield dg.Output(reading)
+    yield from check_results(IMDB_RATINGS, database.file, reading.now)

@@ -1,5 +1,7 @@
 """What analysts use: the table `movies`, and how much is collected. No fetching, no decisions."""
 
+from dataclasses import dataclass
+
 import dagster as dg
 import duckdb
 
@@ -19,15 +21,24 @@ from ayne_dagster.warehouse.statistics import record_stats
 )
 def movies(context: dg.AssetExecutionContext) -> Steps:
     """One row a movie. A view over the other tables: it cannot be older than they are, whatever becomes of a run."""
+    yield dg.Output(MoviesView(context))
 
-    def write(connection: duckdb.DuckDBPyConnection) -> int:
+
+@dataclass
+class MoviesView(TableWrite[int]):
+    """The view `movies`, made anew: a newer version may tell it otherwise."""
+
+    context: dg.AssetExecutionContext
+
+    def write(self, connection: duckdb.DuckDBPyConnection) -> int:
+        """Make it; returns its rows."""
         connection.execute(MOVIES.ddl())
         return int(connection.execute("SELECT count(*) FROM movies").fetchall()[0][0])
 
-    def done(rows: int) -> None:
-        context.add_asset_metadata({"dagster/row_count": rows, "dagster/column_lineage": column_lineage(MOVIES)})
-
-    yield dg.Output(TableWrite(write, done))
+    def report(self, written: int) -> None:
+        """Rows, and from which columns of which tables each of its own comes."""
+        lineage = column_lineage(MOVIES)
+        self.context.add_asset_metadata({"dagster/row_count": written, "dagster/column_lineage": lineage})
 
 
 @dg.asset(**table_options(COLLECTION_STATUS, "marts", set()), deps=[refresh_metadata], config_schema={})
@@ -35,8 +46,21 @@ def collection_status(
     context: dg.AssetExecutionContext, database: DuckDBDatabase, clock: dg.ResourceParam[Clock]
 ) -> Steps:
     """Count what is collected, and keep the counts: each materialization is a point in the UI's plots."""
+    yield dg.Output(Counting(context, database, clock))
 
-    def write(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
-        return record_stats(connection, clock.now(), database.strategy(connection))
 
-    yield dg.Output(TableWrite(write, context.add_asset_metadata))
+@dataclass
+class Counting(TableWrite[dict[str, int]]):
+    """Today's counts, as a row of their own."""
+
+    context: dg.AssetExecutionContext
+    database: DuckDBDatabase
+    clock: Clock
+
+    def write(self, connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+        """Count, and keep the counts."""
+        return record_stats(connection, self.clock.now(), self.database.strategy(connection))
+
+    def report(self, written: dict[str, int]) -> None:
+        """The counts."""
+        self.context.add_asset_metadata(written)

@@ -1,5 +1,8 @@
 """The refresh state of every movie, which the sensor reads. Rules are in `refresh`, storage in `warehouse`."""
 
+from dataclasses import dataclass
+from datetime import datetime
+
 import dagster as dg
 import duckdb
 
@@ -33,20 +36,32 @@ def refresh_metadata(
 ) -> Steps:
     """Work out age category, frozen state, reasons, rates and weights anew; times are kept with each answer."""
     now = clock.now()
-    watcher().started(REFRESH_METADATA.name, Progress())
+    yield dg.Output(Derivation(context, database, now))
+    yield from check_results(REFRESH_METADATA, database.file, now, database.choice, settings.spendable)
 
-    def done(by_year: dict[str, dict[str, int]]) -> None:
-        for year in context.partition_keys:
-            if year in by_year:
-                context.add_asset_metadata(by_year[year], partition_key=year)
+
+@dataclass
+class Derivation(TableWrite[dict[str, dict[str, int]]]):
+    """What follows from the answers, for the run's partitions."""
+
+    context: dg.AssetExecutionContext
+    database: DuckDBDatabase
+    now: datetime
+
+    def __post_init__(self) -> None:
+        watcher().started(REFRESH_METADATA.name, Progress())
+
+    def write(self, connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, int]]:
+        """Work it out; returns counts by partition."""
+        strategy = self.database.strategy(connection)
+        return derive_columns(connection, self.now, years=partitions_of(self.context), strategy=strategy)
+
+    def report(self, written: dict[str, dict[str, int]]) -> None:
+        """Counts by partition."""
+        for year in self.context.partition_keys:
+            if year in written:
+                self.context.add_asset_metadata(written[year], partition_key=year)
         names = ("movies", "updated", "newly_frozen", "frozen")
         watcher().finished(
-            REFRESH_METADATA.name, {name: sum(counts[name] for counts in by_year.values()) for name in names}
+            REFRESH_METADATA.name, {name: sum(counts[name] for counts in written.values()) for name in names}
         )
-
-    def write(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, int]]:
-        strategy = database.strategy(connection)
-        return derive_columns(connection, now, years=partitions_of(context), strategy=strategy)
-
-    yield dg.Output(TableWrite(write, done))
-    yield from check_results(REFRESH_METADATA, database.file, now, database.choice, settings.spendable)

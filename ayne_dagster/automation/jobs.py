@@ -52,7 +52,8 @@ def remove_what_is_old(
     context: dg.OpExecutionContext, database: DuckDBDatabase, settings: dg.ResourceParam[Settings]
 ) -> None:
     """What `ayne tidy` does."""
-    context.log.info(describe(tidy_up(context.instance, database.file, open_ledger(settings), settings)))
+    told = tidy_up(context.instance, database.file, open_ledger(settings), settings)
+    (context.log.warning if told["doubt"] else context.log.info)(describe(told))
 
 
 @dg.job(

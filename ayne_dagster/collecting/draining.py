@@ -72,9 +72,9 @@ class MergeStream(ABC, Generic[T]):
 class Drain:
     """One stream on its way into the file.
 
-    While it runs, Ctrl-C and SIGTERM raise nothing, wherever they come. They end the stream, as a wish of whoever waits
-    for this thread does: the producer is told to stop, a wait for the file ends, what has arrived is committed, or
-    spooled where it cannot be. Then they act. A second wish has what is on its way not waited for.
+    While it runs, Ctrl-C, SIGTERM and SIGHUP raise nothing, wherever they come. They end the stream, as a wish of
+    whoever waits for this thread does: the producer is told to stop, a wait for the file ends, what has arrived is
+    committed, or spooled where it cannot be. Then they act. A second wish has what is on its way not waited for.
 
     Args:
         stream: the stream.

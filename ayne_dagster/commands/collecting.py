@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ayne_dagster.commands.options import Year, json_option
-from ayne_dagster.commands.output import fail, print_result
+from ayne_dagster.commands.output import OutputLost, fail, print_result
 from ayne_dagster.config import load_settings
 from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR
 from ayne_dagster.refresh.strategy import SOURCES
@@ -72,9 +72,13 @@ def collect(
             )
         except CollectionFailed as error:
             result, failure = error.result, error
-    print_result(result.as_dict(), as_json, _describe_collection)
+    try:
+        print_result(result.as_dict(), as_json, _describe_collection)
+    except OutputLost:
+        if not isinstance(failure, CollectionInterrupted):  # else the terminal is gone, and that was the interruption
+            raise
     if isinstance(failure, CollectionInterrupted):
-        raise KeyboardInterrupt
+        raise click.Abort  # click would meet KeyboardInterrupt with an empty line, to a terminal that may be gone
     if failure is not None:
         fail(str(failure))
 

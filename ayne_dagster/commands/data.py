@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from ayne_dagster.commands.files import warehouse
-from ayne_dagster.commands.options import FilePath, json_option
-from ayne_dagster.commands.output import print_result
+from ayne_dagster.commands.options import FilePath, json_option, sure_option
+from ayne_dagster.commands.output import fail, print_result
 from ayne_dagster.config import load_settings
 
 
@@ -36,16 +36,26 @@ def export(folder: Path, file_format: str, tables: tuple[str, ...], raw: bool, a
 
 
 @click.command()
+@sure_option
 @json_option
-def purge(as_json: bool) -> None:
-    """Drop what TMDB's terms forbid to keep: what was not fetched again for 180 days."""
+def purge(sure: bool, as_json: bool) -> None:
+    """Drop what TMDB's terms forbid to keep: what was not fetched again for 180 days.
+
+    Where most of the movies would go, or nothing was noted for two months, the clock may be ahead: then nothing is
+    dropped, and the exit code is 1, unless --sure says that the clock is right.
+    """
     from ayne_dagster.warehouse.care.purge import purge as drop_expired
+    from ayne_dagster.warehouse.care.witness import doubt_of_purge
 
     settings = load_settings()
     database = warehouse(settings)
     database.require_file()
+    now = settings.now()
     with database.transaction() as connection:
-        dropped = drop_expired(connection, settings.now())
+        doubt = None if sure else doubt_of_purge(connection, now)
+        if doubt:
+            fail(f"Nothing was dropped. {doubt}. Look at the clock; if it is right, `ayne purge --sure`.")
+        dropped = drop_expired(connection, now)
     print_result(
         {"dropped": dropped}, as_json, lambda r: "\n".join(f"{n:>8,}  {table}" for table, n in r["dropped"].items())
     )

@@ -25,7 +25,7 @@ def due(source: str | None, limit: int, as_of: datetime | None, as_json: bool) -
 
     Without --source: those due for a source that is collected (tmdb, omdb).
     """
-    from ayne_dagster.warehouse.questions import list_due
+    from ayne_dagster.warehouse.questions import list_due, next_due
     from ayne_dagster.warehouse.state import due_counts
     from ayne_dagster.warehouse.strategies import load_strategy
 
@@ -36,7 +36,10 @@ def due(source: str | None, limit: int, as_of: datetime | None, as_json: bool) -
         strategy = load_strategy(connection, settings.strategy)
         movies = list_due(connection, sources, now, limit, strategy)
         total = due_counts(connection, sources, now, strategy=strategy)["any_source"]
-    print_result({"movies": movies, "due": total, "as_of": now.isoformat()}, as_json, _describe_due)
+        later = None if total else next_due(connection, sources, now, strategy)
+    following = {"on": later[0].isoformat(), "movies": later[1]} if later else None
+    result = {"movies": movies, "due": total, "as_of": now.isoformat(), "next_due": following}
+    print_result(result, as_json, _describe_due)
 
 
 @click.command()
@@ -100,7 +103,10 @@ force = _override_command(
 
 def _describe_due(result: dict[str, Any]) -> Any:
     if not result["movies"]:
-        return "Nothing is due."
+        if not (following := result["next_due"]):
+            return "Nothing is due."
+        number = following["movies"]
+        return f"Nothing is due; the next, {number:,} movie{'' if number == 1 else 's'}, on {following['on']}."
     rows = table("TMDB id", "Released", "Title", "Why")
     for movie in result["movies"]:
         rows.add_row(str(movie["tmdb_id"]), movie["release_date"] or "unknown", movie["title"] or "", movie["reason"])

@@ -38,7 +38,7 @@ def _run(read: Callable[[DataCollectionOrchestrator], dict[str, Any]]) -> dict[s
         with shown_on_stderr() as display:
             return read(DataCollectionOrchestrator(settings=load_settings(), watcher=display))
     except CollectionInterrupted:
-        raise KeyboardInterrupt from None
+        raise click.Abort from None
     except CollectionFailed as error:
         fail(str(error))
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ayne_dagster.commands.files import warehouse
-from ayne_dagster.commands.options import FilePath, json_option
+from ayne_dagster.commands.options import FilePath, json_option, sure_option
 from ayne_dagster.commands.output import fail, print_result
 from ayne_dagster.config import Settings, SettingsError, load_settings
 
@@ -37,20 +37,28 @@ def _describe_snapshot(result: dict[str, Any]) -> str:
 
 @click.command()
 @click.option("--mend", is_flag=True, help="First mend what lies in the future since a clock was ahead.")
+@sure_option
 @json_option
-def check(mend: bool, as_json: bool) -> None:
+def check(mend: bool, sure: bool, as_json: bool) -> None:
     """Verify the database: keys, refresh state against tables and log, times, schema. Without --mend nothing changes.
 
     With it what was noted by a clock that was ahead is put right, in one transaction: such movies are due again, days
-    of feeds and files are read again. Take a snapshot before, and make sure that the clock is right now.
+    of feeds and files are read again. Take a snapshot before, and make sure that the clock is right now. Sensors and
+    schedules that wait for the date of that clock go on, once the daemon is started again. Where most of the log lies
+    in the future, the clock may be behind: then nothing is mended, unless --sure says that it is right.
 
     Exit code 0: sound; 1: something is wrong, and what to do is said.
     """
     from ayne_dagster.warehouse.care.integrity import check_database, describe, mend_database
 
+    if sure and not mend:
+        raise click.UsageError("--sure goes with --mend: without it nothing is changed.")
     settings = load_settings()
     started = time.monotonic()
+    if mend and not sure:
+        _require_a_clock_that_is_borne_out(settings)
     mended = mend_database(warehouse(settings), settings.now()) if mend else {}
+    resumed = _bring_ticks_back(settings) if mend else []
     report = check_database(warehouse(settings), settings.now())
     found = [describe(finding) for finding in report.findings]
     if trouble := _ledger_trouble(settings):
@@ -62,6 +70,7 @@ def check(mend: bool, as_json: bool) -> None:
         "movies": report.movies,
         "findings": found,
         "mended": mended,
+        "resumed": resumed,
         "notes": report.notes,
         "seconds": round(time.monotonic() - started, 3),
     }
@@ -69,6 +78,34 @@ def check(mend: bool, as_json: bool) -> None:
     if found:
         changed = "what was mended is said above" if mended else "nothing was changed"
         fail(f"{len(found)} thing(s) are wrong in {settings.database}; {changed}.")
+
+
+def _require_a_clock_that_is_borne_out(settings: Settings) -> None:
+    """End the command where the clock may be behind.
+
+    Raises:
+        CommandFailed: it may; nothing was mended.
+    """
+    from ayne_dagster.warehouse.care.witness import doubt_of_mend
+
+    database = warehouse(settings)
+    database.require_file()
+    with database.connect() as connection:
+        doubt = doubt_of_mend(connection, settings.now())
+    if doubt:
+        fail(f"Nothing was mended. {doubt}. Look at the clock; if it is right, `ayne check --mend --sure`.")
+
+
+def _bring_ticks_back(settings: Settings) -> list[str]:
+    """The sensors and schedules that need not wait any more, by name."""
+    from ayne_dagster.runs.instance import home_path, open_instance
+    from ayne_dagster.runs.retention import Instants
+    from ayne_dagster.serving.instigators import bring_back
+
+    if not (home_path(settings) / "dagster.yaml").exists():
+        return []
+    with open_instance(settings) as instance:
+        return [ahead.name for ahead in bring_back(instance, Instants.of(settings).calendar)]
 
 
 def _ledger_trouble(settings: Settings) -> dict[str, Any] | None:
@@ -86,6 +123,7 @@ def _ledger_trouble(settings: Settings) -> dict[str, Any] | None:
 
 def _describe_check(result: dict[str, Any]) -> str:
     lines = [f"Mended: {rows:,} row(s) of {table}" for table, rows in result["mended"].items()]
+    lines += [f"Waits no more for a date in the future: {name}" for name in result["resumed"]]
     for finding in result["findings"]:
         examples = f" For example {', '.join(finding['examples'])}." if finding["examples"] else ""
         lines.append(f"{finding['where']}: {finding['what']}{examples}\n    {finding['do']}")
@@ -96,21 +134,24 @@ def _describe_check(result: dict[str, Any]) -> str:
 
 
 @click.command()
+@sure_option
 @json_option
-def tidy(as_json: bool) -> None:
+def tidy(sure: bool, as_json: bool) -> None:
     """Remove old runs and their logs, and sum up old entries of the warehouse's logs by day.
 
     Done daily by Dagster's schedule, or by `ayne collect` where no daemon runs. Runs are kept for
-    AYNE_RUN_RETENTION_DAYS; those that hold the latest state of an asset stay.
+    AYNE_RUN_RETENTION_DAYS; those that hold the latest state of an asset stay. Where nothing was noted for two months,
+    the clock may be ahead: then nothing is removed, unless --sure says that the clock is right.
     """
     from ayne_dagster.runs.instance import open_instance
-    from ayne_dagster.runs.tidying import describe, tidy_up
+    from ayne_dagster.runs.tidying import describe, tidy_up, tidy_up_surely
     from ayne_dagster.sources.limits.ledger import open_ledger
 
     settings = load_settings()
     started = time.monotonic()
     with open_instance(settings) as instance:
-        told = tidy_up(instance, warehouse(settings), open_ledger(settings), settings)
+        tidying = tidy_up_surely if sure else tidy_up
+        told = tidying(instance, warehouse(settings), open_ledger(settings), settings)
     print_result(told | {"seconds": round(time.monotonic() - started, 3)}, as_json, describe)
 
 

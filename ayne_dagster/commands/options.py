@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,6 +37,17 @@ class FilePath(click.Path):
             self.fail(str(error), param, ctx)
 
 
+class Number(click.FloatRange):
+    """A number within bounds: NaN, which no bound keeps out, and infinity are none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no number that can be reckoned with.", param, ctx)
+        return number
+
+
 class Instant(click.ParamType):  # type: ignore[type-arg]
     """A day or instant; without a time zone, UTC."""
 
@@ -68,3 +80,10 @@ class Year(click.ParamType):  # type: ignore[type-arg]
 
 
 as_of_option = click.option("--as-of", type=Instant(), help="Decide for this day (UTC) instead of now.")
+
+sure_option = click.option(
+    "--sure",
+    is_flag=True,
+    help="The clock is right: do it also where what the database noted speaks against that.",
+)
+"""A person's word, which no command that runs by itself should give."""

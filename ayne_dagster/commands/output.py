@@ -104,7 +104,18 @@ def _print(result: dict[str, Any], as_json: bool, describe: Callable[[dict[str, 
         is_unicode = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "") == "utf8"
         click.echo(_without_steering(json.dumps(result, ensure_ascii=not is_unicode, default=str)))
     else:
-        console().print(describe(_harmless(result)), markup=False, soft_wrap=True)
+        screen, described = console(), describe(_harmless(result))
+        # On a screen that is narrower than its words a table has empty columns: better long lines, which it breaks.
+        screen.width = max(screen.width, _least_width(screen, described))
+        screen.print(described, markup=False, soft_wrap=True)
+
+
+def _least_width(screen: Any, described: Any) -> int:
+    """Columns that a result needs, with its words whole."""
+    from rich.measure import Measurement
+
+    unbounded = screen.options.update(width=10_000)
+    return Measurement.get(screen, unbounded, described).minimum
 
 
 def one_line(text: str) -> str:

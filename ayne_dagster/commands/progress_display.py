@@ -7,7 +7,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import TextIOWrapper
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
@@ -94,6 +95,23 @@ class Display:
             self._bars.stop()
 
 
+class _Screen(TextIOWrapper):
+    """A stream whose end ends nothing else: a collection whose terminal was closed has answers to commit."""
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            return super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            super().flush()
+
+    def close(self) -> None:
+        with suppress(OSError):
+            super().close()
+
+
 @contextmanager
 def shown_on_stderr() -> Iterator[Display]:
     """A display on stderr, for the length of the block.
@@ -102,6 +120,6 @@ def shown_on_stderr() -> Iterator[Display]:
     the screen in its own time.
     """
     encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
-    copy = os.fdopen(os.dup(2), "w", encoding=encoding, errors="backslashreplace")
+    copy = _Screen(os.fdopen(os.dup(2), "wb"), encoding=encoding, errors="backslashreplace")
     with copy as stream, Display(Console(file=stream, emoji=False)) as display:
         yield display

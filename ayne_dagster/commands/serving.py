@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ayne_dagster.commands.options import FilePath
+from ayne_dagster.commands.options import FilePath, Number
 from ayne_dagster.commands.output import console, fail, one_line
 from ayne_dagster.config import load_settings
+from ayne_dagster.settings.texts import read_named_text
 
 if TYPE_CHECKING:
     from socket import socket
@@ -38,9 +39,7 @@ def demo(movies: int, days: int, database: Path | None) -> None:
 @click.command()
 @click.option("--port", type=click.IntRange(1, 65535), default=8765, show_default=True)
 @click.option("--movies", type=click.IntRange(1, 1_000_000), default=10_000, show_default=True, help="Catalogue size.")
-@click.option(
-    "--latency-ms", type=click.FloatRange(0, 3_600_000), default=0.0, help="How long each answer takes at least."
-)
+@click.option("--latency-ms", type=Number(0, 3_600_000), default=0.0, help="How long each answer takes at least.")
 @click.option("--faults", type=FilePath(), help="A JSON list of what goes wrong: see docs/faults.md.")
 def standin(port: int, movies: int, latency_ms: float, faults: Path | None) -> None:
     """Serve the stand-in for TMDB and OMDb on 127.0.0.1, with invented movies, until interrupted."""
@@ -62,7 +61,7 @@ def _read_faults(file: Path) -> list[Planned]:
     from ayne_dagster.standin.faults import read_faults
 
     try:
-        return read_faults(file.read_text("utf-8"))
+        return read_faults(read_named_text(file))
     except OSError as error:
         raise click.UsageError(f"{file} cannot be read: {error.strerror}.") from None
     except ValueError as error:
@@ -97,11 +96,36 @@ def ui(port: int) -> None:
         _serve(instance, workspace, hosts, listener, None)
 
 
+@click.command()
+def daemon() -> None:
+    """Run Dagster's daemon alone, as a service; the UI is `ayne ui`.
+
+    A clock that was ahead keeps no sensor and no schedule waiting: it is looked to at the start and every few seconds.
+    """
+    from ayne_dagster.runs.instance import open_instance
+    from ayne_dagster.serving.code_servers import shared_code_servers
+    from ayne_dagster.serving.daemon import daemon_running
+
+    settings = load_settings()
+    with open_instance(settings) as instance:
+        os.environ["DAGSTER_HOME"] = instance.root_directory
+        try:
+            with shared_code_servers(instance, _workspace()) as shared, daemon_running(shared) as process:
+                code = process.wait()
+        except KeyboardInterrupt:
+            return  # how it is meant to end
+    fail(f"Dagster's daemon ended by itself (code {code}); what it said stands above. Nothing is left running.")
+
+
+def _workspace() -> Path:
+    from importlib.resources import files
+
+    return Path(str(files("ayne_dagster") / "workspace.yaml"))
+
+
 @contextmanager
 def _instance_and_listener(port: int) -> Iterator[tuple[DagsterInstance, socket, tuple[str, ...], Path]]:
     """What both commands need, with the port taken before anything is started: instance, socket, hosts, workspace."""
-    from importlib.resources import files
-
     from ayne_dagster.runs.instance import open_instance
     from ayne_dagster.serving.ui import ADDRESS, PortTaken, listen
 
@@ -115,7 +139,7 @@ def _instance_and_listener(port: int) -> Iterator[tuple[DagsterInstance, socket,
         os.environ["DAGSTER_HOME"] = home  # for daemon, code servers and the runs that they launch
         served = f"Dagster on http://{ADDRESS}:{port}, database {settings.database}, its home in {home}"
         click.echo(one_line(served), err=True)
-        yield instance, listener, settings.ui_hosts, Path(str(files("ayne_dagster") / "workspace.yaml"))
+        yield instance, listener, settings.ui_hosts, _workspace()
 
 
 def _serve(

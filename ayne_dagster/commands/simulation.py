@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ayne_dagster.commands.options import FilePath, json_option
+from ayne_dagster.commands.options import FilePath, Number, json_option
 from ayne_dagster.commands.output import console, fail, print_result, table
 from ayne_dagster.refresh.states import COLLECTED, SOURCES
 from ayne_dagster.simulation.assumptions import Assumptions
@@ -29,7 +29,7 @@ def assumption_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for parameter in reversed(fields(Assumptions)):
         if parameter.name != "movies":
             name = f"--{parameter.name.replace('_', '-')}"
-            kind = click.IntRange(0, 1000) if isinstance(parameter.default, int) else click.FLOAT
+            kind = click.IntRange(0, 1000) if isinstance(parameter.default, int) else Number()
             option = click.option(
                 name, type=kind, default=parameter.default, show_default=True, help=parameter.metadata["help"]
             )
@@ -55,7 +55,7 @@ def assumption_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--budget",
     "budgets",
-    type=click.FloatRange(0, 1000, min_open=True),
+    type=Number(0, 1000, min_open=True),
     multiple=True,
     help="Multiple of what the age table asks for; repeatable. Default: 1.",
 )

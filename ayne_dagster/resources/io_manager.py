@@ -3,15 +3,15 @@
 What a merge does to a row is in `warehouse.merge`; what an asset collects, in `collecting`; what becomes of a stream
 that ends before its time, in `collecting.draining`.
 
-An asset returns either a `MergeStream` (answers as they arrive) or a `TableWrite` (one statement's worth of work). The
+An asset returns either a `MergeStream` (answers as they arrive) or a `TableWrite` (one transaction of work). The
 stock dagster-duckdb manager deletes the whole partition before it inserts, without a transaction: with a partial
 refresh, the ordinary case here, it would destroy the rest of the year.
 
 https://docs.dagster.io/guides/build/io-managers
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Generic, TypeVar
 
 import dagster as dg
@@ -28,14 +28,20 @@ __all__ = ["MergeStream", "MergingDuckDBIOManager", "TableWrite"]
 T = TypeVar("T")
 
 
-@dataclass
-class TableWrite(Generic[T]):
-    """What an asset returns to have something written in one transaction."""
+class TableWrite(ABC, Generic[T]):
+    """What an asset hands to the IO manager to have something written in one transaction; each kind is a class."""
 
-    write: Callable[[duckdb.DuckDBPyConnection], T]
-    done: Callable[[T], None]
-    release: Callable[[], None] = lambda: None
-    """Called last, come what may: Dagster leaves the generator of a failed step suspended, with what it holds."""
+    def held(self) -> AbstractContextManager[object]:
+        """What holds until it is written and told: a lease, say, or a file."""
+        return nullcontext()
+
+    @abstractmethod
+    def write(self, connection: duckdb.DuckDBPyConnection) -> T:
+        """Write, within an open transaction; returns what there is to tell of it."""
+
+    @abstractmethod
+    def report(self, written: T) -> None:
+        """Tell what was written, before the materialization is recorded."""
 
 
 class MergingDuckDBIOManager(dg.IOManager):
@@ -69,12 +75,10 @@ class MergingDuckDBIOManager(dg.IOManager):
             Drain(obj, self.database.file, context.log).run()
 
     def _write(self, task: TableWrite[Any]) -> None:
-        try:
+        with task.held():
             with self.database.file.transaction() as connection:
-                result = task.write(connection)
-            task.done(result)
-        finally:
-            task.release()
+                written = task.write(connection)
+            task.report(written)
 
     def load_input(self, context: dg.InputContext) -> pa.Table:
         """An asset's rows, of the partitions asked for, as an Arrow table: for assets built on top of ours."""

@@ -28,7 +28,7 @@ Dagster's, say, or for a server that is silent. From the third wish on: at once,
 BOUNCE_SECONDS = 0.2
 """Two signals within are one wish: a terminal and a wrapper around the command both pass Ctrl-C on."""
 LOOK_SECONDS = 0.2
-HEEDED = (signal.SIGINT, signal.SIGTERM)
+HEEDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Foreground(Generic[T]):
@@ -53,7 +53,7 @@ class Foreground(Generic[T]):
         self._wished_at = 0.0
 
     def result(self) -> T:
-        """Wait for the work; in the main thread Ctrl-C and SIGTERM end it.
+        """Wait for the work; in the main thread Ctrl-C, SIGTERM and SIGHUP end it.
 
         Raises:
             Interrupted: it was left alone.
@@ -169,7 +169,7 @@ class Foreground(Generic[T]):
 
 @contextmanager
 def _signals_told_to(listener: Callable[[], Any]) -> Iterator[None]:
-    """Within the block, Ctrl-C and SIGTERM raise nothing and are told to somebody; ignored ones stay ignored."""
+    """Within the block, signals raise nothing and are told to somebody; ignored ones stay ignored."""
     before = {number: signal.getsignal(number) for number in HEEDED}
     taken = [number for number, handler in before.items() if handler not in (None, signal.SIG_IGN)]
     try:

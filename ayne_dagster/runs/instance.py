@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
 import shutil
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -16,11 +19,16 @@ import dagster as dg
 from ayne_dagster.config import Settings, SettingsError
 from ayne_dagster.errors import OneLineError
 from ayne_dagster.settings.places import expanded, home_beside
+from ayne_dagster.settings.texts import require_file
 
 _NOT_IN_A_HOME = set("%?#")
 """What SQLAlchemy, Alembic and SQLite read as something else in the addresses that Dagster makes of a path."""
 _FORMER = {"4b45d5fa57d8ab75deb9bb6a515d36132c4998664e034bc28f77e13d9999133b"}
 """SHA-256 of each `dagster.yaml` that was shipped before: 0.1.0 and 0.2.0."""
+
+
+_STORAGE = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
+_NO_ROOM = ("disk is full", "disk I/O", *(os.strerror(number) for number in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)))
 
 
 class HomeUnusable(OneLineError):
@@ -63,6 +71,7 @@ def dagster_home(settings: Settings) -> Path:
     home = home_path(settings)
     try:
         home.mkdir(parents=True, exist_ok=True)
+        require_configuration(home)
         if _is_to_be_made(home / "dagster.yaml"):
             # Whole before it is in its place: half a file, as a kill leaves it, would be taken for what was meant.
             new = home / f"dagster.yaml.{os.getpid()}"
@@ -70,10 +79,23 @@ def dagster_home(settings: Settings) -> Path:
                 shutil.copyfile(shipped, new)
             new.replace(home / "dagster.yaml")
     except OSError as error:
-        raise SettingsError(
-            f"The Dagster home {home} cannot be written ({error.strerror}): set DAGSTER_HOME or AYNE_DATABASE."
-        ) from None
+        why = "is no folder" if home.exists() and not home.is_dir() else f"cannot be written ({error.strerror})"
+        raise SettingsError(f"The Dagster home {home} {why}: set DAGSTER_HOME or AYNE_DATABASE.") from None
     return home.resolve()
+
+
+def require_configuration(home: Path) -> None:
+    """Look at a home's configuration before Dagster, or we, read it to its end.
+
+    Raises:
+        SettingsError: it is no file.
+    """
+    try:
+        require_file(home / "dagster.yaml")
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise SettingsError(f"{home / 'dagster.yaml'} cannot be read: {error.strerror}. Move it away.") from None
 
 
 def _is_to_be_made(file: Path) -> bool:
@@ -94,26 +116,78 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
         instance = dg.DagsterInstance.from_config(str(home))
-        instance.get_runs_count()
-        instance.get_asset_keys(limit=1)
-        instance.all_instigator_state()
+        ask_each_storage(instance)
         return instance
     except Exception as error:  # noqa: BLE001 -- Dagster raises what its storage does
-        raise HomeUnusable(_why_unusable(home, error)) from None
+        fault = fault_of(home, error)
+        raise HomeUnusable(f"{fault.what}: no run was started, and the movies are untouched. {fault.do}") from None
     finally:
         os.close(folder)
 
 
-def _why_unusable(home: Path, error: Exception) -> str:
-    """What is wrong with a home, as far as it can be told without showing what stands in it: a password, maybe."""
-    untouched = "no run was started, and the movies are untouched"
-    for name in ("history/runs.db", "history/runs/index.db", "schedules/schedules.db"):
-        if _is_damaged(file := home / name):
-            return f"{file} is damaged: {untouched}. Move it away; Dagster makes a new one, without the former runs."
-    return (
-        f"The Dagster home {home} cannot be used ({type(error).__name__}): {untouched}. Look at its dagster.yaml "
-        "and at the storage that it names, or move it away to have it made anew."
+def ask_each_storage(instance: dg.DagsterInstance) -> None:
+    """Put a question to the storage of runs, of events and of schedules; what is wrong with one, it raises."""
+    instance.get_runs_count()
+    instance.get_asset_keys(limit=1)
+    instance.all_instigator_state()
+
+
+@dataclass(frozen=True)
+class HomeFault:
+    """What is wrong with a home, without showing what stands in it: a password, maybe."""
+
+    what: str
+    do: str
+
+
+def fault_of(home: Path, error: Exception) -> HomeFault:
+    """What an error that Dagster raised for a home means, as far as it can be told."""
+    reasons = list(_reasons(error))
+    if any(word in reason for reason in reasons for word in _NO_ROOM):
+        return HomeFault(
+            f"The Dagster home {home} cannot be written: the disk is full or broken, or files may not grow so large "
+            "(ulimit -f)",
+            "Free disk space, or lift the limit.",
+        )
+    if (damaged := damaged_storage(home)) is not None:
+        return damage_of(damaged)
+    for reason in reasons:
+        if "no such" in reason or "no column" in reason:
+            return HomeFault(
+                f"The storage in the Dagster home {home} is damaged ({reason})",
+                "Move its folders history and schedules away; Dagster makes new ones, without the former runs.",
+            )
+        if "locked" in reason:
+            return HomeFault(f"The storage in the Dagster home {home} is held by another program", "End it.")
+        if "readonly" in reason or "unable to open" in reason:
+            return HomeFault(f"The storage in the Dagster home {home} cannot be written", "Fix its permissions.")
+    return HomeFault(
+        f"The Dagster home {home} cannot be used as it is set up",
+        "Look at its dagster.yaml and at the storage that it names, or move it away to have it made anew.",
     )
+
+
+def damage_of(file: Path) -> HomeFault:
+    """What is to be said of a file of Dagster's that is damaged."""
+    return HomeFault(f"{file} is damaged", "Move it away; Dagster makes a new one, without the former runs.")
+
+
+def damaged_storage(home: Path) -> Path | None:
+    """The first of a home's own SQLite files that is damaged; reads each from its beginning to its end."""
+    return next((file for name in _STORAGE if _is_damaged(file := home / name)), None)
+
+
+def _reasons(error: BaseException | None) -> Iterator[str]:
+    """What SQLite and the system say in the errors that led to one; other texts may hold an address."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        for found in (error, getattr(error, "orig", None)):
+            if isinstance(found, sqlite3.Error):
+                yield str(found).splitlines()[0] if str(found) else ""
+            elif isinstance(found, OSError) and found.strerror:
+                yield found.strerror
+        error = error.__cause__ or error.__context__
 
 
 def _is_damaged(file: Path) -> bool:

@@ -7,8 +7,10 @@ or, where there is no daemon, at the end of a collection; and by `ayne tidy` whe
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import dagster as dg
@@ -17,17 +19,43 @@ from ayne_dagster.config import Settings
 from ayne_dagster.runs.retention import Instants, pack, remove_abandoned_files, remove_old_runs
 from ayne_dagster.sources.limits.ledger import RequestLedger
 from ayne_dagster.warehouse.care.thinning import LOG_KEPT, thin
+from ayne_dagster.warehouse.care.witness import doubt_of_age
 from ayne_dagster.warehouse.database import Database
 
 EVERY = timedelta(days=1)
 _MARK = "tidied_at"
 """Begins the name of a file in the Dagster home that says when it was tidied last, by the platform's clock."""
+_NOTHING: Mapping[str, Any] = MappingProxyType(
+    {"runs": 0, "files": 0, "bytes": 0, "rows": {}, "ledger": 0, "doubt": None}
+)
 
 
 def tidy_up(
     instance: dg.DagsterInstance, database: Database, ledger: RequestLedger, settings: Settings
 ) -> dict[str, Any]:
-    """Remove what is old.
+    """Remove what is old, unless what the warehouse noted speaks against the clock; see `tidy_up_surely`.
+
+    Returns:
+        What `tidy_up_surely` does; `doubt`: why nothing was removed, None where that was not in doubt.
+
+    Raises:
+        WarehouseError: the warehouse could not be had; what was removed before is said there.
+        LedgerError: the ledger could not be had, after the warehouse was thinned out.
+    """
+    now = Instants.of(settings)
+    if database.path.exists():
+        with database.connect() as connection:
+            doubt = doubt_of_age(connection, now.platform)
+        if doubt:
+            _note_tidied(instance, database, now)
+            return {**_NOTHING, "doubt": doubt}
+    return tidy_up_surely(instance, database, ledger, settings)
+
+
+def tidy_up_surely(
+    instance: dg.DagsterInstance, database: Database, ledger: RequestLedger, settings: Settings
+) -> dict[str, Any]:
+    """Remove what is old by the clock, of which a person is sure.
 
     Args:
         instance: whose runs.
@@ -44,18 +72,22 @@ def tidy_up(
         LedgerError: the ledger could not be had, after the warehouse was thinned out.
     """
     now = Instants.of(settings)
-    told: dict[str, Any] = {"runs": 0, "files": 0, "bytes": 0, "rows": {}, "ledger": 0}
+    told = dict(_NOTHING)
     if settings.run_retention is not None:
         told["runs"] = remove_old_runs(instance, settings.run_retention, now)
         told["files"] = remove_abandoned_files(instance, settings.run_retention, now.calendar)
         told["bytes"] = pack(instance)
-    _mark(Path(instance.root_directory), database.path).write_text(now.platform.isoformat(), encoding="ascii")
+    _note_tidied(instance, database, now)
     if database.path.exists():
         with database.transaction() as connection:
             told["rows"] = {table: number for table, number in thin(connection, now.platform).items() if number}
     if ledger.exists:
         told["ledger"] = ledger.forget((now.platform - LOG_KEPT).date())
     return told
+
+
+def _note_tidied(instance: dg.DagsterInstance, database: Database, now: Instants) -> None:
+    _mark(Path(instance.root_directory), database.path).write_text(now.platform.isoformat(), encoding="ascii")
 
 
 def is_due(home: Path, database: Path, now: datetime) -> bool:
@@ -68,13 +100,30 @@ def is_due(home: Path, database: Path, now: datetime) -> bool:
 
 
 def describe(told: dict[str, Any]) -> str:
-    """What went, in a sentence."""
-    rows = ", ".join(f"{number:,} of {table}" for table, number in told["rows"].items())
-    given_back = f" ({told['bytes'] / 1e6:,.1f} MB given back)" if told["bytes"] else ""
-    return (
-        f"{told['runs']:,} old runs and {told['files']:,} files of none are removed{given_back}; "
-        f"rows summed up or dropped: {rows or 'none'}."
-    )
+    """What went, in a sentence, or why nothing did."""
+    if told["doubt"]:
+        return f"Nothing old was removed. {told['doubt']}. Look at the clock; if it is right, `ayne tidy --sure`."
+    parts = []
+    gone = [_counted(told[name], one) for name, one in (("runs", "old run"), ("files", "stray file")) if told[name]]
+    if gone:
+        parts.append(f"removed {' and '.join(gone)}")
+    if told["bytes"]:
+        parts.append(f"gave {told['bytes'] / 1e6:,.1f} MB back to the disk")
+    if told["rows"]:
+        rows = ", ".join(f"{number:,} of {table}" for table, number in told["rows"].items())
+        parts.append(f"summed up or dropped old rows ({rows})")
+    if told["ledger"]:
+        parts.append(f"dropped {_counted(told['ledger'], 'old entry', 'old entries')} of the ledger")
+    return f"Tidied up: {'; '.join(parts)}." if parts else "Nothing is old enough to be removed."
+
+
+def removed_anything(told: dict[str, Any]) -> bool:
+    """Whether there is anything to tell of that a person may want to know: packing alone is none of it."""
+    return bool(told["doubt"] or told["runs"] or told["files"] or told["rows"] or told["ledger"])
+
+
+def _counted(number: int, one: str, many: str | None = None) -> str:
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
 
 def _mark(home: Path, database: Path) -> Path:

@@ -6,6 +6,7 @@ Dagster offers this as a part of `dagster dev` alone; so it is taken from within
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -36,17 +37,31 @@ def shared_code_servers(instance: dg.DagsterInstance, workspace: Path) -> Iterat
         workspace: file that says what to load.
     """
     target = WorkspaceFileTarget([str(workspace)])
-    with (
-        ProxyServerManager(instance, target, code_server_log_level="warning") as servers,
-        TemporaryDirectory() as folder,
-    ):
-        specs = servers.get_code_server_specs()
+    with deaf_to_hangups():
+        manager = ProxyServerManager(instance, target, code_server_log_level="warning")
+    with manager as servers, TemporaryDirectory() as folder:
+        with deaf_to_hangups():
+            specs = servers.get_code_server_specs()
         shared = Path(folder) / "workspace.yaml"
         shared.write_text(json.dumps({"load_from": specs}))  # JSON is YAML
         try:
             yield shared
         finally:
             _cancel_runs(instance, {spec["grpc_server"].get("socket") for spec in specs})
+
+
+@contextmanager
+def deaf_to_hangups() -> Iterator[None]:
+    """Have processes and threads that are started within the block, and theirs, never be ended by SIGHUP.
+
+    A terminal that is closed sends it to all of them at once. This process ends the others in order; a server that died
+    of it would take its runs along, with what they had not committed.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _cancel_runs(instance: dg.DagsterInstance, sockets: Collection[str | None]) -> None:

@@ -19,6 +19,7 @@ from dagster_webserver.app import create_app_from_workspace_process_context
 from starlette.types import ASGIApp
 
 from ayne_dagster.errors import OneLineError
+from ayne_dagster.serving.code_servers import deaf_to_hangups
 from ayne_dagster.serving.guard import Guard, at_hosts, changing_by_json_alone, framed_by_itself_alone, from_own_pages
 
 ADDRESS = "127.0.0.1"
@@ -87,7 +88,9 @@ def ui_server(instance: dg.DagsterInstance, workspace: Path, hosts: Iterable[str
     """
     instance.optimize_for_webserver(_STATEMENT_TIMEOUT_MS, _RECYCLE_SECONDS, _MOST_CONNECTIONS)
     target = WorkspaceFileTarget([str(workspace)])
-    with WorkspaceProcessContext(instance, target, code_server_log_level="warning") as context:
+    with deaf_to_hangups():
+        loaded = WorkspaceProcessContext(instance, target, code_server_log_level="warning")
+    with loaded as context:
         app = create_app_from_workspace_process_context(context, live_data_poll_rate=_POLL_MS)
         yield uvicorn.Server(
             uvicorn.Config(

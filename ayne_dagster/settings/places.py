@@ -32,6 +32,7 @@ DAEMON_SILENT_SECONDS = 300.0
 LONGEST_NAME = 255 - 55
 """Bytes of a database's name: its companions have longer ones, and a file system takes 255."""
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?!\d+$)")
+_VARIABLE = re.compile(r"\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([^{}]*)\})")
 _MOUNTS = Path("/proc/self/mountinfo")
 _DUCKDB = (slice(8, 12), b"DUCK")
 
@@ -41,7 +42,7 @@ class WrongPlace(WrongUsage):
 
 
 def resolve_database(path: str | os.PathLike[str]) -> Path:
-    """The file that a path names: absolute, `~` expanded, links followed.
+    """The file that a path names: absolute, `~` and `$NAME` expanded, links followed.
 
     Args:
         path: of a file that is there or is to be.
@@ -52,6 +53,7 @@ def resolve_database(path: str | os.PathLike[str]) -> Path:
     text = os.fspath(path)
     if not text.strip():
         raise WrongPlace("The database has no name: set AYNE_DATABASE to the path of a file.")
+    text = expanded(text)
     if ":memory:" in text:
         raise WrongPlace(
             f"{_shown(text)} is no file: a collection in memory would be lost at its end. Set AYNE_DATABASE to a path."
@@ -63,11 +65,11 @@ def resolve_database(path: str | os.PathLike[str]) -> Path:
     if "?" in text:
         raise WrongPlace(f"{_shown(text)} holds a ?, behind which DuckDB reads options: choose a path without.")
     try:
-        named = Path(os.path.abspath(expanded(text)))  # noqa: PTH100 -- Path.absolute() leaves `..` in
+        named = Path(os.path.abspath(text))  # noqa: PTH100 -- Path.absolute() leaves `..` in
     except FileNotFoundError:
         raise WrongPlace(f"{_shown(text)}: the folder that you are in was removed; go to one that is there.") from None
-    target = Path(os.path.realpath(expanded(text)))
-    _require_followed(Path(expanded(text)).absolute(), target)
+    target = Path(os.path.realpath(text))
+    _require_followed(Path(text).absolute(), target)
     if target.is_dir() or text.endswith(("/", os.sep)):
         raise WrongPlace(f"{named} is a folder: name the file in it that the database is to be.")
     if len(os.fsencode(target.name)) > LONGEST_NAME:
@@ -80,11 +82,24 @@ def resolve_database(path: str | os.PathLike[str]) -> Path:
 
 
 def expanded(text: str) -> str:
-    """A path with `~` as the home that it means.
+    """A path with `~` as the home that it means, and `$NAME` and `${NAME}` as what these variables hold.
+
+    A shell does so before we see a path; systemd, Docker and cron do not, and would have a folder named `$HOME` made.
 
     Raises:
-        WrongPlace: there is no such home.
+        WrongPlace: there is no such home, or no such variable.
     """
+
+    def value(found: re.Match[str]) -> str:
+        name = found[1] or found[2]
+        if name and os.environ.get(name):
+            return os.environ[name]
+        raise WrongPlace(
+            f"{_shown(text)}: there is no variable {found[0]} to take a part of the path from; nothing was made. Set "
+            "it, or write the path in full."
+        )
+
+    text = _VARIABLE.sub(value, text)
     result = os.path.expanduser(text)  # noqa: PTH111 -- Path.expanduser() raises RuntimeError for what this leaves
     if text.startswith("~") and result == text:
         raise WrongPlace(f"{_shown(text)}: there is no such home. Write the path in full, or ./ before a name with ~.")

@@ -16,7 +16,7 @@ from ayne_dagster.errors import SettingsError
 
 OURS = ("AYNE_", "TMDB_", "OMDB_")
 """How names begin that can only be meant for us."""
-_ALIKE = 0.86
+_ALIKE, _ALIKE_ENDING = 0.86, 0.6
 _JWT = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*")
 _SHAPES = {
     "TMDB_READ_TOKEN": ("TMDB's read token", _JWT),
@@ -111,7 +111,14 @@ def misspelt(names: Iterable[str], known: Collection[str]) -> dict[str, str | No
             continue
         upper = name.upper()
         is_ours = upper.startswith(OURS)
-        like = [upper] if upper in known else difflib.get_close_matches(upper, known, 1, 0.6 if is_ours else _ALIKE)
+        like = [upper] if upper in known else difflib.get_close_matches(upper, known, 5, 0.6 if is_ours else _ALIKE)
+        like = [one for one in like if _ends_alike(upper, one)]
         if is_ours or like:
             found[name] = like[0] if like else None
     return found
+
+
+def _ends_alike(name: str, setting: str) -> bool:
+    """Whether the last words of two names are alike: those before them are mostly ours, and tell little."""
+    ours, other = name.rpartition("_")[2], setting.rpartition("_")[2]
+    return difflib.SequenceMatcher(None, ours, other).ratio() >= _ALIKE_ENDING

@@ -188,7 +188,7 @@ def _results(assumptions: Assumptions, days: int, cases: Sequence[Case], process
     # Spawned, not forked: DuckDB's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
     others = set(multiprocessing.active_children())
-    with ProcessPoolExecutor(min(processes, len(cases)), context, _leave_ctrl_c_to_the_parent) as pool:
+    with ProcessPoolExecutor(min(processes, len(cases)), context, _leave_the_terminal_to_the_parent) as pool:
         futures = [pool.submit(simulate, assumptions, days, case) for case in cases]
         try:
             for future in as_completed(futures):
@@ -202,6 +202,7 @@ def _results(assumptions: Assumptions, days: int, cases: Sequence[Case], process
             pool.shutdown(cancel_futures=True)
 
 
-def _leave_ctrl_c_to_the_parent() -> None:
-    """A terminal sends it to all processes; here it would be the error of one case."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _leave_the_terminal_to_the_parent() -> None:
+    """Ctrl-C and the end of a terminal reach all processes; here they would be the error of one case."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)

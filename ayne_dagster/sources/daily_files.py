@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
+from ayne_dagster.settings.texts import require_file
 from ayne_dagster.sources.addresses import shown_address
 from ayne_dagster.sources.download import SLOWEST, Slowest, download, not_written
 from ayne_dagster.sources.errors import MalformedAnswer, NotPublished, SourceUnavailable
@@ -58,6 +59,7 @@ def fetch(place: str, copy: Path, *, sleep: Callable[[float], None] = time.sleep
     path = download(place, copy, sleep, slowest) if "://" in place else Path(place)
     shown = shown_address(place)
     try:
+        require_file(path)
         if _require_whole(path, shown):
             return path
     except FileNotFoundError:

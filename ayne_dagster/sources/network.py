@@ -30,6 +30,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from httpx_aiohttp import AiohttpTransport
 from yarl import URL
 
+from ayne_dagster.settings.texts import require_file
 from ayne_dagster.sources.addresses import shown_address, shown_origin
 from ayne_dagster.sources.errors import WrongAddress, WrongRoute
 
@@ -74,16 +75,16 @@ def route_to(address: str, environment: Mapping[str, str] = os.environ) -> Route
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine, in whatever spelling: 127.0.0.1, 127.1, [::1], localhost, api.localhost."""
     name = host.rstrip(".").lower()
-    literal = _literal(name)
-    if literal is not None:
-        return literal.is_loopback or literal.is_unspecified
+    address = literal(name)
+    if address is not None:
+        return address.is_loopback or address.is_unspecified
     return name in _LOOPBACK_NAMES or name.endswith(".localhost")
 
 
 def is_internal(host: str) -> bool:
     """Whether a host is told by its name alone to be this machine or a private network."""
-    literal = _literal(host.rstrip(".").lower())
-    return is_loopback(host) or (literal is not None and not literal.is_global)
+    address = literal(host.rstrip(".").lower())
+    return is_loopback(host) or (address is not None and not address.is_global)
 
 
 def certificates(environment: Mapping[str, str] = os.environ) -> ssl.SSLContext:
@@ -99,6 +100,8 @@ def certificates(environment: Mapping[str, str] = os.environ) -> ssl.SSLContext:
     if folder is not None and not any(Path(part).is_dir() for part in folder.split(os.pathsep)):
         raise WrongRoute(f"SSL_CERT_DIR names {folder}, which is no folder: no certificate can be checked.")
     try:
+        if file is not None:
+            require_file(Path(file))
         context.load_verify_locations(cafile=file, capath=folder)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         reason = getattr(error, "strerror", None) or getattr(error, "reason", None) or type(error).__name__
@@ -240,16 +243,16 @@ def _with_password(proxy: httpx.Proxy) -> httpx.Proxy:
 
 
 def _is_excepted(host: str, port: int, no_proxy: str) -> bool:
-    name, literal = host.rstrip(".").lower(), _literal(host)
+    name, address = host.rstrip(".").lower(), literal(host)
     for entry in no_proxy.replace(",", " ").lower().split():
         if entry == "*":
             return True
         pattern, only_port = _entry(entry)
         if only_port is not None and only_port != port:
             continue
-        if literal is not None:
+        if address is not None:
             try:
-                if literal in ipaddress.ip_network(pattern, strict=False):
+                if address in ipaddress.ip_network(pattern, strict=False):
                     return True
             except ValueError:
                 continue
@@ -269,8 +272,8 @@ def _entry(entry: str) -> tuple[str, int | None]:
     return entry.strip("[]").removeprefix("*").strip("."), number
 
 
-def _literal(host: str) -> IPAddress | None:
-    """A host that is an address, not a name; also as old programs write one: 127.1, 0x7f000001, 2130706433."""
+def literal(host: str) -> IPAddress | None:
+    """The address that a host is, None for a name; also as old programs write one: 127.1, 0x7f000001, 2130706433."""
     host = host.strip("[]").partition("%")[0]
     try:
         found: IPAddress = ipaddress.ip_address(host)

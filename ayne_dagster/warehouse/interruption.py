@@ -1,4 +1,4 @@
-"""Holding Ctrl-C and SIGTERM back while something must not be torn. Knows no files and decides nothing.
+"""Holding Ctrl-C, SIGTERM and SIGHUP back while something must not be torn. Knows no files and decides nothing.
 
 An exception raised by a signal may come between any two steps of a program, also between a commit and the note that it
 was made. Within the block it does not: the signal is noted, whoever waits is told, and it acts at the end.
@@ -11,8 +11,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
-HELD_BACK = (signal.SIGINT, signal.SIGTERM)
+HELD_BACK = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass
@@ -31,9 +32,10 @@ class HeldSignals:
 
 @contextmanager
 def signals_held_back(on_signal: Callable[[], object] = lambda: None) -> Iterator[HeldSignals]:
-    """Let Ctrl-C and SIGTERM act at the end of the block. Blocks may lie within each other.
+    """Let Ctrl-C, SIGTERM and SIGHUP act at the end of the block. Blocks may lie within each other.
 
-    In a thread other than the main one, where no signal acts, nothing is held back.
+    One that is ignored (SIGHUP under `nohup`) stays so, and nobody is told of it. In a thread other than the main one,
+    where no signal acts, nothing is held back.
 
     Args:
         on_signal: told at once, in the main thread, each time that one comes; must neither raise nor wait.
@@ -47,21 +49,24 @@ def signals_held_back(on_signal: Callable[[], object] = lambda: None) -> Iterato
         held.numbers.append(number)
         on_signal()
 
-    before = {number: signal.getsignal(number) for number in HELD_BACK}
+    before = {number: handler for number in HELD_BACK if (handler := signal.getsignal(number)) is not signal.SIG_IGN}
     try:
-        for number in HELD_BACK:
+        for number in before:
             signal.signal(number, hold)
         yield held
     finally:
-        # A signal that acts between the two must not leave the other one held back for good.
-        try:
-            _restore(signal.SIGINT, before[signal.SIGINT])
-        finally:
-            _restore(signal.SIGTERM, before[signal.SIGTERM])
+        _restore(list(before.items()))
         for first in held.numbers[:1]:
             signal.raise_signal(first)
 
 
-def _restore(number: int, handler: object) -> None:
-    if handler is not None:  # None: not installed from Python, and so not to be put back by it
-        signal.signal(number, handler)  # type: ignore[arg-type]
+def _restore(handlers: list[tuple[signal.Signals, Any]]) -> None:
+    """Put handlers back; one that acts meanwhile must not leave another signal held back for good."""
+    if not handlers:
+        return
+    (number, handler), *rest = handlers
+    try:
+        if handler is not None:  # None: not installed from Python, and so not to be put back by it
+            signal.signal(number, handler)
+    finally:
+        _restore(rest)

@@ -20,6 +20,16 @@ from ayne_dagster.warehouse.database import DatabaseUnusable, WrongDatabase
 POLL_SECONDS = 0.2
 
 
+def lease_path(database: Path, source: str) -> Path:
+    """The file that is locked."""
+    return companion(database, f"{source}.lease")
+
+
+def is_in_the_way(path: Path) -> bool:
+    """Whether what lies in a lease's place is no file: a folder, a pipe, a device, a link to nowhere."""
+    return os.path.lexists(path) and not path.is_file()
+
+
 @contextmanager
 def lease(
     database: Path, source: str, on_wait: Callable[[str], None], *, sleep: Callable[[float], None] = time.sleep
@@ -35,7 +45,11 @@ def lease(
     Raises:
         DatabaseUnusable: the file of the lease cannot be made or written.
     """
-    path = companion(database, f"{source}.lease")
+    path = lease_path(database, source)
+    if is_in_the_way(path):
+        raise WrongDatabase(
+            f"{path}, which keeps two collections apart, is no file, as it must be; nothing was asked. Move it away."
+        )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

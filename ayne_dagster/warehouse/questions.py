@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import duckdb
@@ -23,6 +23,7 @@ from ayne_dagster.warehouse.rows import id_table, naive_utc, registered
 from ayne_dagster.warehouse.state import due_counts, due_movies, movie_states
 from ayne_dagster.warehouse.strategies import value_of_refresh
 
+_LOOK_AHEAD_DAYS = 366
 QUOTA_EXHAUSTED = "quota_exhausted"
 """Code for a movie that is due while its source's requests are used up for now."""
 
@@ -49,6 +50,27 @@ def list_due(
         }
         for movie in due
     ]
+
+
+def next_due(
+    connection: duckdb.DuckDBPyConnection,
+    sources: Sequence[str],
+    now: datetime,
+    strategy: Strategy = AGE_TABLE_STRATEGY,
+) -> tuple[date, int] | None:
+    """The first day from `now` on, in UTC, at whose end movies will be due, and how many, if nothing happens till then.
+
+    None: none will be within a year. Looks at one day after the other: a movie may be due on a day and, being older,
+    no longer on a later one.
+    """
+    if not connection.execute("SELECT count(*) > 0 FROM refresh_metadata").fetchall()[0][0]:
+        return None
+    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    for days in range(_LOOK_AHEAD_DAYS):
+        end_of_day = midnight + timedelta(days=days + 1, microseconds=-1)
+        if found := due_counts(connection, sources, end_of_day, strategy=strategy)["any_source"]:
+            return end_of_day.date(), found
+    return None
 
 
 def explain_movie(

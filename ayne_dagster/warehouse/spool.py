@@ -67,6 +67,8 @@ class Contents:
     """Files in which what could not be merged was set aside."""
     strange: int = 0
     """What is no file that could be read: folders, pipes, links, files of somebody else."""
+    blocked: bool = False
+    """Whether something that is no folder, or one that cannot be written, lies in its place: nothing can be kept."""
 
 
 def spool_folder(database: Path) -> Path:
@@ -112,9 +114,11 @@ def contents(database: Path) -> Contents:
     folder = spool_folder(database)
     try:
         paths = sorted(folder.iterdir())
+    except FileNotFoundError:
+        return Contents(blocked=folder.is_symlink())
     except OSError:
-        return Contents()
-    found = Contents()
+        return Contents(blocked=True)
+    found = Contents(blocked=not os.access(folder, os.W_OK | os.X_OK))
     for path in paths:
         if path.suffix == SET_ASIDE:
             found = replace(found, unusable=found.unusable + 1)

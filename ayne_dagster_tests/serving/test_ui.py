@@ -241,7 +241,7 @@ def test_a_taken_port_is_one_line_and_nothing_is_left_running(tmp_path: Path) ->
 @pytest.mark.end_to_end
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("command", ["dev", "ui"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=["SIGTERM", "Ctrl-C", "SIGHUP"])
 def test_a_signal_ends_it_well_with_all_that_it_started(tmp_path: Path, command: str, number: signal.Signals) -> None:
     # As a working folder may look: a dagster.yaml that is not the one in use must bring no warning.
     (tmp_path / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
@@ -256,7 +256,8 @@ def test_a_signal_ends_it_well_with_all_that_it_started(tmp_path: Path, command:
 
 @pytest.mark.end_to_end
 @pytest.mark.timeout(400)
-def test_a_run_under_way_is_cancelled_and_keeps_what_had_arrived(tmp_path: Path) -> None:
+@pytest.mark.parametrize("hung_up", [False, True], ids=["SIGTERM", "its terminal is closed"])
+def test_a_run_under_way_is_cancelled_and_keeps_what_had_arrived(tmp_path: Path, hung_up: bool) -> None:
     with (
         StandIn(800, oddities=0, latency_seconds=0.5) as standin,
         serving(Ayne(tmp_path).asking(standin), "dev") as running,
@@ -268,7 +269,10 @@ def test_a_run_under_way_is_cancelled_and_keeps_what_had_arrived(tmp_path: Path)
         assert told["launchRun"]["__typename"] == "LaunchRunSuccess"
         eventually(lambda: len(standin.log()) >= 2)
         started = family(running.process.pid)
-        running.process.send_signal(signal.SIGTERM)
+        for pid in started if hung_up else ():  # a terminal tells all of them, in any order
+            if os.getsid(pid) == os.getsid(running.process.pid) and pid != running.process.pid:
+                os.kill(pid, signal.SIGHUP)
+        running.process.send_signal(signal.SIGHUP if hung_up else signal.SIGTERM)
         assert running.process.wait(90) == 0, running.log
         eventually(lambda: gone(started))
         asked = len(standin.log())

@@ -30,6 +30,7 @@ from ayne_dagster.sources.limits.ledger import (
     open_ledger,
     steady_now,
 )
+from ayne_dagster.sources.limits.pace import LONGEST_PAUSE, MOST_HALVINGS
 
 TODAY = date(2026, 3, 1)
 NOW = 1_772_366_400.0
@@ -458,3 +459,60 @@ def test_ledgers_in_memory_know_nothing_of_each_other() -> None:
     one.fill(OMDB, TODAY)
     assert not one.charge(OMDB, TODAY, 10)
     assert other.charge(OMDB, TODAY, 10)
+
+
+def _spoiled(tmp_path: Path, statement: str) -> RequestLedger:
+    """A ledger that was used, and in which somebody or something else has written."""
+    file = tmp_path / "ledger.sqlite"
+    used = RequestLedger(file)
+    used.charge(OMDB, TODAY, 10)
+    used.reserve(OMDB, 1.0, 1, 1000.0)
+    with sqlite3.connect(file) as connection:
+        assert connection.execute(statement).rowcount > 0
+    connection.close()
+    return RequestLedger(file)
+
+
+@pytest.mark.parametrize("used", ["'abc'", "-5000", "x'00'", "9e999", "-1e999", "''"])
+@pytest.mark.parametrize("call", ["charge", "count", "use"])
+def test_a_count_that_is_none_is_told_in_a_line_and_grants_nothing(tmp_path: Path, used: str, call: str) -> None:
+    ledger = _spoiled(tmp_path, f"UPDATE quota SET used = {used}")
+    calls = {
+        "charge": lambda: ledger.charge(OMDB, TODAY, 10),
+        "count": lambda: ledger.count(OMDB, TODAY, 1),
+        "use": lambda: ledger.use(OMDB, TODAY, 10),
+    }
+    for _ in range(2):
+        with pytest.raises(LedgerError, match=r"which is no count; nothing was asked\. .*\(table quota, column used\)"):
+            calls[call]()
+
+
+@pytest.mark.parametrize("used", ["3.0", "9000000000000000000", "9e18"])
+def test_a_count_of_another_type_or_size_is_a_count(tmp_path: Path, used: str) -> None:
+    ledger = _spoiled(tmp_path, f"UPDATE quota SET used = {used}")
+    assert ledger.use(OMDB, TODAY, 2).left == 0
+    assert not ledger.charge(OMDB, TODAY, 2)
+
+
+@pytest.mark.parametrize("value", ["'x'", "''", "x'00'", "9e300", "-9e300", "9e999", "-9e999", "9223372036854775807"])
+@pytest.mark.parametrize("column", ["arrival", "paused_until", "halvings", "refused_at", "refusals"])
+def test_whatever_stands_in_a_pace_raises_nothing_and_makes_nobody_wait_for_long(
+    tmp_path: Path, column: str, value: str
+) -> None:
+    ledger = _spoiled(tmp_path, f"UPDATE account_pace SET {column} = {value}")
+    assert ledger.standing(OMDB, TODAY, 1000.0).halvings <= MOST_HALVINGS
+    first, second = (ledger.reserve(OMDB, 1.0, 1, 1000.0) for _ in range(2))
+    assert 0 <= first <= second <= LONGEST_PAUSE + 2 * 2**MOST_HALVINGS
+    assert second - first >= 1.0
+    ledger.refuse(OMDB, 5.0, 1000.0)
+    assert ledger.standing(OMDB, TODAY, 1000.0).pause_left >= 5.0
+
+
+@pytest.mark.parametrize("ahead", ["9e18", "'x'", "-9e18", "9e999"])
+def test_a_time_that_is_none_is_agreed_on_anew(tmp_path: Path, ahead: str) -> None:
+    ledger = _spoiled(tmp_path, f"UPDATE clocks SET ahead = {ahead}")
+    first, second = (ledger.reserve(OMDB, 4.0, 1, 1000.0) for _ in range(2))
+    assert second - first == pytest.approx(0.25, abs=0.001)
+    assert RequestLedger(tmp_path / "ledger.sqlite").reserve(OMDB, 4.0, 1, 1000.0) == pytest.approx(
+        second + 0.25, abs=0.001
+    )

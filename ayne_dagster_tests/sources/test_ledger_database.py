@@ -52,6 +52,13 @@ def test_a_server_that_is_not_there_is_told_without_the_password(address: str) -
     assert "AYNE_LEDGER_URL" in text
 
 
+def test_a_short_value_and_an_open_option_garble_no_message() -> None:
+    for address in ("postgresql://127.0.0.1:1/ayne?user=u&sslmode=disable", "postgresql://u:e@127.0.0.1:1/ayne"):
+        text = complaint(address)
+        assert "refused" in text
+        assert "…" not in text
+
+
 def test_a_wrong_password_is_told_without_it(postgres: Postgres) -> None:
     text = complaint(postgres.url(password=QUOTED))
     assert "password authentication failed" in text

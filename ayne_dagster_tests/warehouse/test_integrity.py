@@ -14,8 +14,8 @@ from ayne_dagster.warehouse.answers import QuarantinedBody
 from ayne_dagster.warehouse.care.integrity import ROWS_OF, Finding, Report, check_database, describe
 from ayne_dagster.warehouse.care.purge import purge
 from ayne_dagster.warehouse.database import CONNECTION_CONFIG, Database, DatabaseBusy, DatabaseUnusable
-from ayne_dagster.warehouse.merge import quarantine
-from ayne_dagster.warehouse.schema import ANSWER_TABLES, SCHEMA_VERSION
+from ayne_dagster.warehouse.merge import merge_answers, quarantine
+from ayne_dagster.warehouse.schema import ANSWER_TABLES, SCHEMA_VERSION, TMDB_DETAILS
 from ayne_dagster.warehouse.spool import SET_ASIDE, spool_folder
 from ayne_dagster.warehouse.state import derive_columns, set_override
 from ayne_dagster.warehouse.statistics import record_stats
@@ -101,6 +101,21 @@ def test_what_an_incomplete_answer_leaves_is_sound(sound: Database) -> None:
         for number in (20, 1):
             merge_details(connection, replace(details(number, NOW - HOUR), outcome=Outcome.INCOMPLETE, reason="TMDB"))
     assert check_database(sound, NOW).findings == []
+
+
+def test_what_a_clock_that_was_behind_leaves_is_sound_and_worth_a_note_until_the_next_collection(
+    sound: Database,
+) -> None:
+    behind = NOW - 3650 * DAY
+    answers = (details(1, behind), without_row(Outcome.FAILED, 2, behind + HOUR), details(1, NOW), details(2, NOW))
+    left = (1, 2, 1, 0)
+    for answer, number in zip(answers, left, strict=True):
+        with sound.transaction() as connection:
+            merge_answers(connection, TMDB_DETAILS, "tmdb", [answer], "run", now=answer.at)
+        report = check_database(sound, NOW)
+        assert report.findings == []
+        notes = [note.split(" at TMDB")[0] for note in report.notes if "by a clock that was behind" in note]
+        assert notes == ([f"{number} movie(s) were asked for"] if number else [])
 
 
 def test_a_new_database_is_sound(database: Database) -> None:
@@ -235,7 +250,7 @@ def test_damage_is_named(sound: Database, damage: str) -> None:
 def test_a_finding_tells_how_many_rows_and_which(sound: Database) -> None:
     (finding,) = damaged(sound, "UPDATE refresh_metadata SET tmdb_failures = -1 WHERE tmdb_id BETWEEN 1 AND 7").findings
     assert finding.count == 7
-    assert finding.what == "7 movie(s) have a tmdb_failures that is negative or unknown; it starts at 0."
+    assert finding.what == "7 movie(s) have tmdb_failures negative or unknown; it starts at 0."
     assert len(finding.examples) == 5
     assert set(finding.examples) <= {str(number) for number in range(1, 8)}
     assert describe(finding)["examples"] == list(finding.examples)

@@ -15,10 +15,9 @@ from ayne_dagster.sources.limits.ledger import (
     QuotaUse,
     RequestLedger,
     Standing,
-    account_name,
-    former_account_names,
     steady_now,
 )
+from ayne_dagster.sources.limits.naming import account_name, former_account_names
 from ayne_dagster.sources.limits.pace import LONGEST_PAUSE
 from ayne_dagster.sources.trust import Trust
 

@@ -8,7 +8,6 @@ atomic UPDATE (DESIGN, "Invariants" 6). How an account is slowed is reckoned in 
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -16,7 +15,6 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -24,7 +22,8 @@ from sqlalchemy.engine import Connection
 from ayne_dagster.config import Settings
 from ayne_dagster.settings.places import FormerInUse, take_over_former
 from ayne_dagster.sources.limits.ledger_database import IN_MEMORY, METADATA, LedgerDatabase, LedgerError, steady_now
-from ayne_dagster.sources.limits.pace import Pace
+from ayne_dagster.sources.limits.naming import account_name, canonical_address, former_account_names
+from ayne_dagster.sources.limits.pace import MOST_HALVINGS, REPEATED, Pace
 
 __all__ = [
     "LedgerError",
@@ -32,6 +31,7 @@ __all__ = [
     "RequestLedger",
     "Standing",
     "account_name",
+    "canonical_address",
     "former_account_names",
     "open_ledger",
     "steady_now",
@@ -62,33 +62,6 @@ _PACE = sa.Table(
     sa.Column("refused_at", sa.Double, nullable=False),
     sa.Column("refusals", sa.Integer, nullable=False),
 )
-
-
-def account_name(source: str, base_url: str, key: str | None) -> str:
-    """Name of an API account in the ledger: the source and a hash of address and key, never the key."""
-    return _named(source, canonical_address(base_url), key)
-
-
-def former_account_names(source: str, base_url: str, key: str | None) -> tuple[str, ...]:
-    """What versions up to 0.2 called the same account: an address with and without a slash at its end was two."""
-    plain = canonical_address(base_url)
-    return tuple(dict.fromkeys(_named(source, url, key) for url in (base_url, f"{plain}/") if url != plain))
-
-
-def canonical_address(base_url: str) -> str:
-    """The same for all spellings of an address: case of scheme and host, a port that goes without saying, a slash."""
-    parts = urlsplit(base_url)
-    host = (parts.hostname or "").rstrip(".")
-    host = f"[{host}]" if ":" in host else host
-    port = "" if parts.port in (None, {"http": 80, "https": 443}.get(parts.scheme)) else f":{parts.port}"
-    user = f"{parts.netloc.rpartition('@')[0]}@" if "@" in parts.netloc else ""
-    query = f"?{parts.query}" if parts.query else ""
-    return f"{parts.scheme}://{user}{host}{port}{parts.path.rstrip('/')}{query}"
-
-
-def _named(source: str, base_url: str, key: str | None) -> str:
-    digest = hashlib.sha256(f"{base_url}\0{key or ''}".encode()).hexdigest()
-    return f"{source}:{digest[:16]}"
 
 
 def open_ledger(settings: Settings) -> RequestLedger:
@@ -168,12 +141,24 @@ class RequestLedger:
 
         def all_of_it(connection: Connection) -> T:
             for name in former:
-                _rename(connection, name, account)
+                self._rename(connection, name, account)
             return work(connection)
 
         result = self._database.run(all_of_it)
         self._former[account] = ()
         return result
+
+    def _rename(self, connection: Connection, former: str, account: str) -> None:
+        """Add what was noted under a former name of an account to what is noted of it."""
+        for row in connection.execute(sa.select(_QUOTA).where(_QUOTA.c.account == former)).mappings().all():
+            number = self._count_of(row["used"], former, row["day"])
+            _insert_new(connection, _QUOTA, {"account": account, "day": row["day"], "used": 0})
+            mine = sa.update(_QUOTA).where(_QUOTA.c.account == account, _QUOTA.c.day == row["day"])
+            connection.execute(mine.values(used=_QUOTA.c.used + number))
+        for row in connection.execute(sa.select(_CLOSED).where(_CLOSED.c.account == former)).mappings().all():
+            _insert_new(connection, _CLOSED, {"account": account, "day": row["day"]})
+        for table in (_QUOTA, _CLOSED, _PACE):
+            connection.execute(sa.delete(table).where(table.c.account == former))
 
     @classmethod
     def in_memory(cls) -> RequestLedger:
@@ -202,7 +187,8 @@ class RequestLedger:
         row = {"account": account, "day": day.isoformat()}
         use = (
             sa.update(_QUOTA)
-            .where(_QUOTA.c.account == account, _QUOTA.c.day == row["day"], _QUOTA.c.used < cap)
+            .where(_QUOTA.c.account == account, _QUOTA.c.day == row["day"])
+            .where(_QUOTA.c.used >= 0, _QUOTA.c.used < cap)
             .where(~_is_closed(account, day))
             .values(used=_QUOTA.c.used + 1)
         )
@@ -210,6 +196,7 @@ class RequestLedger:
         def work(connection: Connection) -> bool:
             if connection.execute(use).rowcount == 1:
                 return True
+            self._used(connection, account, day)
             _insert_new(connection, _QUOTA, row | {"used": 0})
             return connection.execute(use).rowcount == 1  # the row may have come from another process just now
 
@@ -225,6 +212,7 @@ class RequestLedger:
         )
 
         def work(connection: Connection) -> None:
+            self._used(connection, account, day)
             if not connection.execute(add).rowcount:
                 _insert_new(connection, _QUOTA, row | {"used": 0})
                 connection.execute(add)
@@ -238,13 +226,31 @@ class RequestLedger:
 
     def use(self, account: str, day: date, cap: int) -> QuotaUse:
         """How much of the day's quota is used."""
-        used = sa.select(_QUOTA.c.used).where(_QUOTA.c.account == account, _QUOTA.c.day == day.isoformat())
 
         def work(connection: Connection) -> QuotaUse:
             closed = bool(connection.execute(sa.select(_is_closed(account, day))).scalar())
-            return QuotaUse(connection.execute(used).scalar() or 0, cap, closed)
+            return QuotaUse(self._used(connection, account, day), cap, closed)
 
         return self._run(account, work)
+
+    def _used(self, connection: Connection, account: str, day: date) -> int:
+        """The requests that are counted on a day.
+
+        Raises:
+            LedgerError: what stands there is no count. What it was is not known, so nothing may be asked by it.
+        """
+        query = sa.select(_QUOTA.c.used).where(_QUOTA.c.account == account, _QUOTA.c.day == day.isoformat())
+        row = connection.execute(query).first()
+        return 0 if row is None else self._count_of(row[0], account, day.isoformat())
+
+    def _count_of(self, used: object, account: str, day: str) -> int:
+        """See `_used`."""
+        if isinstance(used, int | float) and math.isfinite(used) and used >= 0:
+            return int(used)
+        raise LedgerError(
+            f"The request ledger {self.name} has {str(used)[:40]!r} requests of {account} on {day}, which is no count;"
+            " nothing was asked. Set it to what was sent (table quota, column used), or remove the row if nothing was."
+        )
 
     def forget(self, before: date) -> int:
         """Forget the counts of days before this one; returns how many rows went."""
@@ -303,22 +309,18 @@ class RequestLedger:
 
 def _pace(row: Any) -> Pace:
     """A row as it is reckoned with; what is no number counts as long ago, a place that is none as far ahead."""
-    numbers = {name: value for name, value in row.items() if name != "account"}
-    if not math.isfinite(numbers["arrival"]):
-        numbers["arrival"] = math.inf
-    return Pace(**{n: v if n == "arrival" or (v == v and abs(v) < math.inf) else 0 for n, v in numbers.items()})
+    return Pace(
+        arrival=_number(row["arrival"], math.inf),
+        paused_until=_number(row["paused_until"], 0.0),
+        halvings=int(max(0.0, min(_number(row["halvings"], 0.0), MOST_HALVINGS))),
+        refused_at=_number(row["refused_at"], 0.0),
+        refusals=int(max(0.0, min(_number(row["refusals"], 0.0), REPEATED))),
+    )
 
 
-def _rename(connection: Connection, former: str, account: str) -> None:
-    """Add what was noted under a former name of an account to what is noted of it."""
-    for row in connection.execute(sa.select(_QUOTA).where(_QUOTA.c.account == former)).mappings().all():
-        _insert_new(connection, _QUOTA, {"account": account, "day": row["day"], "used": 0})
-        mine = sa.update(_QUOTA).where(_QUOTA.c.account == account, _QUOTA.c.day == row["day"])
-        connection.execute(mine.values(used=_QUOTA.c.used + row["used"]))
-    for row in connection.execute(sa.select(_CLOSED).where(_CLOSED.c.account == former)).mappings().all():
-        _insert_new(connection, _CLOSED, {"account": account, "day": row["day"]})
-    for table in (_QUOTA, _CLOSED, _PACE):
-        connection.execute(sa.delete(table).where(table.c.account == former))
+def _number(value: object, otherwise: float) -> float:
+    """A column of SQLite holds whatever was written to it."""
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else otherwise
 
 
 def _is_closed(account: str, day: date) -> sa.Exists:

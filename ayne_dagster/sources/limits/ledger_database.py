@@ -29,6 +29,8 @@ MEASURED_FOR_SECONDS = 300.0
 """How long a measured difference to a server's clock is relied on."""
 OLD_BOOT_SECONDS = 86_400.0
 """A start of the machine so long before the present one is forgotten."""
+FURTHEST_SECONDS = 1e11
+"""3,000 years: what is further is no time of any clock, and leaves a number no room for the parts of a second."""
 _CLOCKS = sa.Table(  # starts of machines, and what their steady clocks lack to the time of day
     "clocks",
     METADATA,
@@ -38,6 +40,11 @@ _CLOCKS = sa.Table(  # starts of machines, and what their steady clocks lack to 
 
 _HOST = re.compile(r"[\w.-]*|[0-9a-fA-F:.]+(%\w+)?")  # names, and addresses of IPv6, whose brackets are gone by now
 _DATABASE = re.compile(r"[^@/:?#\s]*")
+
+_NO_SECRETS = {"user", "host", "hostaddr", "port", "dbname", "sslmode", "connect_timeout", "application_name"}
+"""Options of an address that may be read by everybody."""
+_SHORTEST_SECRET = 2
+"""Letters of a word that is found everywhere in a text: to take it out would hide the text and keep no secret."""
 
 T = TypeVar("T")
 
@@ -180,9 +187,11 @@ class LedgerDatabase:
         return kind(f"The request ledger {self.name} cannot be used ({reason}); nothing was asked. {advice}")
 
     def _redacted(self, text: str) -> str:
-        secrets = [self._url.password, *map(str, self._url.query.values())] if self._url is not None else []
-        for secret in secrets:
-            if secret:
+        if self._url is None:
+            return text
+        options = [value for name, value in self._url.query.items() if name.lower() not in _NO_SECRETS]
+        for secret in (self._url.password, *map(str, options)):
+            if secret and len(secret) > _SHORTEST_SECRET:
                 for spelling in {str(secret), quote(str(secret), safe=""), quote_plus(str(secret)), repr(str(secret))}:
                     text = text.replace(spelling, "…")
         return text
@@ -281,12 +290,14 @@ def _agreed_time(engine: Engine) -> float:
     boot = _boot()
     query = sa.select(_CLOCKS.c.ahead).where(_CLOCKS.c.boot == boot)
     with engine.begin() as connection:
-        ahead = connection.execute(query).scalar()
-        if ahead is None:
-            ahead = time.time() - steady_now()
-            connection.execute(sa.delete(_CLOCKS).where(_CLOCKS.c.ahead < ahead - OLD_BOOT_SECONDS))
-            connection.execute(sa.insert(_CLOCKS).values(boot=boot, ahead=ahead))
-    return float(ahead)
+        agreed = connection.execute(query).scalar()
+        if isinstance(agreed, int | float) and abs(agreed) < FURTHEST_SECONDS:
+            return float(agreed)
+        ahead = time.time() - steady_now()
+        forgotten = sa.or_(_CLOCKS.c.ahead < ahead - OLD_BOOT_SECONDS, _CLOCKS.c.boot == boot)
+        connection.execute(sa.delete(_CLOCKS).where(forgotten))
+        connection.execute(sa.insert(_CLOCKS).values(boot=boot, ahead=ahead))
+    return ahead
 
 
 def _clock_ahead(engine: Engine) -> float:

@@ -38,6 +38,7 @@ EXAMPLES = 5
 ROWS_OF = {"tmdb": TMDB_DETAILS, "omdb": OMDB_RATINGS}
 """By source: the table of what it answered."""
 _MOVIE_TABLES = (DISCOVERED_MOVIES, TMDB_DETAILS, OMDB_RATINGS, IMDB_RATINGS)
+_SUCCESSES = f"outcome IN ('{Outcome.FETCHED}', '{Outcome.ABSENT}')"
 _RESTORE = "Restore the last snapshot that `ayne check` finds sound."
 _FETCH_AGAIN = "`ayne force` the movies, then collect: what is stored and what is noted agree again after an answer."
 
@@ -197,6 +198,8 @@ def _check_rows(connection: duckdb.DuckDBPyConnection, report: Report, now: date
             what = rule.what.format(n=f"{number:,}")
             examples = tuple(str(row[1]) for row in rows)
             report.findings.append(Finding(rule.code, rule.where, what, rule.do, number, examples))
+    if not incomplete:
+        report.notes += _set_back_notes(connection)
     report.movies = _read_everything(connection)
 
 
@@ -212,6 +215,11 @@ def _read_everything(connection: duckdb.DuckDBPyConnection) -> int:
 def _note_spool(path: Path, report: Report) -> None:
     """Batches that could not be committed wait in files beside the database (`spool`)."""
     folder, found = spool_folder(path).name, contents(path)
+    if found.blocked:
+        report.notes.append(
+            f"{folder} is no folder that can be written: answers that the database cannot take would be lost. "
+            "Move it away."
+        )
     if found.waiting:
         report.notes.append(
             f"{found.waiting:,} file(s) of answers wait in {folder}: the next collection takes them in."
@@ -302,7 +310,7 @@ def _counter_rules() -> Iterator[_Rule]:
             "counter",
             "refresh_metadata",
             f"SELECT tmdb_id FROM refresh_metadata WHERE {name} < 0 OR {name} IS NULL",
-            f"{{n}} movie(s) have a {name} that is negative or unknown; it starts at 0.",
+            f"{{n}} movie(s) have {name} negative or unknown; it starts at 0.",
             _RESTORE,
         )
     yield _Rule(
@@ -330,7 +338,7 @@ def _time_rules() -> Iterator[_Rule]:
             "future",
             moment.table.name,
             f"SELECT {row} FROM {moment.table.name} WHERE {moment.condition}",
-            f"{{n}} row(s) have a {moment.column} in the future.",
+            f"{{n}} row(s) have {moment.column} in the future.",
             "A clock was ahead (or AYNE_CLOCK_OFFSET_DAYS, in a demonstration), or is behind now: set it right, then"
             " `ayne check --mend`. Until then what was noted so is taken for unknown.",
         )
@@ -341,27 +349,58 @@ def _time_rules() -> Iterator[_Rule]:
             yield _Rule(
                 "order",
                 "refresh_metadata",
-                f"SELECT tmdb_id FROM refresh_metadata WHERE {first} > {second}{alone}",
-                f"{{n}} movie(s) have a {first} after the {second}.",
+                f"SELECT tmdb_id FROM refresh_metadata WHERE ({first} > {second}{alone})"
+                f" AND tmdb_id NOT IN ({_set_back_sql(source)})",
+                f"{{n}} movie(s) have {first} after {second}.",
                 _FETCH_AGAIN,
+            )
+
+
+def _last_sql(source: str) -> str:
+    """The log's last attempt and last success at a source, by movie."""
+    return (
+        f"(SELECT tmdb_id, max(fetched_at) AS asked, max(fetched_at) FILTER (WHERE {_SUCCESSES}) AS answered"
+        f" FROM fetch_log WHERE source = '{source}' AND {not_mended_sql()} GROUP BY tmdb_id)"
+    )
+
+
+def _set_back_sql(source: str) -> str:
+    """The movies that a clock which was behind noted something of: the log has that attempt, and later ones.
+
+    What was noted last is the state, though the log says that others were later. They are due for it, and nothing is
+    lost: the next answer is the last by all accounts.
+    """
+    noted = f"FROM fetch_log AS f WHERE f.source = '{source}' AND f.tmdb_id = m.tmdb_id"
+    attempted, checked = f"{source}_attempted_at", f"{source}_checked_at"
+    return (
+        f"SELECT m.tmdb_id FROM refresh_metadata AS m JOIN {_last_sql(source)} AS last USING (tmdb_id)"
+        f" WHERE ({attempted} < last.asked AND EXISTS (SELECT 1 {noted} AND f.fetched_at = m.{attempted}))"
+        f" OR ({checked} < last.answered AND EXISTS (SELECT 1 {noted} AND f.fetched_at = m.{checked} AND {_SUCCESSES}))"
+    )
+
+
+def _set_back_notes(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
+    for source in SOURCES:
+        number = connection.execute(f"SELECT count(*) FROM ({_set_back_sql(source)})").fetchall()[0][0]
+        if number:
+            yield (
+                f"{number:,} movie(s) were asked for at {SOURCES[source].title} by a clock that was behind: they are"
+                " due, and a collection puts them right."
             )
 
 
 def _log_rules(source: str) -> Iterator[_Rule]:
     """The refresh state says of a source what the log's last entries say."""
-    successes = f"outcome IN ('{Outcome.FETCHED}', '{Outcome.ABSENT}')"
-    last = (
-        f"(SELECT tmdb_id, max(fetched_at) AS asked, max(fetched_at) FILTER (WHERE {successes}) AS answered"
-        f" FROM fetch_log WHERE source = '{source}' AND {not_mended_sql()} GROUP BY tmdb_id)"
-    )
+    last = _last_sql(source)
     for column, logged, event in (("checked_at", "answered", "successful check"), ("attempted_at", "asked", "attempt")):
         name = f"{source}_{column}"
         yield _Rule(
             "log",
             "refresh_metadata",
             f"SELECT tmdb_id FROM refresh_metadata LEFT JOIN {last} AS log USING (tmdb_id)"
-            f" WHERE {name} IS NOT NULL AND {name} IS DISTINCT FROM log.{logged}",
-            f"{{n}} movie(s) have a {name} that is not the last {event} at {SOURCES[source].title} in fetch_log.",
+            f" WHERE {name} IS NOT NULL AND {name} IS DISTINCT FROM log.{logged}"
+            f" AND tmdb_id NOT IN ({_set_back_sql(source)})",
+            f"{{n}} movie(s) have {name} other than the last {event} at {SOURCES[source].title} in fetch_log.",
             _FETCH_AGAIN,
         )
 
@@ -392,7 +431,8 @@ def _row_rules(source: str) -> Iterator[_Rule]:
         "missing_check",
         table,
         f"SELECT tmdb_id FROM {table} AS t JOIN refresh_metadata AS m USING (tmdb_id)"
-        f" WHERE m.{checked} IS NULL{same_movie} AND tmdb_id NOT IN {no_check}",
+        f" WHERE m.{checked} IS NULL{same_movie} AND tmdb_id NOT IN {no_check}"
+        f" AND tmdb_id NOT IN ({_set_back_sql(source)})",
         f"{{n}} row(s) are stored of which the refresh state says that {title} never answered.",
         "Collect: the movies are due, and asked for again.",
     )

@@ -1,4 +1,5 @@
-"""Dropping what TMDB's terms of use forbid to keep: anything not fetched again for six months. Decides by age alone.
+"""Dropping what TMDB's terms of use forbid to keep: anything not fetched again for six months. Decides by age alone;
+whether the clock is to be believed that makes it so old, `witness` tells.
 
 https://www.themoviedb.org/api-terms-of-use, 1.C. The refresh rules ask again after 170 days, so on a warehouse that is
 collected into regularly nothing is left to drop but movies that are gone, and old history.
@@ -6,6 +7,7 @@ collected into regularly nothing is left to drop but movies that are gone, and o
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import duckdb
@@ -20,6 +22,30 @@ SELECT tmdb_id FROM refresh_metadata
 WHERE tmdb_checked_at IS NULL AND coalesce(last_seen_at, first_seen_at) < $cutoff"""
 _OF_NO_MOVIE = "tmdb_id NOT IN (SELECT tmdb_id FROM refresh_metadata)"
 _FROM_TMDB = "source IN ('tmdb_details', 'discovered_movies')"
+
+
+@dataclass(frozen=True)
+class Expiring:
+    """How much a purge would drop, and of how much."""
+
+    details: int
+    """Movies that would lose their details."""
+    all_details: int
+    movies: int
+    """Movies that would go altogether."""
+    all_movies: int
+
+
+def expiring(connection: duckdb.DuckDBPyConnection, now: datetime) -> Expiring:
+    """What `purge` would drop now; nothing is changed."""
+    details = "tmdb_checked_at < $cutoff"
+    movies = f"coalesce({details}, TRUE) AND coalesce(last_seen_at, first_seen_at) < $cutoff"
+    row = connection.execute(
+        f"SELECT count(*) FILTER (WHERE {details}), count(tmdb_checked_at), count(*) FILTER (WHERE {movies}), count(*)"
+        " FROM refresh_metadata",
+        {"cutoff": naive_utc(now - KEEP)},
+    ).fetchall()[0]
+    return Expiring(*row)
 
 
 def purge(connection: duckdb.DuckDBPyConnection, now: datetime) -> dict[str, int]:
