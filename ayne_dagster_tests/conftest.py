@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -18,6 +19,11 @@ from ayne_dagster.config import ApiSettings, Settings
 from ayne_dagster.standin.running import StandIn
 
 pytest_plugins = ["ayne_dagster_tests.support.postgres"]
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As where a suite runs in the background. Dagster has SIGTERM follow SIGINT, and its own children inherit both: it
+    # would wait half a minute for the end of each.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 hypothesis_settings.register_profile(
     # Machines that run tests are shared: a slow example is no finding.
