@@ -85,6 +85,8 @@ def dev(port: int) -> None:
                 code = daemon.poll()
         except KeyboardInterrupt:
             return  # how it is meant to end
+        if code is None:
+            return  # where SIGINT was ignored at the start, in the background, the server heeds it all the same
         fail(f"Dagster's daemon ended by itself (code {code}); what it said stands above. Nothing is left running.")
 
 
