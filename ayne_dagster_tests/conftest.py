@@ -20,10 +20,11 @@ from ayne_dagster.standin.running import StandIn
 
 pytest_plugins = ["ayne_dagster_tests.support.postgres"]
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # As where a suite runs in the background. Dagster has SIGTERM follow SIGINT, and its own children inherit both: it
-    # would wait half a minute for the end of each.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# Where a suite runs in the background these are ignored. Dagster has SIGTERM follow SIGINT, its own children inherit
+# both, and it would wait half a minute for the end of each.
+for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _handler)
 
 hypothesis_settings.register_profile(
     # Machines that run tests are shared: a slow example is no finding.
