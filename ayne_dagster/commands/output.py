@@ -140,7 +140,7 @@ def console(*, stderr: bool = False) -> Any:
     """A terminal of rich, or what stands for one."""
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False, emoji=False)
+    return Console(stderr=stderr, highlight=False, emoji=False, markup=False)
 
 
 def table(*headings: str) -> Any:

@@ -48,7 +48,7 @@ def test_no_name_is_cut_off_on_eighty_characters() -> None:
     screen = Console(width=80, file=StringIO())
     screen.print(_describe(report))
     printed = screen.file.getvalue()
-    assert "Year 2" in printed
+    assert "Year 1" in printed
     assert "value_of_refresh_feed" in printed
     assert "…" not in printed
 
