@@ -131,6 +131,8 @@ class _Reader(threading.Thread):
         self.start()
 
     def run(self) -> None:
+        if self._stream.closed:  # by somebody who had read enough
+            return
         with self._stream:
             self.text = self._stream.read()
 
