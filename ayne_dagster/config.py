@@ -109,7 +109,7 @@ class Settings:
     """Which of `STRATEGIES` decides what is due."""
     refresh_cutoff: float = 0.1
     """`value_of_refresh` leaves alone what is stale with less probability than this (per cent)."""
-    freshness_weight: float = 0.8
+    freshness_weight: float = StrategyChoice.freshness_weight
     """What fresh means to it: 0, every movie alike; 1, by popularity."""
     tmdb_export_url: str | None = TMDB_EXPORT_URL
     """Address or file of TMDB's daily ID export, `{date}` in it standing for MM_DD_YYYY; None: not read."""

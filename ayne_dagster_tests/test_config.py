@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from ayne_dagster.config import Settings, SettingsError, load_settings
+from ayne_dagster.config import Settings, SettingsError, StrategyChoice, load_settings
+from ayne_dagster.refresh.learning import POPULARITY_SHARE
+from ayne_dagster.refresh.value import CUTOFF_SHARE
 
 KEYS = {"TMDB_READ_TOKEN": "the-read-token", "TMDB_API_KEY": "the-v3-key", "OMDB_API_KEY": "feedc0de"}
 
@@ -310,3 +312,8 @@ def test_the_real_id_export_is_not_read_for_the_movies_of_a_stand_in() -> None:
     assert load_settings(elsewhere).tmdb_export is None
     named = load_settings(elsewhere | {"AYNE_TMDB_EXPORT_URL": "ids/{date}.json.gz"})
     assert named.tmdb_export == "ids/{date}.json.gz"
+
+
+def test_what_the_settings_say_of_the_strategy_is_what_it_does_without_them() -> None:
+    assert Settings().strategy == StrategyChoice()
+    assert (StrategyChoice().cutoff, StrategyChoice().freshness_weight) == (CUTOFF_SHARE, POPULARITY_SHARE)

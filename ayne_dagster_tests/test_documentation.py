@@ -122,7 +122,7 @@ def test_every_room_and_module_that_the_architecture_names_exists() -> None:
     planned = {word for line in plan.splitlines() for word in line[:32].split()}
     assert planned == rooms - {"__init__", "__main__"}
     named = re.findall(r"`(\w+(?:\.\w+)+)`", text.partition("## Invariants")[2].partition("## Recipes")[0])
-    named += re.findall(r" ((?:%s)\.\w+(?:\.\w+)*)" % "|".join(planned), text.partition("## Invariants")[0])  # noqa: UP031
+    named += re.findall(rf" ((?:{'|'.join(planned)})\.\w+(?:\.\w+)*)", text.partition("## Invariants")[0])
     assert len(named) > 30
     for name in named:
         places = [package.joinpath(*name.split(".")[:depth]) for depth in (2, 3)]

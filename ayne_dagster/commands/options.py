@@ -14,7 +14,6 @@ from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR
 from ayne_dagster.settings.places import WrongPlace, expanded
 
 TMDB_ID = click.IntRange(1, 2**63 - 1)
-COUNT = click.IntRange(0, 1_000_000_000)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 
 

@@ -85,7 +85,8 @@ def _bring_ticks_back() -> None:
 def _say(text: str) -> None:
     """Tell what was done where the daemon itself does."""
     with suppress(OSError):
-        print(text, file=sys.stderr, flush=True)  # noqa: T201
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
 
 
 class PutBack:

@@ -25,6 +25,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from ayne_dagster.errors import OneLineError, WrongUsage
+from ayne_dagster.settings.locks import alone_in
 
 LEDGER, SPOOL, HOME = "ledger.sqlite", "spool", "dagster_home"
 DAEMON_SILENT_SECONDS = 300.0
@@ -179,7 +180,7 @@ def take_over_former(database: Path) -> None:
         if database in _done or not database.suffix:
             return
         if any(former(database, what).exists() for what in (LEDGER, SPOOL)):
-            with _alone(database.parent), _no_former_collection(database):
+            with alone_in(database.parent), _no_former_collection(database):
                 shared = len(_claimants(database)) > 1
                 _take_ledger(database, shared=shared)
                 if not shared:
@@ -200,7 +201,7 @@ def home_beside(database: Path) -> Path:
         return home
     if _daemon_runs(old):
         return old
-    with _alone(database.parent):
+    with alone_in(database.parent):
         _move(old, home)
     return home
 
@@ -312,14 +313,3 @@ def _seconds_since(beat: object) -> float:
         text = str(beat)[:19]
         return time.time() - time.mktime(time.strptime(text, "%Y-%m-%d %H:%M:%S")) + time.timezone
     return 0.0
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One process at a time in a folder."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -135,7 +135,7 @@ def test_a_clock_that_is_put_back_is_noticed_and_one_that_goes_or_is_put_on_is_n
 
 
 STARTED_AGAIN = """
-import os, runpy, sys, time
+import os, runpy, signal, sys
 from pathlib import Path
 from ayne_dagster.serving import daemon
 
@@ -146,7 +146,7 @@ before.touch()
 daemon._bring_ticks_back = lambda: None
 daemon.PutBack.noticed = lambda _: runs.is_file()
 runs = before.with_name("runs")
-runpy.run_module = lambda *_, **__: (runs.touch(), time.sleep(60))
+runpy.run_module = lambda *_, **__: (runs.touch(), signal.pause())
 daemon.main([])
 """
 

@@ -12,16 +12,15 @@ request ledger stays as it is: it counts what was sent, whatever became of the a
 
 from __future__ import annotations
 
-import fcntl
 import os
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
 
 from ayne_dagster.errors import WrongUsage, is_of_the_place
+from ayne_dagster.settings.locks import alone_in
 from ayne_dagster.warehouse.database import Database, WarehouseError
 
 _MAGIC = slice(8, 12)
@@ -61,7 +60,7 @@ def publish_snapshot(database: Database, target: Path) -> int:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _require_replaceable(target, database.path)
-        with _alone_in(target.parent):
+        with alone_in(target.parent):  # so that what a killed one left half-written can be removed
             raw, partial = (target.with_name(f".{target.name}.{stage}") for stage in ("raw", "partial"))
             try:
                 _remove(raw, partial)
@@ -126,17 +125,6 @@ def _require_replaceable(target: Path, live: Path) -> None:
             f"{target} is being written to by a program, or was not closed ({_log_of(target).name} is beside it): "
             "it is left alone. Name another file."
         )
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """One snapshot at a time into a folder, so that what a killed one left half-written can be removed."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _remove(*paths: Path) -> None:
