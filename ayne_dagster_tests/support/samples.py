@@ -19,8 +19,9 @@ from ayne_dagster.refresh.strategy import MovieState
 from ayne_dagster.warehouse.answers import Answer, ListedMovie, MergeReport
 from ayne_dagster.warehouse.merge import merge_answers, merge_listing
 from ayne_dagster.warehouse.rows import Row
-from ayne_dagster.warehouse.schema import OMDB_RATINGS, TABLES, TMDB_DETAILS, VIEWS
+from ayne_dagster.warehouse.schema import OMDB_RATINGS, TABLES, TMDB_DETAILS
 from ayne_dagster.warehouse.state import movie_states
+from ayne_dagster.warehouse.views import VIEWS
 
 START = datetime(2024, 1, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

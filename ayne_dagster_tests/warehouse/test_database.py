@@ -21,7 +21,8 @@ from ayne_dagster.warehouse.database import (
     DatabaseUnusable,
     WarehouseError,
 )
-from ayne_dagster.warehouse.schema import ALL_TABLES, SCHEMA_VERSION, VIEWS
+from ayne_dagster.warehouse.schema import ALL_TABLES, SCHEMA_VERSION
+from ayne_dagster.warehouse.views import VIEWS
 from ayne_dagster_tests.support.samples import HOLD, end, line, opens_elsewhere, python
 
 
