@@ -26,7 +26,8 @@ KINDS_OF_WRONG_USAGE = {
     "WrongUsage", "SettingsError", "WrongDatabase", "WrongExport", "WrongTarget", "WrongLedger", "WrongPlace"
 }  # fmt: skip
 NOT_FOR_PEOPLE = {
-    "BrokenGzip", "CutOffGzip", "Interrupted", "MigrationFailed", "NotWhole", "StreamClosed", "TooSlow", "Unpackable"
+    "BrokenGzip", "CutOffGzip", "Interrupted", "MigrationFailed", "NotWhole", "StreamClosed", "TooSlow", "Unpackable",
+    "UnusableCell",
 }  # fmt: skip
 """Caught where they mean something; a name with an underscore is its module's own."""
 

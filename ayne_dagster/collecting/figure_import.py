@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +116,7 @@ def import_figures(
 
 def _file_rows(read: FigureFile, as_of: date | None, now: datetime) -> list[FileRow]:
     """The rows of a file as the warehouse takes them. No figure holds for a day to come."""
-    last = (now + timedelta(days=1)).date()
+    last = now.astimezone(UTC).date()
     return [
         FileRow(
             read.digest,

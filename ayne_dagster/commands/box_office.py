@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ def import_file(file: Path, mapping: Path | None, as_of: datetime | None, dry_ru
 
     settings = load_settings()
     now = settings.now()
-    if as_of is not None and as_of > now + timedelta(days=1):
+    if as_of is not None and as_of.date() > now.date():
         raise click.UsageError("--as-of: no figure holds for a day to come.")
     day = as_of.date() if as_of is not None else None
     report = import_figures(warehouse(settings), file, now, mapping=mapping, as_of=day, dry_run=dry_run)
