@@ -16,16 +16,13 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from ayne_dagster.warehouse.best_figures import DISAGREEMENT, WORTH_COMPARING
 from ayne_dagster.warehouse.figures import StatedFigures, merge_figures
 from ayne_dagster.warehouse.matching.rules import Match, NoMatch
 from ayne_dagster.warehouse.rows import Row, arrow_schema, id_table, insert_rows, naive_utc, registered
 from ayne_dagster.warehouse.schema import BOX_OFFICE, BOX_OFFICE_FILES, BOX_OFFICE_UNMATCHED
 
 SOURCE = "file"
-APART = 1.25
-"""Two figures of one thing that differ by this factor disagree: by a fifth of the larger."""
-LEAST_COMPARED = 100_000
-"""Below that, figures of small runs differ for a hundred reasons."""
 _NO_MORE_KNOWN = NoMatch(False, "its movie is no more known here")
 _SUPERSEDED = NoMatch(False, "a later version of its file has it too")
 
@@ -333,13 +330,13 @@ def disagreements(
         names = ("tmdb_id", "measure", "scope", "currency", "amount", "source", "other_amount")
         rows_found = connection.execute(
             f"""
-            SELECT count(*) OVER (), count(*) FILTER (WHERE apart > {APART}) OVER (), apart, {", ".join(names)}
+            SELECT count(*) OVER (), count(*) FILTER (WHERE apart > {DISAGREEMENT}) OVER (), apart, {", ".join(names)}
             FROM ({_COMPARED}) ORDER BY apart DESC, amount DESC, tmdb_id, measure, scope, source LIMIT {most:d}""",
             {"digest": file.digest},
         ).fetchall()
     if not rows_found:
         return 0, 0, []
-    worst = [dict(zip(names, row[3:], strict=True)) for row in rows_found if row[2] > APART]
+    worst = [dict(zip(names, row[3:], strict=True)) for row in rows_found if row[2] > DISAGREEMENT]
     titles = titles_of(connection, {item["tmdb_id"] for item in worst})
     return rows_found[0][0], rows_found[0][1], [titles.get(item["tmdb_id"], {}) | item for item in worst]
 
@@ -350,7 +347,7 @@ SELECT i.tmdb_id, i.measure, i.scope, i.currency, i.amount, f.source, f.amount A
 FROM incoming_figures AS i JOIN box_office_figures AS f USING (tmdb_id, measure, scope, currency)
 WHERE f.suspect IS NULL AND f.gone_at IS NULL AND NOT f.derived
   AND NOT (f.source = '{SOURCE}' AND starts_with(f.source_ref, $digest || ':'))
-  AND greatest(i.amount, f.amount) >= {LEAST_COMPARED}"""
+  AND greatest(i.amount, f.amount) >= {WORTH_COMPARING}"""
 
 
 def unmatched_rows(connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:

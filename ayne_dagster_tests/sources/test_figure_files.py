@@ -134,6 +134,9 @@ def test_a_foreign_gross_in_millions_among_others_is_suspect_and_nothing_is_adde
     for row in (big, fast):
         assert [(f.scope, f.suspect is not None) for f in row.figures] == [("domestic", False), ("international", True)]
     assert [f.scope for f in found.rows[1].figures] == ["domestic", "international", "worldwide"]
+    text = 'title,studio,domestic_gross,foreign_gross,year\nFast,U,353000000.0,"1,163.0",2015\n'
+    (alone,) = read_text(tmp_path, text).rows
+    assert [f.scope for f in alone.figures] == ["domestic", "international"], "nor where there are no others"
 
 
 def test_a_yearly_table_takes_its_year_from_the_name_of_the_file(tmp_path: Path) -> None:
