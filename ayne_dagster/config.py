@@ -20,7 +20,14 @@ from dotenv.parser import parse_stream
 from ayne_dagster.errors import SettingsError
 from ayne_dagster.settings.places import LEDGER, companion, expanded, resolve_database
 from ayne_dagster.settings.texts import read_named_text
-from ayne_dagster.settings.variables import checked_address, checked_key, checked_place, checked_text, misspelt
+from ayne_dagster.settings.variables import (
+    checked_address,
+    checked_contact,
+    checked_key,
+    checked_place,
+    checked_text,
+    misspelt,
+)
 
 __all__ = ["ApiSettings", "Settings", "SettingsError", "load_settings"]
 
@@ -31,7 +38,6 @@ MAX_WAIT_HOURS = 24 * 5.0
 """The shortest interval of a refresh strategy: to wait longer would be to skip one."""
 ANSWER_DEADLINE = 60.0
 LEAST_DEADLINE = 0.1
-_CONTACT = re.compile(r"(https?://|[!-'*-~]{1,100}@)[!-'*-~]{1,100}")
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_-]+(\.[a-z0-9_-]+)*)\.?(:[1-9][0-9]{0,4})?")
 
 
@@ -88,8 +94,8 @@ TMDB_EXPORT_URL = "https://files.tmdb.org/p/exports/movie_ids_{date}.json.gz"
 OFF = "off"
 """What switches an address off that has a default."""
 OMDB_DEFAULTS = ApiSettings("https://www.omdbapi.com/", 2.0, 40, 5, daily_quota=1000)
-WIKIDATA_DEFAULTS = ApiSettings("https://query.wikidata.org/sparql", 1.0, 1, 1, retry_wait=5.0, answer_deadline=75.0)
-"""One request a second and at a time, as its operators advise; a query may take it 60 seconds."""
+WIKIDATA_DEFAULTS = ApiSettings("https://query.wikidata.org/sparql", 1.0, 1, 1, answer_deadline=75.0)
+"""One request at a time, as its operators ask for. It stops a query after 60 s, and says so: that is waited for."""
 API_OF = {"tmdb": "tmdb", "omdb": "omdb", "numbers": "wikidata"}
 """By source of the refresh rules: the API that is asked for it."""
 API_TITLES = {"tmdb": "TMDB", "omdb": "OMDb", "wikidata": "Wikidata"}
@@ -128,13 +134,13 @@ class Settings:
     tmdb: ApiSettings = TMDB_DEFAULTS
     omdb: ApiSettings = OMDB_DEFAULTS
     wikidata: ApiSettings = WIKIDATA_DEFAULTS
-    contact: str | None = None
-    """Mail address or page of who runs this: Wikidata wants to know it of every program that asks."""
     box_office: FigureChoice = FigureChoice()
     """Whose figures of movies' money count."""
     tmdb_api_key: str | None = field(default=None, repr=False)
     tmdb_read_token: str | None = field(default=None, repr=False)
     omdb_api_key: str | None = field(default=None, repr=False)
+    contact: str | None = None
+    """Mail or http(s) address that sources may turn to; it goes into the User-Agent of those that ask for one."""
     clock_offset: timedelta = timedelta(0)
     """How far the platform's clock is turned, for demonstrations and tests."""
     ledger_url: str | None = field(default=None, repr=False)
@@ -196,6 +202,11 @@ class Settings:
         """Why Wikidata is not asked for figures; None where it is."""
         if "wikidata" not in self.box_office.providers:
             return "AYNE_BOX_OFFICE leaves wikidata out"
+        return self.wikidata_off_because
+
+    @property
+    def wikidata_off_because(self) -> str | None:
+        """Why Wikidata may not be asked; None where it may."""
         if self.contact is None:
             return "AYNE_CONTACT is not set, and Wikidata answers only programs that say whom to reach"
         return None
@@ -283,12 +294,12 @@ def _settings(read: _Reader) -> Settings:
         refresh_limit=read.whole("AYNE_REFRESH_LIMIT", 100),
         tmdb=read.api("TMDB", TMDB_DEFAULTS),
         omdb=read.api("OMDB", OMDB_DEFAULTS),
-        wikidata=read.api("WIKIDATA", WIKIDATA_DEFAULTS),
-        contact=read.contact("AYNE_CONTACT"),
+        wikidata=read.api("WIKIDATA", WIKIDATA_DEFAULTS, deadline="AYNE_WIKIDATA_ANSWER_DEADLINE"),
         box_office=read.figure_choice("AYNE_BOX_OFFICE"),
         tmdb_api_key=read.key("TMDB_API_KEY"),
         tmdb_read_token=read.key("TMDB_READ_TOKEN"),
         omdb_api_key=read.key("OMDB_API_KEY"),
+        contact=read.contact("AYNE_CONTACT"),
         clock_offset=timedelta(days=read.number("AYNE_CLOCK_OFFSET_DAYS", 0.0, -MAX_OFFSET_DAYS, MAX_OFFSET_DAYS)),
         ledger_url=read.text("AYNE_LEDGER_URL"),
         refresh_strategy=read.choice("AYNE_REFRESH_STRATEGY", STRATEGIES),
@@ -338,7 +349,12 @@ class _Reader:
     def whole(self, name: str, default: int, minimum: int = 0) -> int:
         return int(self._parsed(name, default, int, minimum, MAX_NUMBER, "a whole number"))
 
-    def api(self, prefix: str, defaults: ApiSettings) -> ApiSettings:
+    def contact(self, name: str) -> str | None:
+        """A mail or http(s) address that may be left out."""
+        raw = self.text(name)
+        return raw and checked_contact(name, raw)
+
+    def api(self, prefix: str, defaults: ApiSettings, deadline: str = "AYNE_ANSWER_DEADLINE") -> ApiSettings:
         return ApiSettings(
             base_url=checked_address(name := f"AYNE_{prefix}_BASE_URL", self.text(name) or defaults.base_url),
             requests_per_second=self.number(f"AYNE_{prefix}_REQUESTS_PER_SECOND", defaults.requests_per_second),
@@ -347,20 +363,13 @@ class _Reader:
             daily_quota=self.whole(f"AYNE_{prefix}_DAILY_QUOTA", defaults.daily_quota),
             quota_reserve=self.whole(f"AYNE_{prefix}_QUOTA_RESERVE", defaults.quota_reserve),
             retry_wait=self.number(f"AYNE_{prefix}_RETRY_WAIT", defaults.retry_wait),
-            answer_deadline=self.number("AYNE_ANSWER_DEADLINE", defaults.answer_deadline, LEAST_DEADLINE),
+            answer_deadline=self.number(deadline, defaults.answer_deadline, LEAST_DEADLINE),
         )
 
     def choice(self, name: str, choices: tuple[str, ...]) -> str:
         raw = self.text(name) or choices[0]
         if raw not in choices:
             raise SettingsError(f"{name} is {_shown(raw)}: it must be one of {', '.join(choices)}.")
-        return raw
-
-    def contact(self, name: str) -> str | None:
-        """A mail address or an http(s) address that may be left out; it goes into a header as it is."""
-        raw = self.text(name)
-        if raw is not None and not _CONTACT.fullmatch(raw):
-            raise SettingsError(f"{name} is {_shown(raw)}: it must be a mail address, or the address of a page.")
         return raw
 
     def figure_choice(self, name: str) -> FigureChoice:

@@ -13,7 +13,14 @@ from ayne_dagster.collecting.asking import collect_answers
 from ayne_dagster.collecting.figures import figures_fetcher
 from ayne_dagster.collecting.progress import Progress
 from ayne_dagster.refresh.outcome import Outcome
-from ayne_dagster.sources.errors import MalformedAnswer, QuotaExhausted, SourceDown, SourceError, SourceUnavailable
+from ayne_dagster.sources.errors import (
+    MalformedAnswer,
+    QuotaExhausted,
+    SourceDown,
+    SourceError,
+    SourceUnavailable,
+    TooMuchAsked,
+)
 from ayne_dagster.sources.trust import Trust
 from ayne_dagster.sources.wikidata.client import Film, Statements
 from ayne_dagster.warehouse.answers import Answer
@@ -107,6 +114,19 @@ def test_an_error_is_that_of_all_films_of_its_request_and_costs_its_requests_onc
     answers, _ = collected(Wikidata(error=error), movies(150))
     assert Counter(answer.outcome for answer in answers) == {outcome: 150}
     assert sum(answer.requests for answer in answers) == 3
+
+
+def test_a_film_that_cannot_be_answered_alone_costs_the_others_nothing() -> None:
+    failed = {
+        1: Statements(False, None, (), MalformedAnswer("no figure", b"{")),
+        2: Statements(False, None, (), TooMuchAsked("time limit")),
+        3: Statements(False, None, (), SourceUnavailable("HTTP 502")),
+    }
+    answers, _ = collected(Wikidata(lambda film: failed.get(film.tmdb_id, NONE)), movies(10))
+    outcomes = {answer.tmdb_id: answer.outcome for answer in answers}
+    assert (outcomes[1], outcomes[2], outcomes[3]) == (Outcome.QUARANTINED, Outcome.FAILED, Outcome.UNAVAILABLE)
+    assert Counter(outcomes.values())[Outcome.FETCHED] == 7
+    assert sum(answer.requests for answer in answers) == 1
 
 
 def test_the_end_of_the_quota_defers_what_was_not_asked() -> None:

@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from ayne_dagster.collecting.asking import Fetch, answer_about, without_row
 from ayne_dagster.collecting.streams import Now
 from ayne_dagster.refresh.outcome import Outcome
-from ayne_dagster.sources.errors import MalformedAnswer, RequestRejected, SourceError
+from ayne_dagster.sources.errors import MalformedAnswer, RequestRejected, SourceError, TooMuchAsked
 from ayne_dagster.sources.wikidata.client import Film, Statements
 from ayne_dagster.warehouse.answers import Answer
 from ayne_dagster.warehouse.state import DueMovie
+
+E = TypeVar("E", bound=Exception)
 
 COMPANY_SECONDS = 0.02
 """How long the first question of a request waits for others: all workers ask at once, and begin anew at once."""
@@ -27,6 +29,7 @@ class AsksMany(Protocol):
     """A client that is asked for many films at a time."""
 
     BATCH: int
+    """Films a request."""
 
     async def fetch_figures(self, films: Sequence[Film]) -> tuple[dict[int, Statements], int]:
         """What is stated of each film, by TMDB id, with the number of requests spent."""
@@ -45,9 +48,11 @@ def figures_fetcher(client: AsksMany, now: Now, wikidata_ids: Mapping[int, str])
     async def fetch(due: DueMovie) -> Answer:
         try:
             stated, requests = await together.ask(Film(due.tmdb_id, due.imdb_id, wikidata_ids.get(due.tmdb_id)))
+            if stated.failure is not None:
+                raise _costing(stated.failure, requests)
         except MalformedAnswer as error:
             return without_row(due, Outcome.QUARANTINED, now(), error)
-        except RequestRejected as error:
+        except (RequestRejected, TooMuchAsked) as error:
             return without_row(due, Outcome.FAILED, now(), error)
         if not stated.found:
             return answer_about(due, Outcome.ABSENT, now(), requests=requests, reason="Wikidata has no item of it")
@@ -92,7 +97,7 @@ class _Together:
         except Exception as error:  # noqa: BLE001 -- it is raised where the films were asked for
             for number, (_, answer) in enumerate(together):
                 if not answer.done():
-                    answer.set_exception(error if number == 0 else _without_requests(error))
+                    answer.set_exception(error if number == 0 else _costing(error, 0))
             return
         for film, answer in together:
             if not answer.done():
@@ -100,9 +105,9 @@ class _Together:
             requests = 0
 
 
-def _without_requests(error: Exception) -> Exception:
+def _costing(error: E, requests: int) -> E:
     """The same error for another film: the requests that it cost are told once."""
     other = copy.copy(error)
     if isinstance(other, SourceError):
-        other.requests = 0
+        other.requests = requests
     return other

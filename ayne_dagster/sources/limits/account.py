@@ -18,7 +18,7 @@ from ayne_dagster.sources.limits.ledger import (
     steady_now,
 )
 from ayne_dagster.sources.limits.naming import account_name, former_account_names
-from ayne_dagster.sources.limits.pace import LONGEST_PAUSE
+from ayne_dagster.sources.limits.pace import LONGEST_BAN, LONGEST_PAUSE
 from ayne_dagster.sources.trust import Trust
 
 _LOG = logging.getLogger(__name__)
@@ -167,6 +167,13 @@ class Account:
         self._resume_at = max(self._resume_at, time.monotonic() + pause)
         self.waits(pause, "it asks for a pause")
         self.ledger.refuse(self.name, pause, steady_now())
+        self._look()
+
+    def banned(self, seconds: float) -> None:
+        """The source refuses everything for some seconds: let no worker of any process send before."""
+        seconds = min(seconds, LONGEST_BAN)  # as the ledger has it
+        self._resume_at = max(self._resume_at, time.monotonic() + seconds)
+        self.ledger.ban(self.name, seconds, steady_now())
         self._look()
 
     @property
