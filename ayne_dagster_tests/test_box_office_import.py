@@ -203,10 +203,15 @@ def test_an_earlier_version_that_comes_later_does_not_replace_a_newer_day(comman
 
 
 def test_a_row_without_a_movie_waits_and_gets_it_when_it_is_discovered(command: Ayne, tmp_path: Path) -> None:
-    write(tmp_path, simple(("Zephyr One", 2000, 3_000_000)))
+    write(tmp_path, simple(("Erster Zephyr (Zephyr One)", 2000, 3_000_000)))
     assert imported(command, "file.csv")["unmatched_rows"] == 1
     (row,) = command.call("box-office", "unmatched", "--json").json["rows"]
-    assert (row["file"], row["row"], row["title"], row["why"]) == ("file.csv", 1, "Zephyr One", "unmatched")
+    assert (row["file"], row["row"], row["title"], row["why"]) == (
+        "file.csv",
+        1,
+        "Erster Zephyr (Zephyr One)",
+        "unmatched",
+    )
     assert row["figures"][0]["amount"] == "3000000.00"
 
     add(command, film(901, "Zephyr One"))

@@ -101,7 +101,7 @@ def import_figures(
     rows = _file_rows(read, as_of, now)
     with database.connect(read_only=True) as connection:
         rows += waiting_rows(connection, besides=read.digest)
-        sought = [Sought(place, r.title, r.year, r.imdb_id, r.tmdb_id) for place, r in enumerate(rows)]
+        sought = [Sought(place, r.title, r.year, r.imdb_id, r.tmdb_id, r.other_titles) for place, r in enumerate(rows)]
         known = read_known(connection, sought)
     found = _found(known, sought, rows)
     with database.connect(read_only=True) if dry_run else database.transaction() as connection:
@@ -127,6 +127,7 @@ def _file_rows(read: FigureFile, as_of: date | None, now: datetime) -> list[File
             row.tmdb_id,
             row.as_of if row.as_of is not None and row.as_of <= last else as_of,
             tuple(FileFigure(f.measure, f.scope, f.currency, f.amount, f.derived, f.suspect) for f in row.figures),
+            row.other_titles,
         )
         for row in read.rows
     ]

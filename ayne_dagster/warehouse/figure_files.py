@@ -51,6 +51,8 @@ class FileRow:
     tmdb_id: int | None
     as_of: date | None
     figures: tuple[FileFigure, ...]
+    other_titles: tuple[str, ...] = ()
+    """What its title may be as well."""
 
     @property
     def reference(self) -> str:
@@ -87,13 +89,14 @@ def waiting_rows(connection: duckdb.DuckDBPyConnection, besides: str) -> list[Fi
         besides: the digest of a file whose rows are not wanted.
     """
     rows = connection.execute(
-        "SELECT file_digest, row_number, title, year, imdb_id, stated_tmdb_id, as_of, figures FROM box_office_unmatched"
+        "SELECT file_digest, row_number, title, year, imdb_id, stated_tmdb_id, as_of, figures,"
+        " other_titles FROM box_office_unmatched"
         " WHERE file_digest <> $besides ORDER BY ALL",
         {"besides": besides},
     ).fetchall()
     return [
-        FileRow(digest, number, title, year, imdb_id, tmdb_id, as_of, _figures_of(figures))
-        for digest, number, title, year, imdb_id, tmdb_id, as_of, figures in rows
+        FileRow(digest, number, title, year, imdb_id, tmdb_id, as_of, _figures_of(figures), tuple(others or ()))
+        for digest, number, title, year, imdb_id, tmdb_id, as_of, figures, others in rows
     ]
 
 
@@ -272,6 +275,7 @@ def _keep_waiting(connection: duckdb.DuckDBPyConnection, file: ImportedFile, fou
                 "file_digest": row.digest,
                 "row_number": row.number,
                 "title": row.title,
+                "other_titles": list(row.other_titles) or None,
                 "year": row.year,
                 "imdb_id": row.imdb_id,
                 "stated_tmdb_id": row.tmdb_id,

@@ -188,6 +188,7 @@ BOX_OFFICE_UNMATCHED = Table(
         Column("file_digest", "VARCHAR", "The file, by its digest in box_office_files"),
         Column("row_number", "BIGINT", "The row in it, the first below the names of the columns being 1"),
         Column("title", "VARCHAR", "Title as the file has it, its encoding mended"),
+        Column("other_titles", "VARCHAR[]", "What the title may be as well, where it names two"),
         Column("year", "INTEGER", "Year as the file has it"),
         Column("imdb_id", "VARCHAR", "IMDb id as the file has it"),
         Column("stated_tmdb_id", "BIGINT", "TMDB id as the file has it"),

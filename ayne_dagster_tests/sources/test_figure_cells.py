@@ -137,7 +137,13 @@ def test_money_in_any_of_the_usual_spellings_is_the_amount(amount: int, spelling
         ("02-03-1972", None, 1972),
         ("Unknown", None, None),
         ("", None, None),
-        ("18-Dec-09", None, None),
+        ("18-Dec-09", None, 2009),
+        ("19-Dec-97", None, 1997),
+        ("12/18/09", None, 2009),
+        ("31-Dec-35", None, 2035),
+        ("31-Dec-36", None, 1936),
+        ("09-12-18", None, None),
+        ("Dec-09", None, None),
         ("0000-00-00", None, None),
         ("1/2-2009", None, None),
         ("1700", None, None),
@@ -196,6 +202,12 @@ def test_a_year_in_brackets_behind_a_title_is_its_year() -> None:
     assert titles.year_behind("Heat [1995]") == ("Heat", 1995)
     assert titles.year_behind("Blade Runner (9999)") == ("Blade Runner (9999)", None)
     assert titles.year_behind("1984") == ("1984", None)
+
+
+def test_a_title_in_brackets_is_another_title_unless_it_tells_of_a_part_or_a_run() -> None:
+    assert titles.other_titles("A Prophet (Un prophète)") == ("A Prophet", "Un prophète")
+    for alone in ("Heat", "Heat (1995)", "Halloween (Part Two)", "Grease (Sing-a-Long re-issue)", "(Heat)", "Heat ()"):
+        assert titles.other_titles(alone) == ()
 
 
 def test_ids_are_read_from_numbers_and_addresses() -> None:

@@ -90,6 +90,29 @@ def test_line_ends_a_word_on_the_separator_and_pages_put_together_do_no_harm(tmp
     assert as_stated(found) == expected(ROWS)
 
 
+def test_a_table_that_a_spreadsheet_has_saved_has_short_years_and_plain_numbers(tmp_path: Path) -> None:
+    text = (
+        "id,release_date,movie,production_budget,domestic_gross,worldwide_gross\n"
+        "95,31-Dec-20,Amber Harbour,150000000,0,0\n"
+        "43,19-Dec-97,Bitter Worldâ\x80\x99s End,200000000,659363944,2208208395\n"
+    )
+    first, second = read_text(tmp_path, text).rows
+    assert (first.year, [f.amount for f in first.figures]) == (2020, [150_000_000])
+    assert (second.title, second.year) == ("Bitter World’s End", 1997)
+
+
+def test_columns_that_seem_to_hold_figures_and_are_not_read_are_told(tmp_path: Path) -> None:
+    text = "year,imdb,title,budget,domgross,intgross,domgross_2013$\n"
+    text += "2013,tt1711425,21 &amp; Over,13000000,25682380,#N/A,5\n"
+    found = read_text(tmp_path, text)
+    assert found.layout == "bechdel"
+    assert [(f.scope, f.amount) for f in found.rows[0].figures] == [
+        ("unspecified", 13_000_000),
+        ("domestic", 25_682_380),
+    ]
+    assert found.remarks == ["Not read: 'domgross_2013$'. A mapping can say what they are."]
+
+
 def test_an_extract_of_five_files_has_ids_and_a_worldwide_gross_that_is_worked_out(tmp_path: Path) -> None:
     folder = write_opusdata(tmp_path / "extract", ROWS)
     found = read_figures(folder)
@@ -273,6 +296,7 @@ BAD_FILES: dict[str, tuple[bytes, str]] = {
     "spreadsheet": (b"PK\x03\x04" + b"\x14" * 100, "save it as CSV"),
     "old spreadsheet": (b"\xd0\xcf\x11\xe0" + b"\x00" * 100, "save it as CSV"),
     "pdf": (b"%PDF-1.7 ...", "PDF"),
+    "lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:6edf\nsize 312461\n", "git lfs pull"),
     "sqlite": (b"SQLite format 3\x00....", "SQLite"),
     "duckdb": (b"\x00" * 8 + b"DUCK" + b"\x01" * 50, "DuckDB"),
     "html": (b"<!DOCTYPE html><table><tr><td>a,b</td></tr></table>", "HTML"),

@@ -71,6 +71,11 @@ def known(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
         (sought("Ferner Spiegel", 1999), 7, Rule.OTHER_TITLE_NEAR_YEAR),
         (sought("Ferner Spiegel", 2000), 8, Rule.TITLE_NEAR_YEAR),
         (sought("Hollow Carnival", 2000, "tt7777777"), 11, Rule.TITLE_SAME_YEAR),
+        (
+            Sought(1, "Hohl (Hollow Carnival)", 2000, None, None, ("Hohl", "Hollow Carnival")),
+            11,
+            Rule.OTHER_TITLE_SAME_YEAR,
+        ),
         (sought("Bitter Orchard", 2000, "tt7777777"), 4, Rule.TITLE_NEAR_YEAR),
     ],
     ids=str,

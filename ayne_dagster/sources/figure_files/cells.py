@@ -55,6 +55,10 @@ _POINTS = re.compile(r"[0-9]{1,3}(?:\.[0-9]{3}){2,}(?:,[0-9]{1,2})?")
 _TWO_READINGS = re.compile(r"[0-9]{1,3}\.[0-9]{3}")
 
 _NUMERIC_DATE = re.compile(r"[0-9]{1,2}([/.-])[0-9]{1,2}\1([0-9]{4})")
+_SHORT_YEAR = re.compile(
+    r"[0-9]{1,2}([ -])[a-z]{3,9}\1([0-9]{2})|[0-9]{1,2}([/.])[0-9]{1,2}\3([0-9]{2})", re.IGNORECASE
+)
+"""As spreadsheets shorten dates: 18-Dec-09, 12/18/09. Of numbers joined by dashes the year may be the first."""
 _BARE_YEAR = re.compile(r"([0-9]{4})(?:\.0+)?")
 _REMARK = re.compile(r"\s*\([^()]*\)$")
 _IMDB_ADDRESS = re.compile(r"\b(tt[0-9]{7,10})\b", re.IGNORECASE)
@@ -186,13 +190,19 @@ def day(cell: object) -> date | None:
 
 
 def year(cell: object) -> int | None:
-    """The year of a date, of numbers like 31/12/2010 in whatever order, or of a bare year; None for any other cell."""
+    """The year of a date, of numbers like 31/12/2010 in whatever order, or of a bare year; None for any other cell.
+
+    Of two digits, those up to 35 are of this century: 18-Dec-09 is 2009, 19-Dec-97 is 1997.
+    """
     if (found := day(cell)) is not None:
         return found.year
     written = str(cell) if isinstance(cell, int | float | Decimal) and not isinstance(cell, bool) else cell
     if not isinstance(written, str) or len(written) > _LONGEST_CELL:
         return None
     written = _REMARK.sub("", " ".join(written.split()))
+    if match := _SHORT_YEAR.fullmatch(written):
+        short = int(match[2] or match[4])
+        return short + (2000 if 2000 + short <= LAST_YEAR else 1900)
     match = _NUMERIC_DATE.fullmatch(written)
     digits = match[2] if match else match[1] if (match := _BARE_YEAR.fullmatch(written)) else None
     return int(digits) if digits and FIRST_YEAR <= int(digits) <= LAST_YEAR else None

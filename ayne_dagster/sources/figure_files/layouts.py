@@ -134,6 +134,16 @@ KNOWN = (
         adds_up=True,
     ),
     _Known(
+        "bechdel",
+        (("imdb",), ("title",), ("domgross",), ("intgross",)),
+        {"imdb_id": ("imdb",), "title": ("title",), "year": ("year",)},
+        {
+            "budget": _BUDGET,
+            "domgross": ("gross", DOMESTIC),
+            "intgross": ("gross", WORLDWIDE),  # called international there, and never below the domestic one
+        },
+    ),
+    _Known(
         "simple",
         ((*_TITLES, "imdb_id", "tmdb_id"), tuple(_SIMPLE_FIGURES)),
         {
@@ -171,6 +181,12 @@ def recognised(columns: Sequence[str]) -> Layout | None:
     return Layout(known.name, tuple(figures), {r: found for r, found in roles.items() if found}, adds_up=known.adds_up)
 
 
+def overlooked(layout: Layout, columns: Sequence[str]) -> list[str]:
+    """The columns that a layout does not read though they are called as if they held figures."""
+    used = set(layout.columns)
+    return [c for c in columns if c not in used and re.search("gross|box_?office|budget|revenue", plain_name(c))]
+
+
 def with_year_of_name(layout: Layout, file_name: str) -> Layout:
     """A layout that has no column for years, with the one year that is in the file's name, as in "2019.csv"."""
     if layout.roles.get("year") or layout.year is not None:
@@ -201,8 +217,13 @@ def places(layout: Layout, columns: Sequence[str], where: str) -> Callable[[str]
 
 def told_columns(columns: Sequence[str]) -> str:
     """A file's columns, for a message."""
+    return f"it has {told_names(columns)}"
+
+
+def told_names(columns: Sequence[str]) -> str:
+    """Names of columns, the first of many."""
     shown = [repr(column[:40]) for column in columns[:12]]
-    return f"it has {', '.join(shown)}{f' and {len(columns) - 12:,} more' if len(columns) > 12 else ''}"
+    return f"{', '.join(shown)}{f' and {len(columns) - 12:,} more' if len(columns) > 12 else ''}"
 
 
 def unrecognised(columns: Sequence[str], where: str) -> FigureFileError:

@@ -23,8 +23,10 @@ from ayne_dagster.sources.figure_files.layouts import (
     WORLDWIDE,
     FigureColumn,
     Layout,
+    overlooked,
     places,
     recognised,
+    told_names,
     unrecognised,
     with_year_of_name,
 )
@@ -65,6 +67,8 @@ class FigureRow:
     tmdb_id: int | None
     as_of: date | None
     figures: tuple[Figure, ...]
+    other_titles: tuple[str, ...] = ()
+    """What the title may be as well, where it names two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,8 @@ def read_figures(path: Path, mapping: Path | None = None) -> FigureFile:
     reader = _Reader(layout, table, str(path), opusdata.identifiers(path) if "opus_id" in layout.roles else {})
     found = FigureFile(path, file.digest, layout.name)
     reader.read_into(found)
+    if unread := overlooked(layout, table.columns):
+        found.remarks.append(f"Not read: {told_names(unread)}. A mapping can say what they are.")
     return found
 
 
@@ -171,6 +177,7 @@ class _Reader:
             tmdb_id,
             next((d for c in self._cells("as_of", row) if (d := cells.day(c))), None),
             self._stated_figures(number, row, title, refused),
+            titles.other_titles(title) if title is not None else (),
         )
 
     def _cells(self, role: str, row: Sequence[object]) -> list[object]:

@@ -30,6 +30,7 @@ _OTHERS = (
     (b"ORC", "an ORC file: save it as Parquet"),
     (b"{\\rtf", "a text document: save the table as CSV"),
     (b"\x89PNG", "a picture"),
+    (b"version https://git-lfs", "a pointer of Git LFS to it: fetch it with `git lfs pull`"),
 )
 _DUCKDB = (slice(8, 12), b"DUCK")
 _GZIP, _PARQUET = b"\x1f\x8b", b"PAR1"

@@ -14,6 +14,11 @@ from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR
 from ayne_dagster.sources import values
 
 _YEAR_BEHIND = re.compile(r"(.*\S)\s*[\[(]([0-9]{4})[\])]", re.DOTALL)
+_BRACKETS_BEHIND = re.compile(r"(.*\S)\s*\(([^()]+)\)", re.DOTALL)
+_NO_OTHER_TITLE = re.compile(
+    r"[0-9]|\b(?:re-?issue|re-?release|part|vol|imax|cut|edition|version|extended)\b", re.IGNORECASE
+)
+"""What in brackets behind a title makes it another movie, or another run of it."""
 _NO_TITLE = {"", "n/a", "#n/a", "nan", "<na>"}
 """Fewer than stand for an unknown number: there are movies called Unknown, None and $."""
 _RESEMBLES_BYTES = re.compile("[\x80-\xff]|[^\x00-\x7f][\u2000-\u2122]")
@@ -43,3 +48,11 @@ def year_behind(found: str) -> tuple[str, int | None]:
     if match is None or not FIRST_YEAR <= int(match[2]) <= LAST_YEAR:
         return found, None
     return match[1], int(match[2])
+
+
+def other_titles(found: str) -> tuple[str, ...]:
+    """What else a title may be: "A Prophet (Un prophète)" is A Prophet, or Un prophète; nothing for most."""
+    match = _BRACKETS_BEHIND.fullmatch(found)
+    if match is None or _NO_OTHER_TITLE.search(match[2]):
+        return ()
+    return match[1], match[2].strip()

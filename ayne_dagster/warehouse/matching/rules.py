@@ -14,7 +14,7 @@ from enum import IntEnum
 import duckdb
 import pyarrow as pa
 
-from ayne_dagster.warehouse.matching.catalogue import beside, keyed, read_ids, read_titles
+from ayne_dagster.warehouse.matching.catalogue import MAIN, OTHER, beside, keyed, read_ids, read_titles
 from ayne_dagster.warehouse.matching.keys import number_tokens, title_key
 from ayne_dagster.warehouse.rows import registered
 
@@ -53,6 +53,8 @@ class Sought:
     year: int | None
     imdb_id: str | None = None
     tmdb_id: int | None = None
+    other_titles: tuple[str, ...] = ()
+    """What its title may be as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,8 @@ def _by_id(row: Sought, of_imdb: list[int], by_tmdb: Mapping[int, str | None]) -
 _HITS = f"""
 SELECT number, tmdb_id, rule
 FROM (
-    SELECT number, tmdb_id, min({Rule.TITLE_SAME_YEAR:d} + 2 * kind + CAST(t.year <> s.year AS INTEGER)) AS rule
+    SELECT number, tmdb_id,
+           min({Rule.TITLE_SAME_YEAR:d} + 2 * greatest(s.kind, t.kind) + CAST(t.year <> s.year AS INTEGER)) AS rule
     FROM sought AS s JOIN titles AS t USING (key)
     WHERE t.year BETWEEN s.year - 1 AND s.year + 1
       AND (s.imdb_id IS NULL OR t.imdb_id IS NULL)  -- else both are known, and differ
@@ -199,12 +202,16 @@ def _suggestions(memory: duckdb.DuckDBPyConnection, rows: Sequence[Sought]) -> d
 
 
 def _sought_table(rows: Sequence[Sought]) -> pa.Table:
-    keys = [title_key(row.title or "") for row in rows]
+    """A row a title of a row that is sought: number, year, imdb_id, key, kind (MAIN or OTHER), numbers of the key."""
+    titles = [(row, row.title or "", MAIN) for row in rows]
+    titles += [(row, other, OTHER) for row in rows for other in row.other_titles]
+    keys = [title_key(title) for _, title, _ in titles]
     columns = {
-        "number": pa.array([row.number for row in rows], pa.int64()),
-        "year": pa.array([row.year for row in rows], pa.int32()),
-        "imdb_id": pa.array([row.imdb_id for row in rows], pa.string()),
+        "number": pa.array([row.number for row, _, _ in titles], pa.int64()),
+        "year": pa.array([row.year for row, _, _ in titles], pa.int32()),
+        "imdb_id": pa.array([row.imdb_id for row, _, _ in titles], pa.string()),
         "key": pa.array([key or None for key in keys], pa.string()),
+        "kind": pa.array([kind for _, _, kind in titles], pa.int8()),
         "numbers": pa.array([" ".join(number_tokens(key)) for key in keys], pa.string()),
     }
     return pa.table(columns)
