@@ -41,6 +41,7 @@ from ayne_dagster.sources.limits.account import account_of
 from ayne_dagster.sources.limits.ledger import LedgerError, QuotaUse, RequestLedger, open_ledger
 from ayne_dagster.sources.omdb.client import AsyncOMDBClient
 from ayne_dagster.sources.tmdb.client import AsyncTMDBClient
+from ayne_dagster.sources.wikidata.client import AsyncWikidataClient
 from ayne_dagster.warehouse.database import Database, DatabaseBusy, WarehouseError
 from ayne_dagster.warehouse.lease import is_in_the_way, lease_path
 from ayne_dagster.warehouse.migrations import schema_version
@@ -156,17 +157,23 @@ def _keys(settings: Settings) -> Iterator[Line]:
         yield Line("OMDb key", OK, "OMDB_API_KEY")
     else:
         yield Line("OMDb key", WRONG, "missing", f"Set OMDB_API_KEY (omdbapi.com/apikey.aspx) {where}.")
+    # No key, and nothing is missing without it: it states what few films have.
+    told = settings.wikidata_off_because or f"asked in the name of {settings.contact} (AYNE_CONTACT)"
+    yield Line("Wikidata", OK, told)
 
 
 def _addresses(settings: Settings) -> Iterator[Line]:
-    for name, address in (("TMDB address", settings.tmdb.base_url), ("OMDb address", settings.omdb.base_url)):
+    addresses = {"TMDB address": settings.tmdb.base_url, "OMDb address": settings.omdb.base_url}
+    if settings.wikidata_is_on:
+        addresses["Wikidata address"] = settings.wikidata.base_url
+    for name, address in addresses.items():
         parts = urlsplit(address)
         port = f":{parts.port}" if parts.port else ""
         shown = f"{parts.scheme}://{parts.hostname}{port}{parts.path}"
         if parts.scheme == "https" or parts.hostname in ("127.0.0.1", "localhost", "::1"):
             yield Line(name, OK, shown)
         else:
-            yield Line(name, WARNING, f"{shown} is not encrypted: the key can be read on its way", "Use https.")
+            yield Line(name, WARNING, f"{shown} is not encrypted: what is sent can be read on its way", "Use https.")
 
 
 def _database(settings: Settings) -> Iterator[Line]:
@@ -288,13 +295,13 @@ def quota_line(source: str, use: QuotaUse) -> Line:
 
 def _limits(settings: Settings) -> Iterator[Line]:
     """A burst that the day's quota cannot hold back."""
-    for source, api in (("tmdb", settings.tmdb), ("omdb", settings.omdb)):
+    for title, api in (("TMDB", settings.tmdb), ("OMDb", settings.omdb), ("Wikidata", settings.wikidata)):
         if 0 < api.daily_quota < api.burst:
             yield Line(
-                f"{SOURCES[source].title} burst",
+                f"{title} burst",
                 WARNING,
                 f"{api.burst:,} requests may go out at once, more than the quota of a day ({api.daily_quota:,})",
-                f"Lower AYNE_{source.upper()}_BURST: the pace does not hold before the quota is used up.",
+                f"Lower AYNE_{title.upper()}_BURST: the pace does not hold before the quota is used up.",
             )
 
 
@@ -391,6 +398,8 @@ def _online(settings: Settings) -> Iterator[Line]:
             continue
         name = f"{SOURCES[source].title} online"
         yield asyncio.run(_asked(name, lambda s=source: _question(s, settings, ledger)))  # type: ignore[misc]
+    if settings.wikidata_is_on:
+        yield asyncio.run(_asked("Wikidata online", lambda: _question("wikidata", settings, ledger), "it answers"))
 
 
 async def _question(source: str, settings: Settings, ledger: RequestLedger) -> None:
@@ -398,26 +407,31 @@ async def _question(source: str, settings: Settings, ledger: RequestLedger) -> N
     if source == "tmdb":
         async with AsyncTMDBClient(settings=settings, ledger=ledger, now=settings.now) as tmdb:
             await tmdb.fetch_details(KNOWN_MOVIE)
+    elif source == "wikidata":
+        async with AsyncWikidataClient(settings=settings, ledger=ledger, now=settings.now) as wikidata:
+            await wikidata.probe()
     else:
         async with AsyncOMDBClient(settings=settings, ledger=ledger, now=settings.now) as omdb:
             await omdb.fetch_movie(KNOWN_IMDB_ID)
 
 
-async def _asked(name: str, ask: Callable[[], Any]) -> Line:
+async def _asked(name: str, ask: Callable[[], Any], well: str = "the key works") -> Line:
     try:
         async with asyncio.timeout(ONLINE_SECONDS):
             await ask()
     except NotFound:
         pass  # it answered, to this key
     except InvalidCredentials as error:
-        return Line(name, WRONG, str(error), "Get a new key, or activate it from the mail that brought it.")
+        is_keyed = name != "Wikidata online"
+        do = "Get a new key, or activate it from the mail that brought it." if is_keyed else "Correct AYNE_CONTACT."
+        return Line(name, WRONG, str(error), do)
     except QuotaExhausted as error:
         return Line(name, WARNING, str(error), "Wait until midnight UTC.")
     except (SourceError, LedgerError) as error:
         return Line(name, WRONG, str(error), "Look at the network and at the address.")
     except TimeoutError:
         return Line(name, WRONG, f"no usable answer within {ONLINE_SECONDS:g} s", "Look at the network.")
-    return Line(name, OK, "the key works")
+    return Line(name, OK, well)
 
 
 def _nearest(path: Path) -> Path:

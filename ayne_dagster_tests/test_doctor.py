@@ -47,8 +47,8 @@ from ayne_dagster_tests.test_step_retries import LAUNCHED
 
 MakeSettings = Callable[..., Settings]
 NAMES = {
-    "Python", "Dagster", "DuckDB", "TMDB key", "OMDb key", "TMDB address", "OMDb address", "database", "disk", "ledger",
-    "TMDB today", "OMDb today", "Dagster home", "clock",
+    "Python", "Dagster", "DuckDB", "TMDB key", "OMDb key", "Wikidata", "TMDB address", "OMDb address", "database",
+    "disk", "ledger", "TMDB today", "OMDb today", "Dagster home", "clock",
 }  # fmt: skip
 
 
@@ -463,6 +463,17 @@ def test_a_burst_that_no_days_quota_holds_is_a_warning(settings: Settings) -> No
     assert "9 requests may go out at once, more than the quota of a day (5)" in line.text
     assert "AYNE_OMDB_BURST" in line.do
     assert "TMDB burst" not in found
+
+
+def test_wikidata_is_off_without_a_contact_and_says_why_and_is_asked_with_one(settings: Settings) -> None:
+    off = look(settings, "Wikidata")
+    assert (off.state, off.text) == (OK, settings.wikidata_off_because)
+    assert "AYNE_CONTACT" in off.text
+    on = replace(settings, contact="me@example.org")
+    assert "me@example.org" in look(on, "Wikidata").text
+    assert look(on, "Wikidata address").text == settings.wikidata.base_url
+    assert look(on, "Wikidata online", online=True).text == "it answers"
+    assert not [line for line in examine(settings) if line.name == "Wikidata address"]
 
 
 def test_an_age_table_that_leaves_its_requests_unspent_is_a_warning(
