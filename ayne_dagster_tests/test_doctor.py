@@ -47,8 +47,8 @@ from ayne_dagster_tests.test_step_retries import LAUNCHED
 
 MakeSettings = Callable[..., Settings]
 NAMES = {
-    "Python", "Dagster", "DuckDB", "TMDB key", "OMDb key", "Wikidata", "TMDB address", "OMDb address", "database",
-    "disk", "ledger", "TMDB today", "OMDb today", "Dagster home", "clock",
+    "Python", "Dagster", "DuckDB", "TMDB key", "OMDb key", "TMDB address", "OMDb address", "database",
+    "disk", "ledger", "Wikidata address", "box office", "TMDB today", "OMDb today", "Dagster home", "clock",
 }  # fmt: skip
 
 
@@ -465,15 +465,15 @@ def test_a_burst_that_no_days_quota_holds_is_a_warning(settings: Settings) -> No
     assert "TMDB burst" not in found
 
 
-def test_wikidata_is_off_without_a_contact_and_says_why_and_is_asked_with_one(settings: Settings) -> None:
-    off = look(settings, "Wikidata")
-    assert (off.state, off.text) == (OK, settings.wikidata_off_because)
-    assert "AYNE_CONTACT" in off.text
+def test_wikidata_is_asked_online_where_there_is_a_contact_and_nowhere_else(
+    settings: Settings, standin: StandIn
+) -> None:
     on = replace(settings, contact="me@example.org")
-    assert "me@example.org" in look(on, "Wikidata").text
-    assert look(on, "Wikidata address").text == settings.wikidata.base_url
     assert look(on, "Wikidata online", online=True).text == "it answers"
-    assert not [line for line in examine(settings) if line.name == "Wikidata address"]
+    standin.inject(Fault("robot_policy", status=403))
+    refused = look(on, "Wikidata online", online=True)
+    assert (refused.state, refused.do) == (WRONG, "Correct AYNE_CONTACT.")
+    assert not [line for line in examine(settings, online=True) if line.name == "Wikidata online"]
 
 
 def test_an_age_table_that_leaves_its_requests_unspent_is_a_warning(
