@@ -465,6 +465,17 @@ def test_a_burst_that_no_days_quota_holds_is_a_warning(settings: Settings) -> No
     assert "TMDB burst" not in found
 
 
+def test_wikidata_is_asked_online_where_there_is_a_contact_and_nowhere_else(
+    settings: Settings, standin: StandIn
+) -> None:
+    on = replace(settings, contact="me@example.org")
+    assert look(on, "Wikidata online", online=True).state == OK
+    standin.inject(Fault("robot_policy", status=403))
+    refused = look(on, "Wikidata online", online=True)
+    assert (refused.state, "AYNE_CONTACT" in refused.text) == (WRONG, True)
+    assert not [line for line in examine(settings, online=True) if line.name == "Wikidata online"]
+
+
 def test_an_age_table_that_leaves_its_requests_unspent_is_a_warning(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
