@@ -435,9 +435,9 @@ def test_where_files_may_not_grow_a_collection_says_so_and_names_no_class(tmp_pa
     with StandIn(5, oddities=0) as standin:
         command = Ayne(tmp_path).asking(standin)
         limited = ["sh", "-c", 'ulimit -f 40; exec "$@"', "sh", sys.executable, "-m", "ayne_dagster", "tidy"]
-        done = subprocess.run(
-            limited, env=command.environment, cwd=tmp_path, capture_output=True, text=True, check=False
-        )
+        # Python would leave its compiled modules cut off at the limit, for every process that comes after.
+        environment = command.environment | {"PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run(limited, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "files may not grow so large" in done.stderr
     assert "Error" not in done.stderr
