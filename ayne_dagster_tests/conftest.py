@@ -93,8 +93,8 @@ def settings_for(standin: StandIn, database: Path, now: datetime, *, omdb_quota:
     """Settings for a stand-in, unpaced, with the platform's clock at an instant."""
     return Settings(
         database=database,
-        tmdb=ApiSettings(standin.tmdb_url, 0, 40, 10),
-        omdb=ApiSettings(standin.omdb_url, 0, 40, 5, daily_quota=omdb_quota),
+        tmdb=ApiSettings(standin.tmdb_url, 0, 40, 10, retry_wait=0.002),
+        omdb=ApiSettings(standin.omdb_url, 0, 40, 5, daily_quota=omdb_quota, retry_wait=0.002),
         tmdb_read_token=options.pop("tmdb_read_token", "demo"),
         omdb_api_key=options.pop("omdb_api_key", "demo"),
         clock_offset=now - datetime.now(UTC),

@@ -219,7 +219,7 @@ def test_a_wait_for_a_lease_ends_with_a_wish(tmp_path: Path) -> None:
 
 
 LATENCY = 0.1
-COLLECT = "discover_start_year=2019, discover_end_year=2026, refresh_limit=1000, min_votes=0"
+COLLECT = "discover_start_year=2024, discover_end_year=2026, refresh_limit=1000, min_votes=0"
 AWAITED = f"""
 import asyncio
 from ayne_dagster import DataCollectionOrchestrator
@@ -233,12 +233,12 @@ loop.run_until_complete(DataCollectionOrchestrator().run_full_collection({COLLEC
 """
 BLOCKING = """
 from ayne_dagster.orchestrator import DataCollectionOrchestrator, DiscoveryPlan
-DataCollectionOrchestrator().collect(DiscoveryPlan(2019, 2026, None, 0), refresh_limit=1000)
+DataCollectionOrchestrator().collect(DiscoveryPlan(2024, 2026, None, 0), refresh_limit=1000)
 """
 IN_A_THREAD = """
 import threading
 from ayne_dagster.orchestrator import DataCollectionOrchestrator, DiscoveryPlan
-collect = lambda: DataCollectionOrchestrator().collect(DiscoveryPlan(2019, 2026, None, 0), refresh_limit=1000)
+collect = lambda: DataCollectionOrchestrator().collect(DiscoveryPlan(2024, 2026, None, 0), refresh_limit=1000)
 threading.Thread(target=collect).start()
 threading.Event().wait()
 """
@@ -291,7 +291,7 @@ def test_ctrl_c_ends_a_collection_from_python_and_everything_that_arrived_is_kep
 def test_a_second_ctrl_c_does_not_wait_for_what_is_on_its_way(tmp_path: Path) -> None:
     with StandIn(500, oddities=0) as standin:
         command = Ayne(tmp_path).asking(standin)
-        assert command.call("collect", "--start-year", "2019", "--refresh-limit", "0", "--min-votes", "0").code == 0
+        assert command.call("collect", "--start-year", "2025", "--refresh-limit", "0", "--min-votes", "0").code == 0
     with StandIn(500, oddities=0, latency_seconds=60) as never:
         command = command.asking(never)
         with command.running("collect", "--refresh-only") as process:
