@@ -23,7 +23,7 @@ from typing import IO, Any
 
 PRELOADED = ["ayne_dagster.cli", "ayne_dagster.commands.collecting", "ayne_dagster.definitions", "ayne_dagster.doctor"]
 
-FORKED = multiprocessing.getFORKED("forkserver")
+FORKED = multiprocessing.get_context("forkserver")
 """Makes processes that have everything imported, for functions of a test module too."""
 FORKED.set_forkserver_preload([*PRELOADED, "ayne_dagster_tests.support.forking"])
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ayne_dagster.warehouse.feeds.daily_files import FileRefused
@@ -211,14 +211,24 @@ def expected_jumps(steps: list[tuple[int, int]]) -> list[bool]:
     return jumps
 
 
-@given(st.lists(st.tuples(st.integers(10, 100), st.integers(0, 3000)), min_size=1, max_size=6))
-def test_jumps_are_those_of_the_rule(tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, int]]) -> None:
+steps_of_a_week = st.lists(st.tuples(st.integers(10, 100), st.integers(0, 3000)), min_size=6, max_size=6)
+
+
+@settings(max_examples=6)
+@given(st.lists(steps_of_a_week, min_size=15, max_size=25))
+def test_jumps_are_those_of_the_rule(
+    tmp_path_factory: pytest.TempPathFactory, titles: list[list[tuple[int, int]]]
+) -> None:
     with duckdb.connect() as connection:
         create_tables(connection)
-        know(connection, "tt0000001")
+        ids = [f"tt{number:07}" for number in range(1, len(titles) + 1)]
+        know(connection, *ids)
         files = Files(connection, tmp_path_factory.mktemp("files"))
-        told = [files.merge(day, {"tt0000001": (r / 10, votes)}).jumped for day, (r, votes) in enumerate(steps)]
-    assert [bool(jumped) for jumped in told] == expected_jumps(steps)
+        expected = [expected_jumps(steps) for steps in titles]
+        for day in range(6):
+            lines = {i: (steps[day][0] / 10, steps[day][1]) for i, steps in zip(ids, titles, strict=True)}
+            assert files.merge(day, lines).jumped == sum(jumps[day] for jumps in expected)
+        assert [signals(connection, number) for number in range(1, len(ids) + 1)] == [sum(j) for j in expected]
 
 
 # The view
