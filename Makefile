@@ -36,9 +36,10 @@ lint: $(VENV)/.ready-dev ## Style, format, types, and who imports whom
 	@$(BIN)/lint-imports --no-logo --no-cache
 
 # What opens no database behaves on DuckDB 2 as on 1.5.
-NO_DUCKDB = sources serving simulation demo faults test_addresses.py test_cli_errors.py test_config.py \
-	test_foreground.py test_hostile_texts.py test_limits.py test_places.py test_secrets.py test_termination.py \
-	test_variables.py test_watch.py
+NO_DUCKDB = sources serving simulation demo faults runs test_addresses.py test_cli_errors.py test_collection.py \
+	test_config.py test_foreground.py test_hostile_texts.py test_instance.py test_limits.py test_partitions.py \
+	test_places.py test_secrets.py test_streams.py test_termination.py test_variables.py test_watch.py \
+	$(patsubst ayne_dagster_tests/%,%,$(filter-out %/test_due_sql.py,$(wildcard ayne_dagster_tests/refresh/test_*.py)))
 
 test-duckdb2: $(VENV)-duckdb2/.ready-dev ## On DuckDB 2, the part of the suite that touches DuckDB
 	@$(VENV)-duckdb2/bin/python -m pytest -n auto --dist worksteal $(NO_DUCKDB:%=--ignore=ayne_dagster_tests/%)

@@ -37,7 +37,7 @@ from proofs.killing import (
 pytestmark = pytest.mark.end_to_end
 
 FEW_YEARS = ("--start-year", "2024", "--end-year", "2026", "--min-votes", "0")
-PAGE_LATENCY = 0.3
+PAGE_LATENCY = 0.5
 ENOUGH = 40
 """Answers that must have arrived for a test to tell anything."""
 
@@ -129,9 +129,10 @@ def test_a_killed_refresh_keeps_what_had_arrived_and_the_rerun_asks_only_for_the
     tmp_path: Path, slow: StandIn, fast: StandIn, discovered: Discovered, endpoint: str
 ) -> None:
     command = discovered.copied_to(tmp_path)
-    # Only the source that is killed has to be slow, and so slow that it goes on when there is enough to tell.
+    # Only the source that is killed has to be slow, and so slow that it goes on when there is enough to tell, though
+    # a busy machine takes seconds for a commit.
     address = {} if endpoint == "details" else {"AYNE_TMDB_BASE_URL": fast.tmdb_url}
-    asking = command.asking(slow, AYNE_TMDB_MAX_CONCURRENT="2", AYNE_OMDB_MAX_CONCURRENT="2", **address)
+    asking = command.asking(slow, AYNE_TMDB_MAX_CONCURRENT="1", AYNE_OMDB_MAX_CONCURRENT="1", **address)
 
     with (
         CommitsSeen(_log_of_commits(command)) as commits,
@@ -162,7 +163,7 @@ def test_a_killed_discovery_keeps_the_pages_that_had_arrived_and_the_rerun_finds
 ) -> None:
     command = Ayne(tmp_path)
     with StandIn(CATALOGUE, oddities=0, latency_seconds=PAGE_LATENCY) as slow:
-        asking = command.asking(slow, AYNE_TMDB_MAX_CONCURRENT="2")
+        asking = command.asking(slow, AYNE_TMDB_MAX_CONCURRENT="1")
 
         with (
             CommitsSeen(_log_of_commits(command)) as commits,
@@ -178,8 +179,7 @@ def test_a_killed_discovery_keeps_the_pages_that_had_arrived_and_the_rerun_finds
 
     seen = "SELECT tmdb_id, first_seen_at FROM refresh_metadata"
     before: dict[int, datetime] = dict(command.rows(seen))
-    # The pages ahead of their turn wait for the one before them.
-    assert (pages - 1) * PAGE_ROWS <= len(before)
+    assert pages * PAGE_ROWS <= len(before)
     assert set(command.column("SELECT tmdb_id FROM discovered_movies")) == set(before)
     no_duplicates(command)
 
@@ -266,7 +266,7 @@ def test_an_interrupted_refresh_commits_what_has_arrived_and_says_so(
     tmp_path: Path, slow: StandIn, discovered: Discovered, number: signal.Signals, moment: str
 ) -> None:
     command = discovered.copied_to(tmp_path)
-    asking = command.asking(slow, AYNE_TMDB_MAX_CONCURRENT="3")
+    asking = command.asking(slow, AYNE_TMDB_MAX_CONCURRENT="2")
     with asking.running("collect", "--json", "--refresh-only", *ALL) as process:
         wait_until(lambda: len(delivered(slow, "details", time.time() - 0.25)) > ENOUGH, process)
         if moment == "committing":
