@@ -214,8 +214,8 @@ def expected_jumps(steps: list[tuple[int, int]]) -> list[bool]:
 steps_of_a_week = st.lists(st.tuples(st.integers(10, 100), st.integers(0, 3000)), min_size=6, max_size=6)
 
 
-@settings(max_examples=6)
-@given(st.lists(steps_of_a_week, min_size=15, max_size=25))
+@settings(max_examples=8)
+@given(st.lists(steps_of_a_week, min_size=10, max_size=12))
 def test_jumps_are_those_of_the_rule(
     tmp_path_factory: pytest.TempPathFactory, titles: list[list[tuple[int, int]]]
 ) -> None:
@@ -228,7 +228,6 @@ def test_jumps_are_those_of_the_rule(
         for day in range(6):
             lines = {i: (steps[day][0] / 10, steps[day][1]) for i, steps in zip(ids, titles, strict=True)}
             assert files.merge(day, lines).jumped == sum(jumps[day] for jumps in expected)
-        assert [signals(connection, number) for number in range(1, len(ids) + 1)] == [sum(j) for j in expected]
 
 
 # The view
