@@ -11,7 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import duckdb
 
-from ayne_dagster.warehouse.schema import FETCH_LOG_DAILY, SCHEMA_VERSION, TABLES, VIEWS
+from ayne_dagster.config import FigureChoice
+from ayne_dagster.warehouse.best_figures import put_precedence
+from ayne_dagster.warehouse.schema import SCHEMA_VERSION, TABLES
+from ayne_dagster.warehouse.views import VIEWS
 
 VERSION_TABLE = "warehouse_schema"
 Step = Callable[[duckdb.DuckDBPyConnection], None]
@@ -27,6 +30,7 @@ def create_schema(connection: duckdb.DuckDBPyConnection) -> None:
     try:
         for table in TABLES:
             connection.execute(table.ddl())
+        put_precedence(connection, FigureChoice())
         _note_version(connection)
         connection.execute("COMMIT")
     except BaseException:
@@ -138,8 +142,31 @@ def _to_version_2(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _to_version_3(connection: duckdb.DuckDBPyConnection) -> None:
-    """Daily sums of old attempts: a new table. Each line stands for itself; freeze it when version 4 comes."""
-    connection.execute(FETCH_LOG_DAILY.ddl())
+    """Daily sums of old attempts: a new table."""
+    connection.execute(
+        """CREATE TABLE IF NOT EXISTS fetch_log_daily (
+    day DATE, source VARCHAR, outcome VARCHAR, changed BOOLEAN, due_because VARCHAR, attempts BIGINT,
+    requests BIGINT)"""
+    )
+
+
+_TABLES_OF_4 = (
+    """CREATE TABLE IF NOT EXISTS box_office (
+    tmdb_id BIGINT, release_year VARCHAR, source VARCHAR, measure VARCHAR, scope VARCHAR, currency VARCHAR,
+    source_ref VARCHAR, amount DECIMAL(18,2), as_of DATE, preferred BOOLEAN, derived BOOLEAN, suspect VARCHAR,
+    matched_by VARCHAR, observed_at TIMESTAMP, gone_at TIMESTAMP, updated_at TIMESTAMP)""",
+    """CREATE TABLE IF NOT EXISTS box_office_precedence (
+    figure VARCHAR, source VARCHAR, scope VARCHAR, place SMALLINT, PRIMARY KEY (figure, source, scope))""",
+)
+
+
+def _to_version_4(connection: duckdb.DuckDBPyConnection) -> None:
+    """Figures of movies' money: new tables, and a count of them in the status."""
+    for ddl in _TABLES_OF_4:
+        connection.execute(ddl)
+    put_precedence(connection, FigureChoice())
+    if "with_box_office" not in existing_columns(connection)["collection_status"]:
+        connection.execute("ALTER TABLE collection_status ADD COLUMN with_box_office BIGINT")
 
 
 def existing_columns(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
@@ -159,5 +186,5 @@ def _fill_with_zero(connection: duckdb.DuckDBPyConnection, table: str, columns: 
     connection.execute(f"UPDATE {table} SET {assignments}")
 
 
-STEPS: dict[int, Step] = {2: _to_version_2, 3: _to_version_3}
+STEPS: dict[int, Step] = {2: _to_version_2, 3: _to_version_3, 4: _to_version_4}
 """By version: what leads to it from the one before."""
