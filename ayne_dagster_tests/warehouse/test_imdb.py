@@ -47,7 +47,9 @@ class Files:
             lines = "".join(f"{imdb_id}\t{rating}\t{votes}\n" for imdb_id, (rating, votes) in lines.items())
         source = self.folder / "title.ratings.tsv.gz"
         source.write_bytes(gzip.compress((HEADING + lines).encode()))
-        with unpacked_ratings(source, self.folder / "ratings.parquet") as file, Transaction(self.connection):
+        # Of a name of its own: DuckDB takes a file that was replaced within a second, in the same size, for the former.
+        target = self.folder / f"ratings-{day}.parquet"
+        with unpacked_ratings(source, target) as file, Transaction(self.connection):
             return merge_imdb_ratings(self.connection, file, FIRST + DAY * day, MORNING + DAY * day, "run")
 
 
