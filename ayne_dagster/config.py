@@ -98,6 +98,8 @@ WIKIDATA_DEFAULTS = ApiSettings("https://query.wikidata.org/sparql", 1.0, 1, 1, 
 """One request at a time, as its operators ask for. It stops a query after 60 s, and says so: that is waited for."""
 API_OF = {"tmdb": "tmdb", "omdb": "omdb", "numbers": "wikidata"}
 """By source of the refresh rules: the API that is asked for it."""
+KEYLESS = ("wikidata",)
+"""APIs that want no key."""
 API_TITLES = {"tmdb": "TMDB", "omdb": "OMDb", "wikidata": "Wikidata"}
 FIGURE_PROVIDERS = ("file", "the_numbers", "wikidata", "tmdb", "omdb")
 """Who can state a figure of a movie's money. Wikidata is asked; TMDB and OMDb have said it already."""
