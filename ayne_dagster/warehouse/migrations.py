@@ -7,11 +7,11 @@ before, and a kill or an error anywhere leaves that version as it was.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import duckdb
 
-from ayne_dagster.warehouse.schema import FETCH_LOG_DAILY, SCHEMA_VERSION, TABLES, VIEWS
+from ayne_dagster.warehouse.schema import SCHEMA_VERSION, TABLES, VIEWS
 
 VERSION_TABLE = "warehouse_schema"
 Step = Callable[[duckdb.DuckDBPyConnection], None]
@@ -83,6 +83,7 @@ def _note_version(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 _SOURCES_OF_2 = ("tmdb", "omdb", "numbers")
+_COUNTERS = ("_exposure", "_changes", "_signals")
 _COLUMNS_OF_2 = {
     "refresh_metadata": {
         f"{source}_{name}": kind
@@ -131,15 +132,28 @@ def _to_version_2(connection: duckdb.DuckDBPyConnection) -> None:
     for table, columns in _COLUMNS_OF_2.items():
         for name, kind in columns.items():
             if name not in found[table]:
-                connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
-    # Counters start at 0 in new rows (`state.new_state_row`), and so they do here: NULL + 1 would stay unknown.
-    counters = [f"{source}_{name}" for source in _SOURCES_OF_2 for name in ("exposure", "changes", "signals")]
-    _fill_with_zero(connection, "refresh_metadata", counters)
+                # Counters start at 0 in new rows (`state.new_state_row`), and so they do here: NULL + 1 would stay
+                # unknown. By default and not by UPDATE, after which DuckDB lets no later step alter the table.
+                starts = " DEFAULT 0" if name.endswith(_COUNTERS) else ""
+                connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}{starts}")
+                if starts:
+                    connection.execute(f"ALTER TABLE {table} ALTER COLUMN {name} DROP DEFAULT")
 
 
 def _to_version_3(connection: duckdb.DuckDBPyConnection) -> None:
-    """Daily sums of old attempts: a new table. Each line stands for itself; freeze it when version 4 comes."""
-    connection.execute(FETCH_LOG_DAILY.ddl())
+    """Daily sums of old attempts: a new table."""
+    connection.execute(
+        """CREATE TABLE IF NOT EXISTS fetch_log_daily (
+    day DATE, source VARCHAR, outcome VARCHAR, changed BOOLEAN, due_because VARCHAR, attempts BIGINT, requests BIGINT)"""
+    )
+
+
+def _to_version_4(connection: duckdb.DuckDBPyConnection) -> None:
+    """When to ask for parts that an answer lacks: new columns, unknown for all movies."""
+    found = existing_columns(connection)["refresh_metadata"]
+    for source in _SOURCES_OF_2:
+        if f"{source}_parts_due_at" not in found:
+            connection.execute(f"ALTER TABLE refresh_metadata ADD COLUMN {source}_parts_due_at TIMESTAMP")
 
 
 def existing_columns(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
@@ -154,10 +168,5 @@ def existing_columns(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[st
     return found
 
 
-def _fill_with_zero(connection: duckdb.DuckDBPyConnection, table: str, columns: Sequence[str]) -> None:
-    assignments = ", ".join(f"{name} = coalesce({name}, 0)" for name in columns)
-    connection.execute(f"UPDATE {table} SET {assignments}")
-
-
-STEPS: dict[int, Step] = {2: _to_version_2, 3: _to_version_3}
+STEPS: dict[int, Step] = {2: _to_version_2, 3: _to_version_3, 4: _to_version_4}
 """By version: what leads to it from the one before."""
