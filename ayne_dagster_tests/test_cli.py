@@ -33,8 +33,8 @@ COLLECT_KEYS = {
     "due_remaining", "requests", "seconds",
 }  # fmt: skip
 STATS_KEYS = {
-    "total_movies", "with_tmdb", "with_omdb", "fully_refreshed", "frozen", "recent", "established", "mature",
-    "archived", "quarantined",
+    "total_movies", "with_tmdb", "with_omdb", "with_box_office", "fully_refreshed", "frozen", "recent", "established",
+    "mature", "archived", "quarantined",
 }  # fmt: skip
 CATEGORIES = ("recent", "established", "mature", "archived")
 

@@ -109,8 +109,9 @@ def assert_ends_complete(discovered: Discovered, source: StandIn) -> None:
 def test_on_a_full_disk_what_arrives_is_kept_in_the_spool_and_merged_by_the_next_run(
     discovered: Discovered, source: StandIn
 ) -> None:
-    command = discovered.command
-    limit = 900_000  # bytes a file: no commit can add to the database, and its log comes to that before the end
+    # Three connections: small commits, of which a few fit in the log, whose whole would come to twice the limit.
+    command = discovered.command.asking(source, AYNE_TMDB_MAX_CONCURRENT="3")
+    limit = 450_000  # bytes a file: no commit can add to the database, and its log comes to that before the end
     process = started(command, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
     try:
         result = ended(process)

@@ -18,7 +18,8 @@ from ayne_dagster.definitions import build_defs
 from ayne_dagster.refresh.strategy import AGE_TABLE, SOURCES, calculate_refresh_plan
 from ayne_dagster.standin.faults import Fault, Kind, Script, read_faults
 from ayne_dagster.warehouse.database import Database
-from ayne_dagster.warehouse.schema import ALL_TABLES, VIEWS
+from ayne_dagster.warehouse.schema import ALL_TABLES
+from ayne_dagster.warehouse.views import VIEWS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -7,7 +7,8 @@ from typing import Any, NoReturn
 import dagster as dg
 
 from ayne_dagster.partitions import PARTITION_KEYS
-from ayne_dagster.warehouse.schema import ALL_TABLES, Column, Table, View
+from ayne_dagster.warehouse.schema import ALL_TABLES
+from ayne_dagster.warehouse.tables import Column, Table, View
 
 RELEASE_YEARS = dg.StaticPartitionsDefinition(list(PARTITION_KEYS))
 OWNERS = ["team:movies"]

@@ -12,8 +12,9 @@ from ayne_dagster.assets.refresh import refresh_metadata
 from ayne_dagster.assets.refreshing import Steps
 from ayne_dagster.resources.clients import Clock, DuckDBDatabase
 from ayne_dagster.resources.io_manager import TableWrite
-from ayne_dagster.warehouse.schema import COLLECTION_STATUS, MOVIES
+from ayne_dagster.warehouse.schema import COLLECTION_STATUS
 from ayne_dagster.warehouse.statistics import record_stats
+from ayne_dagster.warehouse.views import MOVIES
 
 
 @dg.asset(

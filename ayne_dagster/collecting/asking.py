@@ -217,7 +217,7 @@ class _Collection:
     async def _take(self, movie: DueMovie, answer: Answer) -> None:
         """Emit an answer that is of use; hold any other back until it is known who is at fault for it."""
         await self._blame_if_cleared()
-        if answer.row is None or answer.row.get("title") is None or answer.outcome is Outcome.INCOMPLETE:
+        if not answer.is_of_use:
             self._suspects.append((movie, answer))
             return
         # The answer first: to emit may mean to wait, and an interruption of the wait leaves out what comes after.

@@ -21,7 +21,8 @@ import pyarrow as pa
 from ayne_dagster.collecting.draining import Drain, MergeStream
 from ayne_dagster.partitions import YEARS_TAG, described_years
 from ayne_dagster.resources.clients import DuckDBDatabase
-from ayne_dagster.warehouse.schema import ALL_TABLES, VIEWS
+from ayne_dagster.warehouse.schema import ALL_TABLES
+from ayne_dagster.warehouse.views import VIEWS
 
 __all__ = ["MergeStream", "MergingDuckDBIOManager", "TableWrite"]
 

@@ -24,7 +24,8 @@ class Answer:
         tmdb_id: the movie.
         outcome: how it ended.
         at: when (aware UTC).
-        row: the typed row, when there is one: it was fetched, be it without all of its parts.
+        row: the typed row, when there is one: it was fetched, be it without all of its parts; of figures: by who states
+            them, all of them (`warehouse.figures`).
         release_year: partition of the movie when it was asked for.
         requests: requests spent, retries included.
         reason: what went wrong, where something did.
@@ -43,6 +44,18 @@ class Answer:
     body: bytes = b""
     due_because: Reason | None = None
     asked_imdb_id: str | None = None
+
+    @property
+    def is_of_use(self) -> bool:
+        """Whether it shows that the source works: a whole answer about a movie."""
+        return (
+            self.row is not None
+            and self.outcome is not Outcome.INCOMPLETE
+            and self.row.get("title", _NO_TITLE_EXPECTED) is not None
+        )
+
+
+_NO_TITLE_EXPECTED = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from ayne_dagster.refresh.outcome import Outcome, after
 from ayne_dagster.refresh.states import AHEAD
 from ayne_dagster.refresh.strategy import SOURCES, movie_state
 from ayne_dagster.warehouse.answers import KEPT_BYTES, Answer, ListedMovie, MergeReport, QuarantinedBody
+from ayne_dagster.warehouse.figures import StatedFigures, merge_figures
 from ayne_dagster.warehouse.rows import (
     Row,
     arrow_schema,
@@ -34,9 +35,11 @@ from ayne_dagster.warehouse.rows import (
     same_bulk,
 )
 from ayne_dagster.warehouse.schema import (
+    BOX_OFFICE,
     DISCOVERED_MOVIES,
     FETCH_LOG,
     MOVIE_HISTORY,
+    MOVIE_TABLES,
     OMDB_RATINGS,
     QUARANTINE,
     REFRESH_METADATA,
@@ -58,7 +61,8 @@ class _Change:
     """What upserting one row did."""
 
     kind: str
-    content_hash: int
+    content_hash: int | None = None
+    """Of the row; None where a movie has several."""
 
 
 def merge_answers(
@@ -74,7 +78,7 @@ def merge_answers(
 
     Args:
         connection: with an open transaction.
-        table: where the rows go (`tmdb_details`, `omdb_ratings`).
+        table: where the rows go (`tmdb_details`, `omdb_ratings`, `box_office`).
         source: which source answered.
         answers: the batch; of several for a movie the last counts.
         run_id: the run that asked, for the log.
@@ -90,8 +94,7 @@ def merge_answers(
     former = _of_former_ids(connection, source, latest.values())
     batch = {i: a for i, a in latest.items() if i not in former and not _is_outdated(a, source, states[i])}
     fetched = {i: a for i, a in batch.items() if a.row is not None}
-    rows = {i: _placed(dict(a.row or {}), states[i]) for i, a in fetched.items()}
-    changes = _upsert(connection, table, rows, fetched, states, run_id)
+    changes = _merge_rows(connection, table, fetched, states, run_id)
     report = MergeReport()
     new_states = []
     feed = load_feeds(connection).get(source)
@@ -107,6 +110,23 @@ def merge_answers(
     replace_rows(connection, REFRESH_METADATA, new_states)
     _log(connection, source, batch.values(), states, changes, run_id)
     return report
+
+
+def _merge_rows(
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    fetched: Mapping[int, Answer],
+    states: Mapping[int, Row],
+    run_id: str,
+) -> dict[int, _Change]:
+    """What the answers hold: a row a movie, or all figures of it."""
+    if table is BOX_OFFICE:
+        stated = {
+            i: StatedFigures(states[i]["release_year"], answer.at, answer.row or {}) for i, answer in fetched.items()
+        }
+        return {i: _Change(kind) for i, kind in merge_figures(connection, stated, run_id).items()}
+    rows = {i: _placed(dict(answer.row or {}), states[i]) for i, answer in fetched.items()}
+    return _upsert(connection, table, rows, fetched, states, run_id)
 
 
 def _without_the_future(state: Row, source: str, now: datetime) -> Row:
@@ -323,7 +343,7 @@ def _state_after(
     changed = change is not None and change.kind != "unchanged"
     state = after(movie_state(before), source, answer.outcome, answer.at, changed=changed, feed=feed)
     row = before | state_columns(state, source)
-    if change is not None:
+    if change is not None and change.content_hash is not None:
         row[content_hash_column(table)] = change.content_hash
     if table is TMDB_DETAILS and answer.row is not None:
         row["release_date"] = answer.row.get("release_date") or before["release_date"]
@@ -385,11 +405,12 @@ def _move_years(connection: duckdb.DuckDBPyConnection, before: Mapping[int, Row]
             "UPDATE discovered_movies SET release_year = y.release_year, release_date = y.release_date"
             " FROM incoming_years AS y WHERE discovered_movies.tmdb_id = y.tmdb_id"
         )
-        for table in ("tmdb_details", "omdb_ratings", "imdb_ratings"):
-            connection.execute(
-                f"UPDATE {table} SET release_year = y.release_year"
-                f" FROM incoming_years AS y WHERE {table}.tmdb_id = y.tmdb_id"
-            )
+        for table in MOVIE_TABLES:
+            if table is not DISCOVERED_MOVIES:
+                connection.execute(
+                    f"UPDATE {table.name} SET release_year = y.release_year"
+                    f" FROM incoming_years AS y WHERE {table.name}.tmdb_id = y.tmdb_id"
+                )
 
 
 def _log(

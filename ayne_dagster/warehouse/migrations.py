@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping
 
 import duckdb
 
-from ayne_dagster.warehouse.schema import SCHEMA_VERSION, TABLES, VIEWS
+from ayne_dagster.warehouse.best_figures import PRECEDENCE, put_precedence
+from ayne_dagster.warehouse.schema import SCHEMA_VERSION, TABLES
+from ayne_dagster.warehouse.views import VIEWS
 
 VERSION_TABLE = "warehouse_schema"
 Step = Callable[[duckdb.DuckDBPyConnection], None]
@@ -27,6 +29,7 @@ def create_schema(connection: duckdb.DuckDBPyConnection) -> None:
     try:
         for table in TABLES:
             connection.execute(table.ddl())
+        put_precedence(connection, PRECEDENCE)
         _note_version(connection)
         connection.execute("COMMIT")
     except BaseException:
@@ -144,12 +147,29 @@ def _to_version_3(connection: duckdb.DuckDBPyConnection) -> None:
     """Daily sums of old attempts: a new table."""
     connection.execute(
         """CREATE TABLE IF NOT EXISTS fetch_log_daily (
-    day DATE, source VARCHAR, outcome VARCHAR, changed BOOLEAN, due_because VARCHAR, attempts BIGINT, requests BIGINT)"""
+    day DATE, source VARCHAR, outcome VARCHAR, changed BOOLEAN, due_because VARCHAR, attempts BIGINT,
+    requests BIGINT)"""
     )
 
 
+_TABLES_OF_4 = (
+    """CREATE TABLE IF NOT EXISTS box_office (
+    tmdb_id BIGINT, release_year VARCHAR, source VARCHAR, measure VARCHAR, scope VARCHAR, currency VARCHAR,
+    source_ref VARCHAR, amount DECIMAL(18,2), as_of DATE, preferred BOOLEAN, derived BOOLEAN, suspect VARCHAR,
+    matched_by VARCHAR, observed_at TIMESTAMP, gone_at TIMESTAMP, updated_at TIMESTAMP)""",
+    """CREATE TABLE IF NOT EXISTS box_office_precedence (
+    figure VARCHAR, source VARCHAR, scope VARCHAR, place SMALLINT, PRIMARY KEY (figure, source, scope))""",
+)
+
+
 def _to_version_4(connection: duckdb.DuckDBPyConnection) -> None:
-    """When to ask for parts that an answer lacks: new columns, unknown for all movies."""
+    """Figures of movies' money: new tables, and a count of them in the status. When to ask for parts that an answer
+    lacks: new columns, unknown for all movies."""
+    for ddl in _TABLES_OF_4:
+        connection.execute(ddl)
+    put_precedence(connection, PRECEDENCE)
+    if "with_box_office" not in existing_columns(connection)["collection_status"]:
+        connection.execute("ALTER TABLE collection_status ADD COLUMN with_box_office BIGINT")
     found = existing_columns(connection)["refresh_metadata"]
     for source in _SOURCES_OF_2:
         if f"{source}_parts_due_at" not in found:

@@ -1,6 +1,6 @@
 """What the warehouse holds: every table and column, with its type and meaning. No queries, no connections.
 
-What a table, a column and a view are is in `tables`.
+What a table, a column and a view are is in `tables`; the views are in `views`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 from ayne_dagster.refresh.strategy import CATEGORIES, SOURCES
 from ayne_dagster.warehouse.tables import Column as Column
 from ayne_dagster.warehouse.tables import Table as Table
-from ayne_dagster.warehouse.tables import View as View
 
 SCHEMA_VERSION = 4
 """Written to every database; one with a newer number is refused, an older one is migrated when it is opened."""
@@ -123,8 +122,52 @@ OMDB_RATINGS = Table(
     history=True,
 )
 
-ANSWER_TABLES = (DISCOVERED_MOVIES, TMDB_DETAILS, OMDB_RATINGS)
-"""Tables filled with answers, merged by key."""
+BOX_OFFICE = Table(
+    "box_office",
+    "One row a figure that a source states of a movie's money, as stated: nothing is converted or added up. What TMDB "
+    "and OMDb state is in their own tables; `box_office_figures` has all, with what is doubtful about each.",
+    (
+        TMDB_ID,
+        RELEASE_YEAR,
+        Column("source", "VARCHAR", "wikidata, file, the_numbers"),
+        Column("measure", "VARCHAR", "gross, opening_weekend or production_budget"),
+        Column(
+            "scope", "VARCHAR", "worldwide, domestic (US, Canada), international, an ISO country, unspecified, other"
+        ),
+        Column("currency", "VARCHAR", "ISO 4217 code; XXX where the source states none that is known"),
+        Column("source_ref", "VARCHAR", "The very statement there: a statement's address, a file and its row, a page"),
+        Column("amount", "DECIMAL(18,2)", "The figure, nominal, in that currency"),
+        Column("as_of", "DATE", "The day for which the source states it; mostly not said"),
+        Column("preferred", "BOOLEAN", "The source itself prefers it to its others"),
+        Column("derived", "BOOLEAN", "Worked out from other figures of the source, and not stated by it"),
+        Column("suspect", "VARCHAR", "Why it is doubtful by itself: its unit, or how small it is"),
+        Column("matched_by", "VARCHAR", "How a row of a file was found to be of this movie"),
+        Column("observed_at", "TIMESTAMP", "When it was last read there (UTC)"),
+        Column("gone_at", "TIMESTAMP", "When the source was first seen to state it no more (UTC)"),
+        UPDATED_AT,
+    ),
+    key=("tmdb_id", "source", "measure", "scope", "currency", "source_ref"),
+    declares_key=False,
+)
+
+BOX_OFFICE_PRECEDENCE = Table(
+    "box_office_precedence",
+    "One row a column of `movies` and a kind of figure: which one is shown where several are known. By the settings.",
+    (
+        Column("figure", "VARCHAR", "worldwide_gross, domestic_gross, opening_weekend or production_budget"),
+        Column("source", "VARCHAR", "Who states it"),
+        Column("scope", "VARCHAR", "The scope that is stated"),
+        Column("place", "SMALLINT", "The lowest that is known is shown"),
+    ),
+    key=("figure", "source", "scope"),
+)
+
+HASHED_TABLES = (DISCOVERED_MOVIES, TMDB_DETAILS, OMDB_RATINGS)
+"""Tables with one row a movie that is merged by key, told apart by a hash of its content."""
+ANSWER_TABLES = (*HASHED_TABLES, BOX_OFFICE)
+"""Tables filled with answers."""
+TABLE_OF: dict[str, Table] = {"tmdb": TMDB_DETAILS, "omdb": OMDB_RATINGS, "numbers": BOX_OFFICE}
+"""By source: the table with what it says of a movie. Its name is the asset's."""
 
 
 def content_hash_column(table: Table) -> str:
@@ -172,7 +215,7 @@ REFRESH_METADATA = Table(
         *(column for s in SOURCES.values() for column in _source_columns(s.name, s.title)),
         *(
             Column(content_hash_column(t), "BIGINT", f"Hash of the fields of {t.name} that count as a change")
-            for t in ANSWER_TABLES
+            for t in HASHED_TABLES
         ),
         Column("popularity", "DOUBLE", "TMDB's popularity, as last heard of"),
         Column("importance", "DOUBLE", "Weight of the movie's freshness: share of popularity, more while it is new"),
@@ -253,6 +296,7 @@ COLLECTION_STATUS = Table(
         Column("total_movies", "BIGINT", "Movies known"),
         Column("with_tmdb", "BIGINT", "Movies with TMDB details"),
         Column("with_omdb", "BIGINT", "Movies with OMDb ratings"),
+        Column("with_box_office", "BIGINT", "Movies of which a figure is known besides TMDB's and OMDb's"),
         Column("fully_refreshed", "BIGINT", "Movies that every applicable source has answered for"),
         Column("frozen", "BIGINT", "Movies no more refreshed for freshness' sake"),
         *(Column(category, "BIGINT", f"Movies in age category {category}") for category in CATEGORIES),
@@ -360,8 +404,11 @@ FEED_QUALITY = Table(
     key=("source",),
 )
 
+MOVIE_TABLES = (DISCOVERED_MOVIES, TMDB_DETAILS, OMDB_RATINGS, IMDB_RATINGS, BOX_OFFICE)
+"""What sources say of a movie: it moves with the movie to another release year, and goes with it."""
 TABLES = (
     *ANSWER_TABLES,
+    BOX_OFFICE_PRECEDENCE,
     REFRESH_METADATA,
     MOVIE_HISTORY,
     FETCH_LOG,
@@ -377,107 +424,3 @@ TABLES = (
     FEED_QUALITY,
 )
 ALL_TABLES: dict[str, Table] = {table.name: table for table in TABLES}
-
-
-_RATED_BY_FILE = (
-    "i.imdb_rating IS NOT NULL AND (o.imdb_rating IS NULL OR m.omdb_checked_at IS NULL"
-    " OR i.listed_at >= m.omdb_checked_at - INTERVAL 1 DAY)"
-)
-"""Whether a movie's IMDb rating is the daily file's: OMDb has none, or was asked at most a day after the file was read.
-OMDb's answers are cached for a day, and what is cached lags behind IMDb by days or weeks."""
-
-_IMDB_LINES = (
-    f"CASE WHEN {_RATED_BY_FILE} THEN i.imdb_rating ELSE o.imdb_rating END AS imdb_rating",
-    f"CASE WHEN {_RATED_BY_FILE} THEN i.imdb_votes ELSE o.imdb_votes END AS imdb_votes",
-    f"CASE WHEN {_RATED_BY_FILE} THEN 'imdb' WHEN o.imdb_rating IS NOT NULL THEN 'omdb' END AS imdb_rating_source",
-    f"CASE WHEN {_RATED_BY_FILE} THEN i.listed_at WHEN o.imdb_rating IS NOT NULL THEN m.omdb_checked_at END"
-    " AS imdb_rating_as_of",
-)
-_IMDB_COLUMNS = (
-    Column("imdb_rating", "DOUBLE", "IMDb rating, 1 to 10, by the fresher of OMDb and IMDb's daily file"),
-    Column("imdb_votes", "BIGINT", "Number of IMDb votes, from where the rating is"),
-    Column("imdb_rating_source", "VARCHAR", "Where rating and votes are from: imdb (its daily file) or omdb"),
-    Column("imdb_rating_as_of", "TIMESTAMP", "When that source was last read or asked (UTC)"),
-)
-
-
-def _movies_view() -> View:
-    """The analysts' table: details where they are known, else the listing; ratings and refresh times beside them."""
-    shared = [c for c in TMDB_DETAILS.columns if c.name in DISCOVERED_MOVIES.types and c.name in TMDB_DETAILS.content]
-    details_only = [
-        c for c in TMDB_DETAILS.columns if c.name in TMDB_DETAILS.content and c not in shared and c.name != "imdb_id"
-    ]
-    ratings = [
-        OMDB_RATINGS.columns[OMDB_RATINGS.column_names.index(name)]
-        for name in (
-            "metascore",
-            "rotten_tomatoes_rating",
-            "box_office",
-            "rated",
-            "awards",
-        )
-    ]
-    state_names = ("first_seen_at", "tmdb_checked_at", "tmdb_changed_at", "tmdb_tombstoned_at", "omdb_checked_at",
-                   "omdb_changed_at", "category", "frozen")  # fmt: skip
-    states = [REFRESH_METADATA.columns[REFRESH_METADATA.column_names.index(name)] for name in state_names]
-    lines = [
-        "m.tmdb_id",
-        "m.release_year",
-        "m.imdb_id",
-        *(
-            "m.release_date" if c.name == "release_date" else f"coalesce(d.{c.name}, l.{c.name}) AS {c.name}"
-            for c in shared
-        ),
-        *(f"d.{c.name}" for c in details_only),
-        *_IMDB_LINES,
-        *(f"o.{c.name}" for c in ratings),
-        *(f"m.{c.name}" for c in states),
-    ]
-    imdb_id = Column("imdb_id", "VARCHAR", "IMDb's id")
-    return View(
-        "movies",
-        "One row a movie: the table to analyse. Details where TMDB gave them, else the listing; OMDb's ratings; when "
-        "each source last confirmed it.",
-        f"""
-SELECT {", ".join(lines)}
-FROM refresh_metadata AS m
-LEFT JOIN discovered_movies AS l ON l.tmdb_id = m.tmdb_id
-LEFT JOIN tmdb_details AS d ON d.tmdb_id = m.tmdb_id
-LEFT JOIN omdb_ratings AS o ON o.tmdb_id = m.tmdb_id AND o.imdb_id = m.imdb_id
-LEFT JOIN imdb_ratings AS i ON i.tmdb_id = m.tmdb_id AND i.imdb_id = m.imdb_id""",
-        (TMDB_ID, RELEASE_YEAR, imdb_id, *shared, *details_only, *_IMDB_COLUMNS, *ratings, *states),
-        {
-            **{c.name: (TMDB_DETAILS.name, DISCOVERED_MOVIES.name) for c in shared},
-            **{c.name: (TMDB_DETAILS.name,) for c in details_only},
-            **{c.name: (OMDB_RATINGS.name,) for c in ratings},
-            **{c.name: (REFRESH_METADATA.name,) for c in (TMDB_ID, RELEASE_YEAR, imdb_id, *states)},
-            "release_date": (REFRESH_METADATA.name,),
-            "imdb_rating": (IMDB_RATINGS.name, OMDB_RATINGS.name),
-            "imdb_votes": (IMDB_RATINGS.name, OMDB_RATINGS.name),
-            "imdb_rating_source": (),
-            "imdb_rating_as_of": (),
-        },
-    )
-
-
-MOVIES = _movies_view()
-FETCHES_BY_DAY = View(
-    "fetches_by_day",
-    "One row a day and kind of attempts to ask a source, from the first day on: what the requests of each day brought.",
-    """
-SELECT day, source, outcome, changed, due_because,
-       CAST(sum(attempts) AS BIGINT) AS attempts, CAST(sum(requests) AS BIGINT) AS requests
-FROM (
-    SELECT CAST(fetched_at AS DATE) AS day, source, outcome, changed, due_because, 1 AS attempts, requests
-    FROM fetch_log
-    UNION ALL
-    SELECT day, source, outcome, changed, due_because, attempts, requests FROM fetch_log_daily
-)
-GROUP BY ALL""",
-    FETCH_LOG_DAILY.columns,
-    dict.fromkeys(FETCH_LOG_DAILY.column_names, (FETCH_LOG_DAILY.name,))
-    | dict.fromkeys(
-        ("source", "outcome", "changed", "due_because", "requests"), (FETCH_LOG.name, FETCH_LOG_DAILY.name)
-    ),
-)
-VIEWS = (MOVIES, FETCHES_BY_DAY)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
+from decimal import Decimal
 from enum import Enum
 from typing import Any, get_args, get_type_hints
 
@@ -33,6 +34,8 @@ def encoded(value: Any) -> Any:
         return {f"{_MARK}datetime": value.isoformat()}
     if isinstance(value, date):
         return {f"{_MARK}date": value.isoformat()}
+    if isinstance(value, Decimal):
+        return {f"{_MARK}decimal": str(value)}
     if isinstance(value, bytes):
         return {f"{_MARK}bytes": base64.b64encode(value).decode("ascii")}
     if isinstance(value, list):
@@ -77,6 +80,7 @@ _UNMARKED: dict[str, Callable[[Any], Any]] = {
     f"{_MARK}enum": lambda pair: _ENUMS[pair[0]](pair[1]),
     f"{_MARK}datetime": datetime.fromisoformat,
     f"{_MARK}date": date.fromisoformat,
+    f"{_MARK}decimal": Decimal,
     f"{_MARK}bytes": base64.b64decode,
     f"{_MARK}tuple": lambda items: tuple(decoded(item) for item in items),
     f"{_MARK}pairs": lambda pairs: {decoded(key): decoded(item) for key, item in pairs},

@@ -25,6 +25,7 @@ def collection_stats(
         SELECT count(*) AS total_movies,
                (SELECT count(*) FROM tmdb_details) AS with_tmdb,
                (SELECT count(*) FROM omdb_ratings) AS with_omdb,
+               (SELECT count(DISTINCT tmdb_id) FROM box_office) AS with_box_office,
                count(*) FILTER (WHERE {fully_refreshed_sql()}) AS fully_refreshed,
                count(*) FILTER (WHERE {strategy.frozen_sql()}) AS frozen,
                {by_category},
@@ -32,7 +33,8 @@ def collection_stats(
         FROM refresh_metadata""",
         {"now": naive_utc(now)},
     ).fetchall()[0]
-    names = ("total_movies", "with_tmdb", "with_omdb", "fully_refreshed", "frozen", *CATEGORIES, "quarantined")
+    sources = ("with_tmdb", "with_omdb", "with_box_office")
+    names = ("total_movies", *sources, "fully_refreshed", "frozen", *CATEGORIES, "quarantined")
     return dict(zip(names, row, strict=True))
 
 

@@ -35,6 +35,9 @@ class Table:
     key: tuple[str, ...] = ("tmdb_id",)
     history: bool = False
     """Whether drifting columns go into `movie_history` too; the others always do."""
+    declares_key: bool = True
+    """Whether the file enforces the key; where it does not, writing keeps it and a check counts. An index over long
+    texts costs more than it guards."""
 
     @cached_property
     def column_names(self) -> tuple[str, ...]:
@@ -75,7 +78,7 @@ class Table:
     def ddl(self) -> str:
         """The CREATE TABLE statement."""
         lines = [f"{c.name} {c.type}" for c in self.columns]
-        if self.key:
+        if self.key and self.declares_key:
             lines.append(f"PRIMARY KEY ({', '.join(self.key)})")
         return f"CREATE TABLE IF NOT EXISTS {self.name} (\n    " + ",\n    ".join(lines) + "\n)"
 

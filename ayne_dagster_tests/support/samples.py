@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ from ayne_dagster.partitions import release_year
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.refresh.strategy import MovieState
 from ayne_dagster.warehouse.answers import Answer, ListedMovie, MergeReport
+from ayne_dagster.warehouse.best_figures import PRECEDENCE, put_precedence
 from ayne_dagster.warehouse.merge import merge_answers, merge_listing
 from ayne_dagster.warehouse.rows import Row
-from ayne_dagster.warehouse.schema import OMDB_RATINGS, TABLES, TMDB_DETAILS, VIEWS
+from ayne_dagster.warehouse.schema import BOX_OFFICE, BOX_OFFICE_PRECEDENCE, OMDB_RATINGS, TABLES, TMDB_DETAILS
 from ayne_dagster.warehouse.state import movie_states
+from ayne_dagster.warehouse.views import VIEWS
 
 START = datetime(2024, 1, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -62,6 +65,7 @@ LISTING: Row = {
 def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
     for item in (*TABLES, *VIEWS):
         connection.execute(item.ddl())
+    put_precedence(connection, PRECEDENCE)
 
 
 def details(tmdb_id: int = 550, at: datetime = START, **changes: Any) -> Answer:
@@ -82,6 +86,20 @@ def ratings(tmdb_id: int = 550, at: datetime = START, year: str = "1999", **chan
     )
 
 
+def figure(amount: str | int = 101_209_702, scope: str = "worldwide", **changes: Any) -> Row:
+    """A figure as a source states it."""
+    stated = {"measure": "gross", "scope": scope, "currency": "USD", "source_ref": "Q1-1", "amount": Decimal(amount)}
+    return stated | {"as_of": None, "preferred": False, "suspect": None} | changes
+
+
+def money(
+    tmdb_id: int = 550, at: datetime = START, *figures: Row, year: str = "1999", source: str = "wikidata"
+) -> Answer:
+    """What a source states of a movie's money: one figure, unless others are given."""
+    stated = {source: list(figures or (figure(),))}
+    return Answer(tmdb_id, Outcome.FETCHED, at, stated, release_year=year)
+
+
 def without_row(outcome: Outcome, tmdb_id: int = 550, at: datetime = START, **fields: Any) -> Answer:
     return Answer(tmdb_id, outcome, at, None, **{"release_year": "1999", "reason": "why", **fields})
 
@@ -100,6 +118,11 @@ def merge_details(connection: duckdb.DuckDBPyConnection, *answers: Answer, run_i
 def merge_ratings(connection: duckdb.DuckDBPyConnection, *answers: Answer, run_id: str = RUN) -> MergeReport:
     with Transaction(connection):
         return merge_answers(connection, OMDB_RATINGS, "omdb", answers, run_id)
+
+
+def merge_money(connection: duckdb.DuckDBPyConnection, *answers: Answer, run_id: str = RUN) -> MergeReport:
+    with Transaction(connection):
+        return merge_answers(connection, BOX_OFFICE, "numbers", answers, run_id)
 
 
 def merge_listed(connection: duckdb.DuckDBPyConnection, *movies: ListedMovie, run_id: str = RUN) -> MergeReport:
@@ -143,8 +166,12 @@ def history(connection: duckdb.DuckDBPyConnection) -> list[tuple[Any, ...]]:
 
 
 def everything(connection: duckdb.DuckDBPyConnection) -> dict[str, list[tuple[Any, ...]]]:
-    """All rows of all tables."""
-    return {table.name: sorted(rows(connection, f"SELECT * FROM {table.name}"), key=repr) for table in TABLES}
+    """All rows of all tables but the one that says how figures are chosen, which no answer touches."""
+    return {
+        table.name: sorted(rows(connection, f"SELECT * FROM {table.name}"), key=repr)
+        for table in TABLES
+        if table is not BOX_OFFICE_PRECEDENCE
+    }
 
 
 def python(code: str, *arguments: object, **options: Any) -> subprocess.Popen[str]:

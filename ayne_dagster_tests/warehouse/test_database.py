@@ -21,7 +21,8 @@ from ayne_dagster.warehouse.database import (
     DatabaseUnusable,
     WarehouseError,
 )
-from ayne_dagster.warehouse.schema import ALL_TABLES, SCHEMA_VERSION, VIEWS
+from ayne_dagster.warehouse.schema import ALL_TABLES, SCHEMA_VERSION
+from ayne_dagster.warehouse.views import VIEWS
 from ayne_dagster_tests.support.samples import HOLD, end, line, opens_elsewhere, python
 
 
@@ -281,10 +282,10 @@ def test_a_newer_schema_is_refused(database: Database) -> None:
 
 def test_an_older_schema_is_brought_up_to_date(database: Database) -> None:
     with database.connect() as connection:
-        connection.execute("DROP TABLE fetch_log_daily")
+        connection.execute("DROP TABLE box_office_precedence")
     set_version(database, SCHEMA_VERSION - 1)
     with database.connect() as connection:
-        assert "fetch_log_daily" in tables(connection)
+        assert "box_office_precedence" in tables(connection)
         assert connection.execute("SELECT version FROM warehouse_schema").fetchall() == [(SCHEMA_VERSION,)]
 
 

@@ -29,7 +29,9 @@ from ayne_dagster_tests.support.samples import (
     listed,
     merge_details,
     merge_listed,
+    merge_money,
     merge_ratings,
+    money,
     python,
     ratings,
     without_row,
@@ -50,6 +52,7 @@ def sound(database: Database) -> Database:
         merge_details(connection, without_row(Outcome.QUARANTINED, 11, at, body=b"{"))
         merge_ratings(connection, *(ratings(n, at + HOUR, imdb_id=f"tt000000{n}") for n in range(1, 7)))
         merge_ratings(connection, without_row(Outcome.ABSENT, 7, at + HOUR))
+        merge_money(connection, *(money(n, at + HOUR) for n in (1, 6)), without_row(Outcome.ABSENT, 7, at + HOUR))
         merge_details(connection, details(1, at + DAY, imdb_id="tt0000001", title="Renamed"))
         merge_details(connection, details(2, at + DAY, imdb_id="tt0000002", release_date=None))
         merge_details(connection, without_row(Outcome.FAILED, 3, at + DAY))

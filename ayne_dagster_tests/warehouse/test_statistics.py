@@ -37,7 +37,9 @@ from ayne_dagster_tests.support.samples import (
     listed,
     merge_details,
     merge_listed,
+    merge_money,
     merge_ratings,
+    money,
     ratings,
     rows,
     without_row,
@@ -68,6 +70,7 @@ def filled(connection: Connection) -> Connection:
         connection, ratings(1, year="2024", imdb_id="tt0000001"), ratings(4, year="2023", imdb_id="tt0000004")
     )
     merge_ratings(connection, without_row(Outcome.ABSENT, 6))
+    merge_money(connection, money(1, year="2024"), money(4, year="2023"))
     set_override(connection, [10], Override.FREEZE, NOW)
     return connection
 
@@ -76,6 +79,7 @@ EXPECTED = {
     "total_movies": 10,
     "with_tmdb": 5,
     "with_omdb": 2,
+    "with_box_office": 2,
     "fully_refreshed": 4,
     "frozen": 1,
     "recent": 3,

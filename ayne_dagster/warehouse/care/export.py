@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 
 from ayne_dagster.errors import WrongUsage, is_of_the_place
 from ayne_dagster.warehouse.database import CONNECTION_CONFIG, WarehouseError
-from ayne_dagster.warehouse.schema import ALL_TABLES, MOVIES, VIEWS
+from ayne_dagster.warehouse.schema import ALL_TABLES
+from ayne_dagster.warehouse.views import MOVIES, VIEWS
 
 EXPORTABLE: tuple[str, ...] = (*(view.name for view in VIEWS), *ALL_TABLES)
 DEFAULT_TABLES: tuple[str, ...] = ("movies", "refresh_metadata", "movie_history", "collection_status")

@@ -23,21 +23,19 @@ from ayne_dagster.warehouse.migrations import VERSION_TABLE, existing_columns, s
 from ayne_dagster.warehouse.rows import naive_utc
 from ayne_dagster.warehouse.schema import (
     ALL_TABLES,
-    DISCOVERED_MOVIES,
-    IMDB_RATINGS,
-    OMDB_RATINGS,
+    HASHED_TABLES,
+    MOVIE_TABLES,
     REFRESH_METADATA,
     SCHEMA_VERSION,
+    TABLE_OF,
     TABLES,
-    TMDB_DETAILS,
-    VIEWS,
 )
 from ayne_dagster.warehouse.spool import SET_ASIDE, contents, spool_folder
+from ayne_dagster.warehouse.views import VIEWS
 
 EXAMPLES = 5
-ROWS_OF = {"tmdb": TMDB_DETAILS, "omdb": OMDB_RATINGS}
-"""By source: the table of what it answered."""
-_MOVIE_TABLES = (DISCOVERED_MOVIES, TMDB_DETAILS, OMDB_RATINGS, IMDB_RATINGS)
+ROWS_OF = {source: table for source, table in TABLE_OF.items() if table in HASHED_TABLES}
+"""By source that has a row of each movie that it knows: the table."""
 _SUCCESSES = f"outcome IN ('{Outcome.FETCHED}', '{Outcome.ABSENT}')"
 _RESTORE = "Restore the last snapshot that `ayne check` finds sound."
 _FETCH_AGAIN = "`ayne force` the movies, then collect: what is stored and what is noted agree again after an answer."
@@ -175,7 +173,7 @@ def _undeclared_keys(connection: duckdb.DuckDBPyConnection, found: dict[str, dic
     ).fetchall()
     declared = {row[0] for row in rows}
     for table in TABLES:
-        if table.key and table.name in found and table.name not in declared:
+        if table.key and table.declares_key and table.name in found and table.name not in declared:
             yield f"{table.name} declares no key: that no movie stands in it twice is checked here, and not enforced."
 
 
@@ -269,7 +267,7 @@ def _key_rules() -> Iterator[_Rule]:
 
 def _membership_rules() -> Iterator[_Rule]:
     """Every row belongs to a known movie, and stands in its partition."""
-    for table in _MOVIE_TABLES:
+    for table in MOVIE_TABLES:
         yield _Rule(
             "orphan",
             table.name,

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 import duckdb
 
 from ayne_dagster.warehouse.rows import naive_utc
+from ayne_dagster.warehouse.schema import MOVIE_TABLES
 
 KEEP = timedelta(days=180)
 
@@ -21,6 +22,7 @@ _EXPIRED_MOVIES = """
 SELECT tmdb_id FROM refresh_metadata
 WHERE tmdb_checked_at IS NULL AND coalesce(last_seen_at, first_seen_at) < $cutoff"""
 _OF_NO_MOVIE = "tmdb_id NOT IN (SELECT tmdb_id FROM refresh_metadata)"
+_OF_A_MOVIE = tuple(table.name for table in MOVIE_TABLES)
 _FROM_TMDB = "source IN ('tmdb_details', 'discovered_movies')"
 
 
@@ -65,7 +67,7 @@ def purge(connection: duckdb.DuckDBPyConnection, now: datetime) -> dict[str, int
         cutoff,
     )
     # Details too: those that never came with all of their parts are no check, and have none to expire.
-    for table in ("tmdb_details", "discovered_movies", "omdb_ratings", "imdb_ratings", "refresh_metadata"):
+    for table in (*_OF_A_MOVIE, "refresh_metadata"):
         gone = _delete(connection, f"{table} WHERE tmdb_id IN ({_EXPIRED_MOVIES})", cutoff)
         dropped[table] = dropped.get(table, 0) + gone
     dropped["tmdb_changes"] = _delete(connection, "tmdb_changes WHERE seen_at < $cutoff", cutoff)

@@ -1,0 +1,217 @@
+"""Which figure of a movie's money is shown where sources state several: the view of all figures, and the choice.
+
+Nothing is converted, added up or averaged. What is doubtful is told beside the figure, in the view, so that it is
+judged by all that is known now; what is stored is what was stated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import duckdb
+
+from ayne_dagster.warehouse.schema import (
+    BOX_OFFICE,
+    BOX_OFFICE_PRECEDENCE,
+    OMDB_RATINGS,
+    REFRESH_METADATA,
+    TMDB_DETAILS,
+)
+from ayne_dagster.warehouse.tables import Column, View
+
+PROVIDERS = ("wikidata", "file", "the_numbers", "tmdb", "omdb")
+"""Who can state a figure. The asset `box_office` asks Wikidata and The Numbers; TMDB and OMDb have said it already."""
+LEAST_GROSS = 10_000
+"""US dollars; what a source gives as a lower gross is mostly in millions, or of a single cinema."""
+LEAST_BUDGET = 1_000
+SAME = 0.02
+"""Two figures that differ by no more are one figure, rounded or of another week."""
+APART = 1.2
+"""A worldwide gross that is larger by this factor makes a figure without a place the domestic one."""
+
+_WORLDWIDE = (
+    ("file", "worldwide"),
+    ("the_numbers", "worldwide"),
+    ("wikidata", "worldwide"),
+    ("tmdb", "worldwide"),
+    ("file", "unspecified"),
+    ("wikidata", "unspecified"),
+)
+_DOMESTIC = (
+    ("file", "domestic"),
+    ("the_numbers", "domestic"),
+    ("omdb", "domestic"),
+    ("wikidata", "domestic"),
+)
+_BUDGET = tuple(
+    (source, scope) for source in ("file", "the_numbers", "tmdb", "wikidata") for scope in ("unspecified", "worldwide")
+)
+PRECEDENCE: Mapping[str, Sequence[tuple[str, str]]] = {
+    "worldwide_gross": _WORLDWIDE,
+    "domestic_gross": _DOMESTIC,
+    "opening_weekend": tuple(pair for pair in _DOMESTIC if pair[0] != "omdb"),
+    "production_budget": _BUDGET,
+}
+"""By column of `movies`: source and scope of the figures that can stand in it, the first that is known is shown. A file
+comes first, since somebody chose it; Wikidata's figure without a place comes last, since a quarter of them is the
+domestic one."""
+MEASURE_OF = {
+    "worldwide_gross": "gross",
+    "domestic_gross": "gross",
+    "opening_weekend": "opening_weekend",
+    "production_budget": "production_budget",
+}
+"""By column of `movies`: the measure of the figures that can stand in it."""
+
+_MOST = 10**15
+"""No figure of a movie is as large: what is would not fit, either."""
+_AMONG_STATED = ", ".join(
+    name for name in BOX_OFFICE.column_names if name not in ("suspect", "updated_at", "matched_by", "release_year")
+)
+
+
+def _of_tmdb(column: str, measure: str, scope: str) -> str:
+    """A money column of TMDB's details as figures."""
+    return f"""SELECT d.tmdb_id, d.release_year, 'tmdb' AS source, '{measure}' AS measure, '{scope}' AS scope,
+           'USD' AS currency, 'https://www.themoviedb.org/movie/' || d.tmdb_id AS source_ref,
+           CAST(d.{column} AS DECIMAL(18,2)) AS amount, FALSE AS preferred, FALSE AS derived,
+           m.tmdb_checked_at AS observed_at
+    FROM tmdb_details AS d JOIN refresh_metadata AS m USING (tmdb_id) WHERE d.{column} BETWEEN 1 AND {_MOST}"""
+
+
+_STATED = f"""
+    SELECT {_AMONG_STATED}, release_year, suspect, matched_by FROM box_office
+    UNION ALL BY NAME
+    {_of_tmdb("revenue", "gross", "worldwide")}
+    UNION ALL BY NAME
+    {_of_tmdb("budget", "production_budget", "unspecified")}
+    UNION ALL BY NAME
+    SELECT o.tmdb_id, o.release_year, 'omdb' AS source, 'gross' AS measure, 'domestic' AS scope, 'USD' AS currency,
+           o.imdb_id AS source_ref, CAST(o.box_office AS DECIMAL(18,2)) AS amount,
+           FALSE AS preferred, FALSE AS derived, m.omdb_checked_at AS observed_at
+    FROM omdb_ratings AS o JOIN refresh_metadata AS m USING (tmdb_id, imdb_id)
+    WHERE o.box_office BETWEEN 1 AND {_MOST}"""
+_KNOWN = f"""
+    SELECT tmdb_id, max(amount) FILTER (scope = 'worldwide') AS worldwide,
+           min(amount) FILTER (scope = 'domestic') AS least_domestic,
+           max(amount) FILTER (scope = 'domestic') AS most_domestic
+    FROM stated
+    WHERE measure = 'gross' AND currency = 'USD' AND suspect IS NULL AND gone_at IS NULL AND amount >= {LEAST_GROSS}
+    GROUP BY tmdb_id"""
+_IS_DOMESTIC = (
+    "s.measure = 'gross' AND s.scope = 'unspecified' AND s.currency = 'USD'"
+    f" AND least(abs(s.amount - k.least_domestic), abs(s.amount - k.most_domestic)) <= {SAME} * s.amount"
+    f" AND k.worldwide > {APART} * s.amount"
+)
+"""Whether a figure without a place is the domestic one: in two comparisons this held for two thirds of all that
+differed from another source's worldwide gross by more than a fifth."""
+_JUDGED = f"""
+    SELECT s.tmdb_id, s.release_year, s.source, s.measure,
+           CASE WHEN {_IS_DOMESTIC} THEN 'domestic' ELSE s.scope END AS scope,
+           s.currency, s.source_ref, s.amount, s.as_of, s.preferred, s.derived, s.matched_by, s.observed_at, s.gone_at,
+           coalesce({_IS_DOMESTIC}, FALSE) AS scope_inferred,
+           CASE WHEN s.suspect IS NOT NULL THEN s.suspect
+                WHEN s.currency = 'USD' AND s.measure = 'gross' AND s.scope IN ('worldwide', 'unspecified', 'domestic')
+                     AND s.amount < {LEAST_GROSS} THEN 'a gross below {LEAST_GROSS:,} US dollars'
+                WHEN s.currency = 'USD' AND s.measure = 'production_budget'
+                     AND s.amount < {LEAST_BUDGET} THEN 'a budget below {LEAST_BUDGET:,} US dollars'
+                WHEN s.measure = 'gross' AND s.scope IN ('worldwide', 'unspecified') AND s.currency = 'USD'
+                     AND NOT coalesce({_IS_DOMESTIC}, FALSE) AND s.amount < (1 - {SAME}) * k.least_domestic
+                     THEN 'less than the domestic gross'
+           END AS suspect
+    FROM stated AS s LEFT JOIN known AS k USING (tmdb_id)"""
+_INFERRED = Column("scope_inferred", "BOOLEAN", "The source states no place: it equals a domestic gross")
+_SUSPECT = Column("suspect", "VARCHAR", "Why it is doubtful, by itself or beside the others; it is not shown then")
+_FIGURES_COLUMNS = (
+    *(c for c in BOX_OFFICE.columns if c.name not in ("updated_at", "suspect")),
+    _INFERRED,
+    _SUSPECT,
+)
+_FROM_TABLES = (BOX_OFFICE.name, TMDB_DETAILS.name, OMDB_RATINGS.name)
+BOX_OFFICE_FIGURES = View(
+    "box_office_figures",
+    "One row a figure of a movie's money, of every source: those that were asked, files, TMDB's budget and revenue, "
+    "OMDb's box office; with what is doubtful about it.",
+    f"""
+WITH stated AS ({_STATED}),
+known AS ({_KNOWN}),
+judged AS ({_JUDGED})
+SELECT {", ".join(column.name for column in _FIGURES_COLUMNS)} FROM judged""",
+    _FIGURES_COLUMNS,
+    {c.name: (BOX_OFFICE.name,) for c in BOX_OFFICE.columns if c.name in {f.name for f in _FIGURES_COLUMNS}}
+    | {"amount": _FROM_TABLES, "observed_at": (BOX_OFFICE.name, REFRESH_METADATA.name)}
+    | {"scope_inferred": (), "suspect": _FROM_TABLES},
+)
+
+_TURN = (
+    "((CAST(gone_at IS NOT NULL AS HUGEINT) * 1000 + place) * 2 + CAST(NOT coalesce(preferred, FALSE) AS INTEGER))"
+    " * 10000000 + 1000000 - coalesce(date_diff('day', DATE '1970-01-01', as_of), 0)"
+)
+"""The lowest is shown: what is still stated, then by precedence, then what the source prefers, then the newest."""
+_SHOWN = "{'amount': amount, 'source': source, 'as_of': coalesce(CAST(as_of AS TIMESTAMP), observed_at)}"
+BEST_FIGURES_SQL = f"""
+SELECT tmdb_id,
+       {
+    ", ".join(
+        f"arg_min({_SHOWN}, ({_TURN}) * 1000000000000000 - CAST(amount AS BIGINT))"
+        f" FILTER (p.figure = '{figure}') AS {figure}"
+        for figure in PRECEDENCE
+    )
+}
+FROM box_office_figures AS f JOIN box_office_precedence AS p USING (source, scope)
+WHERE f.currency = 'USD' AND f.suspect IS NULL
+  AND f.measure = CASE WHEN p.figure IN ('worldwide_gross', 'domestic_gross') THEN 'gross' ELSE p.figure END
+GROUP BY tmdb_id"""
+"""One row a movie with a struct (amount, source, as_of) a figure; of two alike the larger."""
+
+_MEANINGS = {
+    "worldwide_gross": "Gross of all countries, US dollars, nominal: the figure that is shown first of those known",
+    "domestic_gross": "Gross of the US and Canada, US dollars, nominal",
+    "opening_weekend": "Gross of the first weekend in the US and Canada, US dollars, nominal",
+    "production_budget": "Budget without marketing, US dollars, nominal",
+}
+FIGURE_COLUMNS = tuple(
+    column
+    for figure, meaning in _MEANINGS.items()
+    for column in (
+        Column(figure, "DECIMAL(18,2)", meaning),
+        Column(f"{figure}_source", "VARCHAR", f"Who states {figure}: {', '.join(PROVIDERS)}"),
+        Column(f"{figure}_as_of", "TIMESTAMP", f"The day for which {figure} is stated, else when it was read (UTC)"),
+    )
+)
+"""Of `movies`: each figure that is shown, with its source and date."""
+FIGURE_LINES = tuple(
+    line
+    for figure in PRECEDENCE
+    for line in (
+        f"b.{figure}.amount AS {figure}",
+        f"b.{figure}.source AS {figure}_source",
+        f"b.{figure}.as_of AS {figure}_as_of",
+    )
+)
+"""What the view `movies` selects for them."""
+
+
+def precedence_rows(precedence: Mapping[str, Sequence[tuple[str, str]]]) -> list[tuple[str, str, str, int]]:
+    """The rows of `box_office_precedence`."""
+    return [
+        (figure, source, scope, place)
+        for figure, pairs in precedence.items()
+        for place, (source, scope) in enumerate(pairs)
+    ]
+
+
+def put_precedence(connection: duckdb.DuckDBPyConnection, precedence: Mapping[str, Sequence[tuple[str, str]]]) -> bool:
+    """Write which figures are shown first, where it is not written so already; returns whether it was not.
+
+    Args:
+        connection: with an open transaction.
+        precedence: by column of `movies`, source and scope in order; see `PRECEDENCE`.
+    """
+    wanted = precedence_rows(precedence)
+    found = connection.execute("SELECT figure, source, scope, place FROM box_office_precedence").fetchall()
+    if sorted(found) == sorted(wanted):
+        return False
+    connection.execute("DELETE FROM box_office_precedence")
+    connection.executemany(f"INSERT INTO {BOX_OFFICE_PRECEDENCE.name} VALUES (?, ?, ?, ?)", wanted)
+    return True

@@ -1,0 +1,124 @@
+"""The views of the warehouse: what analysts read, over the tables of `schema`. No tables, no connections."""
+
+from __future__ import annotations
+
+from ayne_dagster.warehouse.best_figures import BEST_FIGURES_SQL, BOX_OFFICE_FIGURES, FIGURE_COLUMNS, FIGURE_LINES
+from ayne_dagster.warehouse.schema import (
+    DISCOVERED_MOVIES,
+    FETCH_LOG,
+    FETCH_LOG_DAILY,
+    IMDB_RATINGS,
+    OMDB_RATINGS,
+    REFRESH_METADATA,
+    RELEASE_YEAR,
+    TMDB_DETAILS,
+    TMDB_ID,
+)
+from ayne_dagster.warehouse.tables import Column, View
+
+_RATED_BY_FILE = (
+    "i.imdb_rating IS NOT NULL AND (o.imdb_rating IS NULL OR m.omdb_checked_at IS NULL"
+    " OR i.listed_at >= m.omdb_checked_at - INTERVAL 1 DAY)"
+)
+"""Whether a movie's IMDb rating is the daily file's: OMDb has none, or was asked at most a day after the file was read.
+OMDb's answers are cached for a day, and what is cached lags behind IMDb by days or weeks."""
+
+_IMDB_LINES = (
+    f"CASE WHEN {_RATED_BY_FILE} THEN i.imdb_rating ELSE o.imdb_rating END AS imdb_rating",
+    f"CASE WHEN {_RATED_BY_FILE} THEN i.imdb_votes ELSE o.imdb_votes END AS imdb_votes",
+    f"CASE WHEN {_RATED_BY_FILE} THEN 'imdb' WHEN o.imdb_rating IS NOT NULL THEN 'omdb' END AS imdb_rating_source",
+    f"CASE WHEN {_RATED_BY_FILE} THEN i.listed_at WHEN o.imdb_rating IS NOT NULL THEN m.omdb_checked_at END"
+    " AS imdb_rating_as_of",
+)
+_IMDB_COLUMNS = (
+    Column("imdb_rating", "DOUBLE", "IMDb rating, 1 to 10, by the fresher of OMDb and IMDb's daily file"),
+    Column("imdb_votes", "BIGINT", "Number of IMDb votes, from where the rating is"),
+    Column("imdb_rating_source", "VARCHAR", "Where rating and votes are from: imdb (its daily file) or omdb"),
+    Column("imdb_rating_as_of", "TIMESTAMP", "When that source was last read or asked (UTC)"),
+)
+
+
+def _movies_view() -> View:
+    """The analysts' table: details where they are known, else the listing; ratings and refresh times beside them."""
+    shared = [c for c in TMDB_DETAILS.columns if c.name in DISCOVERED_MOVIES.types and c.name in TMDB_DETAILS.content]
+    details_only = [
+        c for c in TMDB_DETAILS.columns if c.name in TMDB_DETAILS.content and c not in shared and c.name != "imdb_id"
+    ]
+    ratings = [
+        OMDB_RATINGS.columns[OMDB_RATINGS.column_names.index(name)]
+        for name in (
+            "metascore",
+            "rotten_tomatoes_rating",
+            "box_office",
+            "rated",
+            "awards",
+        )
+    ]
+    state_names = ("first_seen_at", "tmdb_checked_at", "tmdb_changed_at", "tmdb_tombstoned_at", "omdb_checked_at",
+                   "omdb_changed_at", "category", "frozen")  # fmt: skip
+    states = [REFRESH_METADATA.columns[REFRESH_METADATA.column_names.index(name)] for name in state_names]
+    lines = [
+        "m.tmdb_id",
+        "m.release_year",
+        "m.imdb_id",
+        *(
+            "m.release_date" if c.name == "release_date" else f"coalesce(d.{c.name}, l.{c.name}) AS {c.name}"
+            for c in shared
+        ),
+        *(f"d.{c.name}" for c in details_only),
+        *_IMDB_LINES,
+        *(f"o.{c.name}" for c in ratings),
+        *FIGURE_LINES,
+        *(f"m.{c.name}" for c in states),
+    ]
+    imdb_id = Column("imdb_id", "VARCHAR", "IMDb's id")
+    return View(
+        "movies",
+        "One row a movie: the table to analyse. Details where TMDB gave them, else the listing; OMDb's ratings; its "
+        "money, and who states it; when each source last confirmed it.",
+        f"""
+SELECT {", ".join(lines)}
+FROM refresh_metadata AS m
+LEFT JOIN discovered_movies AS l ON l.tmdb_id = m.tmdb_id
+LEFT JOIN tmdb_details AS d ON d.tmdb_id = m.tmdb_id
+LEFT JOIN omdb_ratings AS o ON o.tmdb_id = m.tmdb_id AND o.imdb_id = m.imdb_id
+LEFT JOIN imdb_ratings AS i ON i.tmdb_id = m.tmdb_id AND i.imdb_id = m.imdb_id
+LEFT JOIN ({BEST_FIGURES_SQL}) AS b ON b.tmdb_id = m.tmdb_id""",
+        (TMDB_ID, RELEASE_YEAR, imdb_id, *shared, *details_only, *_IMDB_COLUMNS, *ratings, *FIGURE_COLUMNS, *states),
+        {
+            **{c.name: (TMDB_DETAILS.name, DISCOVERED_MOVIES.name) for c in shared},
+            **{c.name: (TMDB_DETAILS.name,) for c in details_only},
+            **{c.name: (OMDB_RATINGS.name,) for c in ratings},
+            **{c.name: (REFRESH_METADATA.name,) for c in (TMDB_ID, RELEASE_YEAR, imdb_id, *states)},
+            "release_date": (REFRESH_METADATA.name,),
+            "imdb_rating": (IMDB_RATINGS.name, OMDB_RATINGS.name),
+            "imdb_votes": (IMDB_RATINGS.name, OMDB_RATINGS.name),
+            "imdb_rating_source": (),
+            "imdb_rating_as_of": (),
+            **{c.name: (BOX_OFFICE_FIGURES.name,) for c in FIGURE_COLUMNS},
+        },
+    )
+
+
+MOVIES = _movies_view()
+FETCHES_BY_DAY = View(
+    "fetches_by_day",
+    "One row a day and kind of attempts to ask a source, from the first day on: what the requests of each day brought.",
+    """
+SELECT day, source, outcome, changed, due_because,
+       CAST(sum(attempts) AS BIGINT) AS attempts, CAST(sum(requests) AS BIGINT) AS requests
+FROM (
+    SELECT CAST(fetched_at AS DATE) AS day, source, outcome, changed, due_because, 1 AS attempts, requests
+    FROM fetch_log
+    UNION ALL
+    SELECT day, source, outcome, changed, due_because, attempts, requests FROM fetch_log_daily
+)
+GROUP BY ALL""",
+    FETCH_LOG_DAILY.columns,
+    dict.fromkeys(FETCH_LOG_DAILY.column_names, (FETCH_LOG_DAILY.name,))
+    | dict.fromkeys(
+        ("source", "outcome", "changed", "due_because", "requests"), (FETCH_LOG.name, FETCH_LOG_DAILY.name)
+    ),
+)
+VIEWS = (BOX_OFFICE_FIGURES, MOVIES, FETCHES_BY_DAY)
+"""In the order in which they can be made."""
