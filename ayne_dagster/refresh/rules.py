@@ -170,7 +170,7 @@ class RuledStrategy(ABC):
         """The first rule that speaks.
 
         The order matters and is the same in SQL: no id to ask with; forced by hand; tombstone; backing off; ceiling;
-        frozen by hand; a change was signalled; frozen of itself; never fetched; the strategy's routine; parts are missing.
+        frozen by hand; a change was signalled; frozen of itself; never fetched; the strategy's routine; missing parts.
 
         A check or attempt that lies in the future was noted by a clock that was ahead. Nobody knows when it was: so it
         is long enough ago for the ceiling and for the routine, and makes nothing wait.

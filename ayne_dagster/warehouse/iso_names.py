@@ -97,9 +97,9 @@ _OTHER_LANGUAGES = {
 }
 
 
-def _read(entries: tuple[str, ...]) -> dict[str, str]:
+def _read(entries: str) -> dict[str, str]:
     """By code: its name."""
-    return {entry[:2]: entry[3:] for entry in "".join(entries).split("|")}
+    return {entry[:2]: entry[3:] for entry in entries.split("|")}
 
 
 def _by_name(names: Mapping[str, str], others: Mapping[str, str]) -> dict[str, str]:

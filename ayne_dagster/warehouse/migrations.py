@@ -78,6 +78,8 @@ def migrate(connection: duckdb.DuckDBPyConnection, found: int, steps: Mapping[in
 
 def _note_version(connection: duckdb.DuckDBPyConnection) -> None:
     """Put the views of today in place, which hold no data, and write the version down."""
+    for schema in sorted({view.schema for view in VIEWS}):
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
     for view in VIEWS:
         connection.execute(view.ddl())
     connection.execute(f"CREATE TABLE IF NOT EXISTS {VERSION_TABLE} (version INTEGER)")
@@ -177,9 +179,13 @@ def _to_version_4(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def existing_columns(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
-    """The columns that the tables and views of the database have, with their types, by table."""
+    """The columns that the tables and views of the database have, with their types, by table.
+
+    What is in another schema than the main one has its name before its own: `legacy.movies`.
+    """
     rows = connection.execute(
-        "SELECT table_name, column_name, data_type FROM duckdb_columns()"
+        "SELECT if(schema_name = 'main', table_name, schema_name || '.' || table_name), column_name, data_type"
+        " FROM duckdb_columns()"
         " WHERE NOT internal AND database_name = current_database()"
     ).fetchall()
     found: dict[str, dict[str, str]] = {}

@@ -88,11 +88,17 @@ class View:
     """A view: a SELECT under a name, with the meaning of each of its columns."""
 
     name: str
+    """With the name of its schema before it, where that is not the main one."""
     description: str
     select: str
     columns: tuple[Column, ...]
     origins: dict[str, tuple[str, ...]]
     """By column: the tables that it comes from, under the same name."""
+
+    @property
+    def schema(self) -> str:
+        """The schema in which it is."""
+        return self.name.rpartition(".")[0] or "main"
 
     def ddl(self) -> str:
         """The CREATE VIEW statement."""
