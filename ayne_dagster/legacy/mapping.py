@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from ayne_dagster.partitions import release_year
@@ -57,13 +58,19 @@ REPAIRS: Mapping[str, str] = {
 }
 """By code: what was repaired."""
 _ZERO_IS_UNKNOWN = ("budget", "revenue", "runtime", "box_office", "imdb_votes", "vote_count")
-_NO_VALUES = ("", "n/a")
+_ZEROS = (0, "0")
+_NO_VALUES = ("", "N/A")
+_MAY_BE_EMPTY = (
+    *("imdb_id", "overview", "genres", "production_companies", "production_countries", "spoken_languages"),
+    *("title", "genre", "director", "writer", "actors", "released", "language", "country", "rated", "awards"),
+)
 _SUFFIX = re.compile(
     r"(ltd|inc|llc|l\.l\.c|llp|lp|l\.p|co|corp|corporation|gmbh|plc|s\.?a|s\.?l|s\.?r\.?l|s\.?p\.?a|a\.?s|a\.?b|b\.?v|"
     r"k\.?k|pty|pvt|kg|s\.?a\.?r\.?l|limited|incorporated)\b\.?.*",
     re.IGNORECASE,
 )
 """How what follows a comma begins within a company's name."""
+_BARE_COMMA = re.compile(r",(?! )")
 _MEASURES = {
     "worldwide_box_office": ("gross", "worldwide"),
     "domestic_box_office": ("gross", "domestic"),
@@ -140,12 +147,12 @@ def ratings_row(row: Row, tmdb_id: int, year_of_release: str, repairs: Repairs) 
         "rated": omdb_text(row["rated"]),
         "released": omdb_date(row["released"]),
         "runtime": minutes(row["runtime"]),
-        "genre": comma_separated(row["genre"]),
-        "director": comma_separated(row["director"]),
+        "genre": _listed(row["genre"]),
+        "director": _listed(row["director"]),
         "writer": omdb_text(row["writer"]),
-        "actors": comma_separated(row["actors"]),
-        "language": comma_separated(row["language"]),
-        "country": comma_separated(row["country"]),
+        "actors": _listed(row["actors"]),
+        "language": _listed(row["language"]),
+        "country": _listed(row["country"]),
         "awards": omdb_text(row["awards"]),
         "imdb_rating": out_of_ten(_number(row["imdb_rating"])) or None,
         "imdb_votes": positive_int(row["imdb_votes"]),
@@ -196,23 +203,29 @@ def instant(value: object) -> datetime | None:
 
 def codes(value: object, by_name: Mapping[str, str], code_of_repair: str, repairs: Repairs) -> list[str] | None:
     """The codes of a text of names. Where one name has none, all are unknown: part of a list would be a wrong one."""
-    named = [part for part in (text(value) or "").split(",") if part.strip()]
-    found = [by_name.get(key_of(name)) for name in named]
+    named = text(value)
+    if named is None:
+        return None
+    found = [by_name.get(key_of(name)) for name in named.split(",") if name.strip()]
     if None in found:
         repairs[code_of_repair] += 1
         return None
-    return names(found)
+    return list(dict.fromkeys(code for code in found if code)) or None
 
 
-def split_names(value: object, repairs: Repairs) -> Iterable[str]:
+def split_names(value: object, repairs: Repairs) -> list[str]:
     """The names in a text of names that are joined by commas, as far as it tells.
 
     They were joined without a blank, so a comma with one behind it is part of a name: `A,X Films, Ltd.`. Where all
     commas have one (the dumps of era A), they separate, unless what follows is how a company's name ends.
     """
-    joined = text(value) or ""
-    if re.search(r",(?! )", joined):
-        parts = re.split(r",(?! )", joined)
+    joined = text(value)
+    if joined is None:
+        return []
+    if ", " not in joined:
+        return joined.split(",")
+    if _BARE_COMMA.search(joined):
+        parts = _BARE_COMMA.split(joined)
         repairs["comma_in_name"] += sum(", " in part for part in parts)
         return parts
     parts = []
@@ -223,6 +236,17 @@ def split_names(value: object, repairs: Repairs) -> Iterable[str]:
         else:
             parts.append(part)
     return parts
+
+
+def _listed(value: object) -> list[str] | None:
+    """OMDb's list as a list of its own; the same few genres, languages and countries come thousands of times."""
+    found = _comma_separated(value) if isinstance(value, str) else None
+    return list(found) if found else None
+
+
+@lru_cache(maxsize=4096)
+def _comma_separated(value: str) -> tuple[str, ...]:
+    return tuple(comma_separated(value) or ())
 
 
 def _imdb_id(row: Row, movie: Row, repairs: Repairs) -> str | None:
@@ -237,11 +261,10 @@ def _imdb_id(row: Row, movie: Row, repairs: Repairs) -> str | None:
 
 
 def _count_unknown(row: Row, repairs: Repairs) -> None:
-    for name in _ZERO_IS_UNKNOWN:
-        value = row.get(name)
-        if value is not None and value in (0, "0"):
-            repairs["zero_as_unknown"] += 1
-    empty = sum(1 for value in row.values() if isinstance(value, str) and value.strip().lower() in _NO_VALUES)
+    zeros = sum([1 for name in _ZERO_IS_UNKNOWN if row.get(name) in _ZEROS])
+    empty = sum([1 for name in _MAY_BE_EMPTY if row.get(name) in _NO_VALUES])
+    if zeros:
+        repairs["zero_as_unknown"] += zeros
     if empty:
         repairs["empty_as_unknown"] += empty
 

@@ -71,8 +71,8 @@ KNOWN_SCHEMA = 4
 """The newest schema version of era D that was looked at."""
 _ENOUGH = 2
 """So many of the collection's tables make a database one of its own."""
-FETCHED_AT_ONCE = 2_000
-_CONFIG: dict[str, str | bool | int | float | list[str]] = {"threads": 2, "memory_limit": "200MB"}
+FETCHED_AT_ONCE = 1_500
+_CONFIG: dict[str, str | bool | int | float | list[str]] = {"threads": 2, "memory_limit": "100MB"}
 
 
 class WrongFile(WrongUsage):
@@ -118,11 +118,16 @@ class Source:
         if not (queries := self.relations.get(table)):
             return
         key, names = _KEYS[table], COLUMNS[table]
-        order = ", ".join([f"{latest} DESC NULLS LAST" for latest in _LATEST.get(table, ())] + list(names))
-        found = self.connection.execute(
-            f"SELECT *, if({key} IS NULL, 1, count(*) OVER (PARTITION BY {key})) AS copies FROM ({_united(queries)})"
-            f" QUALIFY {key} IS NULL OR row_number() OVER (PARTITION BY {key} ORDER BY {order}) = 1"
-        )
+        united = _united(queries)
+        doubled = self.connection.execute(f"SELECT count({key}) - count(DISTINCT {key}) FROM ({united})").fetchall()
+        if doubled[0][0]:  # else the rows need not be gathered: they are read as they lie
+            order = ", ".join([f"{latest} DESC NULLS LAST" for latest in _LATEST.get(table, ())] + list(names))
+            found = self.connection.execute(
+                f"SELECT *, if({key} IS NULL, 1, count(*) OVER (PARTITION BY {key})) AS copies FROM ({united})"
+                f" QUALIFY {key} IS NULL OR row_number() OVER (PARTITION BY {key} ORDER BY {order}) = 1"
+            )
+        else:
+            found = self.connection.execute(f"SELECT *, 1 AS copies FROM ({united})")
         while values := found.fetchmany(FETCHED_AT_ONCE):
             yield [dict(zip((*names, "copies"), row, strict=True)) for row in values]
 

@@ -31,7 +31,7 @@ from ayne_dagster.legacy.mapping import (
 )
 from ayne_dagster.legacy.reading import Row, Source, open_source
 from ayne_dagster.refresh.outcome import Outcome
-from ayne_dagster.refresh.states import COLLECTED, PARTS_WITHIN
+from ayne_dagster.refresh.states import AHEAD, COLLECTED, PARTS_WITHIN, is_ahead
 from ayne_dagster.sources.values import imdb_id, positive_int
 from ayne_dagster.warehouse.answers import KEPT_BYTES, Answer, ListedMovie, MergeReport
 from ayne_dagster.warehouse.care.purge import KEEP
@@ -40,7 +40,7 @@ from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.figures import StatedFigures, merge_figures
 from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.merge import merge_answers, merge_listing
-from ayne_dagster.warehouse.rows import insert_rows, naive_utc, registered
+from ayne_dagster.warehouse.rows import id_table, insert_rows, naive_utc, registered
 from ayne_dagster.warehouse.schema import OMDB_RATINGS, QUARANTINE, TMDB_DETAILS, Table
 from ayne_dagster.warehouse.spool import kept, merge_kept
 
@@ -204,17 +204,37 @@ class _TakingOver:
         has_movies = bool(self.movies)
         for rows in self._batches("tmdb_movies"):
             answers = []
+            attempts = self._attempts("tmdb", [i for row in rows if (i := positive_int(row["tmdb_id"]))])
             for row in rows:
                 tmdb_id = positive_int(row["tmdb_id"])
                 if tmdb_id is None:
                     self.refused.add("no_tmdb_id", f"tmdb_movies tmdb_id={row['tmdb_id']}", row)
                     continue
+                found.add(tmdb_id)
+                if self._is_known(row, attempts.get(tmdb_id)):
+                    self.report.known[TMDB_DETAILS.name] += 1
+                    continue
                 self.report.repaired["no_movie"] += has_movies and tmdb_id not in self.movies
                 mapped = details_row(row, self.movies.get(tmdb_id, {}), self.report.repaired)
                 answers.append(self._answer(tmdb_id, row, mapped, f"{self.note}, without credits and other parts"))
-            found.update(answer.tmdb_id for answer in answers)
             self._merge(TMDB_DETAILS, "tmdb", answers)
         return found
+
+    def _attempts(self, source: str, ids: Sequence[int]) -> dict[int, datetime]:
+        """By movie: when it was last asked for here, as far as that is not in the future."""
+        with registered(self.connection, "incoming_ids", id_table(ids)):
+            rows = self.connection.execute(
+                f"SELECT tmdb_id, {source}_attempted_at FROM refresh_metadata SEMI JOIN incoming_ids USING (tmdb_id)"
+                f" WHERE {source}_attempted_at <= $late",
+                {"late": naive_utc(self.now + AHEAD)},
+            ).fetchall()
+        return dict(rows)
+
+    def _is_known(self, row: Row, attempted_at: datetime | None) -> bool:
+        """Whether what is here is as new as a row: merging would leave it out, after all the work of mapping it."""
+        at = instant(row["last_updated_utc"])
+        known_at = LONG_AGO if at is None or is_ahead(at, self.now) else at
+        return attempted_at is not None and naive_utc(known_at) <= attempted_at
 
     def _answer(
         self, tmdb_id: int, row: Row, mapped: Mapping[str, Any], note: str, asked_imdb_id: str | None = None
@@ -277,11 +297,15 @@ class _TakingOver:
                     self.refused.add("no_imdb_id", f"omdb_movies imdb_id={row['imdb_id']}", row)
             answers = []
             places = self._movies_of(by_imdb_id)
+            attempts = self._attempts("omdb", [tmdb_id for same in places.values() for tmdb_id, _ in same])
             for found, same in by_imdb_id.items():
                 row = max(same, key=lambda one: instant(one["last_updated_utc"]) or LONG_AGO)
                 if found not in places:
                     self.refused.add("no_movie", f"omdb_movies imdb_id={found}", row)
                 for tmdb_id, year in places.get(found, ()):
+                    if self._is_known(row, attempts.get(tmdb_id)):
+                        self.report.known[OMDB_RATINGS.name] += 1
+                        continue
                     mapped = ratings_row(row, tmdb_id, year, self.report.repaired)
                     answers.append(self._answer(tmdb_id, row, mapped, self.note, found))
             self._merge(OMDB_RATINGS, "omdb", answers)
@@ -324,7 +348,7 @@ class _TakingOver:
 
     def _figures_seen(self, ids: Iterable[int]) -> tuple[dict[int, str], dict[int, datetime]]:
         """By movie: its partition; and when its figures of The Numbers were last read, where there are some."""
-        with registered(self.connection, "incoming_ids", _pairs("at", dict.fromkeys(ids), pa.string())):
+        with registered(self.connection, "incoming_ids", id_table(ids)):
             rows = self.connection.execute(
                 "SELECT m.tmdb_id, m.release_year, max(b.observed_at) FROM refresh_metadata AS m"
                 " SEMI JOIN incoming_ids USING (tmdb_id)"
@@ -336,18 +360,16 @@ class _TakingOver:
     def _settle_states(self) -> None:
         """What the refresh state says of movies that are new here, and of details that lack parts."""
         created = {tmdb_id: naive_utc(self._created_at(tmdb_id)) for tmdb_id in self.movies}
+        # Known as of now: a purge must not take OMDb's answers away because no listing has shown the movie since.
         with registered(self.connection, "incoming_created", _pairs("created_at", created, pa.timestamp("us"))):
             self.connection.execute(
-                "UPDATE refresh_metadata SET first_seen_at = least(first_seen_at, c.created_at)"
-                " FROM incoming_created AS c WHERE refresh_metadata.tmdb_id = c.tmdb_id"
-                " AND refresh_metadata.tmdb_id NOT IN (SELECT tmdb_id FROM known_before)"
+                "UPDATE refresh_metadata SET first_seen_at = least(first_seen_at, c.created_at), last_seen_at = CASE"
+                " WHEN tmdb_details_hash IS NOT NULL OR omdb_ratings_hash IS NOT NULL THEN $now ELSE last_seen_at END"
+                " FROM (SELECT tmdb_id, n.created_at FROM refresh_metadata LEFT JOIN incoming_created AS n USING (tmdb_id)"
+                " WHERE tmdb_id NOT IN (SELECT tmdb_id FROM known_before)) AS c"
+                " WHERE refresh_metadata.tmdb_id = c.tmdb_id",
+                {"now": naive_utc(self.now)},
             )
-        # Known as of now: a purge must not take OMDb's answers away because no listing has shown the movie since.
-        self.connection.execute(
-            "UPDATE refresh_metadata SET last_seen_at = $now WHERE tmdb_id NOT IN (SELECT tmdb_id FROM known_before)"
-            " AND tmdb_id IN (SELECT tmdb_id FROM tmdb_details UNION ALL SELECT tmdb_id FROM omdb_ratings)",
-            {"now": naive_utc(self.now)},
-        )
         # Every answer of TMDB itself names the original language.
         incomplete = (
             "tmdb_parts_due_at IS NULL AND tmdb_checked_at IS NOT NULL AND tmdb_id IN"

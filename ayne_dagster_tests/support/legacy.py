@@ -23,7 +23,20 @@ ERAS = ("B", "C", "C-altered", "D1", "D2", "D3", "D4")
 """Of the DuckDB files; era A is CSV and Parquet."""
 ZONE = timedelta(hours=2)
 """How far the clock of `created_at` is ahead of UTC."""
-WORDS = ("River", "Night", "Garden", "Harbour", "Winter", "Letter", "Mirror", "Road", "Island", "Clock", "Fire", "Glass")
+WORDS = (
+    "River",
+    "Night",
+    "Garden",
+    "Harbour",
+    "Winter",
+    "Letter",
+    "Mirror",
+    "Road",
+    "Island",
+    "Clock",
+    "Fire",
+    "Glass",
+)
 GENRES = ("Action", "Drama", "Comedy", "Science Fiction", "Thriller", "Romance", "Documentary", "TV Movie")
 COMPANIES = ("Northlight Pictures", "Harbour Films", "Studio Kite", "Blue Door", "Grand Arc")
 COMMA_COMPANY = "X Films, Ltd."
@@ -101,7 +114,7 @@ def legacy_collection(
     chance, made = random.Random(seed), LegacyCollection()
     at_utc = now.astimezone(UTC).replace(tzinfo=None)
     years = sorted(_year(chance, now.year) for _ in range(number))
-    ids = iter(sorted(chance.sample(range(2, 20 * number + 100), number + 50)))
+    ids = iter(sorted(chance.sample(range(2, 20 * number + 100), number + number // 300 + 1)))
     first_id = number + 1 if era == "B" else 1
     for place, year in enumerate(years):
         tmdb_id = next(ids)
@@ -288,7 +301,8 @@ def make_hostile(path: Path, now: datetime) -> None:
             connection,
             "tmdb_movies",
             [
-                base | {"tmdb_id": 900_001, "imdb_id": "tt0900001", "budget": 5, "production_countries": "Congo,France"},
+                base
+                | {"tmdb_id": 900_001, "imdb_id": "tt0900001", "budget": 5, "production_countries": "Congo,France"},
                 base | {"tmdb_id": 900_003, "imdb_id": "tt0900001", "spoken_languages": "Ndebele"},
                 base | {"tmdb_id": 900_004, "imdb_id": "nonsense", "last_updated_utc": at + timedelta(days=400)},
                 base | {"tmdb_id": 900_006, "imdb_id": None, "production_countries": "Atlantis", "genres": "Drama"},
