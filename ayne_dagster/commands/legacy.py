@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,7 @@ def import_legacy(file: Path, dry_run: bool, as_json: bool) -> None:
         report = rehearse(file, warehouse(settings), settings.now())
     else:
         report = take_over(file, warehouse(settings), settings.now(), _tell)
-    result = {"file": str(file), "dry_run": dry_run} | asdict(report)
+    result = {"file": str(file), "dry_run": dry_run} | report.as_json()
     print_result(result | {"seconds": round(time.monotonic() - started, 3)}, as_json, _describe)
 
 
@@ -53,10 +52,10 @@ def _describe(result: dict[str, Any]) -> str:
     rows = ", ".join(f"{number:,} {table}" for table, number in result["rows"].items())
     lines = [f"{result['file']}: era {result['era']}{held}; {rows}"]
     taken = "would be taken over" if result["dry_run"] else "taken over"
-    lines += [f"{number:>9,}  {table}: {taken}" for table, number in result["taken"].items() if number]
-    lines += [f"{n:>9,}  {table}: here already, as new or newer" for table, n in result["known"].items() if n]
-    lines += [f"{number:>9,}  repaired: {REPAIRS[code]}" for code, number in result["repaired"].items() if number]
-    lines += [f"{number:>9,}  refused: {REFUSALS[code]}" for code, number in result["refused"].items() if number]
+    lines += [f"{number:>9,}  {table}: {taken}" for table, number in result["taken"].items()]
+    lines += [f"{n:>9,}  {table}: here already, as new or newer" for table, n in result["known"].items()]
+    lines += [f"{number:>9,}  repaired: {REPAIRS[code]}" for code, number in result["repaired"].items()]
+    lines += [f"{number:>9,}  refused: {REFUSALS[code]}" for code, number in result["refused"].items()]
     if result["incomplete"]:
         lines.append(f"{result['incomplete']:>9,}  details lack credits and more: asked for once more within 30 days")
     if result["past_terms"]:

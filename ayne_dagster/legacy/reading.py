@@ -322,12 +322,12 @@ def _read_csv(file: Path, unreadable: list[Unreadable]) -> pa.Table:
         text.seek(0)
         lines = csv.reader((line.replace("\x00", "") for line in text), delimiter=separator)
         heading = next(lines, [])
-        kept: list[list[str]] = []
+        kept: list[list[str | None]] = []
         for number, line in enumerate(lines, start=2):
-            if len(line) == len(heading):
-                kept.append(line)
-            elif any(line):
-                reason = f"has {len(line)} fields, and not {len(heading)}"
+            if len(line) == len(heading) and any(line):
+                kept.append([field or None for field in line])
+            elif line:
+                reason = f"has {len(line)} fields, and not {len(heading)}" if any(line) else "is empty"
                 unreadable.append(Unreadable(f"{file.name} row {number}", reason, separator.join(line)))
     names = _distinct(heading)
     values = zip(*kept, strict=True) if kept else [()] * len(names)

@@ -80,6 +80,14 @@ class Report:
     incomplete: int = 0
     """Details that are asked for once more within a month, last of all."""
 
+    def as_json(self) -> dict[str, Any]:
+        """The report as a command prints it; counts of nothing are left out."""
+        told = vars(self).items()
+        return {
+            name: {key: number for key, number in value.items() if number} if isinstance(value, dict) else value
+            for name, value in told
+        }
+
 
 @dataclass
 class _Refused:

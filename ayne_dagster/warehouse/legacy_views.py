@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ayne_dagster.refresh.ages import AGE_TABLE
+from ayne_dagster.refresh.ages import AGE_TABLE, by_age_sql
 from ayne_dagster.refresh.states import fully_refreshed_sql
 from ayne_dagster.warehouse.iso_names import COUNTRY_NAMES, LANGUAGE_NAMES
 from ayne_dagster.warehouse.tables import Column, View
@@ -19,7 +19,8 @@ FREEZE_AFTER_DAYS = next(band.up_to_days for band in reversed(AGE_TABLE) if band
 """Age from which a movie may freeze: where the last band begins."""
 
 _MOVIE_ID = Column("movie_id", "BIGINT", "TMDB's number of the movie")
-_INTERVALS = " ".join(f"WHEN '{band.category}' THEN {band.interval_days['tmdb']}" for band in AGE_TABLE)
+_INTERVAL = by_age_sql([str(band.interval_days["tmdb"]) for band in AGE_TABLE]).replace("$now", "today()")
+"""Days between two checks at TMDB, by the age of today."""
 
 
 def _names_sql(codes: str, names: Mapping[str, str]) -> str:
@@ -167,8 +168,7 @@ LEGACY_MOVIE_REFRESH_STATE = _view(
     "movie_refresh_state",
     "One row a movie: the older collection's `movie_refresh_state`, of which nothing was ever filled in.",
     f"""
-SELECT tmdb_id AS movie_id, CASE category {_INTERVALS} ELSE {AGE_TABLE[0].interval_days["tmdb"]} END
-       AS refresh_interval_days,
+SELECT tmdb_id AS movie_id, {_INTERVAL} AS refresh_interval_days,
        tmdb_checked_at + to_days(refresh_interval_days) AS next_refresh_due,
        {FREEZE_AFTER_DAYS} AS freeze_after_days, coalesce(frozen, FALSE) AS frozen, tmdb_checked_at AS last_checked
 FROM {_STATE}""",

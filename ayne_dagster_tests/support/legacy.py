@@ -265,7 +265,7 @@ def put_rows(connection: duckdb.DuckDBPyConnection, table: str, rows: Sequence[R
     if not rows:
         return
     columns = [row[0] for row in connection.execute(f"DESCRIBE {table}").fetchall()]
-    names = [name for name in rows[0] if name in columns]
+    names = [name for name in columns if any(name in row for row in rows)]
     data = pa.table({name: pa.array([row.get(name) for row in rows]) for name in names})
     connection.register("incoming", data)
     connection.execute(f"INSERT INTO {table} ({', '.join(names)}) SELECT {', '.join(names)} FROM incoming")
