@@ -371,11 +371,16 @@ class _TakingOver:
         # Known as of now: a purge must not take OMDb's answers away because no listing has shown the movie since.
         with registered(self.connection, "incoming_created", _pairs("created_at", created, pa.timestamp("us"))):
             self.connection.execute(
-                "UPDATE refresh_metadata SET first_seen_at = least(first_seen_at, c.created_at), last_seen_at = CASE"
-                " WHEN tmdb_details_hash IS NOT NULL OR omdb_ratings_hash IS NOT NULL THEN $now ELSE last_seen_at END"
-                " FROM (SELECT tmdb_id, n.created_at FROM refresh_metadata LEFT JOIN incoming_created AS n USING (tmdb_id)"
-                " WHERE tmdb_id NOT IN (SELECT tmdb_id FROM known_before)) AS c"
-                " WHERE refresh_metadata.tmdb_id = c.tmdb_id",
+                """
+UPDATE refresh_metadata SET
+    first_seen_at = least(first_seen_at, c.created_at),
+    last_seen_at =
+        CASE WHEN tmdb_details_hash IS NOT NULL OR omdb_ratings_hash IS NOT NULL THEN $now ELSE last_seen_at END
+FROM (
+    SELECT tmdb_id, n.created_at FROM refresh_metadata LEFT JOIN incoming_created AS n USING (tmdb_id)
+    WHERE tmdb_id NOT IN (SELECT tmdb_id FROM known_before)
+) AS c
+WHERE refresh_metadata.tmdb_id = c.tmdb_id""",
                 {"now": naive_utc(self.now)},
             )
         # Every answer of TMDB itself names the original language.

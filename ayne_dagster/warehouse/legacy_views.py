@@ -30,7 +30,8 @@ def _names_sql(codes: str, names: Mapping[str, str]) -> str:
 
 
 def _view(name: str, description: str, select: str, columns: tuple[Column, ...]) -> View:
-    return View(f"{SCHEMA}.{name}", description, select, columns, {})
+    """None of its columns is a table's column under the same name, as an origin is: names and texts are others."""
+    return View(f"{SCHEMA}.{name}", description, select, columns, {column.name: () for column in columns})
 
 
 _STATE = "main.refresh_metadata"

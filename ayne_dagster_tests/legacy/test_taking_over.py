@@ -366,6 +366,23 @@ def test_an_error_in_the_middle_leaves_the_database_as_it_was(
         assert everything(database) == before
 
 
+def test_a_kill_in_the_middle_leaves_the_database_as_it_was(tmp_path: Path, database: Database) -> None:
+    path = legacy_database(tmp_path, MOVIES, NOW)
+    with database.connect():
+        pass
+    before = everything(database)
+    dies = (
+        "import os, sys; from pathlib import Path; from datetime import datetime, UTC;"
+        " from ayne_dagster.legacy import taking_over as t; from ayne_dagster.warehouse.database import Database;"
+        " t.merge_figures = lambda *_: os.kill(os.getpid(), 9);"
+        " t.take_over(Path(sys.argv[1]), Database(Path(sys.argv[2])), datetime.now(UTC), print)"
+    )
+    done = subprocess.run([sys.executable, "-c", dies, path, database.path], check=False, capture_output=True)
+    assert done.returncode == -9, done.stderr
+    assert everything(database) == before
+    assert taken(path, database).taken["tmdb_details"] > MOVIES
+
+
 def test_an_import_waits_for_a_collection(tmp_path: Path, database: Database) -> None:
     path = legacy_database(tmp_path, 5, NOW)
     told: list[str] = []
