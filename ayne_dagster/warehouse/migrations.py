@@ -78,8 +78,6 @@ def migrate(connection: duckdb.DuckDBPyConnection, found: int, steps: Mapping[in
 
 def _note_version(connection: duckdb.DuckDBPyConnection) -> None:
     """Put the views of today in place, which hold no data, and write the version down."""
-    for schema in sorted({view.schema for view in VIEWS}):
-        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
     for view in VIEWS:
         connection.execute(view.ddl())
     connection.execute(f"CREATE TABLE IF NOT EXISTS {VERSION_TABLE} (version INTEGER)")

@@ -101,5 +101,6 @@ class View:
         return self.name.rpartition(".")[0] or "main"
 
     def ddl(self) -> str:
-        """The CREATE VIEW statement."""
-        return f"CREATE OR REPLACE VIEW {self.name} AS {self.select}"
+        """The CREATE VIEW statement; before it, that which makes its schema where it is not the main one."""
+        schema = "" if self.schema == "main" else f"CREATE SCHEMA IF NOT EXISTS {self.schema}; "
+        return f"{schema}CREATE OR REPLACE VIEW {self.name} AS {self.select}"
