@@ -20,7 +20,14 @@ from dotenv.parser import parse_stream
 from ayne_dagster.errors import SettingsError
 from ayne_dagster.settings.places import LEDGER, companion, expanded, resolve_database
 from ayne_dagster.settings.texts import read_named_text
-from ayne_dagster.settings.variables import checked_address, checked_key, checked_place, checked_text, misspelt
+from ayne_dagster.settings.variables import (
+    checked_address,
+    checked_contact,
+    checked_key,
+    checked_place,
+    checked_text,
+    misspelt,
+)
 
 __all__ = ["ApiSettings", "Settings", "SettingsError", "load_settings"]
 
@@ -90,6 +97,36 @@ FORMER_NAMES = {"OMDB_DAILY_REQUEST_LIMIT": "AYNE_OMDB_DAILY_QUOTA"}
 """Variables of the older collection that mean the same as one of ours: understood where ours is not set. Its keys have
 the same names; what means something else is not understood (docs/from-the-older-collection.md)."""
 OMDB_DEFAULTS = ApiSettings("https://www.omdbapi.com/", 2.0, 40, 5, daily_quota=1000)
+WIKIDATA_DEFAULTS = ApiSettings("https://query.wikidata.org/sparql", 1.0, 1, 1, answer_deadline=75.0)
+"""One request at a time, as its operators ask for. It stops a query after 60 s, and says so: that is waited for."""
+API_OF = {"tmdb": "tmdb", "omdb": "omdb", "numbers": "wikidata"}
+"""By source of the refresh rules: the API that is asked for it."""
+KEYLESS = ("wikidata",)
+"""APIs that want no key."""
+API_TITLES = {"tmdb": "TMDB", "omdb": "OMDb", "wikidata": "Wikidata"}
+FIGURE_PROVIDERS = ("file", "the_numbers", "wikidata", "tmdb", "omdb")
+"""Who can state a figure of a movie's money. Wikidata is asked; TMDB and OMDb have said it already."""
+FIGURES = ("worldwide_gross", "domestic_gross", "opening_weekend", "production_budget")
+"""The columns of `movies` that figures stand in."""
+
+
+@dataclass(frozen=True)
+class FigureChoice:
+    """Whose figures of movies' money count, and which of them is shown first."""
+
+    providers: tuple[str, ...] = FIGURE_PROVIDERS
+    """Those that count, the first that knows a figure is shown."""
+    orders: Mapping[str, tuple[str, ...]] = field(
+        default_factory=lambda: {
+            "domestic_gross": ("file", "the_numbers", "omdb", "wikidata"),
+            "production_budget": ("file", "the_numbers", "tmdb", "wikidata"),
+        }
+    )
+    """By figure: another order."""
+
+    def order(self, figure: str) -> tuple[str, ...]:
+        """Who comes first for a figure."""
+        return self.orders.get(figure, self.providers)
 
 
 @dataclass(frozen=True)
@@ -101,9 +138,14 @@ class Settings:
     """Movies a run and source."""
     tmdb: ApiSettings = TMDB_DEFAULTS
     omdb: ApiSettings = OMDB_DEFAULTS
+    wikidata: ApiSettings = WIKIDATA_DEFAULTS
+    box_office: FigureChoice = FigureChoice()
+    """Whose figures of movies' money count."""
     tmdb_api_key: str | None = field(default=None, repr=False)
     tmdb_read_token: str | None = field(default=None, repr=False)
     omdb_api_key: str | None = field(default=None, repr=False)
+    contact: str | None = None
+    """Mail or http(s) address that sources may turn to; it goes into the User-Agent of those that ask for one."""
     clock_offset: timedelta = timedelta(0)
     """How far the platform's clock is turned, for demonstrations and tests."""
     ledger_url: str | None = field(default=None, repr=False)
@@ -147,9 +189,37 @@ class Settings:
         return StrategyChoice(self.refresh_strategy, self.refresh_cutoff / 100, self.freshness_weight)
 
     @property
+    def apis(self) -> dict[str, ApiSettings]:
+        """How to talk to each API, by its name."""
+        return {"tmdb": self.tmdb, "omdb": self.omdb, "wikidata": self.wikidata}
+
+    def key_of(self, api: str) -> str | None:
+        """The key that opens an API; None where there is none."""
+        return {"tmdb": self.tmdb_read_token or self.tmdb_api_key, "omdb": self.omdb_api_key}.get(api)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The sources of the refresh rules that are asked."""
+        return ("tmdb", "omdb", *(() if self.why_no_figures_are_asked else ("numbers",)))
+
+    @property
+    def why_no_figures_are_asked(self) -> str | None:
+        """Why Wikidata is not asked for figures; None where it is."""
+        if "wikidata" not in self.box_office.providers:
+            return "AYNE_BOX_OFFICE leaves wikidata out"
+        return self.wikidata_off_because
+
+    @property
+    def wikidata_off_because(self) -> str | None:
+        """Why Wikidata may not be asked; None where it may."""
+        if self.contact is None:
+            return "AYNE_CONTACT is not set, and Wikidata answers only programs that say whom to reach"
+        return None
+
+    @property
     def spendable(self) -> dict[str, int]:
         """By source, requests a day that unattended collections may spend; 0 where no quota is set."""
-        return {"tmdb": self.tmdb.spendable, "omdb": self.omdb.spendable}
+        return {source: self.apis[API_OF[source]].spendable for source in self.sources}
 
     @property
     def ledger(self) -> Path:
@@ -217,7 +287,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     for name, key in (keys | {"OMDB_API_KEY": settings.omdb_api_key}).items():
         if key and " " in key:
             _warn(f"{name} holds a space, as no key does: if it is not accepted, copy it anew.")
-    for source, api in (("OMDB", settings.omdb), ("TMDB", settings.tmdb)):
+    for source, api in (("OMDB", settings.omdb), ("TMDB", settings.tmdb), ("WIKIDATA", settings.wikidata)):
         if api.quota_reserve and api.quota_reserve >= api.daily_quota:
             _warn(_idle_reserve(source, api))
     return settings
@@ -239,9 +309,12 @@ def _settings(read: _Reader) -> Settings:
         refresh_limit=read.whole("AYNE_REFRESH_LIMIT", 100),
         tmdb=read.api("TMDB", TMDB_DEFAULTS),
         omdb=read.api("OMDB", OMDB_DEFAULTS),
+        wikidata=read.api("WIKIDATA", WIKIDATA_DEFAULTS, deadline="AYNE_WIKIDATA_ANSWER_DEADLINE"),
+        box_office=read.figure_choice("AYNE_BOX_OFFICE"),
         tmdb_api_key=read.key("TMDB_API_KEY"),
         tmdb_read_token=read.key("TMDB_READ_TOKEN"),
         omdb_api_key=read.key("OMDB_API_KEY"),
+        contact=read.contact("AYNE_CONTACT"),
         clock_offset=timedelta(days=read.number("AYNE_CLOCK_OFFSET_DAYS", 0.0, -MAX_OFFSET_DAYS, MAX_OFFSET_DAYS)),
         ledger_url=read.text("AYNE_LEDGER_URL"),
         refresh_strategy=read.choice("AYNE_REFRESH_STRATEGY", STRATEGIES),
@@ -291,7 +364,12 @@ class _Reader:
     def whole(self, name: str, default: int, minimum: int = 0) -> int:
         return int(self._parsed(name, default, int, minimum, MAX_NUMBER, "a whole number"))
 
-    def api(self, prefix: str, defaults: ApiSettings) -> ApiSettings:
+    def contact(self, name: str) -> str | None:
+        """A mail or http(s) address that may be left out."""
+        raw = self.text(name)
+        return raw and checked_contact(name, raw)
+
+    def api(self, prefix: str, defaults: ApiSettings, deadline: str = "AYNE_ANSWER_DEADLINE") -> ApiSettings:
         return ApiSettings(
             base_url=checked_address(name := f"AYNE_{prefix}_BASE_URL", self.text(name) or defaults.base_url),
             requests_per_second=self.number(f"AYNE_{prefix}_REQUESTS_PER_SECOND", defaults.requests_per_second),
@@ -300,7 +378,7 @@ class _Reader:
             daily_quota=self.whole(f"AYNE_{prefix}_DAILY_QUOTA", defaults.daily_quota),
             quota_reserve=self.whole(f"AYNE_{prefix}_QUOTA_RESERVE", defaults.quota_reserve),
             retry_wait=self.number(f"AYNE_{prefix}_RETRY_WAIT", defaults.retry_wait),
-            answer_deadline=self.number("AYNE_ANSWER_DEADLINE", defaults.answer_deadline, LEAST_DEADLINE),
+            answer_deadline=self.number(deadline, defaults.answer_deadline, LEAST_DEADLINE),
         )
 
     def choice(self, name: str, choices: tuple[str, ...]) -> str:
@@ -308,6 +386,32 @@ class _Reader:
         if raw not in choices:
             raise SettingsError(f"{name} is {_shown(raw)}: it must be one of {', '.join(choices)}.")
         return raw
+
+    def figure_choice(self, name: str) -> FigureChoice:
+        """Providers in order; after a semicolon each, a figure with an order of its own."""
+        raw = self.text(name)
+        if raw is None:
+            return FigureChoice()
+        general, *others = raw.split(";")
+        orders = {}
+        for part in filter(str.strip, others):
+            figure, colon, order = part.partition(":")
+            if not colon or figure.strip() not in FIGURES:
+                raise SettingsError(
+                    f"{name} is {_shown(raw)}: after a semicolon comes one of {', '.join(FIGURES)}, a colon, and its "
+                    "order."
+                )
+            orders[figure.strip()] = self._providers(name, order)
+        return FigureChoice(self._providers(name, general), orders)
+
+    def _providers(self, name: str, listed: str) -> tuple[str, ...]:
+        found = tuple(dict.fromkeys(part.strip().lower() for part in listed.split(",") if part.strip()))
+        for part in found:
+            if part not in FIGURE_PROVIDERS:
+                raise SettingsError(
+                    f"{name} names {_shown(part)}: who can state a figure are {', '.join(FIGURE_PROVIDERS)}."
+                )
+        return found
 
     def place(self, name: str, default: str | None = None) -> str | None:
         """An http(s) address or the path of a file; `off` is None."""

@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, astuple, dataclass
 from datetime import datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,8 @@ import duckdb
 
 from ayne_dagster.automation.due_movies import due_movies_sensor
 from ayne_dagster.automation.schedules import discovery_schedule
-from ayne_dagster.config import Settings, SettingsError
-from ayne_dagster.refresh.strategy import AGE_TABLE_STRATEGY, COLLECTED, SOURCES
+from ayne_dagster.config import API_OF, API_TITLES, KEYLESS, Settings, SettingsError
+from ayne_dagster.refresh.strategy import AGE_TABLE_STRATEGY, SOURCES
 from ayne_dagster.runs.instance import (
     ask_each_storage,
     damage_of,
@@ -37,10 +38,11 @@ from ayne_dagster.runs.retention import Instants
 from ayne_dagster.serving.instigators import TOLERATED_SECONDS, waiting_for_the_future
 from ayne_dagster.settings.places import HOME, SPOOL, ambiguous_leftovers, companion
 from ayne_dagster.sources.errors import InvalidCredentials, NotFound, QuotaExhausted, SourceError
-from ayne_dagster.sources.limits.account import account_of
+from ayne_dagster.sources.limits.account import accounts_of
 from ayne_dagster.sources.limits.ledger import LedgerError, QuotaUse, RequestLedger, open_ledger
 from ayne_dagster.sources.omdb.client import AsyncOMDBClient
 from ayne_dagster.sources.tmdb.client import AsyncTMDBClient
+from ayne_dagster.sources.wikidata.client import AsyncWikidataClient
 from ayne_dagster.warehouse.database import Database, DatabaseBusy, WarehouseError
 from ayne_dagster.warehouse.lease import is_in_the_way, lease_path
 from ayne_dagster.warehouse.migrations import schema_version
@@ -101,6 +103,7 @@ def examine(settings: Settings, *, online: bool = False) -> list[Line]:
         ("ledger", lambda: _ledger(settings)),
         ("limits", lambda: _limits(settings)),
         ("refresh strategy", lambda: _refresh_strategy(settings)),
+        ("box office", lambda: _box_office(settings)),
         ("Dagster", lambda: _dagster(settings)),
         ("clock", lambda: _clock(settings)),
     ]
@@ -123,7 +126,7 @@ def ledger_use(settings: Settings) -> dict[str, QuotaUse]:
     """
     ledger = open_ledger(settings)
     ledger = ledger if ledger.exists else RequestLedger.in_memory()
-    return {source: account_of(source, settings, ledger, settings.now).quota_use for source in COLLECTED}
+    return {source: account.quota_use for source, account in accounts_of(settings, ledger, settings.now).items()}
 
 
 def _versions() -> Iterator[Line]:
@@ -159,8 +162,8 @@ def _keys(settings: Settings) -> Iterator[Line]:
 
 
 def _addresses(settings: Settings) -> Iterator[Line]:
-    for name, address in (("TMDB address", settings.tmdb.base_url), ("OMDb address", settings.omdb.base_url)):
-        parts = urlsplit(address)
+    for api in map(API_OF.__getitem__, settings.sources):
+        name, parts = f"{API_TITLES[api]} address", urlsplit(settings.apis[api].base_url)
         port = f":{parts.port}" if parts.port else ""
         shown = f"{parts.scheme}://{parts.hostname}{port}{parts.path}"
         if parts.scheme == "https" or parts.hostname in ("127.0.0.1", "localhost", "::1"):
@@ -227,7 +230,7 @@ def spool_lines(found: Contents, folder: Path) -> Iterator[Line]:
 
 def _leases(database: Path) -> Iterator[Line]:
     """The files that keep two collections apart, where one of them could not be locked."""
-    for path in (lease_path(database, source) for source in COLLECTED):
+    for path in (lease_path(database, source) for source in SOURCES):
         if is_in_the_way(path):
             yield Line("leases", WRONG, f"{path} is no file, as it must be: nothing is collected", "Move it away.")
         elif path.exists() and not os.access(path, os.R_OK | os.W_OK):
@@ -261,6 +264,14 @@ def disk_line(free: int, size: int) -> Line:
     return Line("disk", OK, text)
 
 
+def _box_office(settings: Settings) -> Iterator[Line]:
+    """Whether anybody is asked for figures of movies' money."""
+    if why := settings.why_no_figures_are_asked:
+        yield Line("box office", OK, f"nobody is asked for figures: {why}")
+    else:
+        yield Line("box office", OK, f"figures are asked of Wikidata, which is told to reach {settings.contact}")
+
+
 def _ledger(settings: Settings) -> Iterator[Line]:
     try:
         used = ledger_use(settings)
@@ -279,7 +290,7 @@ def _ledger(settings: Settings) -> Iterator[Line]:
 
 def quota_line(source: str, use: QuotaUse) -> Line:
     """What is left of a source's quota."""
-    name = f"{SOURCES[source].title} today"
+    name = f"{API_TITLES[API_OF[source]]} today"
     if use.left == 0:
         return Line(name, WARNING, f"{use.used:,} requests, none left", "Wait until midnight UTC.")
     quota = f" of {use.cap:,}, {use.left:,} left" if use.cap else ", no quota"
@@ -288,13 +299,13 @@ def quota_line(source: str, use: QuotaUse) -> Line:
 
 def _limits(settings: Settings) -> Iterator[Line]:
     """A burst that the day's quota cannot hold back."""
-    for source, api in (("tmdb", settings.tmdb), ("omdb", settings.omdb)):
+    for name, api in settings.apis.items():
         if 0 < api.daily_quota < api.burst:
             yield Line(
-                f"{SOURCES[source].title} burst",
+                f"{API_TITLES[name]} burst",
                 WARNING,
                 f"{api.burst:,} requests may go out at once, more than the quota of a day ({api.daily_quota:,})",
-                f"Lower AYNE_{source.upper()}_BURST: the pace does not hold before the quota is used up.",
+                f"Lower AYNE_{name.upper()}_BURST: the pace does not hold before the quota is used up.",
             )
 
 
@@ -386,16 +397,17 @@ def _clock(settings: Settings) -> Iterator[Line]:
 def _online(settings: Settings) -> Iterator[Line]:
     """Ask each API for one movie."""
     ledger = open_ledger(settings)
-    for source, key in (("tmdb", settings.tmdb_read_token or settings.tmdb_api_key), ("omdb", settings.omdb_api_key)):
-        if not key:
-            continue
-        name = f"{SOURCES[source].title} online"
-        yield asyncio.run(_asked(name, lambda s=source: _question(s, settings, ledger)))  # type: ignore[misc]
+    for api in map(API_OF.__getitem__, settings.sources):
+        if api in KEYLESS or settings.key_of(api):
+            yield asyncio.run(_asked(f"{API_TITLES[api]} online", partial(_question, api, settings, ledger)))
 
 
-async def _question(source: str, settings: Settings, ledger: RequestLedger) -> None:
+async def _question(api: str, settings: Settings, ledger: RequestLedger) -> None:
     """One request, by the key and within the limits of the settings."""
-    if source == "tmdb":
+    if api == "wikidata":
+        async with AsyncWikidataClient(settings=settings, ledger=ledger, now=settings.now) as wikidata:
+            await wikidata.probe()
+    elif api == "tmdb":
         async with AsyncTMDBClient(settings=settings, ledger=ledger, now=settings.now) as tmdb:
             await tmdb.fetch_details(KNOWN_MOVIE)
     else:
@@ -417,7 +429,7 @@ async def _asked(name: str, ask: Callable[[], Any]) -> Line:
         return Line(name, WRONG, str(error), "Look at the network and at the address.")
     except TimeoutError:
         return Line(name, WRONG, f"no usable answer within {ONLINE_SECONDS:g} s", "Look at the network.")
-    return Line(name, OK, "the key works")
+    return Line(name, OK, "it answers us")
 
 
 def _nearest(path: Path) -> Path:

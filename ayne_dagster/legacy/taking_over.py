@@ -31,7 +31,7 @@ from ayne_dagster.legacy.mapping import (
 )
 from ayne_dagster.legacy.reading import Row, Source, open_source
 from ayne_dagster.refresh.outcome import Outcome
-from ayne_dagster.refresh.states import AHEAD, COLLECTED, PARTS_WITHIN, is_ahead
+from ayne_dagster.refresh.states import AHEAD, PARTS_WITHIN, SOURCES, is_ahead
 from ayne_dagster.sources.values import imdb_id, positive_int
 from ayne_dagster.warehouse.answers import KEPT_BYTES, Answer, ListedMovie, MergeReport
 from ayne_dagster.warehouse.care.purge import KEEP
@@ -130,7 +130,7 @@ def take_over(path: Path, database: Database, now: datetime, tell: Callable[[str
     """
     with ExitStack() as stack:
         source = stack.enter_context(open_source(path, _folder_beside(database.path)))
-        for name in COLLECTED:
+        for name in SOURCES:
             stack.enter_context(lease(database.path, name, tell))
             if kept(database.path, name):
                 merge_kept(database, name, tell)

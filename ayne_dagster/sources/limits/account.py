@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
-from ayne_dagster.config import ApiSettings, Settings
+from ayne_dagster.config import API_OF, ApiSettings, Settings
 from ayne_dagster.sources.errors import QuotaExhausted
 from ayne_dagster.sources.limits.ledger import (
     LedgerError,
@@ -18,7 +18,7 @@ from ayne_dagster.sources.limits.ledger import (
     steady_now,
 )
 from ayne_dagster.sources.limits.naming import account_name, former_account_names
-from ayne_dagster.sources.limits.pace import LONGEST_PAUSE
+from ayne_dagster.sources.limits.pace import LONGEST_BAN, LONGEST_PAUSE
 from ayne_dagster.sources.trust import Trust
 
 _LOG = logging.getLogger(__name__)
@@ -169,6 +169,13 @@ class Account:
         self.ledger.refuse(self.name, pause, steady_now())
         self._look()
 
+    def banned(self, seconds: float) -> None:
+        """The source refuses everything for some seconds: let no worker of any process send before."""
+        seconds = min(seconds, LONGEST_BAN)  # as the ledger has it
+        self._resume_at = max(self._resume_at, time.monotonic() + seconds)
+        self.ledger.ban(self.name, seconds, steady_now())
+        self._look()
+
     @property
     def pause_left(self) -> float:
         """Seconds until workers may send again; a pause that another process noted counts too."""
@@ -204,7 +211,11 @@ class Account:
 
 
 def account_of(source: str, settings: Settings, ledger: RequestLedger, now: Callable[[], datetime]) -> Account:
-    """The account at a source that the settings' clients use."""
-    if source == "tmdb":
-        return Account(source, settings.tmdb, ledger, settings.tmdb_read_token or settings.tmdb_api_key, now)
-    return Account(source, settings.omdb, ledger, settings.omdb_api_key, now)
+    """The account, at the API that is asked for a source of the refresh rules, that the settings' clients use."""
+    api = API_OF[source]
+    return Account(api, settings.apis[api], ledger, settings.key_of(api), now)
+
+
+def accounts_of(settings: Settings, ledger: RequestLedger, now: Callable[[], datetime]) -> dict[str, Account]:
+    """By source of the refresh rules that is asked: the account at its API."""
+    return {source: account_of(source, settings, ledger, now) for source in settings.sources}
