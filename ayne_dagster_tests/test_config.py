@@ -351,3 +351,10 @@ def test_the_real_id_export_is_not_read_for_the_movies_of_a_stand_in() -> None:
 def test_what_the_settings_say_of_the_strategy_is_what_it_does_without_them() -> None:
     assert Settings().strategy == StrategyChoice()
     assert (StrategyChoice().cutoff, StrategyChoice().freshness_weight) == (CUTOFF_SHARE, POPULARITY_SHARE)
+
+
+def test_the_daily_limit_of_the_older_collection_is_understood_where_ours_is_not_set() -> None:
+    assert load_settings({"OMDB_DAILY_REQUEST_LIMIT": "500"}).omdb.daily_quota == 500
+    both = {"OMDB_DAILY_REQUEST_LIMIT": "500", "AYNE_OMDB_DAILY_QUOTA": "700"}
+    assert load_settings(both).omdb.daily_quota == 700
+    assert load_settings({"OMDB_API_BASE_URL": "http://www.omdbapi.com"}).omdb.base_url.startswith("https://")
