@@ -14,7 +14,18 @@ from typing import NoReturn
 
 import click
 
-from ayne_dagster.commands import collecting, data, decisions, feeds, legacy, operations, serving, simulation, status
+from ayne_dagster.commands import (
+    box_office,
+    collecting,
+    data,
+    decisions,
+    feeds,
+    legacy,
+    operations,
+    serving,
+    simulation,
+    status,
+)
 from ayne_dagster.commands.output import flush_stdout, give_up_stderr, give_up_stdout, make_streams_usable, one_line
 from ayne_dagster.errors import DONE, FAILED, INTERRUPTED, WRONG_USAGE, OneLineError
 
@@ -39,6 +50,7 @@ for _command in (
     decisions.freeze,
     decisions.thaw,
     decisions.force,
+    box_office.box_office,
     legacy.import_legacy,
     data.export,
     data.purge,
