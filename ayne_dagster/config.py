@@ -93,6 +93,9 @@ class StrategyChoice:
 TMDB_EXPORT_URL = "https://files.tmdb.org/p/exports/movie_ids_{date}.json.gz"
 OFF = "off"
 """What switches an address off that has a default."""
+FORMER_NAMES = {"OMDB_DAILY_REQUEST_LIMIT": "AYNE_OMDB_DAILY_QUOTA"}
+"""Variables of the older collection that mean the same as one of ours: understood where ours is not set. Its keys have
+the same names; what means something else is not understood (docs/from-the-older-collection.md)."""
 OMDB_DEFAULTS = ApiSettings("https://www.omdbapi.com/", 2.0, 40, 5, daily_quota=1000)
 WIKIDATA_DEFAULTS = ApiSettings("https://query.wikidata.org/sparql", 1.0, 1, 1, answer_deadline=75.0)
 """One request at a time, as its operators ask for. It stops a query after 60 s, and says so: that is waited for."""
@@ -273,12 +276,12 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         SettingsError: a value cannot be used.
     """
     if environment is not None:
-        return _settings(_Reader(environment))
+        return _settings(_Reader(_with_former_names(environment)))
     from_file = _dotenv(Path(".env"))
     set_outside = {name: value for name, value in os.environ.items() if value.strip() or name not in from_file}
-    read = _Reader({**from_file, **set_outside})
+    read = _Reader(_with_former_names({**from_file, **set_outside}))
     settings = _settings(read)
-    for name, meant in misspelt(from_file.keys() | os.environ.keys(), read.names).items():
+    for name, meant in misspelt(from_file.keys() | os.environ.keys(), read.names | FORMER_NAMES.keys()).items():
         _warn(f"{name} is no setting, and is ignored." + (f" Did you mean {meant}?" if meant else ""))
     keys = {"TMDB_API_KEY": settings.tmdb_api_key, "TMDB_READ_TOKEN": settings.tmdb_read_token}
     for name, key in (keys | {"OMDB_API_KEY": settings.omdb_api_key}).items():
@@ -288,6 +291,16 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         if api.quota_reserve and api.quota_reserve >= api.daily_quota:
             _warn(_idle_reserve(source, api))
     return settings
+
+
+def _with_former_names(environment: Mapping[str, str]) -> Mapping[str, str]:
+    """The variables, with those of the older collection under our names."""
+    renamed = {
+        name: environment[former]
+        for former, name in FORMER_NAMES.items()
+        if former in environment and not environment.get(name, "").strip()
+    }
+    return {**environment, **renamed} if renamed else environment
 
 
 def _settings(read: _Reader) -> Settings:

@@ -378,3 +378,10 @@ def test_a_contact_that_nobody_could_use_is_refused(contact: str) -> None:
 def test_the_deadline_of_answers_is_wikidatas_own_where_it_is_set_for_the_others() -> None:
     settings = load_settings({"AYNE_ANSWER_DEADLINE": "5"})
     assert (settings.omdb.answer_deadline, settings.wikidata.answer_deadline) == (5.0, 75.0)
+
+
+def test_the_daily_limit_of_the_older_collection_is_understood_where_ours_is_not_set() -> None:
+    assert load_settings({"OMDB_DAILY_REQUEST_LIMIT": "500"}).omdb.daily_quota == 500
+    both = {"OMDB_DAILY_REQUEST_LIMIT": "500", "AYNE_OMDB_DAILY_QUOTA": "700"}
+    assert load_settings(both).omdb.daily_quota == 700
+    assert load_settings({"OMDB_API_BASE_URL": "http://www.omdbapi.com"}).omdb.base_url.startswith("https://")

@@ -56,7 +56,28 @@ def test_the_age_table_in_the_readme_is_the_one_that_decides() -> None:
 
 def test_the_readme_lists_every_table() -> None:
     listed = set(re.findall(r"^\| `(\w+)` \|", README, re.MULTILINE))
-    assert listed == {*ALL_TABLES, *(view.name for view in VIEWS)}
+    assert listed == {*ALL_TABLES, *(view.name for view in VIEWS if view.schema == "main")}
+
+
+def test_the_page_about_the_older_collection_lists_its_views_and_commands_and_settings_that_exist(
+    tmp_path: Path,
+) -> None:
+    page = (ROOT / "docs/from-the-older-collection.md").read_text()
+    listed = re.findall(r"^\| `(legacy\.\w+)` \|", page, re.MULTILINE)
+    assert listed == [view.name for view in VIEWS if view.schema == "legacy"]
+    named = re.findall(r"(?:ayne|`ayne) ([a-z][\w-]+)((?: --[a-z-]+)*)", page.partition("## Commands")[2])
+    ours = [(name, options.split()) for name, options in named if name in ayne.commands]
+    assert len(ours) > 10
+    for name, options in ours:
+        assert set(options) <= {p.opts[0] for p in ayne.commands[name].params if isinstance(p, click.Option)}, name
+    example = (ROOT / ".env.example").read_text()
+    for variable in set(re.findall(r"`(AYNE_[A-Z_]+)`", page)):
+        assert f"{variable}=" in example, variable
+    with Database(tmp_path / "ayne.duckdb").connect() as connection:
+        for sql in re.findall(r"```sql\n(.*?)```", page, re.DOTALL):
+            connection.execute(sql)
+    for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        compile(code, "from-the-older-collection.md", "exec")
 
 
 @pytest.mark.parametrize("sql", blocks("sql"), ids=lambda sql: sql.splitlines()[0][3:40])

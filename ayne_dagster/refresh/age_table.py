@@ -23,7 +23,8 @@ CYCLE_SOURCE = "tmdb"
 """The source whose scheduled check closes a refresh cycle: the one that every movie has, and the most often asked."""
 
 ORDER = f"{fully_refreshed_sql()}, release_date DESC NULLS LAST, tmdb_id"
-"""Never fully refreshed first, then newest release first; the id makes it the same order every time."""
+"""Never fully refreshed first, then newest release first; the id makes it the same order every time. Before that, who
+is due for missing parts alone waits for all others (`RuledStrategy.waits_for_others_sql`)."""
 
 
 class AgeTableStrategy(RuledStrategy):
@@ -86,25 +87,29 @@ class AgeTableStrategy(RuledStrategy):
     def due_query(self, sources: tuple[str, ...], *, within: str | None = None) -> str:
         """See `RuledStrategy.due_query`."""
         reasons = ",\n       ".join(f"{self.reason_sql(source)} AS {source}_reason" for source in sources)
+        order = self._order(sources)
         return f"""
 WITH due AS (
     SELECT tmdb_id FROM refresh_metadata
     WHERE {self.due_for_any_sql(sources)}{f" AND {within}" if within else ""}
-    ORDER BY {ORDER}
+    ORDER BY {order}
     LIMIT $limit
 )
 SELECT tmdb_id, release_year, release_date, imdb_id,
        {reasons}
 FROM refresh_metadata SEMI JOIN due USING (tmdb_id)
-ORDER BY {ORDER}"""
+ORDER BY {order}"""
 
     def rank_query(self, source: str) -> str:
         """See `RuledStrategy.rank_query`; the limit makes no difference here."""
         return f"""
 SELECT place FROM (
-    SELECT tmdb_id, row_number() OVER (ORDER BY {ORDER}) AS place
+    SELECT tmdb_id, row_number() OVER (ORDER BY {self._order((source,))}) AS place
     FROM refresh_metadata WHERE {self.due_sql(source)} AND $limit IS NOT NULL
 ) WHERE tmdb_id = $tmdb_id"""
+
+    def _order(self, sources: tuple[str, ...]) -> str:
+        return f"{self.waits_for_others_sql(sources)}, {ORDER}"
 
 
 AGE_TABLE_STRATEGY = AgeTableStrategy()

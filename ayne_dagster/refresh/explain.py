@@ -67,6 +67,8 @@ def _why(movie: MovieState, decision: Decision, now: datetime, known: Circumstan
             return f"{checked}; {_rule(movie, decision.source, now)}"
         case Reason.CEILING:
             return f"{checked}, and nothing of {title} is kept for long without being asked for again{numbers}"
+        case Reason.INCOMPLETE:
+            return f"{checked}, in an older collection: what {title} told there lacks credits and other parts"
         case Reason.MANUAL:
             return f"forced by hand on {_day(movie.override_at)}"
     raise ValueError(f"{decision.reason} is no reason to ask.")

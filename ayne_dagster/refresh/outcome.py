@@ -97,6 +97,7 @@ def _checked(before: SourceState, source: str, at: datetime, *, changed: bool) -
         tombstoned_at=None,
         signals=0,
         recheck_at=_recheck_at(before, source, at),
+        parts_due_at=None,
     )
 
 

@@ -41,6 +41,9 @@ class Reason(StrEnum):
     INDEX = "index"
     CEILING = "ceiling"
     MANUAL = "manual"
+    INCOMPLETE = "incomplete"
+    """What is stored is fresh, and lacks parts that only another answer can bring. Whoever is due for nothing else
+    comes last."""
     FRESH = "fresh"
     BELOW_CUTOFF = "below_cutoff"
     FROZEN = "frozen"
@@ -56,6 +59,7 @@ DUE_REASONS = (
     Reason.INDEX,
     Reason.CEILING,
     Reason.MANUAL,
+    Reason.INCOMPLETE,
 )
 """The reasons to ask; the others are reasons not to."""
 
@@ -166,7 +170,7 @@ class RuledStrategy(ABC):
         """The first rule that speaks.
 
         The order matters and is the same in SQL: no id to ask with; forced by hand; tombstone; backing off; ceiling;
-        frozen by hand; a change was signalled; frozen of itself; never fetched; the strategy's routine.
+        frozen by hand; a change was signalled; frozen of itself; never fetched; the strategy's routine; missing parts.
 
         A check or attempt that lies in the future was noted by a clock that was ahead. Nobody knows when it was: so it
         is long enough ago for the ceiling and for the routine, and makes nothing wait.
@@ -191,7 +195,9 @@ class RuledStrategy(ABC):
             return Reason.FROZEN
         if state.checked_at is None:
             return Reason.NEVER_FETCHED
-        return self.routine if self.is_due_by_routine(movie, source, now) else self.rest
+        if self.is_due_by_routine(movie, source, now):
+            return self.routine
+        return Reason.INCOMPLETE if are_parts_due(state, now) else self.rest
 
     def _due_since(self, movie: MovieState, source: str, reason: Reason, now: datetime) -> datetime:
         state, ceiling = movie.at(source), self.ceiling_of(movie, source)
@@ -204,6 +210,8 @@ class RuledStrategy(ABC):
             since = state.signalled_at if state.signals > 0 else state.recheck_at
         elif reason is self.routine:
             since = self.routine_since(movie, source, now)
+        elif reason is Reason.INCOMPLETE:
+            since = state.parts_due_at
         return min(now, since) if since else now
 
     def _turning_points(self, movie: MovieState, source: str) -> list[datetime]:
@@ -214,8 +222,7 @@ class RuledStrategy(ABC):
             points.append(movie.override_at - AHEAD)
         if state.attempted_at:
             points.append(state.attempted_at + backoff(state.failures))
-        if state.recheck_at:
-            points.append(state.recheck_at)
+        points += [at for at in (state.recheck_at, state.parts_due_at) if at]
         if state.checked_at:
             points += self.routine_turns(movie, source)
             points += [state.checked_at + ceiling] if ceiling else []
@@ -236,6 +243,18 @@ class RuledStrategy(ABC):
     def due_sql(self, source: str) -> str:
         """Whether a movie is due for a source: the same rules as truth values, which cost less than texts."""
         return "(" + self.first_rule_sql(source, lambda reason: str(reason in DUE_REASONS).upper()) + ")"
+
+    def waits_for_others_sql(self, sources: tuple[str, ...]) -> str:
+        """Whether a movie that is due for any of the sources is so for missing parts alone, and comes after the others.
+
+        Only of those with missing parts the rules are worked out once more.
+        """
+        urgent = [reason for reason in DUE_REASONS if reason is not Reason.INCOMPLETE]
+        pressing = " OR ".join(
+            self.first_rule_sql(source, lambda reason: str(reason in urgent).upper()) for source in sources
+        )
+        lacking = " OR ".join(f"{source}_parts_due_at <= $now" for source in sources)
+        return f"CASE WHEN {lacking} THEN NOT ({pressing}) ELSE FALSE END"
 
     def overdue_sql(self, source: str) -> str:
         """Whether a movie is due for a source by a rule that a sufficient budget satisfies.
@@ -271,6 +290,7 @@ FROM refresh_metadata{f" WHERE {within}" if within else ""}"""
             (f"({freezes} AND NOT {has_signal_sql()})", Reason.FROZEN) if freezes else None,
             (f"{source}_checked_at IS NULL", Reason.NEVER_FETCHED),
             (routine, self.routine),
+            (f"{source}_parts_due_at <= $now", Reason.INCOMPLETE),
         ]
         return [rule for rule in rules if rule]
 
@@ -315,6 +335,11 @@ def is_backing_off(state: SourceState, now: datetime) -> bool:
 def is_recheck_due(state: SourceState, now: datetime) -> bool:
     """Whether it is time to look once more at what may have come from a stale cache."""
     return state.recheck_at is not None and now >= state.recheck_at
+
+
+def are_parts_due(state: SourceState, now: datetime) -> bool:
+    """Whether it is time to ask for parts that the last answer lacks."""
+    return state.parts_due_at is not None and now >= state.parts_due_at
 
 
 def forced_sql(source: str) -> str:

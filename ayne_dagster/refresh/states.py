@@ -40,6 +40,8 @@ SOURCES: Mapping[str, Source] = {
 AHEAD = timedelta(hours=1)
 """How far clocks of machines may differ. What happened later than this after the present was noted by a clock that was
 ahead: it happened at an unknown time."""
+PARTS_WITHIN = timedelta(days=30)
+"""Movies that came without parts, all at one time, are asked for within so long, by their ids: not all at once."""
 COLLECTED = tuple(source.name for source in SOURCES.values() if not source.is_supplement)
 """The sources that every collection asks."""
 
@@ -102,6 +104,8 @@ class SourceState:
     """The latest instant at which the last of them can have happened."""
     recheck_at: datetime | None = None
     """When to look once more, since the last body may have come from a cache older than its signal."""
+    parts_due_at: datetime | None = None
+    """When to ask for the parts that the last answer lacks, as one of an older collection does; None: it lacks none."""
     rate: float | None = None
     """Relevant changes a day (λ), as last worked out."""
 
@@ -196,6 +200,7 @@ def movie_state(movie: Mapping[str, Any] | object) -> MovieState:
                 signals=int(value(f"{source}_signals") or 0),
                 signalled_at=as_utc(value(f"{source}_signalled_at")),
                 recheck_at=as_utc(value(f"{source}_recheck_at")),
+                parts_due_at=as_utc(value(f"{source}_parts_due_at")),
                 rate=value(f"{source}_rate"),
             )
             for source in SOURCES

@@ -48,7 +48,7 @@ LONGEST_UNCHECKED = timedelta(days=170)
 again, however plenty requests are. It is no ceiling: no terms ask for it, a person's freeze wins, and whoever waits for
 it is no backlog."""
 
-_MANUAL, _NEVER_FETCHED, _RESERVE, _BY_VALUE, _NOT_DUE = range(5)
+_MANUAL, _NEVER_FETCHED, _RESERVE, _BY_VALUE, _FOR_PARTS, _NOT_DUE = range(6)
 """The turns in which movies are asked for."""
 _REASONS = tuple(Reason)
 _REASONS_A_TURN = 16
@@ -386,6 +386,7 @@ _TURNS = {
     Reason.NEVER_FETCHED: _NEVER_FETCHED,
     Reason.CEILING: _BY_VALUE,
     Reason.INDEX: _BY_VALUE,
+    Reason.INCOMPLETE: _FOR_PARTS,
 }
 _ORDER = "turn, measure DESC NULLS LAST, tmdb_id"
 

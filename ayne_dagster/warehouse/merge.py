@@ -50,7 +50,7 @@ from ayne_dagster.warehouse.schema import (
 from ayne_dagster.warehouse.state import new_state_row, state_columns
 from ayne_dagster.warehouse.strategies import load_feeds
 
-_OF_A_FILM = ("checked_at", "missing_since", "tombstoned_at", "signalled_at", "recheck_at", "rate")
+_OF_A_FILM = ("checked_at", "missing_since", "tombstoned_at", "signalled_at", "recheck_at", "parts_due_at", "rate")
 """What is void when a movie's IMDb id turns out to be another film's."""
 _HAPPENED = ("attempted_at", "checked_at", "changed_at", "missing_since", "tombstoned_at", "signalled_at")
 """What has happened at a source, and cannot have happened in the future."""

@@ -7,7 +7,7 @@ before, and a kill or an error anywhere leaves that version as it was.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import duckdb
 
@@ -87,6 +87,7 @@ def _note_version(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 _SOURCES_OF_2 = ("tmdb", "omdb", "numbers")
+_COUNTERS = ("_exposure", "_changes", "_signals")
 _COLUMNS_OF_2 = {
     "refresh_metadata": {
         f"{source}_{name}": kind
@@ -135,10 +136,12 @@ def _to_version_2(connection: duckdb.DuckDBPyConnection) -> None:
     for table, columns in _COLUMNS_OF_2.items():
         for name, kind in columns.items():
             if name not in found[table]:
-                connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
-    # Counters start at 0 in new rows (`state.new_state_row`), and so they do here: NULL + 1 would stay unknown.
-    counters = [f"{source}_{name}" for source in _SOURCES_OF_2 for name in ("exposure", "changes", "signals")]
-    _fill_with_zero(connection, "refresh_metadata", counters)
+                # Counters start at 0 in new rows (`state.new_state_row`), and so they do here: NULL + 1 would stay
+                # unknown. By default and not by UPDATE, after which DuckDB lets no later step alter the table.
+                starts = " DEFAULT 0" if name.endswith(_COUNTERS) else ""
+                connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}{starts}")
+                if starts:
+                    connection.execute(f"ALTER TABLE {table} ALTER COLUMN {name} DROP DEFAULT")
 
 
 def _to_version_3(connection: duckdb.DuckDBPyConnection) -> None:
@@ -168,29 +171,33 @@ _TABLES_OF_4 = (
 
 
 def _to_version_4(connection: duckdb.DuckDBPyConnection) -> None:
-    """Figures of movies' money: new tables, and a count of them in the status."""
+    """Figures of movies' money: new tables, and a count of them in the status. When to ask for parts that an answer
+    lacks: new columns, unknown for all movies."""
     for ddl in _TABLES_OF_4:
         connection.execute(ddl)
     put_precedence(connection, FigureChoice())
     if "with_box_office" not in existing_columns(connection)["collection_status"]:
         connection.execute("ALTER TABLE collection_status ADD COLUMN with_box_office BIGINT")
+    found = existing_columns(connection)["refresh_metadata"]
+    for source in _SOURCES_OF_2:
+        if f"{source}_parts_due_at" not in found:
+            connection.execute(f"ALTER TABLE refresh_metadata ADD COLUMN {source}_parts_due_at TIMESTAMP")
 
 
 def existing_columns(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
-    """The columns that the tables and views of the database have, with their types, by table."""
+    """The columns that the tables and views of the database have, with their types, by table.
+
+    What is in another schema than the main one has its name before its own: `legacy.movies`.
+    """
     rows = connection.execute(
-        "SELECT table_name, column_name, data_type FROM duckdb_columns()"
+        "SELECT if(schema_name = 'main', table_name, schema_name || '.' || table_name), column_name, data_type"
+        " FROM duckdb_columns()"
         " WHERE NOT internal AND database_name = current_database()"
     ).fetchall()
     found: dict[str, dict[str, str]] = {}
     for table, column, kind in rows:
         found.setdefault(table, {})[column] = kind
     return found
-
-
-def _fill_with_zero(connection: duckdb.DuckDBPyConnection, table: str, columns: Sequence[str]) -> None:
-    assignments = ", ".join(f"{name} = coalesce({name}, 0)" for name in columns)
-    connection.execute(f"UPDATE {table} SET {assignments}")
 
 
 STEPS: dict[int, Step] = {2: _to_version_2, 3: _to_version_3, 4: _to_version_4}

@@ -43,8 +43,10 @@ def naive_utc(instant: datetime) -> datetime:
 
 
 @contextmanager
-def registered(connection: duckdb.DuckDBPyConnection, name: str, data: pa.Table) -> Iterator[None]:
-    """Make an Arrow table visible to SQL under a name, for the length of the block."""
+def registered(
+    connection: duckdb.DuckDBPyConnection, name: str, data: pa.Table | pa.RecordBatchReader
+) -> Iterator[None]:
+    """Make an Arrow table visible to SQL under a name, for the length of the block; a reader to one statement alone."""
     connection.register(name, data)
     try:
         yield
@@ -56,7 +58,10 @@ def insert_rows(connection: duckdb.DuckDBPyConnection, table: Table, rows: Colle
     """Append rows; columns that a row does not have are NULL."""
     if not rows:
         return
-    with registered(connection, "incoming_rows", pa.Table.from_pylist(list(rows), schema=arrow_schema(table))):
+    # To a reader: DuckDB holds on to what was registered until the transaction ends, and a long one has many batches.
+    schema = arrow_schema(table)
+    batches = pa.Table.from_pylist(list(rows), schema=schema).to_batches()
+    with registered(connection, "incoming_rows", pa.RecordBatchReader.from_batches(schema, batches)):
         connection.execute(f"INSERT INTO {table.name} BY NAME SELECT * FROM incoming_rows")
 
 

@@ -228,6 +228,7 @@ def _source_columns(source: str, title: str) -> tuple[Column, ...]:
         Column(f"{source}_signals", "SMALLINT", f"Change signals since the last successful check at {title}"),
         Column(f"{source}_signalled_at", "TIMESTAMP", f"Latest instant of the last change signalled at {title} (UTC)"),
         Column(f"{source}_recheck_at", "TIMESTAMP", f"When to ask {title} once more: its cache may be stale (UTC)"),
+        Column(f"{source}_parts_due_at", "TIMESTAMP", f"When to ask {title} for parts its last answer lacks (UTC)"),
         Column(f"{source}_rate", "DOUBLE", f"Relevant changes a day at {title}, as learned"),
         Column(f"{source}_reason", "VARCHAR", f"Code of the reason why it is due at {title}, or not (at decided_at)"),
     )

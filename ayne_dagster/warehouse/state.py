@@ -59,6 +59,7 @@ def state_columns(state: MovieState, source: str) -> Row:
         "tombstoned_at": at_source.tombstoned_at,
         "signalled_at": at_source.signalled_at,
         "recheck_at": at_source.recheck_at,
+        "parts_due_at": at_source.parts_due_at,
     }
     columns: Row = {f"{source}_{name}": naive_utc(at) if at else None for name, at in times.items()}
     for name in ("failures", "exposure", "changes", "signals", "rate"):

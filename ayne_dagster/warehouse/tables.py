@@ -88,12 +88,19 @@ class View:
     """A view: a SELECT under a name, with the meaning of each of its columns."""
 
     name: str
+    """With the name of its schema before it, where that is not the main one."""
     description: str
     select: str
     columns: tuple[Column, ...]
     origins: dict[str, tuple[str, ...]]
     """By column: the tables that it comes from, under the same name."""
 
+    @property
+    def schema(self) -> str:
+        """The schema in which it is."""
+        return self.name.rpartition(".")[0] or "main"
+
     def ddl(self) -> str:
-        """The CREATE VIEW statement."""
-        return f"CREATE OR REPLACE VIEW {self.name} AS {self.select}"
+        """The CREATE VIEW statement; before it, that which makes its schema where it is not the main one."""
+        schema = "" if self.schema == "main" else f"CREATE SCHEMA IF NOT EXISTS {self.schema}; "
+        return f"{schema}CREATE OR REPLACE VIEW {self.name} AS {self.select}"

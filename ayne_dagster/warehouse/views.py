@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ayne_dagster.warehouse.best_figures import BEST_FIGURES_SQL, BOX_OFFICE_FIGURES, FIGURE_COLUMNS, FIGURE_LINES
+from ayne_dagster.warehouse.legacy_views import LEGACY_VIEWS
 from ayne_dagster.warehouse.schema import (
     DISCOVERED_MOVIES,
     FETCH_LOG,
@@ -120,5 +121,5 @@ GROUP BY ALL""",
         ("source", "outcome", "changed", "due_because", "requests"), (FETCH_LOG.name, FETCH_LOG_DAILY.name)
     ),
 )
-VIEWS = (BOX_OFFICE_FIGURES, MOVIES, FETCHES_BY_DAY)
+VIEWS = (BOX_OFFICE_FIGURES, MOVIES, FETCHES_BY_DAY, *LEGACY_VIEWS)
 """In the order in which they can be made."""

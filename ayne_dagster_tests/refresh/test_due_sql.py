@@ -105,11 +105,16 @@ def answers_in_python(
 Key = tuple[object, ...]
 
 
-def by_age(state: MovieState) -> Key:
-    """Never fully refreshed first, then the newest release."""
-    undated = state.release_date is None
-    newest_first = 0 if state.release_date is None else -state.release_date.toordinal()
-    return is_fully_refreshed(state), undated, newest_first, state.tmdb_id
+def by_age(sources: Sequence[str], now: datetime) -> Callable[[MovieState], Key]:
+    """Never fully refreshed first, then the newest release; last of all whoever lacks parts alone."""
+
+    def key(state: MovieState) -> Key:
+        reasons = {AGE_TABLE_STRATEGY.reason_at(state, source, now) for source in sources} & set(DUE_REASONS)
+        undated = state.release_date is None
+        newest_first = 0 if state.release_date is None else -state.release_date.toordinal()
+        return reasons == {Reason.INCOMPLETE}, is_fully_refreshed(state), undated, newest_first, state.tmdb_id
+
+    return key
 
 
 def by_value(
@@ -138,13 +143,14 @@ def by_value(
                 turns.append(1)
             else:
                 takes = Reason.CEILING if source == "tmdb" else Reason.INDEX
-                turns.append(2 if state.tmdb_id in reserved and reason(state, source) is takes else 3)
+                by_value = 4 if reason(state, source) is Reason.INCOMPLETE else 3
+                turns.append(2 if state.tmdb_id in reserved and reason(state, source) is takes else by_value)
         turn = min(turns)
         if turn < 2:
             return turn, -strategy.importance_of(state, now), state.tmdb_id
         if turn == 2:
             return turn, reserved[state.tmdb_id], state.tmdb_id
-        worth = [strategy.value(state, s, now) for s, t in zip(due_at, turns, strict=True) if t == 3]
+        worth = [strategy.value(state, s, now) for s, t in zip(due_at, turns, strict=True) if t >= 3]
         return turn, -max(worth), state.tmdb_id
 
     return key
@@ -159,8 +165,10 @@ def in_order(
 ) -> list[tuple[object, ...]]:
     """What the due query must yield, by sorting in Python."""
     waiting = [s for s in states if any(strategy.decide(s, source, now).due for source in sources)]
-    by_worth = isinstance(strategy, ValueOfRefreshStrategy)
-    key = by_value(waiting, sources, now, limit, strategy) if by_worth else by_age
+    if isinstance(strategy, ValueOfRefreshStrategy):
+        key = by_value(waiting, sources, now, limit, strategy)
+    else:
+        key = by_age(sources, now)
     return [
         (s.tmdb_id, "unknown", s.release_date, s.imdb_id, *(str(strategy.reason_at(s, x, now)) for x in sources))
         for s in sorted(waiting, key=key)[:limit]
@@ -220,6 +228,7 @@ def crowd(number: int, now: datetime, chance: random.Random) -> list[MovieState]
             signals=chance.choice([0] * 9 + [1, 2]),
             signalled_at=ago(),
             recheck_at=ago() if chance.random() < 0.1 else None,
+            parts_due_at=ago() if chance.random() < 0.5 else None,
             # At the lowest of them the cut-off is reached on a day of the list above, to the second.
             rate=chance.choice([None, CUTOFF / 30, CUTOFF / 250, expected_of_share(0.05) / 30, 0.02, 0.5]),
         )

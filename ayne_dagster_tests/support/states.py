@@ -90,6 +90,7 @@ def movies(draw: st.DrawFn, now: datetime, tmdb_id: int = 1) -> MovieState:
             signals=draw(st.sampled_from([0, 0, 0, 0, 1, 3])),
             signalled_at=ago(),
             recheck_at=ago() if draw(st.booleans()) else None,
+            parts_due_at=ago() if draw(st.booleans()) else None,
             rate=draw(st.one_of(st.none(), RATES)),
             exposure=draw(st.floats(0, 50)),
             changes=draw(st.floats(0, 50)),

@@ -39,8 +39,8 @@ def holder(database: Database) -> Iterator[subprocess.Popen[str]]:
 
 
 def tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
-    found = connection.execute("SELECT table_name FROM information_schema.tables").fetchall()
-    return {row[0] for row in found}
+    found = connection.execute("SELECT table_schema, table_name FROM information_schema.tables").fetchall()
+    return {name if schema == "main" else f"{schema}.{name}" for schema, name in found}
 
 
 def test_a_new_file_gets_its_folder_and_all_tables(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import duckdb
 
 from ayne_dagster.refresh.outcome import Outcome
-from ayne_dagster.refresh.states import AHEAD, SOURCES
+from ayne_dagster.refresh.states import AHEAD, PARTS_WITHIN, SOURCES
 from ayne_dagster.warehouse.rows import naive_utc
 from ayne_dagster.warehouse.schema import FETCH_LOG, REFRESH_METADATA, TABLES, Table
 
@@ -20,8 +20,10 @@ MENDED = "Noted by a clock that was ahead"
 """How the reason of an attempt begins in the log whose time was mended; the time that was noted follows."""
 NOT_EVENTS = frozenset({"release_date", "us_release_date", "released", "dvd"})
 """Columns with a day on which nothing was noted here: a film may well come out in the future."""
-_FORETOLD = tuple(f"{source}_recheck_at" for source in SOURCES)
-"""Columns that rightfully lie a little ahead: when to look once more."""
+_FORETOLD = {f"{source}_recheck_at": timedelta(days=1) for source in SOURCES} | {
+    f"{source}_parts_due_at": PARTS_WITHIN for source in SOURCES
+}
+"""Columns that rightfully lie ahead, and how far: when to look once more, when to ask for missing parts."""
 _GONE_WITH_THEIR_DAY = {
     "change_feed_days": ("day", "read_at"),
     "tmdb_changes": ("day",),
@@ -48,7 +50,7 @@ def moments() -> Iterator[Moment]:
         for column in table.columns:
             if column.name in NOT_EVENTS or column.type not in ("TIMESTAMP", "DATE"):
                 continue
-            allowed = AHEAD + timedelta(days=1) if column.name in _FORETOLD else AHEAD
+            allowed = AHEAD + _FORETOLD.get(column.name, timedelta(0))
             late = f"$now + INTERVAL {allowed // timedelta(seconds=1)} SECOND"
             bound = late if column.type == "TIMESTAMP" else f"CAST({late} AS DATE)"
             yield Moment(table, column.name, f"{column.name} > {bound}")

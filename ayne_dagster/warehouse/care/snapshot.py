@@ -79,9 +79,18 @@ def publish_snapshot(database: Database, target: Path) -> int:
 def _take(database: Database, raw: Path) -> None:
     """Copy file and log as they are, while no process can write: a commit's worth of waiting for a run."""
     with database.connect(read_only=True):
-        for path in (database.path, _log_of(database.path)):
-            if path.exists():
-                _copy_bytes(path, raw if path == database.path else _log_of(raw))
+        copy_as_it_is(database.path, raw)
+
+
+def copy_as_it_is(database: Path, target: Path) -> None:
+    """Copy a database's file and log; the caller has it open to read, so that no process writes.
+
+    Raises:
+        SnapshotError: the copy cannot be written.
+    """
+    for path in (database, _log_of(database)):
+        if path.exists():
+            _copy_bytes(path, target if path == database else _log_of(target))
 
 
 def _copy_bytes(source: Path, target: Path) -> None:

@@ -1,0 +1,350 @@
+"""Reading files of the older collection: which era they are of, and their rows by name. Changes nothing, judges no row.
+
+Columns are read by name: order, keys and types are other ones in each era, and what is missing is unknown.
+"""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from ayne_dagster.errors import WrongUsage
+
+Row = dict[str, Any]
+
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "movies": ("movie_id", "tmdb_id", "imdb_id", "title", "release_date", "created_at"),
+    "tmdb_movies": (
+        *("tmdb_id", "imdb_id", "title", "release_date", "status", "budget", "revenue", "runtime", "vote_count"),
+        *("vote_average", "popularity", "genres", "production_companies", "production_countries", "spoken_languages"),
+        *("overview", "last_updated_utc"),
+    ),
+    "omdb_movies": (
+        *("imdb_id", "title", "year", "genre", "director", "writer", "actors", "imdb_rating", "imdb_votes"),
+        *("metascore", "box_office", "released", "runtime", "language", "country", "rated", "awards"),
+        *("rotten_tomatoes_rating", "meta_critic_rating", "last_updated_utc"),
+    ),
+    "numbers_movies": (
+        *("movie_id", "domestic_box_office", "international_box_office", "worldwide_box_office", "production_budget"),
+        *("opening_weekend_box_office", "source_url", "last_updated_utc"),
+    ),
+}
+"""By table: the columns that are taken over. What the older collection worked out from them is worked out anew."""
+_KEYS = {"movies": "tmdb_id", "tmdb_movies": "tmdb_id", "omdb_movies": "imdb_id", "numbers_movies": "movie_id"}
+_LATEST = {"movies": ("created_at",)} | dict.fromkeys(
+    ("tmdb_movies", "omdb_movies", "numbers_movies"), ("last_updated_utc",)
+)
+"""By table: what tells which of two rows with one key is the later one."""
+_FORMER_TABLES = {
+    "01_tmdb_movies_base": "movies",
+    "02_tmdb_movies": "tmdb_movies",
+    "03_omdb_movies": "omdb_movies",
+}
+"""The tables of era A, and what they became."""
+_FORMER_COLUMNS = {
+    "id": "tmdb_id",
+    "imdbid": "imdb_id",
+    "imdbrating": "imdb_rating",
+    "imdbvotes": "imdb_votes",
+    "boxoffice": "box_office",
+    "genre_name": "genres",
+    "production_company_name": "production_companies",
+    "production_country_name": "production_countries",
+}
+"""Other names of columns, in era A and its dumps."""
+_COMPARABLE = ("BIGINT", "INTEGER", "SMALLINT", "TINYINT", "UBIGINT", "UINTEGER", "DOUBLE", "FLOAT", "VARCHAR")
+_INSTANTS = ("DATE", "TIMESTAMP")
+_SUFFIXES = (".csv", ".parquet")
+_SEPARATORS = ";,\t|"
+LONGEST_FIELD = 1_000_000
+"""Characters of a field of a CSV file; a longer one is no text of a movie."""
+KNOWN_SCHEMA = 4
+"""The newest schema version of era D that was looked at."""
+_ENOUGH = 2
+"""So many of the collection's tables make a database one of its own."""
+FETCHED_AT_ONCE = 1_500
+_CONFIG: dict[str, str | bool | int | float | list[str]] = {"threads": 2, "memory_limit": "100MB"}
+
+
+class WrongFile(WrongUsage):
+    """What was named holds nothing of the older collection, or cannot be read; nothing was changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A line that is no row."""
+
+    where: str
+    reason: str
+    text: str
+
+
+@dataclass
+class Source:
+    """Files of the older collection, open to read."""
+
+    path: Path
+    era: str
+    """A, B, C or D, with the version of its schema where it says one."""
+    connection: duckdb.DuckDBPyConnection
+    relations: dict[str, list[str]]
+    """By table: queries for its rows, each with the columns of `COLUMNS`."""
+    unreadable: list[Unreadable] = field(default_factory=list)
+    """Lines of CSV files that could not be read."""
+    was_copied: bool = False
+    """Whether another program held the file, so that a copy is read."""
+
+    def count(self, table: str) -> int:
+        """How many rows a table has."""
+        return sum(
+            int(self.connection.execute(f"SELECT count(*) FROM ({query})").fetchall()[0][0])
+            for query in self.relations.get(table, ())
+        )
+
+    def rows(self, table: str) -> Iterator[list[Row]]:
+        """The rows of a table of `COLUMNS`, some thousand at a time; of several with one key, the latest.
+
+        Each says under `copies` how many have its key.
+        """
+        if not (queries := self.relations.get(table)):
+            return
+        key, names = _KEYS[table], COLUMNS[table]
+        united = _united(queries)
+        doubled = self.connection.execute(f"SELECT count({key}) - count(DISTINCT {key}) FROM ({united})").fetchall()
+        if doubled[0][0]:  # else the rows need not be gathered: they are read as they lie
+            order = ", ".join([f"{latest} DESC NULLS LAST" for latest in _LATEST.get(table, ())] + list(names))
+            found = self.connection.execute(
+                f"SELECT *, if({key} IS NULL, 1, count(*) OVER (PARTITION BY {key})) AS copies FROM ({united})"
+                f" QUALIFY {key} IS NULL OR row_number() OVER (PARTITION BY {key} ORDER BY {order}) = 1"
+            )
+        else:
+            found = self.connection.execute(f"SELECT *, 1 AS copies FROM ({united})")
+        while values := found.fetchmany(FETCHED_AT_ONCE):
+            yield [dict(zip((*names, "copies"), row, strict=True)) for row in values]
+
+
+def _united(queries: Sequence[str]) -> str:
+    return " UNION ALL BY NAME ".join(f"SELECT * FROM ({query})" for query in queries)
+
+
+@contextmanager
+def open_source(path: Path, beside: Path | None) -> Iterator[Source]:
+    """Open a DuckDB file, a CSV or Parquet file, or a folder of such files.
+
+    Nothing is written to what is opened. A database that another program holds is copied first.
+
+    Args:
+        path: what to open.
+        beside: a folder with room for a copy, which is removed afterwards; None: the system's for such things.
+
+    Raises:
+        WrongFile: there is nothing of the older collection there, or it cannot be read.
+    """
+    _require_readable(path)
+    with ExitStack() as stack:
+        try:
+            if path.is_dir() or path.suffix.lower() in _SUFFIXES:
+                source = _open_files(path, stack)
+            else:
+                source = _open_database(path, beside, stack)
+        except (duckdb.Error, pa.ArrowException, csv.Error) as error:
+            raise _unreadable(path, error) from None
+        except OSError as error:
+            raise _unreadable(path, error) from None
+        try:
+            yield source
+        except duckdb.Error as error:
+            raise _unreadable(path, error) from error
+
+
+def _require_readable(path: Path) -> None:
+    try:
+        if not path.exists():
+            raise WrongFile(f"There is nothing at {path}: name the older collection's database, or a folder of dumps.")
+        if not (path.is_file() or path.is_dir()):
+            raise WrongFile(f"{path} is a device, pipe or socket: name a file or a folder.")
+        if path.is_file():
+            with path.open("rb") as file:
+                if not file.read(1):
+                    raise WrongFile(f"{path} is empty: it holds nothing that could be taken over.")
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> WrongFile:
+    reason = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
+    return WrongFile(f"{path} cannot be read as a database or dump of the older collection ({reason}).")
+
+
+# DuckDB files
+
+
+def _open_database(path: Path, beside: Path | None, stack: ExitStack) -> Source:
+    connection, was_copied = _connect(path, beside, stack)
+    connection.execute("SET enable_external_access = false")  # nothing in the file may name another one
+    found: dict[str, dict[str, str]] = {}
+    for table, column, kind in connection.execute(
+        "SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE database_name = current_database()"
+        " AND schema_name = 'main' AND table_name IN (SELECT table_name FROM duckdb_tables()) ORDER BY column_index"
+    ).fetchall():
+        found.setdefault(table, {})[column] = kind
+    if "refresh_metadata" in found or "warehouse_schema" in found:
+        raise WrongFile(f"{path} is a database of this platform, and not of the older collection.")
+    relations = {
+        table: [_selection(f'"{name}"', found[name], table)]
+        for name in found
+        if (table := _FORMER_TABLES.get(name, name)) in COLUMNS
+        and _KEYS[table] in {_FORMER_COLUMNS.get(c.lower(), c.lower()) for c in found[name]}
+    }
+    if len(relations.keys() - {"numbers_movies"}) < _ENOUGH:
+        raise WrongFile(
+            f"{path} is a DuckDB database of another program: it has not the tables movies, tmdb_movies and"
+            " omdb_movies."
+        )
+    return Source(path, _era(connection, found), connection, relations, was_copied=was_copied)
+
+
+def _connect(path: Path, beside: Path | None, stack: ExitStack) -> tuple[duckdb.DuckDBPyConnection, bool]:
+    """The file, open to read; where another program holds it, a copy."""
+    try:
+        return stack.enter_context(duckdb.connect(f"duckdb:{path}", read_only=True, config=_CONFIG)), False
+    except duckdb.Error as error:
+        if not any(words in str(error) for words in ("lock on file", "different configuration")):
+            raise
+    folder = Path(stack.enter_context(TemporaryDirectory(prefix=".ayne-legacy-", dir=beside)))
+    copy = folder / "legacy.duckdb"
+    for suffix in ("", ".wal"):
+        with suppress(FileNotFoundError):
+            shutil.copyfile(f"{path}{suffix}", f"{copy}{suffix}")
+    try:
+        return stack.enter_context(duckdb.connect(f"duckdb:{copy}", read_only=True, config=_CONFIG)), True
+    except duckdb.Error:
+        raise WrongFile(
+            f"{path} is being written to by another program, and could not be copied whole: close that program."
+        ) from None
+
+
+def _era(connection: duckdb.DuckDBPyConnection, found: Mapping[str, Mapping[str, str]]) -> str:
+    if any(name in _FORMER_TABLES for name in found):
+        return "A"
+    if "version" in found.get("schema_migrations", {}):
+        version = connection.execute("SELECT max(TRY_CAST(version AS BIGINT)) FROM schema_migrations").fetchall()[0][0]
+        return "D" if version is None else f"D{version}"
+    is_later = (
+        "consecutive_unchanged_refreshes" in found.get("movies", {})
+        or "source_url" in found.get("numbers_movies", {})
+        or "api_usage_daily" in found
+    )
+    return "C" if is_later else "B"
+
+
+def _selection(relation: str, columns: Mapping[str, str], table: str) -> str:
+    """The query for the columns of a table, by name, in types that Python has; NULL for those that are missing."""
+    by_name: dict[str, tuple[str, str]] = {}
+    for column, kind in columns.items():
+        name = column.strip().lower().lstrip("\ufeff")
+        name = _FORMER_COLUMNS.get(name, name) if _FORMER_COLUMNS.get(name) not in columns else name
+        by_name.setdefault(name, (column, kind))
+    if table == "tmdb_movies" and "last_updated_utc" not in by_name and "created_at" in by_name:
+        by_name["last_updated_utc"] = by_name["created_at"]  # of era A: when the answer was stored
+    lines = []
+    for name in COLUMNS[table]:
+        column, kind = by_name.get(name, ("", ""))
+        quoted = '"' + column.replace('"', '""') + '"'
+        if not column:
+            value = "NULL"
+        elif kind in _COMPARABLE:
+            value = quoted
+        elif kind in _INSTANTS:  # Python has no years before 1 and beyond 9999, and no infinity
+            value = f"CASE WHEN {quoted} BETWEEN DATE '0001-01-02' AND DATE '9999-12-30' THEN {quoted} END"
+        else:
+            value = f"CAST({quoted} AS VARCHAR)"
+        lines.append(f"{value} AS {name}")
+    return f"SELECT {', '.join(lines)} FROM {relation}"
+
+
+# CSV and Parquet files
+
+
+def _open_files(path: Path, stack: ExitStack) -> Source:
+    files = [path]
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() in _SUFFIXES and file.is_file())
+    connection = stack.enter_context(duckdb.connect(config=_CONFIG))
+    source = Source(path, "A", connection, {})
+    for number, file in enumerate(files):
+        name = f"file_{number}"
+        if file.suffix.lower() == ".csv":
+            rows = _read_csv(file, source.unreadable)
+            connection.register(name, rows)
+            columns = dict.fromkeys(rows.column_names, "VARCHAR")
+            relation = name
+        else:
+            quoted = str(file).replace("'", "''")
+            relation = f"read_parquet('{quoted}')"
+            columns = {row[0]: row[1] for row in connection.execute(f"DESCRIBE FROM {relation}").fetchall()}
+        if table := _table_of(columns):
+            source.relations.setdefault(table, []).append(_selection(relation, columns, table))
+    if not source.relations:
+        raise WrongFile(f"{path} holds no CSV or Parquet file of the older collection.")
+    return source
+
+
+def _table_of(columns: Mapping[str, str]) -> str | None:
+    """Which table a dump is of, by the names of its columns."""
+    names = {_FORMER_COLUMNS.get(name, name) for name in (c.strip().lower() for c in columns)}
+    if "imdb_id" in names and names & {"imdb_rating", "metascore", "rotten_tomatoes_rating"}:
+        return "omdb_movies"
+    if "movie_id" in names and names & {"domestic_box_office", "worldwide_box_office"}:
+        return "numbers_movies"
+    if "tmdb_id" in names and {"runtime", "status"} <= names:
+        return "tmdb_movies"
+    return "movies" if {"tmdb_id", "title"} <= names else None
+
+
+def _read_csv(file: Path, unreadable: list[Unreadable]) -> pa.Table:
+    """All fields of a CSV file as texts; lines that are no rows are told apart."""
+    csv.field_size_limit(LONGEST_FIELD)
+    with file.open("rb") as raw:
+        encoding = "utf-8-sig" if _is_utf8(raw.read()) else "cp1252"
+    with file.open(encoding=encoding, errors="replace", newline="") as text:
+        first = text.readline()
+        separator = max(_SEPARATORS, key=first.count)
+        text.seek(0)
+        lines = csv.reader((line.replace("\x00", "") for line in text), delimiter=separator)
+        heading = next(lines, [])
+        kept: list[list[str | None]] = []
+        for number, line in enumerate(lines, start=2):
+            if len(line) == len(heading) and any(line):
+                kept.append([field or None for field in line])
+            elif line:
+                reason = f"has {len(line)} fields, and not {len(heading)}" if any(line) else "is empty"
+                unreadable.append(Unreadable(f"{file.name} row {number}", reason, separator.join(line)))
+    names = _distinct(heading)
+    values = zip(*kept, strict=True) if kept else [()] * len(names)
+    return pa.table({name: pa.array(column, pa.string()) for name, column in zip(names, values, strict=True)})
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Names of columns, with a number behind those that are there twice."""
+    found: list[str] = []
+    for name in names:
+        found.append(name if name not in found else f"{name}_{len(found)}")
+    return found

@@ -1,0 +1,482 @@
+"""The older collection taken over: every era, twice, half-way, over what is newer, and from files that are none."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from ayne_dagster import cli
+from ayne_dagster.legacy import taking_over
+from ayne_dagster.legacy.taking_over import LONG_AGO, Report, rehearse, take_over
+from ayne_dagster.refresh.outcome import Outcome
+from ayne_dagster.refresh.strategy import Reason
+from ayne_dagster.warehouse.answers import Answer
+from ayne_dagster.warehouse.care.integrity import check_database
+from ayne_dagster.warehouse.care.purge import purge
+from ayne_dagster.warehouse.database import Database, DatabaseNotWritten
+from ayne_dagster.warehouse.lease import lease
+from ayne_dagster.warehouse.merge import merge_answers
+from ayne_dagster.warehouse.schema import OMDB_RATINGS, TABLES, TMDB_DETAILS
+from ayne_dagster.warehouse.state import due_movies
+from ayne_dagster_tests.support.legacy import (
+    COMMA_COMPANY,
+    ERAS,
+    legacy_collection,
+    legacy_database,
+    make_hostile,
+    put_rows,
+    write_csv_dumps,
+    write_legacy,
+    write_parquet_dumps,
+)
+
+NOW = datetime(2026, 8, 23, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+MOVIES = 60
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Database:
+    return Database(tmp_path / "data" / "ayne.duckdb")
+
+
+def no_note(text: str) -> None:
+    raise AssertionError(f"nothing should have to be waited for: {text}")
+
+
+def taken(path: Path, database: Database, now: datetime = NOW) -> Report:
+    return take_over(path, database, now, no_note)
+
+
+def rows(database: Database, sql: str) -> list[tuple[Any, ...]]:
+    with database.connect(read_only=True) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def everything(database: Database) -> dict[str, list[tuple[Any, ...]]]:
+    with database.connect(read_only=True) as connection:
+        return {t.name: connection.execute(f"FROM {t.name} ORDER BY ALL").fetchall() for t in TABLES}
+
+
+@pytest.mark.parametrize("era", ERAS)
+def test_every_era_is_recognised_and_taken_over_whole(tmp_path: Path, database: Database, era: str) -> None:
+    made = legacy_collection(MOVIES, NOW, era=era)
+    report = taken(write_legacy(tmp_path / "old.duckdb", made, era), database)
+    assert report.era == ("C" if era == "C-altered" else era)
+    assert report.taken["tmdb_details"] == len(made.tmdb_movies)
+    orphans = sum(1 for r in made.omdb_movies if r["imdb_id"].startswith("tt99"))
+    assert report.taken["omdb_ratings"] == len(made.omdb_movies) - orphans
+    assert report.refused["no_movie"] == orphans
+    known = rows(database, "SELECT tmdb_id, imdb_id, tmdb_checked_at FROM refresh_metadata ORDER BY tmdb_id")
+    assert known == sorted((r["tmdb_id"], r["imdb_id"] or None, r["last_updated_utc"]) for r in made.tmdb_movies)
+    checked = {r["imdb_id"]: r["last_updated_utc"] for r in made.omdb_movies}
+    found = rows(database, "SELECT imdb_id, omdb_checked_at FROM refresh_metadata WHERE omdb_checked_at IS NOT NULL")
+    assert dict(found) == {imdb_id: at for imdb_id, at in checked.items() if not imdb_id.startswith("tt99")}
+    assert check_database(database, NOW).findings == []
+
+
+@pytest.mark.parametrize("era", ["B", "D4"])
+def test_a_second_time_changes_nothing(tmp_path: Path, database: Database, era: str) -> None:
+    path = legacy_database(tmp_path, MOVIES, NOW, era)
+    first = taken(path, database)
+    before = everything(database)
+    again = taken(path, database, NOW + timedelta(hours=1))
+    assert everything(database) == before
+    assert sum(again.taken.values()) == 0
+    assert {t: n for t, n in again.known.items() if n} == {t: n for t, n in first.taken.items() if n}
+    assert again.refused == first.refused
+
+
+def test_a_rehearsal_tells_all_and_changes_nothing(tmp_path: Path, database: Database) -> None:
+    path = legacy_database(tmp_path, MOVIES, NOW)
+    told = rehearse(path, database, NOW)
+    assert not database.path.parent.exists()
+    with database.connect():
+        pass
+    content, names = database.path.read_bytes(), sorted(database.path.parent.iterdir())
+    assert rehearse(path, database, NOW) == told == taken(path, Database(tmp_path / "other" / "ayne.duckdb"))
+    assert (database.path.read_bytes(), sorted(database.path.parent.iterdir())) == (content, names)
+
+
+def test_the_source_stays_as_it_was(tmp_path: Path, database: Database) -> None:
+    path = legacy_database(tmp_path, MOVIES, NOW)
+    content, beside = path.read_bytes(), sorted(p.name for p in tmp_path.iterdir())
+    path.chmod(0o444)
+    taken(path, database)
+    assert path.read_bytes() == content
+    assert sorted(p.name for p in tmp_path.iterdir() if p.name != "data") == beside
+
+
+def test_what_is_here_and_newer_is_never_overwritten(tmp_path: Path, database: Database) -> None:
+    made = legacy_collection(MOVIES, NOW, era="D4")
+    newer, older = made.tmdb_movies[-1], made.tmdb_movies[-2]
+    with database.transaction() as connection:
+        for row, at in ((newer, NOW - timedelta(hours=1)), (older, NOW - 100 * DAY)):
+            here = {"tmdb_id": row["tmdb_id"], "title": "Here", "tagline": "Here alone", "imdb_id": row["imdb_id"]}
+            here |= {"original_language": "en", "release_date": row["release_date"]}
+            answer = Answer(row["tmdb_id"], Outcome.FETCHED, at, here)
+            merge_answers(connection, TMDB_DETAILS, "tmdb", [answer], "run")
+        rating = {"tmdb_id": newer["tmdb_id"], "imdb_id": newer["imdb_id"], "imdb_rating": 9.9}
+        answer = Answer(newer["tmdb_id"], Outcome.FETCHED, NOW - timedelta(hours=1), rating)
+        merge_answers(connection, OMDB_RATINGS, "omdb", [answer], "run")
+    report = taken(write_legacy(tmp_path / "old.duckdb", made, "D4"), database)
+    assert (report.known["tmdb_details"], report.known["omdb_ratings"]) == (1, 1)
+    found = dict(rows(database, "SELECT tmdb_id, title FROM tmdb_details WHERE tagline = 'Here alone'"))
+    assert found == {newer["tmdb_id"]: "Here", older["tmdb_id"]: older["title"]}
+    assert rows(database, f"SELECT imdb_rating FROM omdb_ratings WHERE tmdb_id = {newer['tmdb_id']}") == [(9.9,)]
+    # What is complete here stays so: it is not asked for once more.
+    due = f"SELECT tmdb_parts_due_at FROM refresh_metadata WHERE tmdb_id IN ({newer['tmdb_id']}, {older['tmdb_id']})"
+    assert rows(database, due) == [(None,), (None,)]
+
+
+def test_movies_last_update_of_the_older_collection_is_not_believed(tmp_path: Path, database: Database) -> None:
+    made = legacy_collection(MOVIES, NOW, era="C")
+    assert all(movie["last_tmdb_update"] == NOW.replace(tzinfo=None) for movie in made.movies)
+    taken(write_legacy(tmp_path / "old.duckdb", made), database)
+    latest = max(row["last_updated_utc"] for row in made.tmdb_movies)
+    assert rows(database, "SELECT max(tmdb_checked_at) FROM refresh_metadata") == [(latest,)]
+    assert rows(database, "SELECT count(*) FROM refresh_metadata WHERE override IS NOT NULL OR frozen") == [(0,)]
+
+
+def test_companies_with_a_comma_and_codes_are_stored_as_lists(tmp_path: Path, database: Database) -> None:
+    made = legacy_collection(MOVIES, NOW)
+    made.tmdb_movies[0] |= {
+        "production_companies": f"Blue Door,{COMMA_COMPANY}",
+        "production_countries": "Soviet Union",
+        "genres": "Drama,TV Movie",
+    }
+    taken(write_legacy(tmp_path / "old.duckdb", made), database)
+    found = rows(
+        database,
+        "SELECT production_companies, production_countries, genres FROM tmdb_details"
+        f" WHERE tmdb_id = {made.tmdb_movies[0]['tmdb_id']}",
+    )
+    assert found == [(["Blue Door", COMMA_COMPANY], ["SU"], ["Drama", "TV Movie"])]
+
+
+def test_hostile_rows_are_refused_or_repaired_and_told(tmp_path: Path, database: Database) -> None:
+    path = legacy_database(tmp_path, MOVIES, NOW)
+    make_hostile(path, NOW)
+    report = taken(path, database)
+    assert report.refused["no_tmdb_id"] == 2
+    assert report.refused["no_imdb_id"] == 1
+    assert report.repaired["unknown_country"] == 2
+    assert report.repaired["unknown_language"] == 1
+    assert report.repaired["time_unknown"] == 1
+    kept = rows(database, "SELECT subject, reason, body FROM quarantine WHERE source = 'legacy' ORDER BY ALL")
+    assert len(kept) == sum(report.refused.values())
+    assert json.loads(next(body for subject, _, body in kept if "nm0000001" in subject))["title"] == "A person"
+    assert any("movie_id=999999" in subject for subject, _, _ in kept)
+    assert rows(database, "SELECT title FROM tmdb_details WHERE tmdb_id = 900001") == [("Odd",)]
+    # Two movies with one IMDb id: the answer is that of both.
+    assert rows(database, "SELECT tmdb_id, title FROM omdb_ratings WHERE imdb_id = 'tt0900001' ORDER BY 1") == [
+        (900_001, None),
+        (900_003, None),
+    ]
+    listed = rows(database, "SELECT tmdb_id, title, release_year FROM discovered_movies")
+    assert listed == [(900_007, "Without details", "2003")]
+    # Nobody knows when it was fetched: it is here, and due.
+    state = rows(database, "SELECT tmdb_checked_at, tmdb_attempted_at FROM refresh_metadata WHERE tmdb_id = 900004")
+    assert state == [(None, LONG_AGO.replace(tzinfo=None))]
+    before = everything(database)
+    taken(path, database)
+    assert everything(database) == before
+    assert check_database(database, NOW).findings == []
+
+
+def test_doubled_rows_count_once_and_the_latest_wins(tmp_path: Path, database: Database) -> None:
+    made = legacy_collection(5, NOW, era="C", orphans=False)
+    path = tmp_path / "old.duckdb"
+    with duckdb.connect(str(path)) as connection:  # as in-between files are: without keys
+        connection.execute("CREATE TABLE movies (movie_id INTEGER, tmdb_id INTEGER, title VARCHAR, release_date DATE)")
+        names = ", ".join(f"{name} VARCHAR" for name in made.tmdb_movies[0] if name != "last_updated_utc")
+        connection.execute(f"CREATE TABLE tmdb_movies ({names}, last_updated_utc TIMESTAMP)")
+        later = made.tmdb_movies[0] | {"title": "Later", "last_updated_utc": NOW.replace(tzinfo=None) - DAY}
+        texts = [
+            {n: v if n == "last_updated_utc" or v is None else str(v) for n, v in row.items()}
+            for row in (later, *made.tmdb_movies)
+        ]
+        put_rows(connection, "tmdb_movies", texts)
+    report = taken(path, database)
+    assert (report.taken["tmdb_details"], report.repaired["duplicate_key"]) == (5, 1)
+    first = made.tmdb_movies[0]["tmdb_id"]
+    assert rows(database, f"SELECT title FROM tmdb_details WHERE tmdb_id = {first}") == [("Later",)]
+
+
+# What is due afterwards
+
+
+def due(database: Database, source: str, now: datetime = NOW) -> dict[int, Reason]:
+    with database.connect(read_only=True) as connection:
+        return {m.tmdb_id: m.reasons[source] for m in due_movies(connection, [source], now, 100_000)}
+
+
+def test_fresh_answers_are_not_asked_for_and_incomplete_ones_come_last_and_not_all_at_once(
+    tmp_path: Path, database: Database
+) -> None:
+    made = legacy_collection(300, NOW, era="D4", oldest_days=4)
+    taken(write_legacy(tmp_path / "old.duckdb", made, "D4"), database)
+    never_at_omdb = {r["tmdb_id"] for r in made.tmdb_movies if r["imdb_id"]} - {
+        r["tmdb_id"] for r in made.tmdb_movies if r["imdb_id"] in {o["imdb_id"] for o in made.omdb_movies}
+    }
+    assert due(database, "omdb") == dict.fromkeys(never_at_omdb, Reason.NEVER_FETCHED)
+    at_tmdb = due(database, "tmdb")
+    assert set(at_tmdb.values()) == {Reason.INCOMPLETE}
+    assert len(at_tmdb) < len(made.tmdb_movies) / 10
+    # Every one within a month, and then no more.
+    within = {movie for movie, reason in due(database, "tmdb", NOW + 30 * DAY).items() if reason}
+    assert within == {r["tmdb_id"] for r in made.tmdb_movies}
+    with database.connect(read_only=True) as connection:
+        order = [m.reasons for m in due_movies(connection, ["tmdb", "omdb"], NOW, 100_000)]
+    waits = [r["tmdb"] is Reason.INCOMPLETE and r["omdb"] is not Reason.NEVER_FETCHED for r in order]
+    assert waits == sorted(waits)
+    assert any(waits)
+
+
+def test_a_whole_answer_ends_the_wish_for_missing_parts(tmp_path: Path, database: Database) -> None:
+    taken(legacy_database(tmp_path, MOVIES, NOW), database)
+    movie = next(iter(due(database, "tmdb", NOW + 4 * DAY)))
+    at = NOW + 4 * DAY
+    with database.transaction() as connection:
+        whole = {"tmdb_id": movie, "title": "Whole", "original_language": "en"}
+        merge_answers(connection, TMDB_DETAILS, "tmdb", [Answer(movie, Outcome.FETCHED, at, whole)], "run")
+    assert rows(database, f"SELECT tmdb_parts_due_at FROM refresh_metadata WHERE tmdb_id = {movie}") == [(None,)]
+    assert movie not in due(database, "tmdb", at + timedelta(hours=1))
+
+
+def test_what_is_older_than_the_terms_allow_is_due_at_once_and_dropped_by_a_purge(
+    tmp_path: Path, database: Database
+) -> None:
+    made = legacy_collection(MOVIES, NOW - 200 * DAY, era="D4")
+    report = taken(write_legacy(tmp_path / "old.duckdb", made, "D4"), database)
+    assert report.past_terms == MOVIES
+    assert set(due(database, "tmdb").values()) == {Reason.CEILING}
+    with database.transaction() as connection:
+        purge(connection, NOW)
+    # OMDb's answers were paid for, and are under no such terms.
+    assert rows(database, "SELECT count(*) FROM tmdb_details") == [(0,)]
+    assert rows(database, "SELECT count(*) FROM omdb_ratings") == [(len(made.omdb_movies),)]
+    assert rows(database, "SELECT count(*) FROM refresh_metadata") == [(MOVIES,)]
+
+
+# Dumps of era A
+
+
+@pytest.mark.parametrize("write", [write_csv_dumps, write_parquet_dumps])
+def test_dumps_are_taken_over(tmp_path: Path, database: Database, write: Any) -> None:
+    made = legacy_collection(MOVIES, NOW, era="D4")
+    report = taken(write(tmp_path / "dumps", made), database)
+    assert (report.era, report.taken["tmdb_details"]) == ("A", MOVIES)
+    found = rows(database, "SELECT tmdb_id, title, release_date, budget FROM tmdb_details ORDER BY tmdb_id")
+    assert found == [
+        (r["tmdb_id"], r["title"], r["release_date"], r["budget"] or None)
+        for r in sorted(made.tmdb_movies, key=lambda r: r["tmdb_id"])
+    ]
+    before = everything(database)
+    taken(tmp_path / "dumps", database)
+    assert everything(database) == before
+    assert check_database(database, NOW).findings == []
+
+
+def test_a_dump_without_times_fills_the_tables_and_leaves_the_movies_due(tmp_path: Path, database: Database) -> None:
+    made = legacy_collection(MOVIES, NOW, era="D4")
+    report = taken(write_csv_dumps(tmp_path / "dumps", made), database)
+    assert report.taken["omdb_ratings"] == len(made.omdb_movies)
+    assert report.refused == {"unreadable": 3}, "three lines are empty"
+    asked = due(database, "omdb")
+    assert set(asked.values()) == {Reason.NEVER_FETCHED}
+    votes = rows(database, "SELECT imdb_id, imdb_votes, runtime FROM omdb_ratings ORDER BY imdb_id")
+    expected = [(r["imdb_id"], r["imdb_votes"], r["runtime"]) for r in made.omdb_movies]
+    assert votes == sorted(expected)
+
+
+def test_lines_of_a_dump_that_are_no_rows_are_refused(tmp_path: Path, database: Database) -> None:
+    folder = write_csv_dumps(tmp_path / "dumps", legacy_collection(5, NOW, era="D4"))
+    with (folder / "02_movie_features.csv").open("ab") as file:
+        file.write(b"1;2;3\n")
+    report = taken(folder, database)
+    assert report.refused["unreadable"] == 4, "and three that are empty"
+    ((subject, reason),) = rows(database, "SELECT subject, reason FROM quarantine WHERE subject LIKE '02%.csv%'")
+    assert subject == "02_movie_features.csv row 7"
+    assert reason == "It is no row"
+
+
+def test_a_dump_of_another_encoding_is_read(tmp_path: Path, database: Database) -> None:
+    folder = tmp_path / "dumps"
+    folder.mkdir()
+    line = "ID;TITLE;STATUS;RUNTIME\n7;Amélie à Paris;Released;120\n"
+    (folder / "02_movie_features.csv").write_bytes(line.encode("cp1252"))
+    taken(folder, database)
+    assert rows(database, "SELECT title FROM tmdb_details") == [("Amélie à Paris",)]
+
+
+# Locks, kills, files that are none
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[Path]:
+    """A database that another process has open to write."""
+    path = legacy_database(tmp_path, MOVIES, NOW)
+    hold = (
+        "import duckdb, sys; c = duckdb.connect(sys.argv[1]);"
+        " c.execute(\"UPDATE tmdb_movies SET title = 'In the log'\"); print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        yield path
+        assert holder.stdin is not None
+        holder.stdin.close()
+
+
+def test_a_file_that_another_program_holds_is_read_from_a_copy_with_its_log(held: Path, database: Database) -> None:
+    report = taken(held, database)
+    assert report.was_copied
+    assert rows(database, "SELECT DISTINCT title FROM tmdb_details") == [("In the log",)]
+    assert not [p for p in database.path.parent.iterdir() if p.name.startswith(".ayne-legacy")]
+
+
+def test_an_error_in_the_middle_leaves_the_database_as_it_was(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = legacy_database(tmp_path, MOVIES, NOW)
+    with database.connect():
+        pass
+    before = everything(database)
+
+    def fails(*_: object, **__: object) -> None:
+        raise DatabaseNotWritten("no room")
+
+    for step in ("merge_figures", "insert_rows"):
+        with monkeypatch.context() as patched:
+            patched.setattr(taking_over, step, fails)
+            with pytest.raises(DatabaseNotWritten):
+                taken(path, database)
+        assert everything(database) == before
+
+
+def test_a_kill_in_the_middle_leaves_the_database_as_it_was(tmp_path: Path, database: Database) -> None:
+    path = legacy_database(tmp_path, MOVIES, NOW)
+    with database.connect():
+        pass
+    before = everything(database)
+    dies = (
+        "import os, sys; from pathlib import Path; from datetime import datetime, UTC;"
+        " from ayne_dagster.legacy import taking_over as t; from ayne_dagster.warehouse.database import Database;"
+        " t.merge_figures = lambda *_: os.kill(os.getpid(), 9);"
+        " t.take_over(Path(sys.argv[1]), Database(Path(sys.argv[2])), datetime.now(UTC), print)"
+    )
+    done = subprocess.run([sys.executable, "-c", dies, path, database.path], check=False, capture_output=True)
+    assert done.returncode == -9, done.stderr
+    assert everything(database) == before
+    assert taken(path, database).taken["tmdb_details"] > MOVIES
+
+
+def test_an_import_waits_for_a_collection(tmp_path: Path, database: Database) -> None:
+    path = legacy_database(tmp_path, 5, NOW)
+    told: list[str] = []
+
+    class Waited(Exception):
+        pass
+
+    def stop(text: str) -> None:
+        told.append(text)
+        raise Waited
+
+    with lease(database.path, "omdb", no_note), pytest.raises(Waited):
+        take_over(path, database, NOW, stop)
+    assert "omdb" in told[0]
+    assert not database.path.exists()
+
+
+def bad_files(folder: Path) -> dict[str, Path]:
+    """Files of which nothing can be taken over, by what is said of them."""
+    (folder / "empty.duckdb").write_bytes(b"")
+    (folder / "text.duckdb").write_text("no database at all\n" * 1000)
+    (folder / "folder").mkdir()
+    (folder / "text.csv").write_text("a;b\n1;2\n")
+    (folder / "broken.parquet").write_text("PAR1 and nothing else")
+    os.mkfifo(folder / "pipe")
+    with duckdb.connect(str(folder / "foreign.duckdb")) as connection:
+        connection.execute("CREATE TABLE movies (id INTEGER, title VARCHAR)")
+    with Database(folder / "ours.duckdb").connect():
+        pass
+    whole = legacy_database(folder, 200, NOW)
+    (folder / "cut.duckdb").write_bytes(whole.read_bytes()[: 3 * 4096 + 100])
+    with duckdb.connect() as connection:
+        secret = folder / "secret.duckdb"
+        connection.execute("SET force_mbedtls_unsafe = 'true'")  # it need not be secure
+        connection.execute(f"ATTACH '{secret}' AS secret (ENCRYPTION_KEY 'of no use')")
+        connection.execute("CREATE TABLE secret.movies (tmdb_id INTEGER)")
+    newer = bytearray(whole.read_bytes())
+    newer[12:20] = (200).to_bytes(8, "little")  # the version of the storage, in the main header
+    (folder / "newer.duckdb").write_bytes(newer)
+    return {
+        "There is nothing at": folder / "nowhere.duckdb",
+        "is empty": folder / "empty.duckdb",
+        "cannot be read": folder / "text.duckdb",
+        "holds no CSV or Parquet": folder / "folder",
+        "holds no CSV or Parquet file": folder / "text.csv",
+        "cannot be read as": folder / "broken.parquet",
+        "is a device, pipe or socket": folder / "pipe",
+        "of another program": folder / "foreign.duckdb",
+        "is a database of this platform": folder / "ours.duckdb",
+        "cannot be read as a": folder / "cut.duckdb",
+        "cannot be read as a database": folder / "secret.duckdb",
+        "cannot be read as a database or": folder / "newer.duckdb",
+    }
+
+
+@pytest.mark.parametrize("arguments", [(), ("--dry-run",)])
+def test_a_file_of_which_nothing_can_be_taken_over_is_one_line_and_exit_code_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    (tmp_path / "files").mkdir()
+    database = Database(tmp_path / "data" / "ayne.duckdb")
+    with database.connect():
+        pass
+    content = database.path.read_bytes()
+    monkeypatch.setenv("AYNE_DATABASE", str(database.path))
+    for said, path in bad_files(tmp_path / "files").items():
+        assert cli.run(["import-legacy", str(path), *arguments]) == 2, path
+        printed = capsys.readouterr()
+        assert said in printed.err, (path, printed.err)
+        assert printed.err.count("\n") == 1, printed.err
+        assert printed.out == ""
+        assert database.path.read_bytes() == content
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may read everything")
+def test_a_file_that_may_not_be_read_is_wrong_usage(tmp_path: Path, database: Database) -> None:
+    path = legacy_database(tmp_path, 5, NOW)
+    path.chmod(0)
+    with pytest.raises(taking_over.WrongFile, match="Permission denied"):  # type: ignore[attr-defined]
+        taken(path, database)
+
+
+def test_the_command_tells_counts_as_json_and_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = legacy_database(tmp_path, MOVIES, datetime.now(UTC))
+    monkeypatch.setenv("AYNE_DATABASE", str(tmp_path / "data" / "ayne.duckdb"))
+    assert cli.run(["import-legacy", str(path), "--dry-run", "--json"]) == 0
+    rehearsed = json.loads(capsys.readouterr().out)
+    assert not (tmp_path / "data").exists()
+    assert cli.run(["import-legacy", str(path), "--json"]) == 0
+    done = json.loads(capsys.readouterr().out)
+    assert rehearsed["dry_run"]
+    assert not done["dry_run"]
+    assert rehearsed["taken"] == done["taken"]
+    assert cli.run(["import-legacy", str(path)]) == 0
+    assert "tmdb_details: here already, as new or newer" in capsys.readouterr().out
