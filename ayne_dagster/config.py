@@ -20,7 +20,14 @@ from dotenv.parser import parse_stream
 from ayne_dagster.errors import SettingsError
 from ayne_dagster.settings.places import LEDGER, companion, expanded, resolve_database
 from ayne_dagster.settings.texts import read_named_text
-from ayne_dagster.settings.variables import checked_address, checked_key, checked_place, checked_text, misspelt
+from ayne_dagster.settings.variables import (
+    checked_address,
+    checked_contact,
+    checked_key,
+    checked_place,
+    checked_text,
+    misspelt,
+)
 
 __all__ = ["ApiSettings", "Settings", "SettingsError", "load_settings"]
 
@@ -87,6 +94,8 @@ TMDB_EXPORT_URL = "https://files.tmdb.org/p/exports/movie_ids_{date}.json.gz"
 OFF = "off"
 """What switches an address off that has a default."""
 OMDB_DEFAULTS = ApiSettings("https://www.omdbapi.com/", 2.0, 40, 5, daily_quota=1000)
+WIKIDATA_DEFAULTS = ApiSettings("https://query.wikidata.org/sparql", 1.0, 1, 1, answer_deadline=75.0)
+"""One request at a time, as its operators ask for. It stops a query after 60 s, and says so: that is waited for."""
 
 
 @dataclass(frozen=True)
@@ -98,9 +107,12 @@ class Settings:
     """Movies a run and source."""
     tmdb: ApiSettings = TMDB_DEFAULTS
     omdb: ApiSettings = OMDB_DEFAULTS
+    wikidata: ApiSettings = WIKIDATA_DEFAULTS
     tmdb_api_key: str | None = field(default=None, repr=False)
     tmdb_read_token: str | None = field(default=None, repr=False)
     omdb_api_key: str | None = field(default=None, repr=False)
+    contact: str | None = None
+    """Mail or http(s) address that sources may turn to; it goes into the User-Agent of those that ask for one."""
     clock_offset: timedelta = timedelta(0)
     """How far the platform's clock is turned, for demonstrations and tests."""
     ledger_url: str | None = field(default=None, repr=False)
@@ -163,6 +175,21 @@ class Settings:
         is_elsewhere = self.tmdb.base_url.rstrip("/") != TMDB_DEFAULTS.base_url
         return None if is_elsewhere and self.tmdb_export_url == TMDB_EXPORT_URL else self.tmdb_export_url
 
+    @property
+    def wikidata_is_on(self) -> bool:
+        """Whether Wikidata may be asked."""
+        return self.wikidata_off_because is None
+
+    @property
+    def wikidata_off_because(self) -> str | None:
+        """Why Wikidata is not asked, in a sentence that says what to do; None: it may be."""
+        if self.contact:
+            return None
+        return (
+            "Wikidata is not asked, since its operators want to know whom to turn to: set AYNE_CONTACT to a mail or "
+            "web address of yours."
+        )
+
     def now(self) -> datetime:
         """The present instant (aware UTC), as the turned clock shows it."""
         return datetime.now(UTC) + self.clock_offset
@@ -214,7 +241,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     for name, key in (keys | {"OMDB_API_KEY": settings.omdb_api_key}).items():
         if key and " " in key:
             _warn(f"{name} holds a space, as no key does: if it is not accepted, copy it anew.")
-    for source, api in (("OMDB", settings.omdb), ("TMDB", settings.tmdb)):
+    for source, api in (("OMDB", settings.omdb), ("TMDB", settings.tmdb), ("WIKIDATA", settings.wikidata)):
         if api.quota_reserve and api.quota_reserve >= api.daily_quota:
             _warn(_idle_reserve(source, api))
     return settings
@@ -226,9 +253,11 @@ def _settings(read: _Reader) -> Settings:
         refresh_limit=read.whole("AYNE_REFRESH_LIMIT", 100),
         tmdb=read.api("TMDB", TMDB_DEFAULTS),
         omdb=read.api("OMDB", OMDB_DEFAULTS),
+        wikidata=read.api("WIKIDATA", WIKIDATA_DEFAULTS, deadline="AYNE_WIKIDATA_ANSWER_DEADLINE"),
         tmdb_api_key=read.key("TMDB_API_KEY"),
         tmdb_read_token=read.key("TMDB_READ_TOKEN"),
         omdb_api_key=read.key("OMDB_API_KEY"),
+        contact=read.contact("AYNE_CONTACT"),
         clock_offset=timedelta(days=read.number("AYNE_CLOCK_OFFSET_DAYS", 0.0, -MAX_OFFSET_DAYS, MAX_OFFSET_DAYS)),
         ledger_url=read.text("AYNE_LEDGER_URL"),
         refresh_strategy=read.choice("AYNE_REFRESH_STRATEGY", STRATEGIES),
@@ -278,7 +307,12 @@ class _Reader:
     def whole(self, name: str, default: int, minimum: int = 0) -> int:
         return int(self._parsed(name, default, int, minimum, MAX_NUMBER, "a whole number"))
 
-    def api(self, prefix: str, defaults: ApiSettings) -> ApiSettings:
+    def contact(self, name: str) -> str | None:
+        """A mail or http(s) address that may be left out."""
+        raw = self.text(name)
+        return raw and checked_contact(name, raw)
+
+    def api(self, prefix: str, defaults: ApiSettings, deadline: str = "AYNE_ANSWER_DEADLINE") -> ApiSettings:
         return ApiSettings(
             base_url=checked_address(name := f"AYNE_{prefix}_BASE_URL", self.text(name) or defaults.base_url),
             requests_per_second=self.number(f"AYNE_{prefix}_REQUESTS_PER_SECOND", defaults.requests_per_second),
@@ -287,7 +321,7 @@ class _Reader:
             daily_quota=self.whole(f"AYNE_{prefix}_DAILY_QUOTA", defaults.daily_quota),
             quota_reserve=self.whole(f"AYNE_{prefix}_QUOTA_RESERVE", defaults.quota_reserve),
             retry_wait=self.number(f"AYNE_{prefix}_RETRY_WAIT", defaults.retry_wait),
-            answer_deadline=self.number("AYNE_ANSWER_DEADLINE", defaults.answer_deadline, LEAST_DEADLINE),
+            answer_deadline=self.number(deadline, defaults.answer_deadline, LEAST_DEADLINE),
         )
 
     def choice(self, name: str, choices: tuple[str, ...]) -> str:

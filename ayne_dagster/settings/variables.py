@@ -25,6 +25,9 @@ _SHAPES = {
 }
 """By variable: what its key is called, and how it looks where it is real."""
 _PREFIX = re.compile(r"(authorization\s*:|bearer\b|(api_?key|token|apikey)\s*[=:])", re.IGNORECASE)
+_CONTACT = re.compile(r"(mailto:)?[^@\s()<>,;:\"\\]+@[\w-]+(\.[\w-]+)+|https?://[\w.-]+\.\w+[^\s()<>\"\\]*", re.ASCII)
+"""A mail or web address that can stand in brackets in a header."""
+LONGEST_CONTACT = 200
 _HOST_AND_PATH = re.compile(r"[\w-]+(\.[\w-]+)+(:\d+)?(/|$)")
 
 
@@ -80,6 +83,20 @@ def checked_place(name: str, raw: str) -> str:
     is_an_address = "://" in raw or re.match(r"https?:|//|[^/]*[@?]", raw, re.IGNORECASE) is not None
     if is_an_address or (_HOST_AND_PATH.match(raw) and not Path(raw).parent.exists()):
         return checked_address(name, raw)
+    return raw
+
+
+def checked_contact(name: str, raw: str) -> str:
+    """A mail or http(s) address, as people elsewhere can use it.
+
+    Raises:
+        SettingsError: it is neither, or holds what cannot stand in a header.
+    """
+    if not _CONTACT.fullmatch(raw) or len(raw) > LONGEST_CONTACT or not raw.isascii():
+        raise SettingsError(
+            f"{name} must be a mail or web address that those who run a source can use, such as you@example.org or "
+            "https://example.org/you, without brackets."
+        )
     return raw
 
 

@@ -49,6 +49,7 @@ class CredentialsTransport(httpx.AsyncBaseTransport):
             request.method,
             request.url.copy_merge_params(self._parameters) if self._parameters else request.url,
             headers=[*request.headers.raw, *self._raw_headers],
+            content=request.content or None,
             extensions=request.extensions,
         )
         failure: SourceError | httpx.TransportError

@@ -43,6 +43,10 @@ class RequestRejected(SourceError):
     """
 
 
+class TooMuchAsked(RequestRejected):
+    """The source could not answer so much within its own time: the same again fails again, a part of it may not."""
+
+
 class SourceUnavailable(SourceError):
     """No usable answer after all retries: time-outs, resets, 5xx, 429."""
 
@@ -57,6 +61,13 @@ class SourceDown(SourcePaused):
     """The source gives no usable answers at all; what had not been asked is left for a later run."""
 
 
+class SourceBanned(SourcePaused):
+    """The source refuses everything until an instant that it names: ask it nothing before."""
+
+    seconds: float = 0.0
+    """How long that is, from now."""
+
+
 class QuotaExhausted(SourceError):
     """The day's quota is used up, or the source says so: ask nothing more today."""
 
@@ -64,7 +75,8 @@ class QuotaExhausted(SourceError):
 
 
 class InvalidCredentials(SourceError):
-    """The key or token is missing, wrong or suspended: stop and tell the person which variable to set."""
+    """What says who asks (a key, a token, a contact) is missing, wrong or not accepted: stop, and tell the person which
+    variable to set."""
 
 
 class NotPublished(SourceError):

@@ -28,8 +28,10 @@ from pydantic import BaseModel
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from ayne_dagster.sources.addresses import shown_address
+from ayne_dagster.sources.answer_rules import GENERAL_RULES, AnswerRules
 from ayne_dagster.sources.credentials import CredentialsTransport
 from ayne_dagster.sources.errors import (
+    SourceBanned,
     SourceDown,
     SourceError,
     SourcePaused,
@@ -41,7 +43,6 @@ from ayne_dagster.sources.json_body import NotWhole, read_whole
 from ayne_dagster.sources.limits.account import Account
 from ayne_dagster.sources.limits.ledger import steady_now
 from ayne_dagster.sources.network import TIMEOUT, Wire
-from ayne_dagster.sources.retry_after import retry_after
 from ayne_dagster.sources.whole_answer import ACCEPTED_ENCODING, TooSlow, WholeBodyTransport
 
 ATTEMPTS = 5
@@ -66,9 +67,18 @@ class RetryTransport(httpx.AsyncBaseTransport):
     does a 5xx that says when to come back. The number of requests spent is in `response.extensions["requests"]`, or on
     the error.
 
+    Args:
+        inner: what sends an attempt.
+        account: whose limits apply.
+        rules: what an answer means before it is read.
+        attempts: how often a request is sent at most.
+        sleep: waits between attempts.
+        jitter: spreads the waits.
+
     Raises:
         SourceUnavailable: no usable answer after all attempts.
         SourcePaused: the source asks for a longer pause than a run waits for.
+        SourceBanned: it refuses everything until an instant that it names; what else `rules` finds comes up as well.
         SourceDown: it has given no usable answers for so long that it is not asked any more.
         WrongAddress: what answers is not the source, but something that redirects or asks for a password.
     """
@@ -78,12 +88,14 @@ class RetryTransport(httpx.AsyncBaseTransport):
         inner: httpx.AsyncBaseTransport,
         account: Account,
         *,
+        rules: AnswerRules = GENERAL_RULES,
         attempts: int = ATTEMPTS,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: random.Random | None = None,
     ) -> None:
         self._inner = inner
         self._account = account
+        self._rules = rules
         self._attempts = attempts
         self._sleep = sleep
         # Jitter needs no secrecy; a seed makes tests repeatable.
@@ -132,9 +144,10 @@ class RetryTransport(httpx.AsyncBaseTransport):
             raise _TooSlow(str(error)) from None
         except httpx.TransportError as error:
             raise _TryAgain(str(error) or type(error).__name__) from None
+        self._refuse_faults(response)
         status = response.status_code
         if status == 429 or status >= 500:
-            asked = retry_after(response.headers.get("retry-after"), time.time())
+            asked = self._rules.pause(response, time.time())
             reason = "too many requests (HTTP 429)" if status == 429 else f"HTTP {status}"
             raise _TryAgain(reason, asked, throttled=status == 429 or asked is not None)
         if status < 200:  # the connection has become something else
@@ -147,6 +160,16 @@ class RetryTransport(httpx.AsyncBaseTransport):
             except NotWhole as error:
                 raise _TryAgain(str(error)) from None
         return response
+
+    def _refuse_faults(self, response: httpx.Response) -> None:
+        """Raise what an answer is, where the source's own rules know it for an error that will not pass."""
+        fault = self._rules.fault(response, time.time())
+        if fault is None:
+            return
+        if isinstance(fault, SourceBanned):
+            self._account.banned(fault.seconds)
+        fault.requests = 1
+        raise fault
 
     def _redirected(self, response: httpx.Response) -> WrongAddress:
         """What a redirect means. It is not followed: the key would go with the request."""
@@ -297,7 +320,7 @@ class AsyncClosing(ABC):
 
 
 class PacedClient(AsyncClosing):
-    """GET requests through the stack of transports, for the life of its owner; close it, or use it in `async with`.
+    """Requests through the stack of transports, for the life of its owner; close it, or use it in `async with`.
 
     Without `httpx.AsyncClient` on top: its cookies, redirects and merging of addresses, none of which an API here
     uses, cost up to a fifth of the CPU time of a request.
@@ -305,11 +328,18 @@ class PacedClient(AsyncClosing):
     Args:
         transport: the stack.
         prepare: finds out whether anything here is in the way of a request, before it is charged.
+        headers: of every request, no secrets; in lower case, they go before those that all clients send.
     """
 
-    def __init__(self, transport: httpx.AsyncBaseTransport, prepare: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        transport: httpx.AsyncBaseTransport,
+        prepare: Callable[[], None] = lambda: None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         self._transport = transport
         self._prepare = prepare
+        self._headers = {**_REQUEST_HEADERS, **(headers or {})}
         self.timeout: float | httpx.Timeout = TIMEOUT
         """Seconds, for each step of an attempt."""
 
@@ -333,18 +363,46 @@ class PacedClient(AsyncClosing):
         Raises:
             SourceError: there is no usable answer, or none may be asked for.
         """
-        self._prepare()
         query = f"?{urlencode(params)}" if params else ""
-        limits = httpx.Timeout(self.timeout if timeout is None else timeout).as_dict()
-        extensions = {"timeout": limits, "model": model}
-        try:
-            request = httpx.Request("GET", url + query, headers=_REQUEST_HEADERS, extensions=extensions)
-        except (httpx.InvalidURL, ValueError):
-            raise _unusable(url) from None
-        response = await self._transport.handle_async_request(request)
+        response = await self._send("GET", url + query, model=model, timeout=timeout)
         if _LOG.isEnabledFor(logging.DEBUG):
             _LOG.debug("HTTP Request: GET %s%s: %d", shown_address(url), query, response.status_code)
         return response
+
+    async def post_form(self, url: str, form: Mapping[str, str]) -> httpx.Response:
+        """The answer to a form that is sent, its body read.
+
+        Only for a question that may be asked twice: it is sent again as a GET is. What is sent and what comes back is
+        in no log.
+
+        Args:
+            url: the address.
+            form: the fields.
+
+        Raises:
+            SourceError: there is no usable answer, or none may be asked for.
+        """
+        response = await self._send("POST", url, data=form)
+        _LOG.debug("HTTP Request: POST %s: %d", shown_address(url), response.status_code)
+        return response
+
+    async def _send(
+        self,
+        method: str,
+        url: str,
+        *,
+        data: Mapping[str, str] | None = None,
+        model: type[BaseModel] | None = None,
+        timeout: float | httpx.Timeout | None = None,  # noqa: ASYNC109 -- of a step, not of the whole
+    ) -> httpx.Response:
+        self._prepare()
+        limits = httpx.Timeout(self.timeout if timeout is None else timeout).as_dict()
+        extensions = {"timeout": limits, "model": model}
+        try:
+            request = httpx.Request(method, url, headers=self._headers, data=data, extensions=extensions)
+        except (httpx.InvalidURL, ValueError):
+            raise _unusable(url) from None
+        return await self._transport.handle_async_request(request)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -363,6 +421,8 @@ def build_client(
     *,
     headers: Mapping[str, str] | None = None,
     parameters: Mapping[str, str] | None = None,
+    request_headers: Mapping[str, str] | None = None,
+    rules: AnswerRules = GENERAL_RULES,
     wire: httpx.AsyncBaseTransport | None = None,
 ) -> PacedClient:
     """The stack of transports as a client.
@@ -371,6 +431,8 @@ def build_client(
         account: whose limits apply.
         headers: credentials that go into headers.
         parameters: credentials that go into the query.
+        request_headers: other headers of every request, in lower case: no secrets.
+        rules: what an answer means before it is read.
         wire: what is at the bottom; connections by the rules of `network` when left out.
 
     Raises:
@@ -383,7 +445,7 @@ def build_client(
         wire, address=settings.base_url, deadline=settings.answer_deadline
     )
     layers = CredentialsTransport(layers, headers=headers, parameters=parameters, secrets=in_address)
-    stack = RetryTransport(PaceTransport(QuotaTransport(layers, account), account), account)
+    stack = RetryTransport(PaceTransport(QuotaTransport(layers, account), account), account, rules=rules)
 
     def prepare() -> None:
         if headers and in_address:
@@ -394,7 +456,7 @@ def build_client(
         if isinstance(wire, Wire):
             wire.prepare()
 
-    return PacedClient(stack, prepare)
+    return PacedClient(stack, prepare, request_headers)
 
 
 class _TryAgain(Exception):

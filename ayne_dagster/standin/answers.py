@@ -1,4 +1,4 @@
-"""What TMDB and OMDb say to a request: paths, parameters, keys, limits. No sockets, no faults, no clock.
+"""What TMDB, OMDb and Wikidata say to a request: paths, parameters, keys, limits. No sockets, no faults, no clock.
 
 Parameters that are not known here are ignored, as at the real APIs; so are discover's filters other than
 release date, year and least number of votes.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import math
+import random
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from ayne_dagster.standin import errors
 from ayne_dagster.standin.bodies import SUB_RESOURCES, Body
 from ayne_dagster.standin.catalogue import DEFAULT_SORT, Catalogue, dump
 from ayne_dagster.standin.errors import Answer
+from ayne_dagster.standin.sparql import read_question, write_result
 
 MAX_PAGE = 500
 MAX_APPENDED = 20
@@ -32,6 +34,9 @@ EXPORTS_READY_HOUR = 8
 EXPORT_PATH = "/p/exports/movie_ids_{date}.json.gz"
 """`{date}` is MM_DD_YYYY."""
 IMDB_PATH = "/imdb/title.ratings.tsv.gz"
+SPARQL_PATH = "/sparql"
+LONGEST_BY_GET = 7_000
+"""Characters of a query in an address; a longer one is asked by POST."""
 
 _CONFIGURATION = {
     "change_keys": [
@@ -95,6 +100,11 @@ _NO_SUCH_FILE = Answer(403, b"<Error><Code>AccessDenied</Code></Error>", "applic
 """As object stores say of what they do not have to whom may not list it."""
 _EXPORT = re.compile(r"/p/exports/movie_ids_(\d\d)_(\d\d)_(\d{4})\.json\.gz")
 _MOVIE = re.compile(r"/3/movie/(?:(tt\d{1,12})|(\d{1,18})(?!\d)[^/]*)(?:/([a-z_]+))?/?")
+_LIBRARY = re.compile(
+    r"$|(python-|python/|httpx|aiohttp|curl|wget|okhttp|java|go-http-client|libwww|mozilla)", re.IGNORECASE
+)
+"""User-Agents of nobody in particular."""
+_WITH_CONTACT = re.compile(r"[^()]+\((mailto:)?[^()\s]+(@|://)[^()\s]+\).*")
 _ENDPOINTS = {
     "/3/discover/movie": "discover",
     "/3/movie/changes": "changes",
@@ -107,7 +117,7 @@ class Request(NamedTuple):
     """A request to one of the APIs."""
 
     source: str
-    """The API, "tmdb" or "omdb"; "files" for the files that are published daily."""
+    """The API, "tmdb", "omdb" or "wikidata"; "files" for the files that are published daily."""
     endpoint: str
     """What is asked for: "details", a sub-resource's name, "discover", "changes", …, "omdb" or "unknown"."""
     movie: str | None
@@ -115,16 +125,25 @@ class Request(NamedTuple):
     key: str
     """The API key or token; empty when there is none."""
     query: Mapping[str, str]
+    """The parameters of the query, and the fields of a form."""
+    agent: str = ""
+    """The User-Agent."""
 
 
-def parse(path: str, query: Mapping[str, str], authorization: str) -> Request | None:
-    """The request behind a URL path; None when the path belongs to neither API and is no daily file.
+def parse(
+    path: str, query: Mapping[str, str], authorization: str, *, agent: str = "", method: str = "GET"
+) -> Request | None:
+    """The request behind a URL path; None when the path belongs to no API and is no daily file.
 
     Args:
-        path: begins with /3/ for TMDB, or is /omdb or /omdb/; or that of a daily file.
-        query: the query's parameters.
+        path: begins with /3/ for TMDB, or is /omdb, /omdb/ or /sparql; or that of a daily file.
+        query: the query's parameters, and the fields of a form.
         authorization: the header's value, or "".
+        agent: the User-Agent, or "".
+        method: of HTTP.
     """
+    if path == SPARQL_PATH:
+        return Request("wikidata", "sparql" if method == "POST" else "sparql_by_get", None, "", query, agent)
     if path.startswith("/3/"):
         scheme, _, token = authorization.partition(" ")
         key = token.strip() if scheme.lower() == "bearer" else ""
@@ -183,6 +202,7 @@ class Answers:
         tmdb_requests_per_second: above this rate TMDB answers 429; 0 for no limit.
         tmdb_burst: how many requests may come at once.
         omdb_daily_quota: OMDb's requests a key and day of `now`; 0 for no limit.
+        wikidata_most_keys: a query for more keys runs into Wikidata's time limit; 0 for none does.
     """
 
     def __init__(
@@ -192,10 +212,13 @@ class Answers:
         tmdb_requests_per_second: float = 0.0,
         tmdb_burst: int = 40,
         omdb_daily_quota: int = 0,
+        wikidata_most_keys: int = 0,
     ) -> None:
         self._catalogue = catalogue
         self._bucket = TokenBucket(tmdb_requests_per_second, tmdb_burst)
         self._quota = omdb_daily_quota
+        self._most_keys = wikidata_most_keys
+        self._shuffle = random.Random(catalogue.seed)
         self._spent: dict[str, tuple[date, int]] = {}
         self._details: OrderedDict[tuple[str, date, str], bytes] = OrderedDict()
         self._files: OrderedDict[tuple[str, date], bytes] = OrderedDict()
@@ -210,6 +233,8 @@ class Answers:
         """
         if request.source == "files":
             return self._file(request, now)
+        if request.source == "wikidata":
+            return self._wikidata(request, now)
         return self._omdb(request, now) if request.source == "omdb" else self._tmdb(request, now, moment)
 
     def neighbour(self, request: Request, now: datetime) -> Request:
@@ -337,6 +362,20 @@ class Answers:
             if len(self._files) > _CACHED_FILES:
                 self._files.popitem(last=False)
         return Answer(200, body, "application/gzip")
+
+    def _wikidata(self, request: Request, now: datetime) -> Answer:
+        if _LIBRARY.match(request.agent) or not _WITH_CONTACT.fullmatch(request.agent):
+            return errors.robot_policy()
+        text = request.query.get("query", "")
+        if request.endpoint == "sparql_by_get" and len(text) > LONGEST_BY_GET:
+            return errors.html_page(414)
+        keys = read_question(text)
+        if keys is None:
+            return errors.wikidata_error(400, "Encountered an unknown query")
+        if 0 < self._most_keys < keys.number:
+            return errors.wikidata_error(500)
+        found = self._catalogue.items(*keys, now)
+        return Answer(200, write_result(found, self._shuffle), "application/sparql-results+json;charset=utf-8")
 
     def _omdb(self, request: Request, now: datetime) -> Answer:
         if not request.key:

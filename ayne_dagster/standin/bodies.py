@@ -123,7 +123,7 @@ class BodyWriter:
         """One of SUB_RESOURCES, as it is appended: without the movie's id."""
         facts = self.facts(i)
         if name == "external_ids":
-            wikidata = f"Q{mix(self._movies.seed, 41, i) % 130_000_000}" if facts.text % 3 else None
+            wikidata = f"Q{self.item_number(i)}" if self.names_item(i) else None
             imdb = self._imdb_on(i, day, None)
             return {
                 "imdb_id": imdb,
@@ -140,6 +140,14 @@ class BodyWriter:
         if name == "release_dates":
             return {"results": self._release_dates(facts, self._movies.release_on(i, day))}
         return {"results": []} if name == "videos" else {"translations": []}
+
+    def names_item(self, i: int) -> bool:
+        """Whether TMDB names an item of Wikidata's for the movie."""
+        return self.facts(i).text % 3 != 0
+
+    def item_number(self, i: int) -> int:
+        """The number of the item that it names, where it names one."""
+        return mix(self._movies.seed, 41, i) % 130_000_000
 
     def omdb(self, i: int, day: int) -> Body:
         """The movie as OMDb has it; all values are strings."""

@@ -9,12 +9,13 @@ import json
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime
 from threading import Lock
 from typing import Any
 
 from ayne_dagster.standin.bodies import Body, BodyWriter
+from ayne_dagster.standin.items import Item, ItemWriter
 from ayne_dagster.standin.population import NO_DATE, Population, Source
 
 PAGE_ROWS = 20
@@ -50,6 +51,7 @@ class Catalogue:
         self._epoch = epoch.toordinal()
         self._movies = Population(size, seed, oddities)
         self._bodies = BodyWriter(self._movies, epoch)
+        self._items = ItemWriter(self._movies, self._bodies)
         movies = self._movies
         # Movies whose date moves stay out of the order by date; each listing looks at them one by one.
         dated = [i for i, day in enumerate(movies.release) if day != NO_DATE and i not in movies.moves]
@@ -188,6 +190,26 @@ class Catalogue:
             if (found := self._bodies.imdb(i, k)) is not None:
                 lines.append(f"{imdb_id}\t{found[0]:.1f}\t{found[1]}\n")
         return "".join(lines).encode()
+
+    def items(
+        self, numbers: Iterable[int], imdb_ids: Iterable[str], tmdb_ids: Iterable[int], now: datetime
+    ) -> list[tuple[Item, list[str]]]:
+        """Wikidata's items for these keys, each once, with the keys that lead to it."""
+        day, found = self._day(now), dict[int, tuple[Item, list[str]]]()
+
+        def add(item: Item | None, key: str) -> None:
+            if item is not None:
+                found.setdefault(item.number, (item, []))[1].append(key)
+
+        for number in numbers:
+            add(self._items.by_number(number, day), f"Q{number}")
+        for imdb_id in imdb_ids:
+            for item in self._items.by_imdb_id(imdb_id, day):
+                add(item, imdb_id)
+        for tmdb_id in tmdb_ids:
+            for item in self._items.by_tmdb_id(tmdb_id, day):
+                add(item, str(tmdb_id))
+        return list(found.values())
 
     def version(self, tmdb_id: int, source: Source, now: datetime) -> int:
         """Number of relevant changes of the movie so far at a source; its creation counts as one at TMDB.

@@ -1,7 +1,8 @@
-"""The error answers of TMDB and OMDb: status, code and words. Nothing that decides when they are due."""
+"""The error answers of TMDB, OMDb and Wikidata: status, code and words. Nothing that decides when they are due."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import NamedTuple
 
 from ayne_dagster.standin.catalogue import dump
@@ -16,6 +17,7 @@ class Answer(NamedTuple):
     retry_after: float | None = None
 
 
+_TEXT = "text/plain;charset=utf-8"
 _TMDB_BY_STATUS = {
     400: (47, "The input is not valid."),
     401: (7, "Invalid API key: You must be granted a valid key."),
@@ -54,8 +56,39 @@ def omdb_error(status: int, message: str | None = None) -> Answer:
     return Answer(status, dump({"Response": "False", "Error": text}))
 
 
-def source_error(source: str, status: int, message: str | None = None) -> Answer:
-    """The error of "tmdb" or "omdb" with an HTTP status."""
+def wikidata_error(status: int, message: str | None = None, retry_after: float | None = None) -> Answer:
+    """What Wikidata's query service says with an HTTP status: pages and traces, never JSON."""
+    if status == 429:
+        seconds = f"{retry_after:g}" if retry_after is not None else "60"
+        return _jetty(429, message or f"Too Many Requests - Please retry in {seconds} seconds.")
+    if status in (400, 500):
+        named = "MalformedQueryException" if status == 400 else "QueryTimeoutException"
+        trace = f"java.util.concurrent.ExecutionException: {named}: {message or 'see the query'}"
+        text = f"SPARQL-QUERY: queryStr=SELECT ...\n{trace}\n\tat java.lang.Thread.run(Thread.java:750)\n"
+        return Answer(status, text.encode(), _TEXT)
+    return html_page(status)
+
+
+def banned(until: datetime) -> Answer:
+    """What it answers to everything, once somebody has been refused often enough."""
+    return _jetty(403, f"You have been banned until {until.isoformat()}, please respect throttling.")
+
+
+def robot_policy(status: int = 403) -> Answer:
+    """The line that it has for those who do not say who they are; with 200 it was seen, too."""
+    line = "Please set a user-agent and respect our robot policy https://w.wiki/4wJS. See also T400119.\n"
+    return Answer(status, line.encode(), _TEXT)
+
+
+def _jetty(status: int, title: str) -> Answer:
+    page = f"<html><head><title>Error {status} {title}</title></head><body><h2>HTTP ERROR {status}</h2></body></html>\n"
+    return Answer(status, page.encode(), "text/html;charset=iso-8859-1")
+
+
+def source_error(source: str, status: int, message: str | None = None, retry_after: float | None = None) -> Answer:
+    """The error of a source with an HTTP status."""
+    if source == "wikidata":
+        return wikidata_error(status, message, retry_after)
     return tmdb_error(status, message=message) if source == "tmdb" else omdb_error(status, message)
 
 

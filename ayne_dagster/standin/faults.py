@@ -33,12 +33,17 @@ Kind = Literal[
     "shrinking_total",
     "repeated_rows",
     "not_json",
+    "robot_policy",
+    "banned",
+    "timeout_in_body",
+    "no_results",
 ]
-FaultSource = Literal["tmdb", "omdb", "any"]
+FaultSource = Literal["tmdb", "omdb", "wikidata", "any"]
 
 _ID = re.compile(r"(tt)?\d+")
 _LISTINGS = ("/discover/", "/movie/changes")
 _ONLY_LISTINGS = ("empty_page", "shrinking_total", "repeated_rows")
+_ONLY_WIKIDATA = ("robot_policy", "banned", "timeout_in_body", "no_results")
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,10 @@ class Fault:
     Kinds of listings alone: `empty_page` no rows; `shrinking_total` each page promises fewer rows and pages than the
     one before; `repeated_rows` a page begins with the last rows of the page before it, and its own last are missing.
 
+    Kinds of Wikidata alone: `robot_policy` a line about User-Agents, with `status` 403 or 200; `banned` a page that
+    names an end `retry_after` seconds from now, a day by default; `timeout_in_body` half of the rows, then a trace,
+    with 200; `no_results` JSON without its results.
+
     Raises:
         ValueError: unknown kind or source, or a number out of range.
     """
@@ -69,15 +78,16 @@ class Fault:
     kind: Kind
     source: FaultSource = "any"
     match: str | None = None
-    """A movie's id (digits, or tt and digits), which must be the request's; or a part of path and query."""
+    """A movie's id (digits, or tt and digits), which must be the request's, or one of those in a query at Wikidata; or
+    a part of path and query."""
     times: int | None = None
     """How many requests it befalls; None for no end."""
     ratio: float = 1.0
     """Share (0 to 1) of the matching requests that it befalls."""
     retry_after: float | None = None
-    """Seconds for the Retry-After header of `status` and `html`; None for no header."""
+    """Seconds for the Retry-After header of `status` and `html`; None for no header. How long `banned` is."""
     status: int = 500
-    """HTTP status of `status`, `html` and `body`."""
+    """HTTP status of `status`, `html`, `body` and `robot_policy`."""
     delay_seconds: float = 0.0
     """For `hang`, `stall` and `drip`."""
     message: str | None = None
@@ -125,6 +135,8 @@ class Fault:
         if self.kind == "missing_subresources" and "append_to_response=" not in target:
             return False
         if self.kind == "rejected" and source != "tmdb":
+            return False
+        if self.kind in _ONLY_WIKIDATA and source != "wikidata":
             return False
         return _matches(self.source, self.match, source, target, movie)
 
@@ -229,7 +241,7 @@ class FaultPlan:
         """The fault for a request, or None; counts it as used.
 
         Args:
-            source: "tmdb" or "omdb".
+            source: "tmdb", "omdb" or "wikidata".
             target: path and query, without keys.
             movie: the movie id in the request, if it has one.
         """
@@ -279,7 +291,9 @@ def _matches(wanted: str, match: str | None, source: str, target: str, movie: st
         return False
     if match is None:
         return True
-    return match == movie if _ID.fullmatch(match) else match in target
+    if not _ID.fullmatch(match):
+        return match in target
+    return match == movie or (source == "wikidata" and f"%22{match}%22" in target)
 
 
 def _check_source(source: str) -> None:

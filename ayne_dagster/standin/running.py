@@ -15,7 +15,7 @@ from typing import Any
 import uvicorn
 
 from ayne_dagster.errors import OneLineError
-from ayne_dagster.standin.answers import EXPORT_PATH, IMDB_PATH
+from ayne_dagster.standin.answers import EXPORT_PATH, IMDB_PATH, SPARQL_PATH
 from ayne_dagster.standin.catalogue import Catalogue
 from ayne_dagster.standin.faults import Planned
 from ayne_dagster.standin.server import StandInApp, create_app
@@ -43,7 +43,7 @@ class _Server(uvicorn.Server):
 
 
 class StandIn:
-    """TMDB and OMDb on this machine, with invented movies; a context manager.
+    """TMDB, OMDb and Wikidata on this machine, with invented movies; a context manager.
 
     Example:
         >>> with StandIn(catalogue_size=50) as standin:
@@ -60,6 +60,7 @@ class StandIn:
         tmdb_requests_per_second: above this rate TMDB answers 429; 0 for no limit.
         tmdb_burst: how many TMDB requests may come at once.
         omdb_daily_quota: OMDb's requests a key and day of the stand-in's clock; 0 for no limit.
+        wikidata_most_keys: a query for more keys runs into Wikidata's time limit; 0 for none does.
         port: the port to listen on; 0 for any free one.
 
     Raises:
@@ -71,6 +72,8 @@ class StandIn:
     """Base address of TMDB, without a slash at its end; set on entry."""
     omdb_url: str
     """Address of OMDb, with a slash at its end; set on entry."""
+    wikidata_url: str
+    """Address of Wikidata's SPARQL endpoint; set on entry."""
     control_url: str
     """Base address of the control requests, without a slash at its end; set on entry."""
     tmdb_export_url: str
@@ -90,6 +93,7 @@ class StandIn:
         tmdb_requests_per_second: float = 0.0,
         tmdb_burst: int = 40,
         omdb_daily_quota: int = 0,
+        wikidata_most_keys: int = 0,
         port: int = 0,
     ) -> None:
         day = epoch or datetime.now(UTC).date()
@@ -100,6 +104,7 @@ class StandIn:
             tmdb_requests_per_second=tmdb_requests_per_second,
             tmdb_burst=tmdb_burst,
             omdb_daily_quota=omdb_daily_quota,
+            wikidata_most_keys=wikidata_most_keys,
             seed=seed if fault_seed is None else fault_seed,
         )
         self._wanted_port = port
@@ -129,6 +134,7 @@ class StandIn:
             raise StandInError(f"the stand-in did not start within {_START_SECONDS:.0f} seconds")
         self.tmdb_url = f"http://{HOST}:{port}/3"
         self.omdb_url = f"http://{HOST}:{port}/omdb/"
+        self.wikidata_url = f"http://{HOST}:{port}{SPARQL_PATH}"
         self.control_url = f"http://{HOST}:{port}/_standin"
         self.tmdb_export_url = f"http://{HOST}:{port}{EXPORT_PATH}"
         self.imdb_ratings_url = f"http://{HOST}:{port}{IMDB_PATH}"
@@ -152,7 +158,7 @@ class StandIn:
         return self._app.clock.now()
 
     def requests(self) -> dict[str, int]:
-        """Number of requests that have ended since the log was cleared, by source ("tmdb", "omdb")."""
+        """Number of requests that have ended since the log was cleared, by source ("tmdb", "omdb", "wikidata")."""
         return {source: sum(counts.values()) for source, counts in self._app.journal.counts().items()}
 
     def statuses(self) -> dict[str, dict[str, int]]:
@@ -232,6 +238,8 @@ def serve(
             tell(f"# {catalogue_size} invented movies; stop with Ctrl-C")
             tell(f"export AYNE_TMDB_BASE_URL={standin.tmdb_url}")
             tell(f"export AYNE_OMDB_BASE_URL={standin.omdb_url}")
+            tell(f"export AYNE_WIKIDATA_BASE_URL={standin.wikidata_url}")
+            tell("export AYNE_CONTACT=demo@example.org")
             tell(f"export AYNE_TMDB_EXPORT_URL='{standin.tmdb_export_url}'")
             tell(f"export AYNE_IMDB_RATINGS_URL={standin.imdb_ratings_url}")
             tell("export TMDB_READ_TOKEN=demo OMDB_API_KEY=demo")

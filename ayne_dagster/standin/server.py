@@ -1,7 +1,8 @@
 """The stand-in as an ASGI application: transport, log, clock, faults, control. No knowledge of the APIs.
 
-Paths: TMDB below /3, OMDb at /omdb/, daily files below /p/exports and /imdb, control below /_standin/. The APIs'
-requests are answered by plain ASGI, since a test asks thousands of them; Starlette routes the control requests.
+Paths: TMDB below /3, OMDb at /omdb/, Wikidata at /sparql, daily files below /p/exports and /imdb, control below
+/_standin/. The APIs' requests are answered by plain ASGI, since a test asks thousands of them; Starlette routes the
+control requests.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from ayne_dagster.serving.guard import Guard, at_hosts, from_own_pages
-from ayne_dagster.standin.answers import Answers, Request, key_digest, parse, utc
+from ayne_dagster.standin.answers import SPARQL_PATH, Answers, Request, key_digest, parse, utc
 from ayne_dagster.standin.catalogue import Catalogue
 from ayne_dagster.standin.errors import Answer
 from ayne_dagster.standin.faults import FaultPlan, planned_from_json
@@ -32,6 +33,7 @@ from ayne_dagster.standin.spoiling import Spoiler
 MAX_LOG = 300_000
 _KEY_PARAMETERS = ("api_key", "apikey")
 _DRIPS = 10
+_LONGEST_FORM = 1_000_000
 
 
 def _system_now() -> datetime:
@@ -146,8 +148,16 @@ class StandInApp:
             await self._control(scope, receive, send)
             return
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
-        authorization = next((v.decode("latin-1") for k, v in scope["headers"] if k == b"authorization"), "")
-        request = parse(scope["path"], query, authorization)
+        headers = {name: value.decode("latin-1") for name, value in reversed(scope["headers"])}
+        if scope["path"] == SPARQL_PATH and scope["method"] == "POST":
+            query |= await _form(receive)
+        request = parse(
+            scope["path"],
+            query,
+            headers.get(b"authorization", ""),
+            agent=headers.get(b"user-agent", ""),
+            method=scope["method"],
+        )
         if request is None:
             await self._control(scope, receive, send)
             return
@@ -194,9 +204,10 @@ def create_app(
     tmdb_requests_per_second: float = 0.0,
     tmdb_burst: int = 40,
     omdb_daily_quota: int = 0,
+    wikidata_most_keys: int = 0,
     seed: int = 1895,
 ) -> StandInApp:
-    """The ASGI application that answers like TMDB and OMDb.
+    """The ASGI application that answers like TMDB, OMDb and Wikidata's query service.
 
     Args:
         catalogue: what there is to tell.
@@ -204,6 +215,7 @@ def create_app(
         tmdb_requests_per_second: above this rate TMDB answers 429 with Retry-After; 0 for no limit.
         tmdb_burst: how many TMDB requests may come at once.
         omdb_daily_quota: OMDb's requests a key and day of the stand-in's clock; 0 for no limit.
+        wikidata_most_keys: a query for more keys runs into Wikidata's time limit; 0 for none does.
         seed: of the faults' chances.
     """
     answers = Answers(
@@ -211,6 +223,7 @@ def create_app(
         tmdb_requests_per_second=tmdb_requests_per_second,
         tmdb_burst=tmdb_burst,
         omdb_daily_quota=omdb_daily_quota,
+        wikidata_most_keys=wikidata_most_keys,
     )
     return StandInApp(catalogue, answers, latency_seconds=latency_seconds, seed=seed)
 
@@ -219,6 +232,19 @@ def _target(path: str, request: Request) -> str:
     """Path and query without keys: what a fault's `match` is looked for in."""
     shown = {k: v for k, v in request.query.items() if k not in _KEY_PARAMETERS}
     return f"{path}?{urlencode(shown, safe=',')}" if shown else path
+
+
+async def _form(receive: Receive) -> dict[str, str]:
+    """The fields of a form; none of one that is no text, or far too long."""
+    body, more = b"", True
+    while more and len(body) <= _LONGEST_FORM:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    try:
+        return dict(parse_qsl(body[:_LONGEST_FORM].decode(), keep_blank_values=True))
+    except ValueError:
+        return {}
 
 
 # Sending

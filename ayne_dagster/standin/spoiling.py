@@ -6,7 +6,7 @@ import gzip
 import json
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from ayne_dagster.standin import errors
 from ayne_dagster.standin.answers import Answers, Request, empty_page
@@ -17,6 +17,7 @@ from ayne_dagster.standin.faults import Fault
 OVERSIZED_BYTES = 10_000_001
 NESTED_LISTS = 100_000
 REPEATED_ROWS = 5
+BANNED_SECONDS = 86_400.0
 _TITLE = re.compile(rb'"(?:original_)?title":"', re.IGNORECASE)
 
 
@@ -68,7 +69,14 @@ class Spoiler:
 def _instead(request: Request, fault: Fault) -> Answer | None:
     """The answer of the kinds that do not care what the right one is."""
     if fault.kind == "status":
-        return errors.source_error(request.source, fault.status, fault.message)._replace(retry_after=fault.retry_after)
+        answer = errors.source_error(request.source, fault.status, fault.message, fault.retry_after)
+        return answer._replace(retry_after=fault.retry_after)
+    if fault.kind == "robot_policy":
+        return errors.robot_policy(fault.status)
+    if fault.kind == "banned":
+        # By real time, as dates of HTTP are, wherever the clock of the data stands.
+        seconds = BANNED_SECONDS if fault.retry_after is None else fault.retry_after
+        return errors.banned(datetime.now(UTC) + timedelta(seconds=seconds))
     if fault.kind == "rejected":
         return errors.rejected(fault.message)
     if fault.kind == "html":
@@ -98,10 +106,18 @@ def _with_control_character(body: bytes) -> bytes:
     return _TITLE.sub(lambda found: found[0] + b"\x08", body, count=1)
 
 
+def _timed_out(body: bytes) -> bytes:
+    """An answer whose rows had begun to be sent when its time was over."""
+    trace = b"java.util.concurrent.TimeoutException\n\tat java.util.concurrent.FutureTask.get(FutureTask.java:205)\n"
+    return body[: len(body) // 2] + b"SPARQL-QUERY: queryStr=SELECT ...\n" + trace
+
+
 _SPOIL: dict[str, Callable[[bytes], bytes]] = {
     "gzip_without_header": gzip.compress,
     "truncated_json": lambda body: body[: len(body) // 2],
     "invalid_json": _with_control_character,
     "deep_json": lambda _: b"[" * NESTED_LISTS + b"]" * NESTED_LISTS,
+    "timeout_in_body": _timed_out,
+    "no_results": lambda body: dump({"head": json.loads(body)["head"]}),
     "oversized": lambda body: body.ljust(OVERSIZED_BYTES),
 }

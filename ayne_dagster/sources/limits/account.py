@@ -18,7 +18,7 @@ from ayne_dagster.sources.limits.ledger import (
     steady_now,
 )
 from ayne_dagster.sources.limits.naming import account_name, former_account_names
-from ayne_dagster.sources.limits.pace import LONGEST_PAUSE
+from ayne_dagster.sources.limits.pace import LONGEST_BAN, LONGEST_PAUSE
 from ayne_dagster.sources.trust import Trust
 
 _LOG = logging.getLogger(__name__)
@@ -169,6 +169,13 @@ class Account:
         self.ledger.refuse(self.name, pause, steady_now())
         self._look()
 
+    def banned(self, seconds: float) -> None:
+        """The source refuses everything for some seconds: let no worker of any process send before."""
+        seconds = min(seconds, LONGEST_BAN)  # as the ledger has it
+        self._resume_at = max(self._resume_at, time.monotonic() + seconds)
+        self.ledger.ban(self.name, seconds, steady_now())
+        self._look()
+
     @property
     def pause_left(self) -> float:
         """Seconds until workers may send again; a pause that another process noted counts too."""
@@ -207,4 +214,6 @@ def account_of(source: str, settings: Settings, ledger: RequestLedger, now: Call
     """The account at a source that the settings' clients use."""
     if source == "tmdb":
         return Account(source, settings.tmdb, ledger, settings.tmdb_read_token or settings.tmdb_api_key, now)
+    if source == "wikidata":
+        return Account(source, settings.wikidata, ledger, None, now)
     return Account(source, settings.omdb, ledger, settings.omdb_api_key, now)

@@ -279,6 +279,10 @@ class RequestLedger:
         """Note that the source refused a request: nobody sends for `pause` seconds, at most an hour; see `pace`."""
         self._change_pace(account, now, lambda pace, instant: (pace.refused(pause, instant), None))
 
+    def ban(self, account: str, seconds: float, now: float) -> None:
+        """Note that the source refuses everything for some seconds, two days at most; see `pace`."""
+        self._change_pace(account, now, lambda pace, instant: (pace.banned(seconds, instant), None))
+
     def standing(self, account: str, day: date, now: float) -> Standing:
         """What holds for an account (`day`: whose quota; `now`: the instant, by `steady_now`)."""
 

@@ -8,6 +8,9 @@ same refusal, not ten. While an account is slowed it has no burst either, since 
 **Floor.** Three halvings, an eighth of the rate that is set, are the slowest (TMDB: one request in 2 s, OMDb: one in
 4 s). Whoever refuses that does not mean the pace, and half of it again would only make the run longer.
 
+**Bans.** A source that refuses everything until an instant which it names is asked nothing before it. That alone may be
+longer than an hour, and says nothing of the pace.
+
 **Recovery.** Two quiet minutes take one halving back, the next two another, so that full pace is back within 6 minutes.
 Where the source can bear little more than half of the pace, that costs two refused requests for each two minutes of
 answers: under 1 % at the default rates.
@@ -31,6 +34,8 @@ QUIET = 120.0
 MOST_HALVINGS = 3
 LONGEST_PAUSE = 3600.0
 """Seconds; an instant further ahead means that the clock was set back, and nobody waits for it."""
+LONGEST_BAN = 48 * 3600.0
+"""Seconds for which a source may refuse everything, where it names the end; Wikidata's query service does for a day."""
 MOST_WAITING = 100
 """So many requests may wait for their places at a time; a place further ahead was taken by a clock that was ahead."""
 
@@ -85,6 +90,11 @@ class Pace:
             halvings, refusals = min(halvings + 1, MOST_HALVINGS), 0
         return replace(self, paused_until=paused_until, halvings=halvings, refused_at=now, refusals=refusals)
 
+    def banned(self, seconds: float, now: float) -> Pace:
+        """The state after a refusal of everything for some seconds: nobody sends, and the pace stays what it was."""
+        until = max(self._pause_end(now), now + min(seconds, LONGEST_BAN))
+        return replace(self, paused_until=until, refused_at=now, halvings=self.halvings_at(now))
+
     def pause_left(self, now: float) -> float:
         """Seconds until anybody may send again."""
         return max(0.0, self._pause_end(now) - now)
@@ -92,7 +102,7 @@ class Pace:
     def _pause_end(self, now: float) -> float:
         """When the pause ends: never later than it was long, counted from now, whatever clock noted it."""
         asked = max(0.0, self.paused_until - self.refused_at) if self.refused_at else LONGEST_PAUSE
-        return min(self.paused_until, now + min(asked, LONGEST_PAUSE))
+        return min(self.paused_until, now + min(asked, LONGEST_BAN))
 
     def halvings_at(self, now: float) -> int:
         """How often the pace is halved now, after what quiet minutes have taken back."""

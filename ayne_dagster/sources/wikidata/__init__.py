@@ -1,0 +1,1 @@
+"""Wikidata: client, the question that it asks, what answers mean, and the figures that they become."""
