@@ -96,6 +96,32 @@ OFF = "off"
 OMDB_DEFAULTS = ApiSettings("https://www.omdbapi.com/", 2.0, 40, 5, daily_quota=1000)
 WIKIDATA_DEFAULTS = ApiSettings("https://query.wikidata.org/sparql", 1.0, 1, 1, answer_deadline=75.0)
 """One request at a time, as its operators ask for. It stops a query after 60 s, and says so: that is waited for."""
+API_OF = {"tmdb": "tmdb", "omdb": "omdb", "numbers": "wikidata"}
+"""By source of the refresh rules: the API that is asked for it."""
+API_TITLES = {"tmdb": "TMDB", "omdb": "OMDb", "wikidata": "Wikidata"}
+FIGURE_PROVIDERS = ("file", "the_numbers", "wikidata", "tmdb", "omdb")
+"""Who can state a figure of a movie's money. Wikidata is asked; TMDB and OMDb have said it already."""
+FIGURES = ("worldwide_gross", "domestic_gross", "opening_weekend", "production_budget")
+"""The columns of `movies` that figures stand in."""
+
+
+@dataclass(frozen=True)
+class FigureChoice:
+    """Whose figures of movies' money count, and which of them is shown first."""
+
+    providers: tuple[str, ...] = FIGURE_PROVIDERS
+    """Those that count, the first that knows a figure is shown."""
+    orders: Mapping[str, tuple[str, ...]] = field(
+        default_factory=lambda: {
+            "domestic_gross": ("file", "the_numbers", "omdb", "wikidata"),
+            "production_budget": ("file", "the_numbers", "tmdb", "wikidata"),
+        }
+    )
+    """By figure: another order."""
+
+    def order(self, figure: str) -> tuple[str, ...]:
+        """Who comes first for a figure."""
+        return self.orders.get(figure, self.providers)
 
 
 @dataclass(frozen=True)
@@ -108,6 +134,8 @@ class Settings:
     tmdb: ApiSettings = TMDB_DEFAULTS
     omdb: ApiSettings = OMDB_DEFAULTS
     wikidata: ApiSettings = WIKIDATA_DEFAULTS
+    box_office: FigureChoice = FigureChoice()
+    """Whose figures of movies' money count."""
     tmdb_api_key: str | None = field(default=None, repr=False)
     tmdb_read_token: str | None = field(default=None, repr=False)
     omdb_api_key: str | None = field(default=None, repr=False)
@@ -156,9 +184,37 @@ class Settings:
         return StrategyChoice(self.refresh_strategy, self.refresh_cutoff / 100, self.freshness_weight)
 
     @property
+    def apis(self) -> dict[str, ApiSettings]:
+        """How to talk to each API, by its name."""
+        return {"tmdb": self.tmdb, "omdb": self.omdb, "wikidata": self.wikidata}
+
+    def key_of(self, api: str) -> str | None:
+        """The key that opens an API; None where there is none."""
+        return {"tmdb": self.tmdb_read_token or self.tmdb_api_key, "omdb": self.omdb_api_key}.get(api)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The sources of the refresh rules that are asked."""
+        return ("tmdb", "omdb", *(() if self.why_no_figures_are_asked else ("numbers",)))
+
+    @property
+    def why_no_figures_are_asked(self) -> str | None:
+        """Why Wikidata is not asked for figures; None where it is."""
+        if "wikidata" not in self.box_office.providers:
+            return "AYNE_BOX_OFFICE leaves wikidata out"
+        return self.wikidata_off_because
+
+    @property
+    def wikidata_off_because(self) -> str | None:
+        """Why Wikidata may not be asked; None where it may."""
+        if self.contact is None:
+            return "AYNE_CONTACT is not set, and Wikidata answers only programs that say whom to reach"
+        return None
+
+    @property
     def spendable(self) -> dict[str, int]:
         """By source, requests a day that unattended collections may spend; 0 where no quota is set."""
-        return {"tmdb": self.tmdb.spendable, "omdb": self.omdb.spendable}
+        return {source: self.apis[API_OF[source]].spendable for source in self.sources}
 
     @property
     def ledger(self) -> Path:
@@ -174,21 +230,6 @@ class Settings:
         """
         is_elsewhere = self.tmdb.base_url.rstrip("/") != TMDB_DEFAULTS.base_url
         return None if is_elsewhere and self.tmdb_export_url == TMDB_EXPORT_URL else self.tmdb_export_url
-
-    @property
-    def wikidata_is_on(self) -> bool:
-        """Whether Wikidata may be asked."""
-        return self.wikidata_off_because is None
-
-    @property
-    def wikidata_off_because(self) -> str | None:
-        """Why Wikidata is not asked, in a sentence that says what to do; None: it may be."""
-        if self.contact:
-            return None
-        return (
-            "Wikidata is not asked, since its operators want to know whom to turn to: set AYNE_CONTACT to a mail or "
-            "web address of yours."
-        )
 
     def now(self) -> datetime:
         """The present instant (aware UTC), as the turned clock shows it."""
@@ -254,6 +295,7 @@ def _settings(read: _Reader) -> Settings:
         tmdb=read.api("TMDB", TMDB_DEFAULTS),
         omdb=read.api("OMDB", OMDB_DEFAULTS),
         wikidata=read.api("WIKIDATA", WIKIDATA_DEFAULTS, deadline="AYNE_WIKIDATA_ANSWER_DEADLINE"),
+        box_office=read.figure_choice("AYNE_BOX_OFFICE"),
         tmdb_api_key=read.key("TMDB_API_KEY"),
         tmdb_read_token=read.key("TMDB_READ_TOKEN"),
         omdb_api_key=read.key("OMDB_API_KEY"),
@@ -329,6 +371,32 @@ class _Reader:
         if raw not in choices:
             raise SettingsError(f"{name} is {_shown(raw)}: it must be one of {', '.join(choices)}.")
         return raw
+
+    def figure_choice(self, name: str) -> FigureChoice:
+        """Providers in order; after a semicolon each, a figure with an order of its own."""
+        raw = self.text(name)
+        if raw is None:
+            return FigureChoice()
+        general, *others = raw.split(";")
+        orders = {}
+        for part in filter(str.strip, others):
+            figure, colon, order = part.partition(":")
+            if not colon or figure.strip() not in FIGURES:
+                raise SettingsError(
+                    f"{name} is {_shown(raw)}: after a semicolon comes one of {', '.join(FIGURES)}, a colon, and its "
+                    "order."
+                )
+            orders[figure.strip()] = self._providers(name, order)
+        return FigureChoice(self._providers(name, general), orders)
+
+    def _providers(self, name: str, listed: str) -> tuple[str, ...]:
+        found = tuple(dict.fromkeys(part.strip().lower() for part in listed.split(",") if part.strip()))
+        for part in found:
+            if part not in FIGURE_PROVIDERS:
+                raise SettingsError(
+                    f"{name} names {_shown(part)}: who can state a figure are {', '.join(FIGURE_PROVIDERS)}."
+                )
+        return found
 
     def place(self, name: str, default: str | None = None) -> str | None:
         """An http(s) address or the path of a file; `off` is None."""

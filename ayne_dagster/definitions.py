@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from ayne_dagster.assets.box_office import box_office
 from ayne_dagster.assets.changes import tmdb_changes
 from ayne_dagster.assets.checks import with_freshness_policies
 from ayne_dagster.assets.details import tmdb_details
@@ -41,6 +42,7 @@ ASSETS = [
     discovered_movies,
     tmdb_details,
     omdb_ratings,
+    box_office,
     tmdb_changes,
     tmdb_id_export,
     imdb_ratings,
@@ -56,6 +58,8 @@ DESCRIPTIONS = {
     "clock": "What time it is for the platform.",
     "tmdb": "Access to TMDB, with the key TMDB_READ_TOKEN or, where that is not set, TMDB_API_KEY.",
     "omdb": "Access to OMDb, with the key OMDB_API_KEY.",
+    "wikidata": "Access to Wikidata, which wants to know AYNE_CONTACT.",
+    "ledger": "Where requests are counted, for all processes.",
     "notifier": "How people are told.",
 }
 """What Dagster's UI says of the resources: names of settings, and no values."""

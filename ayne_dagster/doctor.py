@@ -23,8 +23,8 @@ import duckdb
 
 from ayne_dagster.automation.due_movies import due_movies_sensor
 from ayne_dagster.automation.schedules import discovery_schedule
-from ayne_dagster.config import Settings, SettingsError
-from ayne_dagster.refresh.strategy import AGE_TABLE_STRATEGY, COLLECTED, SOURCES
+from ayne_dagster.config import API_OF, API_TITLES, Settings, SettingsError
+from ayne_dagster.refresh.strategy import AGE_TABLE_STRATEGY, SOURCES
 from ayne_dagster.runs.instance import (
     ask_each_storage,
     damage_of,
@@ -37,7 +37,7 @@ from ayne_dagster.runs.retention import Instants
 from ayne_dagster.serving.instigators import TOLERATED_SECONDS, waiting_for_the_future
 from ayne_dagster.settings.places import HOME, SPOOL, ambiguous_leftovers, companion
 from ayne_dagster.sources.errors import InvalidCredentials, NotFound, QuotaExhausted, SourceError
-from ayne_dagster.sources.limits.account import account_of
+from ayne_dagster.sources.limits.account import accounts_of
 from ayne_dagster.sources.limits.ledger import LedgerError, QuotaUse, RequestLedger, open_ledger
 from ayne_dagster.sources.omdb.client import AsyncOMDBClient
 from ayne_dagster.sources.tmdb.client import AsyncTMDBClient
@@ -101,6 +101,7 @@ def examine(settings: Settings, *, online: bool = False) -> list[Line]:
         ("ledger", lambda: _ledger(settings)),
         ("limits", lambda: _limits(settings)),
         ("refresh strategy", lambda: _refresh_strategy(settings)),
+        ("box office", lambda: _box_office(settings)),
         ("Dagster", lambda: _dagster(settings)),
         ("clock", lambda: _clock(settings)),
     ]
@@ -123,7 +124,7 @@ def ledger_use(settings: Settings) -> dict[str, QuotaUse]:
     """
     ledger = open_ledger(settings)
     ledger = ledger if ledger.exists else RequestLedger.in_memory()
-    return {source: account_of(source, settings, ledger, settings.now).quota_use for source in COLLECTED}
+    return {source: account.quota_use for source, account in accounts_of(settings, ledger, settings.now).items()}
 
 
 def _versions() -> Iterator[Line]:
@@ -159,7 +160,7 @@ def _keys(settings: Settings) -> Iterator[Line]:
 
 
 def _addresses(settings: Settings) -> Iterator[Line]:
-    for name, address in (("TMDB address", settings.tmdb.base_url), ("OMDb address", settings.omdb.base_url)):
+    for name, address in ((f"{API_TITLES[api]} address", found.base_url) for api, found in settings.apis.items()):
         parts = urlsplit(address)
         port = f":{parts.port}" if parts.port else ""
         shown = f"{parts.scheme}://{parts.hostname}{port}{parts.path}"
@@ -227,7 +228,7 @@ def spool_lines(found: Contents, folder: Path) -> Iterator[Line]:
 
 def _leases(database: Path) -> Iterator[Line]:
     """The files that keep two collections apart, where one of them could not be locked."""
-    for path in (lease_path(database, source) for source in COLLECTED):
+    for path in (lease_path(database, source) for source in SOURCES):
         if is_in_the_way(path):
             yield Line("leases", WRONG, f"{path} is no file, as it must be: nothing is collected", "Move it away.")
         elif path.exists() and not os.access(path, os.R_OK | os.W_OK):
@@ -261,6 +262,14 @@ def disk_line(free: int, size: int) -> Line:
     return Line("disk", OK, text)
 
 
+def _box_office(settings: Settings) -> Iterator[Line]:
+    """Whether anybody is asked for figures of movies' money."""
+    if why := settings.why_no_figures_are_asked:
+        yield Line("box office", OK, f"nobody is asked for figures: {why}")
+    else:
+        yield Line("box office", OK, f"figures are asked of Wikidata, which is told to reach {settings.contact}")
+
+
 def _ledger(settings: Settings) -> Iterator[Line]:
     try:
         used = ledger_use(settings)
@@ -279,7 +288,7 @@ def _ledger(settings: Settings) -> Iterator[Line]:
 
 def quota_line(source: str, use: QuotaUse) -> Line:
     """What is left of a source's quota."""
-    name = f"{SOURCES[source].title} today"
+    name = f"{API_TITLES[API_OF[source]]} today"
     if use.left == 0:
         return Line(name, WARNING, f"{use.used:,} requests, none left", "Wait until midnight UTC.")
     quota = f" of {use.cap:,}, {use.left:,} left" if use.cap else ", no quota"
@@ -288,13 +297,13 @@ def quota_line(source: str, use: QuotaUse) -> Line:
 
 def _limits(settings: Settings) -> Iterator[Line]:
     """A burst that the day's quota cannot hold back."""
-    for source, api in (("tmdb", settings.tmdb), ("omdb", settings.omdb)):
+    for name, api in settings.apis.items():
         if 0 < api.daily_quota < api.burst:
             yield Line(
-                f"{SOURCES[source].title} burst",
+                f"{API_TITLES[name]} burst",
                 WARNING,
                 f"{api.burst:,} requests may go out at once, more than the quota of a day ({api.daily_quota:,})",
-                f"Lower AYNE_{source.upper()}_BURST: the pace does not hold before the quota is used up.",
+                f"Lower AYNE_{name.upper()}_BURST: the pace does not hold before the quota is used up.",
             )
 
 

@@ -24,7 +24,7 @@ from ayne_dagster.definitions import build_defs
 from ayne_dagster.errors import INTERRUPTED as INTERRUPTED_CODE
 from ayne_dagster.errors import OneLineError
 from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR
-from ayne_dagster.refresh.strategy import COLLECTED
+from ayne_dagster.refresh.strategy import SOURCES
 from ayne_dagster.runs.batch import ASSET_OF, pick_batch, range_tags
 from ayne_dagster.runs.failures import failure_reason, gave_a_reason
 from ayne_dagster.runs.foreground import Foreground
@@ -82,6 +82,7 @@ class CollectionResult:
     omdb_updated: int = 0
     omdb_changed: int = 0
     box_office_updated: int = 0
+    box_office_changed: int = 0
     frozen: int = 0
     """Movies that froze in this collection."""
     failed: int = 0
@@ -90,14 +91,25 @@ class CollectionResult:
     """Movies that the change feed made due."""
     due_remaining: int | None = 0
     """None where the database could not be asked after a failure."""
-    requests: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COLLECTED, 0))
+    requests: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SOURCES, 0))
     slowed: dict[str, dict[str, float]] = field(default_factory=dict)
     """Sources that refused requests until the pace was halved: how many `refusals`, and the `slowest_share` of it."""
     seconds: float = 0.0
 
+    def add_fetched(self, source: str, counts: Mapping[str, int]) -> None:
+        """Add what was fetched of what was due at a source."""
+        name = _NAMES.get(source, source)
+        for told, number in ((f"{name}_updated", counts["fetched"]), (f"{name}_changed", counts["changed"])):
+            setattr(self, told, getattr(self, told) + number)
+        self.requests[source] += counts["requests"]
+
     def as_dict(self) -> dict[str, Any]:
         """The numbers by name."""
         return asdict(self)
+
+
+_NAMES = {"numbers": "box_office"}
+"""What a source is called in the numbers of a collection, where that is not its name."""
 
 
 class _Counting:
@@ -126,14 +138,8 @@ class _Counting:
         elif step == "tmdb_changes":
             result.signals += counts["signals"]
             result.requests["tmdb"] += counts["requests"]
-        elif step == "tmdb_details":
-            result.tmdb_updated += counts["fetched"]
-            result.tmdb_changed += counts["changed"]
-            result.requests["tmdb"] += counts["requests"]
-        elif step == "omdb_ratings":
-            result.omdb_updated += counts["fetched"]
-            result.omdb_changed += counts["changed"]
-            result.requests["omdb"] += counts["requests"]
+        elif source := _FETCHED.get(step):
+            result.add_fetched(source, counts)
         elif step == "refresh_metadata":
             result.frozen += counts["newly_frozen"]
         if step in _SOURCE_OF:
@@ -155,7 +161,9 @@ class _Counting:
             }
 
 
-_SOURCE_OF = {"discovered_movies": "tmdb"} | {asset: source for source, asset in ASSET_OF.items()}
+_FETCHED = {asset: source for source, asset in ASSET_OF.items()}
+"""By step that fetches what is due: from where."""
+_SOURCE_OF = {"discovered_movies": "tmdb"} | _FETCHED
 """Which source a step asks."""
 
 
@@ -321,7 +329,7 @@ class DataCollectionOrchestrator:
         use_reserve: bool,
         counting: _Counting,
     ) -> None:
-        for source in COLLECTED:
+        for source in SOURCES:
             if kept(database.path, source):
                 with lease(database.path, source, counting.note, sleep=pause):
                     merge_kept(database, source, counting.note)
@@ -349,7 +357,7 @@ class DataCollectionOrchestrator:
     def _due_remaining(self, database: Database) -> int:
         with database.connect() as connection:
             strategy = load_strategy(connection, self.settings.strategy)
-            return due_counts(connection, COLLECTED, self.now(), strategy=strategy)["any_source"]
+            return due_counts(connection, self.settings.sources, self.now(), strategy=strategy)["any_source"]
 
     def now(self) -> datetime:
         """What time the platform's clock shows."""
@@ -384,7 +392,7 @@ class DataCollectionOrchestrator:
         self, database: Database, limit: int, use_reserve: bool
     ) -> tuple[dict[str, str], dict[str, Any]] | None:
         """Tags and config of the run for what is due; the list of movies itself is not kept while it runs."""
-        limits = dict.fromkeys(COLLECTED, limit)
+        limits = dict.fromkeys(self.settings.sources, limit)
         batch = pick_batch(database, self.now(), limits, self.settings.strategy)
         return (batch.tags(), batch.run_config(use_reserve=use_reserve)) if batch.movies else None
 

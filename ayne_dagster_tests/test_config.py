@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ayne_dagster.config import Settings, SettingsError, StrategyChoice, load_settings
+from ayne_dagster.config import FigureChoice, Settings, SettingsError, StrategyChoice, load_settings
 from ayne_dagster.refresh.learning import POPULARITY_SHARE
 from ayne_dagster.refresh.value import CUTOFF_SHARE
 
@@ -34,6 +34,8 @@ TABLE: list[tuple[str, str, Any]] = [
     ("AYNE_SENSOR_MIN_BATCH", "sensor_min_batch", 100),
     ("AYNE_SENSOR_MAX_WAIT", "sensor_max_wait", timedelta(hours=6)),
     ("AYNE_RUN_RETENTION_DAYS", "run_retention", timedelta(days=30)),
+    ("AYNE_CONTACT", "contact", None),
+    ("AYNE_BOX_OFFICE", "box_office", FigureChoice()),
 ]
 
 GOOD: list[tuple[str, str, str, Any]] = [
@@ -58,6 +60,16 @@ GOOD: list[tuple[str, str, str, Any]] = [
     ("AYNE_SENSOR_MAX_WAIT", "sensor_max_wait", "0.5", timedelta(minutes=30)),
     ("AYNE_RUN_RETENTION_DAYS", "run_retention", "7", timedelta(days=7)),
     ("AYNE_RUN_RETENTION_DAYS", "run_retention", "0", None),
+    ("AYNE_CONTACT", "contact", "you@example.org", "you@example.org"),
+    ("AYNE_CONTACT", "contact", "https://example.org/you", "https://example.org/you"),
+    ("AYNE_BOX_OFFICE", "box_office", "tmdb", FigureChoice(("tmdb",), {})),
+    ("AYNE_BOX_OFFICE", "box_office", " TMDB, file,tmdb ", FigureChoice(("tmdb", "file"), {})),
+    (
+        "AYNE_BOX_OFFICE",
+        "box_office",
+        "file,tmdb;domestic_gross:omdb; ",
+        FigureChoice(("file", "tmdb"), {"domestic_gross": ("omdb",)}),
+    ),
     ("AYNE_CLOCK_OFFSET_DAYS", "clock_offset", "1.5", timedelta(days=1.5)),
     ("AYNE_CLOCK_OFFSET_DAYS", "clock_offset", "-30", timedelta(days=-30)),
 ]
@@ -192,6 +204,28 @@ def test_a_clock_that_cannot_be_turned_so_far_is_told_in_one_line(value: str) ->
 @pytest.mark.parametrize("variable", ["AYNE_TMDB_BASE_URL", "AYNE_OMDB_BASE_URL"])
 def test_an_address_that_is_none_is_told_in_one_line(variable: str, value: str) -> None:
     assert "address" in said_of(variable, value)
+
+
+@pytest.mark.parametrize(
+    "value", ["imdb", "file,,box", "file;gross:tmdb", "file;domestic_gross", "file;domestic_gross:x", "x" * 500]
+)
+def test_a_choice_of_figures_that_names_nobody_is_told_in_one_line(value: str) -> None:
+    said_of("AYNE_BOX_OFFICE", value)
+
+
+@pytest.mark.parametrize("value", ["me", "me (at) home", "ftp://x.org", "me@example.org\nX-Evil: 1", "@", "x" * 400])
+def test_a_contact_that_is_no_address_is_told_in_one_line(value: str) -> None:
+    said_of("AYNE_CONTACT", value)
+
+
+def test_wikidata_is_asked_only_with_a_contact_and_where_its_figures_count() -> None:
+    assert load_settings({}).sources == ("tmdb", "omdb")
+    contact = {"AYNE_CONTACT": "you@example.org"}
+    assert load_settings(contact).sources == ("tmdb", "omdb", "numbers")
+    without = load_settings(contact | {"AYNE_BOX_OFFICE": "file,tmdb"})
+    assert without.sources == ("tmdb", "omdb")
+    assert "AYNE_BOX_OFFICE" in (without.why_no_figures_are_asked or "")
+    assert "AYNE_CONTACT" in (load_settings({}).why_no_figures_are_asked or "")
 
 
 def test_a_wrong_value_is_a_value_error() -> None:

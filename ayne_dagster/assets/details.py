@@ -1,14 +1,17 @@
 """TMDB's details of the movies that are due. Asking is in `sources.tmdb`, merging in `warehouse`."""
 
+from dataclasses import dataclass
+
 import dagster as dg
 
 from ayne_dagster.assets.checks import check_results, check_specs
 from ayne_dagster.assets.definition import TMDB_POOL, partitioned_options
 from ayne_dagster.assets.discovery import discovered_movies
 from ayne_dagster.assets.refreshing import RefreshConfig, RefreshStream, Steps
-from ayne_dagster.collecting.asking import details_fetcher
+from ayne_dagster.collecting.asking import Fetch, details_fetcher
 from ayne_dagster.config import Settings
 from ayne_dagster.resources.clients import Clock, DuckDBDatabase, TMDBResource
+from ayne_dagster.sources.tmdb.client import AsyncTMDBClient
 from ayne_dagster.warehouse.schema import TMDB_DETAILS
 
 
@@ -28,7 +31,7 @@ def tmdb_details(
 ) -> Steps:
     """Fetch details, with credits, keywords, external ids and certification, one request a movie."""
     config = RefreshConfig.of(context)
-    stream = RefreshStream(
+    stream = DetailsStream(
         context,
         config,
         source="tmdb",
@@ -37,7 +40,15 @@ def tmdb_details(
         clock=clock,
         settings=settings,
         open_client=lambda: tmdb.client(clock, use_reserve=config.use_reserve),
-        fetcher=details_fetcher,
     )
     yield dg.Output(stream)
     yield from check_results(TMDB_DETAILS, database.file, clock.now())
+
+
+@dataclass
+class DetailsStream(RefreshStream[AsyncTMDBClient]):
+    """One request a movie."""
+
+    def fetch(self, client: AsyncTMDBClient) -> Fetch:
+        """Asks for a movie."""
+        return details_fetcher(client, self.clock.now)

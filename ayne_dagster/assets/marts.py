@@ -10,8 +10,10 @@ from ayne_dagster.assets.discovery import discovered_movies
 from ayne_dagster.assets.imdb import imdb_ratings
 from ayne_dagster.assets.refresh import refresh_metadata
 from ayne_dagster.assets.refreshing import Steps
+from ayne_dagster.config import FigureChoice, Settings
 from ayne_dagster.resources.clients import Clock, DuckDBDatabase
 from ayne_dagster.resources.io_manager import TableWrite
+from ayne_dagster.warehouse.best_figures import put_precedence
 from ayne_dagster.warehouse.schema import COLLECTION_STATUS
 from ayne_dagster.warehouse.statistics import record_stats
 from ayne_dagster.warehouse.views import MOVIES
@@ -20,9 +22,9 @@ from ayne_dagster.warehouse.views import MOVIES
 @dg.asset(
     **table_options(MOVIES, "marts", set()), deps=[discovered_movies, refresh_metadata, imdb_ratings], config_schema={}
 )
-def movies(context: dg.AssetExecutionContext) -> Steps:
+def movies(context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]) -> Steps:
     """One row a movie. A view over the other tables: it cannot be older than they are, whatever becomes of a run."""
-    yield dg.Output(MoviesView(context))
+    yield dg.Output(MoviesView(context, settings.box_office))
 
 
 @dataclass
@@ -30,9 +32,11 @@ class MoviesView(TableWrite[int]):
     """The view `movies`, made anew: a newer version may tell it otherwise."""
 
     context: dg.AssetExecutionContext
+    figures: FigureChoice
 
     def write(self, connection: duckdb.DuckDBPyConnection) -> int:
         """Make it; returns its rows."""
+        put_precedence(connection, self.figures)
         connection.execute(MOVIES.ddl())
         return int(connection.execute("SELECT count(*) FROM movies").fetchall()[0][0])
 

@@ -6,6 +6,7 @@ from datetime import datetime
 import dagster as dg
 import duckdb
 
+from ayne_dagster.assets.box_office import box_office
 from ayne_dagster.assets.changes import tmdb_changes
 from ayne_dagster.assets.checks import check_results, check_specs
 from ayne_dagster.assets.definition import partitioned_options
@@ -24,7 +25,7 @@ from ayne_dagster.warehouse.state import derive_columns
 
 @dg.asset(
     **partitioned_options(REFRESH_METADATA, "refresh", set()),
-    deps=[tmdb_details, omdb_ratings, tmdb_changes, tmdb_id_export, imdb_ratings],
+    deps=[tmdb_details, omdb_ratings, box_office, tmdb_changes, tmdb_id_export, imdb_ratings],
     check_specs=check_specs(REFRESH_METADATA),
     config_schema={},
 )

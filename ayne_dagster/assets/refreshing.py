@@ -5,11 +5,11 @@ Which source, table and client is theirs to say; which movie is due is decided i
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Any, Generic, Protocol, TypeVar
 
 import dagster as dg
 import duckdb
@@ -21,9 +21,8 @@ from ayne_dagster.collecting.asking import Fetch, collect_answers
 from ayne_dagster.collecting.progress import Progress, watcher
 from ayne_dagster.collecting.stopping import pause
 from ayne_dagster.collecting.streams import Emit
-from ayne_dagster.config import MAX_NUMBER, Settings
+from ayne_dagster.config import API_TITLES, MAX_NUMBER, Settings
 from ayne_dagster.partitions import PARTITION_KEYS
-from ayne_dagster.refresh.strategy import SOURCES
 from ayne_dagster.resources.clients import Clock, DuckDBDatabase
 from ayne_dagster.resources.io_manager import MergeStream
 from ayne_dagster.sources.errors import InvalidCredentials, SourceDown
@@ -102,19 +101,18 @@ async def asking(
 
 def trust_in(client: Client, known: Collection[Any] = ()) -> Trust:
     """What weighs a client's answers, with its `probe` as the control question."""
-    source = client.account.source
-    words = (
-        f"Check AYNE_{source.upper()}_BASE_URL, the network, and whether {SOURCES[source].title} is up; no movie is "
-        "blamed."
-    )
+    api = client.account.source
+    words = f"Check AYNE_{api.upper()}_BASE_URL, the network, and whether {API_TITLES[api]} is up; no movie is blamed."
     trust = Trust(client.probe, words, connections=client.account.settings.max_concurrent)
     trust.remember(known)
     return trust
 
 
 @dataclass
-class RefreshStream(MergeStream[Answer]):
+class RefreshStream(MergeStream[Answer], Generic[C]):
     """The due movies of the run's partitions, fetched from one source.
+
+    How one is fetched, each source's own class says.
 
     Args:
         context: of the asset.
@@ -125,7 +123,6 @@ class RefreshStream(MergeStream[Answer]):
         clock: the clock.
         settings: which say how many movies a run takes unless its config does.
         open_client: makes the source's client.
-        fetcher: turns the client into what asks for one movie.
     """
 
     context: dg.AssetExecutionContext
@@ -135,8 +132,7 @@ class RefreshStream(MergeStream[Answer]):
     database: DuckDBDatabase
     clock: Clock
     settings: Settings
-    open_client: Callable[[], Any]
-    fetcher: Callable[[Any, Callable[[], datetime]], Fetch]
+    open_client: Callable[[], C]
 
     def __post_init__(self) -> None:
         self.origin = Origin(self.source, self.table.name, self.context.run.run_id)
@@ -144,6 +140,18 @@ class RefreshStream(MergeStream[Answer]):
         self._known: list[Any] = []
         self._progress = Progress()
         self._tell_people = telling(self.context)
+
+    @abstractmethod
+    def fetch(self, client: C) -> Fetch:
+        """What asks for one movie."""
+
+    def workers(self, client: C) -> int:
+        """How many movies are asked for at a time."""
+        return client.account.settings.max_concurrent
+
+    def look_up(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """What the warehouse knows that is of use in asking for the movies that are due."""
+        self._known = answered_before(connection, self.source)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -167,7 +175,7 @@ class RefreshStream(MergeStream[Answer]):
                 strategy=self.database.strategy(connection),
             )
             if self._due:
-                self._known = answered_before(connection, self.source)
+                self.look_up(connection)
 
     async def produce(self, emit: Emit[Answer]) -> None:
         """Ask for each due movie."""
@@ -179,12 +187,12 @@ class RefreshStream(MergeStream[Answer]):
             ) as client:
                 await collect_answers(
                     self._due,
-                    self.fetcher(client, self.clock.now),
+                    self.fetch(client),
                     emit,
-                    workers=client.account.settings.max_concurrent,
+                    workers=self.workers(client),
                     now=self.clock.now,
                     progress=self._progress,
-                    trust=client.account.trust,
+                    trust=client.account.trust or trust_in(client),
                 )
 
     def merge(self, connection: duckdb.DuckDBPyConnection, batch: list[Answer]) -> MergeReport:

@@ -15,13 +15,12 @@ import dagster as dg
 
 from ayne_dagster.automation.notify import Alert, NotificationFailed, Notifier, shortened
 from ayne_dagster.collecting.watch import STALLED_AFTER
-from ayne_dagster.config import Settings
-from ayne_dagster.refresh.strategy import SOURCES
-from ayne_dagster.resources.clients import Clock, OMDBResource, TMDBResource
+from ayne_dagster.config import API_TITLES, Settings
+from ayne_dagster.resources.clients import Clock
 from ayne_dagster.runs.failures import failure_reason
 from ayne_dagster.sources.credentials import spellings
-from ayne_dagster.sources.limits.account import Account
-from ayne_dagster.sources.limits.ledger import LedgerError
+from ayne_dagster.sources.limits.account import Account, accounts_of
+from ayne_dagster.sources.limits.ledger import LedgerError, RequestLedger
 
 ALERT_TAG = "ayne/alert"
 """On a failed run: whether people were told."""
@@ -65,7 +64,7 @@ def failed_run_alert(run: dg.DagsterRun, reason: str | None, at: datetime, setti
 
 def quota_alert(account: Account, now: datetime) -> Alert:
     """The alert for a day's quota of which collections may spend no more (`now`: aware UTC)."""
-    title, limits = SOURCES[account.source].title, account.settings
+    title, limits = API_TITLES[account.source], account.settings
     kept = f", but for the {limits.quota_reserve:,} kept for people" if limits.quota_reserve else ""
     quota = f"{limits.daily_quota:,} requests" if limits.daily_quota else "requests"
     return Alert(
@@ -133,16 +132,16 @@ def undelivered_alerts(
 def quota_alerts(
     context: dg.SensorEvaluationContext,
     notifier: dg.ResourceParam[Notifier],
-    tmdb: dg.ResourceParam[TMDBResource],
-    omdb: dg.ResourceParam[OMDBResource],
+    ledger: dg.ResourceParam[RequestLedger],
     clock: dg.ResourceParam[Clock],
+    settings: dg.ResourceParam[Settings],
 ) -> dg.SkipReason:
     """Tell people of quotas that are used up; the cursor holds the last day, by source, of which they know."""
     told = _read_cursor(context.cursor)
     now = clock.now()
     today = now.astimezone(UTC).date().isoformat()
     said = []
-    for account in (tmdb.account(clock), omdb.account(clock)):
+    for account in accounts_of(settings, ledger, clock.now).values():
         source = account.source
         if told.get(source) == today:
             continue

@@ -12,12 +12,13 @@ import dagster as dg
 from ayne_dagster.automation.jobs import refresh_movies_job
 from ayne_dagster.config import Settings, StrategyChoice
 from ayne_dagster.refresh.gathering import Gathered, Gathering, Waiting
-from ayne_dagster.resources.clients import Clock, DuckDBDatabase, OMDBResource, TMDBResource
+from ayne_dagster.resources.clients import Clock, DuckDBDatabase
 from ayne_dagster.runs.batch import BATCH_TAG, RefreshBatch, pick_batch
 from ayne_dagster.runs.budgets import SourceBudget, source_budgets
 from ayne_dagster.runs.own_runs import UNFINISHED, close_abandoned_runs
 from ayne_dagster.runs.retention import Instants
-from ayne_dagster.sources.limits.ledger import LedgerError
+from ayne_dagster.sources.limits.account import accounts_of
+from ayne_dagster.sources.limits.ledger import LedgerError, RequestLedger
 from ayne_dagster.warehouse.database import Database, DatabaseBusy, WarehouseError
 from ayne_dagster.warehouse.strategies import load_strategy
 from ayne_dagster.warehouse.waiting import waiting_at
@@ -49,8 +50,7 @@ SENSOR = "due_movies_sensor"
 def due_movies_sensor(
     context: dg.SensorEvaluationContext,
     database: DuckDBDatabase,
-    tmdb: dg.ResourceParam[TMDBResource],
-    omdb: dg.ResourceParam[OMDBResource],
+    ledger: dg.ResourceParam[RequestLedger],
     clock: dg.ResourceParam[Clock],
     settings: dg.ResourceParam[Settings],
 ) -> dg.RunRequest | dg.SkipReason:
@@ -64,7 +64,7 @@ def due_movies_sensor(
         if not file.path.exists():
             return dg.SkipReason(f"There is no database at {file.path} yet: run discover_movies first.")
         now = clock.now()
-        budgets = source_budgets((tmdb.account(clock), omdb.account(clock)), now)
+        budgets = source_budgets(accounts_of(settings, ledger, clock.now), now)
         limits = {source: budget.limit(settings.refresh_limit) for source, budget in budgets.items()}
         gathering = Gathering(min(settings.sensor_min_batch, settings.refresh_limit), settings.sensor_max_wait)
         gathered = gathering.decide(_waiting(file, budgets, limits, database.choice), now)

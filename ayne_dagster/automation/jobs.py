@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from ayne_dagster.assets.box_office import box_office
 from ayne_dagster.assets.changes import tmdb_changes
 from ayne_dagster.assets.details import tmdb_details
 from ayne_dagster.assets.discovery import discovered_movies
@@ -26,9 +27,9 @@ discover_movies_job = dg.define_asset_job(
 )
 refresh_movies_job = dg.define_asset_job(
     "refresh_movies",
-    selection=[tmdb_details, omdb_ratings, refresh_metadata, movies, collection_status],
+    selection=[tmdb_details, omdb_ratings, box_office, refresh_metadata, movies, collection_status],
     executor_def=EXECUTOR,
-    description="Fetch what is due from TMDB and OMDb, and bring the analysts' tables up to date.",
+    description="Fetch what is due from TMDB, OMDb and Wikidata, and bring the analysts' tables up to date.",
 )
 read_change_feed_job = dg.define_asset_job(
     "read_change_feed",

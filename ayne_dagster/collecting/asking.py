@@ -50,12 +50,12 @@ def details_fetcher(client: AsyncTMDBClient, now: Now) -> Fetch:
             movie, requests = await client.fetch_details(due.tmdb_id)
             row = _normalized(lambda: details_row(movie), movie, requests)
         except NotFound as error:
-            return _without_row(due, Outcome.NOT_FOUND, now(), error)
+            return without_row(due, Outcome.NOT_FOUND, now(), error)
         except MalformedAnswer as error:
-            return _without_row(due, Outcome.QUARANTINED, now(), error)
+            return without_row(due, Outcome.QUARANTINED, now(), error)
         except RequestRejected as error:
-            return _without_row(due, Outcome.FAILED, now(), error)
-        answer = _answer(due, Outcome.FETCHED, now(), row=row, requests=requests)
+            return without_row(due, Outcome.FAILED, now(), error)
+        answer = answer_about(due, Outcome.FETCHED, now(), row=row, requests=requests)
         # Kept as far as it goes, but no check: TMDB once left sub-resources out for hours (see `MovieDetails`).
         missing = ", ".join(movie.missing_parts)
         return replace(answer, outcome=Outcome.INCOMPLETE, reason=f"TMDB left out {missing}") if missing else answer
@@ -71,13 +71,13 @@ def ratings_fetcher(client: AsyncOMDBClient, now: Now) -> Fetch:
             movie, requests = await client.fetch_movie(due.imdb_id or "")
             row = _normalized(lambda: ratings_row(movie, due.tmdb_id, due.release_year), movie, requests)
         except NotFound as error:
-            return _without_row(due, Outcome.ABSENT, now(), error)
+            return without_row(due, Outcome.ABSENT, now(), error)
         except MalformedAnswer as error:
-            return _without_row(due, Outcome.QUARANTINED, now(), error)
+            return without_row(due, Outcome.QUARANTINED, now(), error)
         except RequestRejected as error:
-            return _without_row(due, Outcome.FAILED, now(), error)
+            return without_row(due, Outcome.FAILED, now(), error)
         # The id as it was asked for: OMDb pads differently, and a row belongs to the id that TMDB gave.
-        return _answer(due, Outcome.FETCHED, now(), row=row | {"imdb_id": due.imdb_id}, requests=requests)
+        return answer_about(due, Outcome.FETCHED, now(), row=row | {"imdb_id": due.imdb_id}, requests=requests)
 
     return fetch
 
@@ -103,12 +103,14 @@ def _fault(error: Exception) -> str:
     return f"a fault of this program: {type(error).__name__}{where}"
 
 
-def _without_row(due: DueMovie, outcome: Outcome, at: datetime, error: SourceError) -> Answer:
+def without_row(due: DueMovie, outcome: Outcome, at: datetime, error: SourceError) -> Answer:
+    """The answer about a movie that an error stands for."""
     body = error.body if isinstance(error, MalformedAnswer) else b""
-    return _answer(due, outcome, at, requests=error.requests, reason=str(error), body=body[:KEPT_BYTES])
+    return answer_about(due, outcome, at, requests=error.requests, reason=str(error), body=body[:KEPT_BYTES])
 
 
-def _answer(due: DueMovie, outcome: Outcome, at: datetime, **more: Any) -> Answer:
+def answer_about(due: DueMovie, outcome: Outcome, at: datetime, **more: Any) -> Answer:
+    """What became of asking for a movie; `more` are fields of `Answer`."""
     return Answer(due.tmdb_id, outcome, at, release_year=due.release_year, asked_imdb_id=due.imdb_id, **more)
 
 
@@ -209,9 +211,9 @@ class _Collection:
             # It concerns all movies alike: those that wait for their turn meet the same, and send nothing.
             self._stop = self._stop or (error if isinstance(error, SourceDown) else SourceDown(str(error)))
         except SourceUnavailable as error:
-            return _without_row(movie, Outcome.UNAVAILABLE, self._now(), error)
+            return without_row(movie, Outcome.UNAVAILABLE, self._now(), error)
         except Exception as error:  # noqa: BLE001 -- of one answer: it must not cost those of the other workers
-            return _answer(movie, Outcome.QUARANTINED, self._now(), reason=_fault(error))
+            return answer_about(movie, Outcome.QUARANTINED, self._now(), reason=_fault(error))
         return None
 
     async def _take(self, movie: DueMovie, answer: Answer) -> None:

@@ -9,9 +9,9 @@ import click
 
 from ayne_dagster.commands.options import Year, json_option
 from ayne_dagster.commands.output import OutputLost, fail, print_result
-from ayne_dagster.config import load_settings
+from ayne_dagster.config import API_OF, API_TITLES, load_settings
 from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR
-from ayne_dagster.refresh.strategy import SOURCES
+from ayne_dagster.refresh.strategy import COLLECTED
 
 
 @click.command()
@@ -84,9 +84,10 @@ def collect(
 
 
 def _describe_collection(result: dict[str, Any]) -> str:
-    requests = ", ".join(f"{number:,} {SOURCES[source].title}" for source, number in result["requests"].items())
+    asked = {source: number for source, number in result["requests"].items() if number or source in COLLECTED}
+    requests = ", ".join(f"{number:,} {API_TITLES[API_OF[source]]}" for source, number in asked.items())
     slowed = [
-        f"Slowed down   {SOURCES[source].title} to 1/{1 / how['slowest_share']:.0f} of its pace,"
+        f"Slowed down   {API_TITLES[API_OF[source]]} to 1/{1 / how['slowest_share']:.0f} of its pace,"
         f" after {how['refusals']:,} refusals (HTTP 429)"
         for source, how in result["slowed"].items()
     ]
@@ -96,6 +97,7 @@ def _describe_collection(result: dict[str, Any]) -> str:
             *([f"Change feed   {result['signals']:,} movies made due"] if result["signals"] else []),
             f"TMDB details  {result['tmdb_updated']:,} fetched, {result['tmdb_changed']:,} of them new or changed",
             f"OMDb ratings  {result['omdb_updated']:,} fetched, {result['omdb_changed']:,} of them new or changed",
+            *([money] if (money := _money(result)) else []),
             f"Frozen        {result['frozen']:,} movies found stable",
             f"Failed        {result['failed']:,}",
             f"Still due     {_number(result['due_remaining'])}, {result['deferred']:,} of them deferred by this run",
@@ -103,6 +105,14 @@ def _describe_collection(result: dict[str, Any]) -> str:
             *slowed,
         ]
     )
+
+
+def _money(result: dict[str, Any]) -> str | None:
+    """What was fetched of movies' money; None where nothing was asked."""
+    if not result["box_office_updated"] and not result["requests"]["numbers"]:
+        return None
+    changed = result["box_office_changed"]
+    return f"Box office    {result['box_office_updated']:,} looked at, {changed:,} of them with new or other figures"
 
 
 def _number(count: int | None) -> str:

@@ -12,7 +12,10 @@ from ayne_dagster.commands.options import TMDB_ID, as_of_option, json_option
 from ayne_dagster.commands.output import fail, print_result, table
 from ayne_dagster.commands.status import granted
 from ayne_dagster.config import Settings, load_settings
-from ayne_dagster.refresh.strategy import COLLECTED, SOURCES, Override
+from ayne_dagster.refresh.strategy import SOURCES, Override
+
+SWITCHED_OFF = "switched_off"
+"""Why a source is not asked that the settings leave out, in `held_back`."""
 
 
 @click.command()
@@ -23,14 +26,14 @@ from ayne_dagster.refresh.strategy import COLLECTED, SOURCES, Override
 def due(source: str | None, limit: int, as_of: datetime | None, as_json: bool) -> None:
     """List the movies due now, in the order in which they will be asked for.
 
-    Without --source: those due for a source that is collected (tmdb, omdb).
+    Without --source: those due for a source that is asked (tmdb, omdb; numbers where AYNE_CONTACT is set).
     """
     from ayne_dagster.warehouse.questions import list_due, next_due
     from ayne_dagster.warehouse.state import due_counts
     from ayne_dagster.warehouse.strategies import load_strategy
 
     settings = load_settings()
-    sources = (source,) if source else COLLECTED
+    sources = (source,) if source else settings.sources
     now = as_of or settings.now()
     with warehouse(settings).connect(read_only=True) as connection:
         strategy = load_strategy(connection, settings.strategy)
@@ -60,10 +63,12 @@ def explain(tmdb_id: int, as_of: datetime | None, as_json: bool) -> None:
             now,
             load_strategy(connection, settings.strategy),
             batch_limit=settings.refresh_limit,
-            hindrances={} if as_of else _hindrances(settings, now),
+            hindrances=_off(settings) | ({} if as_of else _hindrances(settings, now)),
         )
     if explained is None:
         fail(f"Movie {tmdb_id} is not known: `ayne collect` discovers movies.")
+    for source in _off(settings):
+        explained["sources"][source]["held_back"] = SWITCHED_OFF
     print_result(explained, as_json, _describe_movie)
 
 
@@ -71,6 +76,12 @@ def _hindrances(settings: Settings, now: datetime) -> dict[str, str]:
     """By source: why no request may be spent now, and until when; nothing of the sources that may be asked."""
     budgets = granted(settings, now)
     return {source: budget.hindrance for source, budget in budgets.items() if budget.hindrance}
+
+
+def _off(settings: Settings) -> dict[str, str]:
+    """By source that is not asked at all: why."""
+    why = settings.why_no_figures_are_asked
+    return {"numbers": why} if why else {}
 
 
 def _override_command(override: Override, help_text: str) -> click.Command:
@@ -117,8 +128,7 @@ def _describe_due(result: dict[str, Any]) -> Any:
 def _describe_movie(movie: dict[str, Any]) -> str:
     lines = [f"{movie['title'] or 'Untitled'} (TMDB {movie['tmdb_id']}), {movie['age']}"]
     for source, told in movie["sources"].items():
-        collected = "" if SOURCES[source].collected else " (not collected yet)"
-        lines.append(f"{SOURCES[source].title + collected:12}  {told['explanation']}")
+        lines.append(f"{SOURCES[source].title:12}  {told['explanation']}")
         if told["last_change"]:
             lines.append(f"{'':12}  last change found {told['last_change'][:10]}")
     lines.append(f"{movie['unchanged_cycles']} unchanged refresh cycles in a row")

@@ -10,8 +10,8 @@ import click
 from ayne_dagster.commands.files import warehouse
 from ayne_dagster.commands.options import json_option
 from ayne_dagster.commands.output import print_result, table
-from ayne_dagster.config import Settings, load_settings
-from ayne_dagster.refresh.strategy import AGE_TABLE_STRATEGY, COLLECTED, SOURCES
+from ayne_dagster.config import API_OF, API_TITLES, Settings, load_settings
+from ayne_dagster.refresh.strategy import AGE_TABLE_STRATEGY, SOURCES
 
 if TYPE_CHECKING:
     from ayne_dagster.runs.budgets import SourceBudget
@@ -45,7 +45,7 @@ def budget(as_json: bool) -> None:
     now = settings.now()
     with warehouse(settings).connect(read_only=True) as connection:
         strategy = load_strategy(connection, settings.strategy)
-        due = due_counts(connection, COLLECTED, now, strategy=strategy)
+        due = due_counts(connection, settings.sources, now, strategy=strategy)
         wrong = misfits(connection, now, settings.spendable) if strategy is AGE_TABLE_STRATEGY else []
     plans = {source: _plan(budget, due[source], settings) for source, budget in granted(settings, now).items()}
     result = {"as_of": now.isoformat(), "hours_left": round(hours_left(now), 2), "sources": plans}
@@ -56,12 +56,12 @@ def budget(as_json: bool) -> None:
 def granted(settings: Settings, now: datetime) -> dict[str, SourceBudget]:
     """What each source grants; a ledger that is not there yet is not made by looking."""
     from ayne_dagster.runs.budgets import source_budgets
-    from ayne_dagster.sources.limits.account import account_of
+    from ayne_dagster.sources.limits.account import accounts_of
     from ayne_dagster.sources.limits.ledger import RequestLedger, open_ledger
 
     ledger = open_ledger(settings)
     ledger = ledger if ledger.exists else RequestLedger.in_memory()
-    return source_budgets([account_of(source, settings, ledger, lambda: now) for source in COLLECTED], now)
+    return source_budgets(accounts_of(settings, ledger, lambda: now), now)
 
 
 def _quota(budget: SourceBudget) -> dict[str, Any]:
@@ -97,6 +97,7 @@ def _describe_stats(counts: dict[str, Any]) -> Any:
         "total_movies": "movies",
         "with_tmdb": "with TMDB details",
         "with_omdb": "with OMDb ratings",
+        "with_box_office": "with box office figures besides",
         "fully_refreshed": "fully refreshed",
         "frozen": "frozen",
         "recent": "recent (up to 60 days, or not yet released)",
@@ -109,7 +110,7 @@ def _describe_stats(counts: dict[str, Any]) -> Any:
     if counts["spooled"]:
         lines.append(f"{counts['spooled']:>10,}  answers in the spool, merged by the next collection")
     for source, quota in counts["quota"].items():
-        title = SOURCES[source].title
+        title = API_TITLES[API_OF[source]]
         kept = f", {quota['reserve']:,} of them kept for people" if quota["reserve"] else ""
         if quota["left"] is not None:
             of = f"of {quota['of']:,} " if quota["of"] else ""

@@ -13,7 +13,7 @@ from math import expm1, log, log1p
 
 from ayne_dagster.refresh.ages import AGE_TABLE, AgeBand, by_days_sql
 from ayne_dagster.refresh.feeds import double_sql
-from ayne_dagster.refresh.states import COLLECTED
+from ayne_dagster.refresh.states import SOURCES
 
 POPULARITY_EXPONENT = 0.3
 """A movie of twice the popularity is believed to change 2^0.3 times as often, until its bucket has learned."""
@@ -68,7 +68,7 @@ class Bucket:
 
 def buckets() -> Iterator[Bucket]:
     """All buckets with the rates that the age table implies: one change an interval at median popularity."""
-    for source in COLLECTED:
+    for source in SOURCES:
         for group in AGE_GROUPS:
             for octave in range(LOWEST_BUCKET, HIGHEST_BUCKET + 1):
                 first_rate = 2 ** (POPULARITY_EXPONENT * octave) / group.band.interval_days[source]

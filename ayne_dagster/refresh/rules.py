@@ -76,7 +76,7 @@ def backoff(failures: int) -> timedelta:
 
 
 def has_signal(movie: MovieState) -> bool:
-    """Whether a change was signalled at any collected source that has not been followed up."""
+    """Whether a change was signalled at any source with a feed that has not been followed up."""
     return any(movie.at(source).signals > 0 for source in COLLECTED)
 
 

@@ -19,8 +19,8 @@ class Source:
     """Without an IMDb id the source cannot be asked, and the movie counts as complete without it."""
     ceiling: timedelta | None = None
     """An answer older than this is asked for again whatever else holds (terms of use)."""
-    collected: bool = True
-    """Whether the platform has a client for it; a source without one is planned but never waited for."""
+    is_supplement: bool = False
+    """Asked where it is switched on, and never waited for: a movie counts as complete without it."""
     recheck_after: timedelta | None = None
     """How long after a change its caches may still serve the body from before; None: not looked at twice."""
 
@@ -33,13 +33,15 @@ SOURCES: Mapping[str, Source] = {
         Source("tmdb", "TMDB", ceiling=timedelta(days=170), recheck_after=timedelta(hours=8)),
         # Its cache lasts a day, longer than a second look is worth.
         Source("omdb", "OMDb", needs_imdb_id=True),
-        Source("numbers", "The Numbers", collected=False),
+        # Few movies have figures anywhere: who knows one, and which is shown, is in `warehouse.best_figures`.
+        Source("numbers", "Box office", is_supplement=True),
     )
 }
 AHEAD = timedelta(hours=1)
 """How far clocks of machines may differ. What happened later than this after the present was noted by a clock that was
 ahead: it happened at an unknown time."""
-COLLECTED = tuple(source.name for source in SOURCES.values() if source.collected)
+COLLECTED = tuple(source.name for source in SOURCES.values() if not source.is_supplement)
+"""The sources that every collection asks."""
 
 
 class Override(StrEnum):
@@ -144,7 +146,7 @@ def ahead_sql(column: str) -> str:
 
 
 def is_fully_refreshed(movie: MovieState) -> bool:
-    """Whether every collected source that applies has answered at least once."""
+    """Whether every source that applies, and is no supplement, has answered at least once."""
     return all(movie.at(s).checked_at is not None for s in COLLECTED if applies(s, movie))
 
 

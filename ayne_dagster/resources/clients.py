@@ -19,10 +19,10 @@ from dagster_duckdb import DuckDBResource
 
 from ayne_dagster.config import STRATEGIES, Settings, StrategyChoice
 from ayne_dagster.refresh.strategy import Strategy
-from ayne_dagster.sources.limits.account import Account, account_of
 from ayne_dagster.sources.limits.ledger import RequestLedger, open_ledger
 from ayne_dagster.sources.omdb.client import AsyncOMDBClient
 from ayne_dagster.sources.tmdb.client import AsyncTMDBClient
+from ayne_dagster.sources.wikidata.client import AsyncWikidataClient
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.strategies import load_strategy
 
@@ -89,10 +89,6 @@ class TMDBResource:
         """A new client; the caller closes it. Collections leave the quota's reserve to people unless told otherwise."""
         return AsyncTMDBClient(settings=self.settings, ledger=self.ledger, now=clock.now, use_reserve=use_reserve)
 
-    def account(self, clock: Clock) -> Account:
-        """Where the clients' requests are counted."""
-        return account_of("tmdb", self.settings, self.ledger, clock.now)
-
 
 @dataclass(frozen=True)
 class OMDBResource:
@@ -106,9 +102,18 @@ class OMDBResource:
         """A new client; the caller closes it. Collections leave the quota's reserve to people unless told otherwise."""
         return AsyncOMDBClient(settings=self.settings, ledger=self.ledger, now=clock.now, use_reserve=use_reserve)
 
-    def account(self, clock: Clock) -> Account:
-        """Where the clients' requests are counted."""
-        return account_of("omdb", self.settings, self.ledger, clock.now)
+
+@dataclass(frozen=True)
+class WikidataResource:
+    """Access to Wikidata."""
+
+    settings: Settings
+    ledger: RequestLedger
+    """Shared by all processes."""
+
+    def client(self, clock: Clock, *, use_reserve: bool = False) -> AsyncWikidataClient:
+        """A new client; the caller closes it."""
+        return AsyncWikidataClient(settings=self.settings, ledger=self.ledger, now=clock.now, use_reserve=use_reserve)
 
 
 def build_resources(settings: Settings) -> dict[str, Any]:
@@ -124,6 +129,8 @@ def build_resources(settings: Settings) -> dict[str, Any]:
         ),
         "clock": Clock(settings.clock_offset),
         "tmdb": TMDBResource(settings, ledger),
+        "ledger": ledger,
+        "wikidata": WikidataResource(settings, ledger),
         "omdb": OMDBResource(settings, ledger),
     }
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from ayne_dagster.config import STRATEGIES, StrategyChoice
 from ayne_dagster.partitions import YEARS_TAG, describe_years, partition_range
-from ayne_dagster.refresh.strategy import COLLECTED, DUE_REASONS
+from ayne_dagster.refresh.strategy import DUE_REASONS
 from ayne_dagster.warehouse.database import Database
+from ayne_dagster.warehouse.schema import TABLE_OF
 from ayne_dagster.warehouse.state import DueMovie, due_movies
 from ayne_dagster.warehouse.strategies import load_strategy
 
@@ -20,7 +21,7 @@ BATCH_TAG = "ayne/batch"
 REASONS_TAG = "ayne/reasons"
 MAX_IDS_IN_CONFIG = 2000
 """Above this the run picks its due movies itself: longer lists make run configs that storages choke on."""
-ASSET_OF = {"tmdb": "tmdb_details", "omdb": "omdb_ratings"}
+ASSET_OF = {source: table.name for source, table in TABLE_OF.items()}
 """Which asset fetches from which source."""
 
 
@@ -47,7 +48,7 @@ class RefreshBatch:
     def reasons(self) -> str:
         """How many are due for what reason: `tmdb: 37 never_fetched, 63 age_table; omdb: …`, well below 2 KB."""
         parts = []
-        for source in COLLECTED:
+        for source in self.limits:
             counts = Counter(str(movie.reasons[source]) for movie in self.movies if source in movie.reasons)
             due = ", ".join(f"{number} {reason}" for reason, number in counts.most_common() if reason in DUE_REASONS)
             parts.append(f"{source}: {due or 'none due'}")

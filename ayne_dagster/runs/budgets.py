@@ -5,12 +5,12 @@ The sensor takes its limits from here and `ayne budget` shows them. Nothing here
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from ayne_dagster.config import API_OF, API_TITLES
 from ayne_dagster.refresh.budget import DayBudget, midnight
-from ayne_dagster.refresh.strategy import SOURCES
 from ayne_dagster.sources.limits.account import Account
 from ayne_dagster.sources.limits.ledger import QuotaUse
 from ayne_dagster.sources.transport import LONGEST_WAIT
@@ -42,7 +42,7 @@ class SourceBudget:
     @property
     def hindrance(self) -> str | None:
         """Why nothing may be asked for now, and until when; None when something may."""
-        title = SOURCES[self.source].title
+        title = API_TITLES[API_OF[self.source]]
         tomorrow = midnight(self.now) + timedelta(days=1)
         if self.use.closed:
             return f"{title} says that today's requests are used up; the next are released at {_shown(tomorrow)}"
@@ -59,19 +59,19 @@ class SourceBudget:
         return f"{title}'s requests are spread over the day ({released}); the next are released at {_shown(later)}"
 
 
-def source_budgets(accounts: Iterable[Account], now: datetime) -> dict[str, SourceBudget]:
-    """What each source grants at `now`, by source.
+def source_budgets(accounts: Mapping[str, Account], now: datetime) -> dict[str, SourceBudget]:
+    """What each source grants at `now`, by source; the accounts are those of the APIs that are asked.
 
     Raises:
         LedgerError: the ledger cannot be read.
     """
-    return {account.source: _budget(account, now) for account in accounts}
+    return {source: _budget(source, account, now) for source, account in accounts.items()}
 
 
-def _budget(account: Account, now: datetime) -> SourceBudget:
+def _budget(source: str, account: Account, now: datetime) -> SourceBudget:
     use, api = account.quota_use, account.settings
     plan = DayBudget(api.daily_quota, api.quota_reserve, use.used) if api.daily_quota else None
-    return SourceBudget(account.source, now, use, plan, account.standing.pause_left)
+    return SourceBudget(source, now, use, plan, account.standing.pause_left)
 
 
 def _shown(at: datetime) -> str:

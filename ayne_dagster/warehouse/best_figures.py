@@ -7,9 +7,14 @@ judged by all that is known now; what is stored is what was stated.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
 
 import duckdb
 
+from ayne_dagster.config import FIGURE_PROVIDERS, FIGURES, FigureChoice
+from ayne_dagster.warehouse.rows import naive_utc
 from ayne_dagster.warehouse.schema import (
     BOX_OFFICE,
     BOX_OFFICE_PRECEDENCE,
@@ -19,50 +24,27 @@ from ayne_dagster.warehouse.schema import (
 )
 from ayne_dagster.warehouse.tables import Column, View
 
-PROVIDERS = ("wikidata", "file", "the_numbers", "tmdb", "omdb")
-"""Who can state a figure. The asset `box_office` asks Wikidata and The Numbers; TMDB and OMDb have said it already."""
 LEAST_GROSS = 10_000
 """US dollars; what a source gives as a lower gross is mostly in millions, or of a single cinema."""
 LEAST_BUDGET = 1_000
+DISAGREEMENT = 1.25
+"""The largest figure over the smallest from which on sources are said to disagree."""
+WORTH_COMPARING = 100_000
+STILL_RUNNING_DAYS = 90
 SAME = 0.02
 """Two figures that differ by no more are one figure, rounded or of another week."""
 APART = 1.2
 """A worldwide gross that is larger by this factor makes a figure without a place the domestic one."""
 
-_WORLDWIDE = (
-    ("file", "worldwide"),
-    ("the_numbers", "worldwide"),
-    ("wikidata", "worldwide"),
-    ("tmdb", "worldwide"),
-    ("file", "unspecified"),
-    ("wikidata", "unspecified"),
-)
-_DOMESTIC = (
-    ("file", "domestic"),
-    ("the_numbers", "domestic"),
-    ("omdb", "domestic"),
-    ("wikidata", "domestic"),
-)
-_BUDGET = tuple(
-    (source, scope) for source in ("file", "the_numbers", "tmdb", "wikidata") for scope in ("unspecified", "worldwide")
-)
-PRECEDENCE: Mapping[str, Sequence[tuple[str, str]]] = {
-    "worldwide_gross": _WORLDWIDE,
-    "domestic_gross": _DOMESTIC,
-    "opening_weekend": tuple(pair for pair in _DOMESTIC if pair[0] != "omdb"),
-    "production_budget": _BUDGET,
+_SCOPES: Mapping[str, Sequence[str]] = {
+    "worldwide_gross": ("worldwide", "unspecified"),
+    "domestic_gross": ("domestic",),
+    "opening_weekend": ("domestic", "unspecified"),
+    "production_budget": ("unspecified", "worldwide"),
 }
-"""By column of `movies`: source and scope of the figures that can stand in it, the first that is known is shown. A file
-comes first, since somebody chose it; Wikidata's figure without a place comes last, since a quarter of them is the
-domestic one."""
-MEASURE_OF = {
-    "worldwide_gross": "gross",
-    "domestic_gross": "gross",
-    "opening_weekend": "opening_weekend",
-    "production_budget": "production_budget",
-}
-"""By column of `movies`: the measure of the figures that can stand in it."""
-
+"""By column of `movies`: the scopes of the figures that can stand in it."""
+_PLACELESS = ("worldwide_gross", "unspecified")
+"""A gross without a place comes after all that have one: a quarter of them is the domestic one."""
 _MOST = 10**15
 """No figure of a movie is as large: what is would not fit, either."""
 _AMONG_STATED = ", ".join(
@@ -155,7 +137,7 @@ SELECT tmdb_id,
     ", ".join(
         f"arg_min({_SHOWN}, ({_TURN}) * 1000000000000000 - CAST(amount AS BIGINT))"
         f" FILTER (p.figure = '{figure}') AS {figure}"
-        for figure in PRECEDENCE
+        for figure in FIGURES
     )
 }
 FROM box_office_figures AS f JOIN box_office_precedence AS p USING (source, scope)
@@ -175,14 +157,14 @@ FIGURE_COLUMNS = tuple(
     for figure, meaning in _MEANINGS.items()
     for column in (
         Column(figure, "DECIMAL(18,2)", meaning),
-        Column(f"{figure}_source", "VARCHAR", f"Who states {figure}: {', '.join(PROVIDERS)}"),
+        Column(f"{figure}_source", "VARCHAR", f"Who states {figure}: {', '.join(FIGURE_PROVIDERS)}"),
         Column(f"{figure}_as_of", "TIMESTAMP", f"The day for which {figure} is stated, else when it was read (UTC)"),
     )
 )
 """Of `movies`: each figure that is shown, with its source and date."""
 FIGURE_LINES = tuple(
     line
-    for figure in PRECEDENCE
+    for figure in FIGURES
     for line in (
         f"b.{figure}.amount AS {figure}",
         f"b.{figure}.source AS {figure}_source",
@@ -192,26 +174,75 @@ FIGURE_LINES = tuple(
 """What the view `movies` selects for them."""
 
 
-def precedence_rows(precedence: Mapping[str, Sequence[tuple[str, str]]]) -> list[tuple[str, str, str, int]]:
-    """The rows of `box_office_precedence`."""
-    return [
-        (figure, source, scope, place)
-        for figure, pairs in precedence.items()
-        for place, (source, scope) in enumerate(pairs)
-    ]
+def precedence_rows(choice: FigureChoice) -> list[tuple[str, str, str, int]]:
+    """The rows of `box_office_precedence` that say what is chosen."""
+    rows = []
+    for figure, scopes in _SCOPES.items():
+        pairs = [(source, scope) for source in choice.order(figure) for scope in scopes]
+        pairs.sort(key=lambda pair: (figure, pair[1]) == _PLACELESS)
+        rows += [(figure, source, scope, place) for place, (source, scope) in enumerate(pairs)]
+    return rows
 
 
-def put_precedence(connection: duckdb.DuckDBPyConnection, precedence: Mapping[str, Sequence[tuple[str, str]]]) -> bool:
+def put_precedence(connection: duckdb.DuckDBPyConnection, choice: FigureChoice) -> bool:
     """Write which figures are shown first, where it is not written so already; returns whether it was not.
 
     Args:
         connection: with an open transaction.
-        precedence: by column of `movies`, source and scope in order; see `PRECEDENCE`.
+        choice: whose figures count, in order.
     """
-    wanted = precedence_rows(precedence)
+    wanted = precedence_rows(choice)
     found = connection.execute("SELECT figure, source, scope, place FROM box_office_precedence").fetchall()
     if sorted(found) == sorted(wanted):
         return False
     connection.execute("DELETE FROM box_office_precedence")
     connection.executemany(f"INSERT INTO {BOX_OFFICE_PRECEDENCE.name} VALUES (?, ?, ?, ?)", wanted)
     return True
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far sources agree that state the same figure of a movie."""
+
+    compared: int
+    """Figures of movies that more than one source states."""
+    apart: int
+    """Of these, figures of which the largest is more than a quarter above the smallest."""
+    cases: Sequence[tuple[int, str, str, str, str, Decimal, str, Decimal]]
+    """Those furthest apart: tmdb_id, title, measure, scope, who states the least, how much, who the most, how much."""
+
+    @property
+    def share_apart(self) -> float:
+        """Share of those compared, from 0 to 1."""
+        return self.apart / self.compared if self.compared else 0.0
+
+
+def agreement(connection: duckdb.DuckDBPyConnection, now: datetime, cases: int = 10) -> Agreement:
+    """How far sources agree on the same measure, scope and currency.
+
+    Left out are what is doubtful or derived, what is small, and movies that were released less than 90 days ago: their
+    figures still grow, and each source was read on another day.
+    """
+    rows = connection.execute(
+        f"""
+        WITH compared AS (
+            SELECT tmdb_id, measure, scope, arg_min(source, amount) AS least_by, min(amount) AS least,
+                   arg_max(source, amount) AS most_by, max(amount) AS most
+            FROM box_office_figures
+            WHERE suspect IS NULL AND NOT derived AND gone_at IS NULL AND scope NOT IN ('other')
+            GROUP BY tmdb_id, measure, scope, currency
+            HAVING count(DISTINCT source) > 1 AND min(amount) >= {WORTH_COMPARING}
+        )
+        SELECT c.*, m.title, count(*) OVER () AS compared, most > {DISAGREEMENT} * least AS apart,
+               count(*) FILTER (WHERE most > {DISAGREEMENT} * least) OVER () AS apart_in_all
+        FROM compared AS c
+        JOIN refresh_metadata AS r USING (tmdb_id)
+        LEFT JOIN tmdb_details AS m USING (tmdb_id)
+        WHERE r.release_date <= CAST($now AS DATE) - {STILL_RUNNING_DAYS}
+        ORDER BY apart DESC, most / least DESC, tmdb_id LIMIT $cases""",
+        {"now": naive_utc(now), "cases": max(1, cases)},
+    ).fetchall()
+    if not rows:
+        return Agreement(0, 0, ())
+    found = [(r[0], r[7] or "", *r[1:7]) for r in rows if r[9]]
+    return Agreement(rows[0][8], rows[0][10], found[:cases])

@@ -15,13 +15,14 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from ayne_dagster.warehouse.rows import Row, as_json, insert_rows, naive_utc, registered
-from ayne_dagster.warehouse.schema import BOX_OFFICE, MOVIE_HISTORY
+from ayne_dagster.warehouse.rows import Row, as_json, insert_rows, naive_utc, read_rows, registered
+from ayne_dagster.warehouse.schema import BOX_OFFICE, MOVIE_HISTORY, TMDB_DETAILS
 
 Figures = Mapping[str, Sequence[Mapping[str, Any]]]
 """By who states them (`wikidata`, `file` …): all figures of a movie that it states, as rows of `box_office` without
 tmdb_id, release_year, source, observed_at, gone_at and updated_at. One that is named here with none states none."""
 
+_CENT = Decimal("0.01")
 _IDENTITY = ("measure", "scope", "currency", "source_ref")
 """What tells the figures of a movie and source apart."""
 _STATED = ("amount", "as_of", "preferred", "derived", "suspect", "matched_by")
@@ -110,6 +111,7 @@ def _merge_one(
         old = before.get(identity)
         row = dict.fromkeys(BOX_OFFICE.column_names) | {name: figure.get(name) for name in (*_IDENTITY, *_STATED)}
         row |= {"tmdb_id": tmdb_id, "release_year": heard.release_year, "source": source, "observed_at": at}
+        row["amount"] = Decimal(figure["amount"]).quantize(_CENT)
         row["preferred"], row["derived"] = bool(figure.get("preferred")), bool(figure.get("derived"))
         differs = old is None or old["gone_at"] is not None or any(old[name] != row[name] for name in _STATED)
         row["updated_at"] = at if differs or old is None else old["updated_at"]
@@ -165,3 +167,19 @@ def _replace(connection: duckdb.DuckDBPyConnection, merged: _Merged) -> None:
             "DELETE FROM box_office WHERE (tmdb_id, source) IN (SELECT tmdb_id, source FROM incoming_pairs)"
         )
     insert_rows(connection, BOX_OFFICE, merged.written)
+
+
+def wikidata_ids(connection: duckdb.DuckDBPyConnection, ids: Collection[int]) -> dict[int, str]:
+    """Wikidata's ids of these movies, as far as TMDB's details have them."""
+    found = read_rows(connection, TMDB_DETAILS, ids, ("wikidata_id",))
+    return {tmdb_id: row["wikidata_id"] for tmdb_id, row in found.items() if row["wikidata_id"] is not None}
+
+
+def stated_before(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Wikidata's ids of the two movies whose figures it stated last: what it surely has, if it works."""
+    rows = connection.execute(
+        "SELECT d.wikidata_id FROM box_office AS f JOIN tmdb_details AS d USING (tmdb_id)"
+        " WHERE f.source = 'wikidata' AND f.gone_at IS NULL AND d.wikidata_id IS NOT NULL"
+        " GROUP BY d.wikidata_id ORDER BY max(f.observed_at) DESC, d.wikidata_id LIMIT 2"
+    ).fetchall()
+    return [row[0] for row in reversed(rows)]

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import duckdb
 
-from ayne_dagster.warehouse.best_figures import PRECEDENCE, put_precedence
+from ayne_dagster.config import FigureChoice
+from ayne_dagster.warehouse.best_figures import put_precedence
 from ayne_dagster.warehouse.schema import SCHEMA_VERSION, TABLES
 from ayne_dagster.warehouse.views import VIEWS
 
@@ -29,7 +30,7 @@ def create_schema(connection: duckdb.DuckDBPyConnection) -> None:
     try:
         for table in TABLES:
             connection.execute(table.ddl())
-        put_precedence(connection, PRECEDENCE)
+        put_precedence(connection, FigureChoice())
         _note_version(connection)
         connection.execute("COMMIT")
     except BaseException:
@@ -163,7 +164,7 @@ def _to_version_4(connection: duckdb.DuckDBPyConnection) -> None:
     """Figures of movies' money: new tables, and a count of them in the status."""
     for ddl in _TABLES_OF_4:
         connection.execute(ddl)
-    put_precedence(connection, PRECEDENCE)
+    put_precedence(connection, FigureChoice())
     if "with_box_office" not in existing_columns(connection)["collection_status"]:
         connection.execute("ALTER TABLE collection_status ADD COLUMN with_box_office BIGINT")
 

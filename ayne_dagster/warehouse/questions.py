@@ -175,7 +175,10 @@ def _explained_source(
 def movie_titles(connection: duckdb.DuckDBPyConnection, ids: Collection[int]) -> dict[int, str]:
     """Titles of movies, by id."""
     with registered(connection, "incoming_ids", id_table(ids)):
-        rows = connection.execute("SELECT tmdb_id, title FROM movies SEMI JOIN incoming_ids USING (tmdb_id)").fetchall()
+        rows = connection.execute(
+            "SELECT tmdb_id, coalesce(d.title, l.title) FROM incoming_ids"
+            " LEFT JOIN tmdb_details AS d USING (tmdb_id) LEFT JOIN discovered_movies AS l USING (tmdb_id)"
+        ).fetchall()
     return dict(rows)
 
 

@@ -37,7 +37,7 @@ from ayne_dagster.refresh.learning import (
     rate_sql,
 )
 from ayne_dagster.refresh.quality import Evidence, judge
-from ayne_dagster.refresh.states import AHEAD, COLLECTED
+from ayne_dagster.refresh.states import AHEAD, COLLECTED, SOURCES
 from ayne_dagster.warehouse.rows import insert_rows, naive_utc, registered
 from ayne_dagster.warehouse.schema import FEED_QUALITY, REFRESH_RATES
 from ayne_dagster.warehouse.strategies import load_feeds
@@ -79,7 +79,7 @@ def renew_rates(
     """Write movies' rates and importance anew where they moved noticeably: it spares writing all rows daily."""
     renewed = {"importance": importance_sql(double_sql(popularity.mean), popularity_share)}
     bound = {"now": naive_utc(now), "median": popularity.median, **(parameters or {})}
-    for source in COLLECTED:
+    for source in _asked(connection):
         renewed[f"{source}_rate"] = rate_sql(_bucket_rate_sql(source), source)
         bound[f"{source}_rates"] = _bucket_rates(connection, source)
     assignments = ", ".join(f"{column} = {new}" for column, new in renewed.items())
@@ -91,6 +91,13 @@ def renew_rates(
         f" WHERE ({moved}){f' AND {within}' if within else ''}",
         bound,
     )
+
+
+def _asked(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """The sources that were asked at all: of a supplement that is switched off there is nothing to learn."""
+    counts = ", ".join(f"count({source}_checked_at)" for source in SOURCES)
+    asked = connection.execute(f"SELECT {counts} FROM refresh_metadata").fetchall()[0]
+    return [source for source, checks in zip(SOURCES, asked, strict=True) if checks or source in COLLECTED]
 
 
 def _bucket_rates(connection: duckdb.DuckDBPyConnection, source: str) -> list[float]:
@@ -149,7 +156,7 @@ def recalibrate(connection: duckdb.DuckDBPyConnection, now: datetime, popularity
     evidence would count twice. A bucket with few answers goes with all those of its source.
     """
     bound = {"now": naive_utc(now), "median": popularity.median}
-    for source in COLLECTED:
+    for source in _asked(connection):
         rows = connection.execute(
             f"SELECT {age_group_sql()}, {popularity_bucket_sql()}, count(*),"
             f" sum({source}_exposure), sum({source}_changes) FROM refresh_metadata GROUP BY ALL",

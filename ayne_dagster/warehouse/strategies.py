@@ -9,7 +9,7 @@ import duckdb
 
 from ayne_dagster.config import StrategyChoice
 from ayne_dagster.refresh.feeds import FIRST_PRECISION, FIRST_RECALL, Feed, Gap
-from ayne_dagster.refresh.strategy import AGE_TABLE_STRATEGY, COLLECTED, Strategy, ValueOfRefreshStrategy
+from ayne_dagster.refresh.strategy import AGE_TABLE_STRATEGY, SOURCES, Strategy, ValueOfRefreshStrategy
 from ayne_dagster.refresh.value import LONGEST_UNCHECKED, RESERVE_DAYS, SMALL_RESERVE, most_reserved
 from ayne_dagster.warehouse.schema import IMDB_RATINGS
 
@@ -64,7 +64,7 @@ def reserves(connection: duckdb.DuckDBPyConnection) -> Mapping[str, float]:
     ).fetchall()
     shares = {}
     for source, requests, days in spent:
-        if source in COLLECTED and days >= LEAST_SPENT_DAYS and requests:
+        if source in SOURCES and days >= LEAST_SPENT_DAYS and requests:
             movies = connection.execute(f"SELECT count({source}_checked_at) FROM refresh_metadata").fetchall()[0][0]
             needed = movies / (LONGEST_UNCHECKED.days - RESERVE_DAYS) / (requests / days)
             shares[source] = most_reserved(source) if needed <= most_reserved(source) else SMALL_RESERVE

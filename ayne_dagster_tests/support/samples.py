@@ -14,11 +14,12 @@ from typing import Any
 import duckdb
 
 import ayne_dagster
+from ayne_dagster.config import FigureChoice
 from ayne_dagster.partitions import release_year
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.refresh.strategy import MovieState
 from ayne_dagster.warehouse.answers import Answer, ListedMovie, MergeReport
-from ayne_dagster.warehouse.best_figures import PRECEDENCE, put_precedence
+from ayne_dagster.warehouse.best_figures import put_precedence
 from ayne_dagster.warehouse.merge import merge_answers, merge_listing
 from ayne_dagster.warehouse.rows import Row
 from ayne_dagster.warehouse.schema import BOX_OFFICE, BOX_OFFICE_PRECEDENCE, OMDB_RATINGS, TABLES, TMDB_DETAILS
@@ -65,7 +66,7 @@ LISTING: Row = {
 def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
     for item in (*TABLES, *VIEWS):
         connection.execute(item.ddl())
-    put_precedence(connection, PRECEDENCE)
+    put_precedence(connection, FigureChoice())
 
 
 def details(tmdb_id: int = 550, at: datetime = START, **changes: Any) -> Answer:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
-from ayne_dagster.config import ApiSettings, Settings
+from ayne_dagster.config import API_OF, ApiSettings, Settings
 from ayne_dagster.sources.errors import QuotaExhausted
 from ayne_dagster.sources.limits.ledger import (
     LedgerError,
@@ -211,9 +211,11 @@ class Account:
 
 
 def account_of(source: str, settings: Settings, ledger: RequestLedger, now: Callable[[], datetime]) -> Account:
-    """The account at a source that the settings' clients use."""
-    if source == "tmdb":
-        return Account(source, settings.tmdb, ledger, settings.tmdb_read_token or settings.tmdb_api_key, now)
-    if source == "wikidata":
-        return Account(source, settings.wikidata, ledger, None, now)
-    return Account(source, settings.omdb, ledger, settings.omdb_api_key, now)
+    """The account, at the API that is asked for a source of the refresh rules, that the settings' clients use."""
+    api = API_OF[source]
+    return Account(api, settings.apis[api], ledger, settings.key_of(api), now)
+
+
+def accounts_of(settings: Settings, ledger: RequestLedger, now: Callable[[], datetime]) -> dict[str, Account]:
+    """By source of the refresh rules that is asked: the account at its API."""
+    return {source: account_of(source, settings, ledger, now) for source in settings.sources}

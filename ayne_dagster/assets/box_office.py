@@ -1,0 +1,72 @@
+"""Figures of due movies' money, from those that are asked for them. Which is shown is chosen in `warehouse`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import dagster as dg
+import duckdb
+
+from ayne_dagster.assets.checks import check_results, check_specs
+from ayne_dagster.assets.definition import NUMBERS_POOL, partitioned_options
+from ayne_dagster.assets.details import tmdb_details
+from ayne_dagster.assets.refreshing import RefreshConfig, RefreshStream, Steps
+from ayne_dagster.collecting.asking import Fetch
+from ayne_dagster.collecting.figures import figures_fetcher
+from ayne_dagster.config import Settings
+from ayne_dagster.resources.clients import Clock, DuckDBDatabase, WikidataResource
+from ayne_dagster.sources.wikidata.client import AsyncWikidataClient
+from ayne_dagster.warehouse.figures import stated_before, wikidata_ids
+from ayne_dagster.warehouse.schema import BOX_OFFICE
+
+
+@dg.asset(
+    **partitioned_options(BOX_OFFICE, "ratings", {"wikidata"}),
+    deps=[tmdb_details],
+    pool=NUMBERS_POOL,
+    config_schema=RefreshConfig.schema_for_runs(),
+    check_specs=check_specs(BOX_OFFICE),
+)
+def box_office(
+    context: dg.AssetExecutionContext,
+    wikidata: dg.ResourceParam[WikidataResource],
+    database: DuckDBDatabase,
+    clock: dg.ResourceParam[Clock],
+    settings: dg.ResourceParam[Settings],
+) -> Steps:
+    """Fetch gross and budget from Wikidata, two hundred movies a request; as stated, nothing converted."""
+    config = RefreshConfig.of(context)
+    if settings.why_no_figures_are_asked:
+        context.log.info(f"Wikidata is not asked: {settings.why_no_figures_are_asked}.")
+        config = config.model_copy(update={"limit": 0})
+    stream = FiguresStream(
+        context,
+        config,
+        source="numbers",
+        table=BOX_OFFICE,
+        database=database,
+        clock=clock,
+        settings=settings,
+        open_client=lambda: wikidata.client(clock, use_reserve=config.use_reserve),
+    )
+    yield dg.Output(stream)
+    yield from check_results(BOX_OFFICE, database.file, clock.now())
+
+
+@dataclass
+class FiguresStream(RefreshStream[AsyncWikidataClient]):
+    """The due movies of the run's partitions, asked for many at a time."""
+
+    _wikidata_ids: Mapping[int, str] = field(default_factory=dict, init=False)
+
+    def look_up(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Wikidata's ids of the movies, and which it has answered before."""
+        self._wikidata_ids = wikidata_ids(connection, [movie.tmdb_id for movie in self._due])
+        self._known = stated_before(connection)
+
+    def workers(self, client: AsyncWikidataClient) -> int:
+        """As many as fit into a request: they wait for its answer together."""
+        return client.BATCH
+
+    def fetch(self, client: AsyncWikidataClient) -> Fetch:
+        """Asks for a movie."""
+        return figures_fetcher(client, self.clock.now, self._wikidata_ids)
