@@ -11,7 +11,6 @@ from pydantic import BaseModel
 
 from ayne_dagster.sources.answer_rules import AnswerRules
 from ayne_dagster.sources.errors import SourceBanned, SourceError
-from ayne_dagster.sources.json_body import NotWhole
 
 FORBIDDEN_SECONDS = 24 * 3600.0
 """How long nothing is asked after HTTP 403."""
@@ -54,9 +53,7 @@ class NumbersRules(AnswerRules):
         return None
 
     def value(self, body: bytes, model: type[BaseModel] | None) -> object | None:
-        """See `AnswerRules.value`: a page is no JSON, and only nothing at all is surely not whole."""
-        if not body:
-            raise NotWhole("the body is empty")
+        """See `AnswerRules.value`: a page is no JSON, and an empty robots.txt says something, too."""
         return None
 
 
