@@ -40,7 +40,12 @@ Pages = dict[str, httpx.Response | str | int]
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 BASE = "https://numbers.example"
-ON = {"AYNE_CONTACT": "you@example.org", "AYNE_NUMBERS_ACKNOWLEDGE_TERMS": "yes", "AYNE_NUMBERS_BASE_URL": BASE}
+ON = {
+    "AYNE_CONTACT": "you@example.org",
+    "AYNE_NUMBERS_ACKNOWLEDGE_TERMS": "yes",
+    "AYNE_NUMBERS_BASE_URL": BASE,
+    "AYNE_NUMBERS_MAX_CONCURRENT": "5",
+}
 
 
 def page(title: str, figures: str = "$1,234,567") -> str:
@@ -72,7 +77,9 @@ class Site:
         return httpx.Response(found) if isinstance(found, int) else found
 
 
-def asking(site: Site, use: Callable[[AsyncNumbersClient], Coroutine[Any, Any, T]], **options: Any) -> T:
+def asking(
+    site: Callable[[httpx.Request], Any], use: Callable[[AsyncNumbersClient], Coroutine[Any, Any, T]], **options: Any
+) -> T:
     """Use a client of a site, in virtual time."""
 
     async def main() -> T:
@@ -163,6 +170,22 @@ def test_no_setting_makes_more_than_one_request_in_five_seconds(rate: float | No
     site = Site({})
     fetched(site, requests_per_second=rate)
     assert min(later - at for at, later in zip(site.at, site.at[1:], strict=False)) >= 4.999
+
+
+def test_one_request_is_under_way_at_a_time_however_slow_the_site_is() -> None:
+    under_way = [0]
+
+    async def slowly(_: httpx.Request) -> httpx.Response:
+        under_way.append(under_way[-1] + 1)
+        await asyncio.sleep(30)
+        under_way.append(under_way[-1] - 1)
+        return httpx.Response(404)
+
+    async def use(client: AsyncNumbersClient) -> None:
+        await asyncio.gather(client.fetch_figures("Avatar", 2009), client.fetch_figures("Titanic", 1997))
+
+    asking(slowly, use)
+    assert max(under_way) == 1
 
 
 def test_a_slower_pace_that_is_set_or_that_robots_txt_asks_for_is_kept_from_the_first_page_on() -> None:

@@ -112,6 +112,7 @@ def test_totals_count_in_their_own_table_alone_and_the_first_row_of_a_label_coun
     )
     script = "<script>document.write('<table><tr><td>Opening Weekend<td>$5</table>')</script>"
     assert figures(OLDER.replace("<h1>", f"{script}<h1>")) == ALL
+    assert figures(OLDER.replace("$384,530,440", "$384,530,440<style>td {}</style>")) == ALL
 
 
 def test_tables_within_tables_are_read_by_themselves() -> None:

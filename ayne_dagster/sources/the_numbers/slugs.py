@@ -44,7 +44,7 @@ def candidate_paths(title: str, year: int | None) -> tuple[str, ...]:
         paths = _years_of(slug, year)
         if year is not None:
             paths += [f"{slug}-({year - 1})", f"{slug}-({year + 1})"]
-    return tuple(MOVIES + path for path in dict.fromkeys(paths))[:MOST_CANDIDATES]
+    return tuple(MOVIES + path for path in dict.fromkeys(paths))
 
 
 def _years_of(slug: str, year: int | None) -> list[str]:
