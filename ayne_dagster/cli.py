@@ -14,7 +14,17 @@ from typing import NoReturn
 
 import click
 
-from ayne_dagster.commands import collecting, data, decisions, feeds, operations, serving, simulation, status
+from ayne_dagster.commands import (
+    box_office,
+    collecting,
+    data,
+    decisions,
+    feeds,
+    operations,
+    serving,
+    simulation,
+    status,
+)
 from ayne_dagster.commands.output import flush_stdout, give_up_stderr, give_up_stdout, make_streams_usable, one_line
 from ayne_dagster.errors import DONE, FAILED, INTERRUPTED, WRONG_USAGE, OneLineError
 
@@ -39,6 +49,7 @@ for _command in (
     decisions.freeze,
     decisions.thaw,
     decisions.force,
+    box_office.box_office,
     data.export,
     data.purge,
     operations.snapshot,

@@ -100,6 +100,8 @@ NUMBERS_DEFAULTS = ApiSettings("https://www.the-numbers.com", 0.2, 1, 1)
 """Pages made for people: one request at a time and in 5 seconds, whatever is set."""
 API_OF = {"tmdb": "tmdb", "omdb": "omdb", "numbers": "wikidata"}
 """By source of the refresh rules: the API that is asked for it."""
+KEYLESS = ("wikidata",)
+"""APIs that want no key."""
 API_TITLES = {"tmdb": "TMDB", "omdb": "OMDb", "wikidata": "Wikidata"}
 FIGURE_PROVIDERS = ("file", "the_numbers", "wikidata", "tmdb", "omdb")
 """Who can state a figure of a movie's money. Wikidata is asked; TMDB and OMDb have said it already."""

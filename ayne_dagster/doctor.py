@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, astuple, dataclass
 from datetime import datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ import duckdb
 
 from ayne_dagster.automation.due_movies import due_movies_sensor
 from ayne_dagster.automation.schedules import discovery_schedule
-from ayne_dagster.config import API_OF, API_TITLES, Settings, SettingsError
+from ayne_dagster.config import API_OF, API_TITLES, KEYLESS, Settings, SettingsError
 from ayne_dagster.refresh.strategy import AGE_TABLE_STRATEGY, SOURCES
 from ayne_dagster.runs.instance import (
     ask_each_storage,
@@ -41,6 +42,7 @@ from ayne_dagster.sources.limits.account import accounts_of
 from ayne_dagster.sources.limits.ledger import LedgerError, QuotaUse, RequestLedger, open_ledger
 from ayne_dagster.sources.omdb.client import AsyncOMDBClient
 from ayne_dagster.sources.tmdb.client import AsyncTMDBClient
+from ayne_dagster.sources.wikidata.client import AsyncWikidataClient
 from ayne_dagster.warehouse.database import Database, DatabaseBusy, WarehouseError
 from ayne_dagster.warehouse.lease import is_in_the_way, lease_path
 from ayne_dagster.warehouse.migrations import schema_version
@@ -160,8 +162,8 @@ def _keys(settings: Settings) -> Iterator[Line]:
 
 
 def _addresses(settings: Settings) -> Iterator[Line]:
-    for name, address in ((f"{API_TITLES[api]} address", found.base_url) for api, found in settings.apis.items()):
-        parts = urlsplit(address)
+    for api in map(API_OF.__getitem__, settings.sources):
+        name, parts = f"{API_TITLES[api]} address", urlsplit(settings.apis[api].base_url)
         port = f":{parts.port}" if parts.port else ""
         shown = f"{parts.scheme}://{parts.hostname}{port}{parts.path}"
         if parts.scheme == "https" or parts.hostname in ("127.0.0.1", "localhost", "::1"):
@@ -395,16 +397,17 @@ def _clock(settings: Settings) -> Iterator[Line]:
 def _online(settings: Settings) -> Iterator[Line]:
     """Ask each API for one movie."""
     ledger = open_ledger(settings)
-    for source, key in (("tmdb", settings.tmdb_read_token or settings.tmdb_api_key), ("omdb", settings.omdb_api_key)):
-        if not key:
-            continue
-        name = f"{SOURCES[source].title} online"
-        yield asyncio.run(_asked(name, lambda s=source: _question(s, settings, ledger)))  # type: ignore[misc]
+    for api in map(API_OF.__getitem__, settings.sources):
+        if api in KEYLESS or settings.key_of(api):
+            yield asyncio.run(_asked(f"{API_TITLES[api]} online", partial(_question, api, settings, ledger)))
 
 
-async def _question(source: str, settings: Settings, ledger: RequestLedger) -> None:
+async def _question(api: str, settings: Settings, ledger: RequestLedger) -> None:
     """One request, by the key and within the limits of the settings."""
-    if source == "tmdb":
+    if api == "wikidata":
+        async with AsyncWikidataClient(settings=settings, ledger=ledger, now=settings.now) as wikidata:
+            await wikidata.probe()
+    elif api == "tmdb":
         async with AsyncTMDBClient(settings=settings, ledger=ledger, now=settings.now) as tmdb:
             await tmdb.fetch_details(KNOWN_MOVIE)
     else:
@@ -426,7 +429,7 @@ async def _asked(name: str, ask: Callable[[], Any]) -> Line:
         return Line(name, WRONG, str(error), "Look at the network and at the address.")
     except TimeoutError:
         return Line(name, WRONG, f"no usable answer within {ONLINE_SECONDS:g} s", "Look at the network.")
-    return Line(name, OK, "the key works")
+    return Line(name, OK, "it answers us")
 
 
 def _nearest(path: Path) -> Path:

@@ -48,7 +48,7 @@ from ayne_dagster_tests.test_step_retries import LAUNCHED
 MakeSettings = Callable[..., Settings]
 NAMES = {
     "Python", "Dagster", "DuckDB", "TMDB key", "OMDb key", "TMDB address", "OMDb address", "database", "disk", "ledger",
-    "TMDB today", "OMDb today", "Dagster home", "clock",
+    "TMDB today", "OMDb today", "box office", "Dagster home", "clock",
 }  # fmt: skip
 
 

@@ -23,10 +23,12 @@ from ayne_dagster.warehouse.lease import lease
 from ayne_dagster_tests.support.processes import Ayne, ended
 
 KINDS_OF_WRONG_USAGE = {
-    "WrongUsage", "SettingsError", "WrongDatabase", "WrongExport", "WrongTarget", "WrongLedger", "WrongPlace"
+    "WrongUsage", "SettingsError", "FigureFileError", "WrongDatabase", "WrongExport", "WrongTarget", "WrongLedger",
+    "WrongPlace",
 }  # fmt: skip
 NOT_FOR_PEOPLE = {
-    "BrokenGzip", "CutOffGzip", "Interrupted", "MigrationFailed", "NotWhole", "StreamClosed", "TooSlow", "Unpackable"
+    "BrokenGzip", "CutOffGzip", "Interrupted", "MigrationFailed", "NotWhole", "StreamClosed", "TooSlow", "Unpackable",
+    "UnusableCell",
 }  # fmt: skip
 """Caught where they mean something; a name with an underscore is its module's own."""
 

@@ -321,7 +321,11 @@ def test_each_source_is_asked_for_no_more_movies_than_its_own_limit(settings: Se
     batch = pick_batch(Database(settings.database), START, {"tmdb": 2})
     assert batch.ids == [2, 3]
     ops = batch.run_config()["ops"]
-    assert {asset: ops[asset]["config"]["limit"] for asset in ops} == {"tmdb_details": 2, "omdb_ratings": 0}
+    assert {asset: ops[asset]["config"]["limit"] for asset in ops} == {
+        "tmdb_details": 2,
+        "omdb_ratings": 0,
+        "box_office": 0,
+    }
 
 
 def with_quota(make_settings: MakeSettings, *, spent: int, **limits: int) -> Settings:
@@ -498,7 +502,7 @@ def test_the_code_location_holds_what_other_programs_rely_on(make_settings: Make
     repository = build_defs(make_settings()).get_repository_def()
     assert {key.path[-1] for key in repository.assets_defs_by_key} == {
         "discovered_movies", "tmdb_details", "omdb_ratings", "refresh_metadata", "movies", "collection_status",
-        "tmdb_changes", "tmdb_id_export", "imdb_ratings",
+        "tmdb_changes", "tmdb_id_export", "imdb_ratings", "box_office",
     }  # fmt: skip
     assert {"discover_movies", "refresh_movies"} <= set(repository.job_names)
     assert repository.has_sensor_def("due_movies_sensor")

@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 from ayne_dagster.collecting.asking import Fetch, answer_about, without_row
 from ayne_dagster.collecting.streams import Now
 from ayne_dagster.refresh.outcome import Outcome
-from ayne_dagster.sources.errors import MalformedAnswer, RequestRejected, SourceError, TooMuchAsked
+from ayne_dagster.sources.errors import MalformedAnswer, RequestRejected, SourceError
 from ayne_dagster.sources.wikidata.client import Film, Statements
 from ayne_dagster.warehouse.answers import Answer
 from ayne_dagster.warehouse.state import DueMovie
@@ -52,7 +52,7 @@ def figures_fetcher(client: AsksMany, now: Now, wikidata_ids: Mapping[int, str])
                 raise _costing(stated.failure, requests)
         except MalformedAnswer as error:
             return without_row(due, Outcome.QUARANTINED, now(), error)
-        except (RequestRejected, TooMuchAsked) as error:
+        except RequestRejected as error:
             return without_row(due, Outcome.FAILED, now(), error)
         if not stated.found:
             return answer_about(due, Outcome.ABSENT, now(), requests=requests, reason="Wikidata has no item of it")

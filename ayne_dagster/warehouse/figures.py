@@ -20,7 +20,8 @@ from ayne_dagster.warehouse.schema import BOX_OFFICE, MOVIE_HISTORY, TMDB_DETAIL
 
 Figures = Mapping[str, Sequence[Mapping[str, Any]]]
 """By who states them (`wikidata`, `file` …): all figures of a movie that it states, as rows of `box_office` without
-tmdb_id, release_year, source, observed_at, gone_at and updated_at. One that is named here with none states none."""
+tmdb_id, release_year, source, gone_at and updated_at; observed_at only where it is not the instant of the whole, as of
+a figure that is known from another reading. One that is named here with none states none."""
 
 _CENT = Decimal("0.01")
 _IDENTITY = ("measure", "scope", "currency", "source_ref")
@@ -110,7 +111,8 @@ def _merge_one(
     for identity, figure in now.items():
         old = before.get(identity)
         row = dict.fromkeys(BOX_OFFICE.column_names) | {name: figure.get(name) for name in (*_IDENTITY, *_STATED)}
-        row |= {"tmdb_id": tmdb_id, "release_year": heard.release_year, "source": source, "observed_at": at}
+        row |= {"tmdb_id": tmdb_id, "release_year": heard.release_year, "source": source}
+        row["observed_at"] = figure.get("observed_at") or at
         row["amount"] = Decimal(figure["amount"]).quantize(_CENT)
         row["preferred"], row["derived"] = bool(figure.get("preferred")), bool(figure.get("derived"))
         differs = old is None or old["gone_at"] is not None or any(old[name] != row[name] for name in _STATED)

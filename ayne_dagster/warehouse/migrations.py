@@ -157,6 +157,13 @@ _TABLES_OF_4 = (
     matched_by VARCHAR, observed_at TIMESTAMP, gone_at TIMESTAMP, updated_at TIMESTAMP)""",
     """CREATE TABLE IF NOT EXISTS box_office_precedence (
     figure VARCHAR, source VARCHAR, scope VARCHAR, place SMALLINT, PRIMARY KEY (figure, source, scope))""",
+    """CREATE TABLE IF NOT EXISTS box_office_files (
+    digest VARCHAR, name VARCHAR, layout VARCHAR, as_of DATE, rows BIGINT, matched BIGINT, ambiguous BIGINT,
+    unmatched BIGINT, refused BIGINT, first_imported_at TIMESTAMP, imported_at TIMESTAMP, PRIMARY KEY (digest))""",
+    """CREATE TABLE IF NOT EXISTS box_office_unmatched (
+    file_digest VARCHAR, row_number BIGINT, title VARCHAR, other_titles VARCHAR[], year INTEGER, imdb_id VARCHAR,
+    stated_tmdb_id BIGINT, why VARCHAR, reason VARCHAR, candidates BIGINT[], figures VARCHAR, as_of DATE,
+    seen_at TIMESTAMP, PRIMARY KEY (file_digest, row_number))""",
 )
 
 

@@ -162,6 +162,46 @@ BOX_OFFICE_PRECEDENCE = Table(
     key=("figure", "source", "scope"),
 )
 
+BOX_OFFICE_FILES = Table(
+    "box_office_files",
+    "One row a file of figures that was imported; `source_ref` in box_office begins with its digest.",
+    (
+        Column("digest", "VARCHAR", "The first 16 hexadecimal digits of the file's SHA-256 sum"),
+        Column("name", "VARCHAR", "Its name, without folder"),
+        Column("layout", "VARCHAR", "The layout by which it was read, or the name of the mapping"),
+        Column("as_of", "DATE", "The day for which its figures hold, where somebody said it"),
+        Column("rows", "BIGINT", "Rows that it has"),
+        Column("matched", "BIGINT", "Of these, rows whose movie was found"),
+        Column("ambiguous", "BIGINT", "Of these, rows that may be of several movies"),
+        Column("unmatched", "BIGINT", "Of these, rows of which no movie is known"),
+        Column("refused", "BIGINT", "Rows, or cells in them, that could not be used"),
+        Column("first_imported_at", "TIMESTAMP", "When it was imported first (UTC)"),
+        Column("imported_at", "TIMESTAMP", "When it was imported last (UTC)"),
+    ),
+    key=("digest",),
+)
+
+BOX_OFFICE_UNMATCHED = Table(
+    "box_office_unmatched",
+    "One row a row of a file whose movie was not found. The next import, of whatever file, tries it again.",
+    (
+        Column("file_digest", "VARCHAR", "The file, by its digest in box_office_files"),
+        Column("row_number", "BIGINT", "The row in it, the first below the names of the columns being 1"),
+        Column("title", "VARCHAR", "Title as the file has it, its encoding mended"),
+        Column("other_titles", "VARCHAR[]", "What the title may be as well, where it names two"),
+        Column("year", "INTEGER", "Year as the file has it"),
+        Column("imdb_id", "VARCHAR", "IMDb id as the file has it"),
+        Column("stated_tmdb_id", "BIGINT", "TMDB id as the file has it"),
+        Column("why", "VARCHAR", "ambiguous (several movies can be meant) or unmatched"),
+        Column("reason", "VARCHAR", "In words"),
+        Column("candidates", "BIGINT[]", "TMDB ids: of the movies that can be meant, else of those that are alike"),
+        Column("figures", "VARCHAR", "Its figures, as JSON: measure, scope, currency, amount, derived, suspect"),
+        Column("as_of", "DATE", "The day for which they hold, where it is said"),
+        Column("seen_at", "TIMESTAMP", "When the row was read first (UTC)"),
+    ),
+    key=("file_digest", "row_number"),
+)
+
 HASHED_TABLES = (DISCOVERED_MOVIES, TMDB_DETAILS, OMDB_RATINGS)
 """Tables with one row a movie that is merged by key, told apart by a hash of its content."""
 ANSWER_TABLES = (*HASHED_TABLES, BOX_OFFICE)
@@ -408,6 +448,8 @@ MOVIE_TABLES = (DISCOVERED_MOVIES, TMDB_DETAILS, OMDB_RATINGS, IMDB_RATINGS, BOX
 TABLES = (
     *ANSWER_TABLES,
     BOX_OFFICE_PRECEDENCE,
+    BOX_OFFICE_FILES,
+    BOX_OFFICE_UNMATCHED,
     REFRESH_METADATA,
     MOVIE_HISTORY,
     FETCH_LOG,
