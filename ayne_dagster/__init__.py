@@ -13,25 +13,30 @@ if TYPE_CHECKING:
     from ayne_dagster.refresh.strategy import calculate_refresh_plan
     from ayne_dagster.sources.omdb.client import AsyncOMDBClient, OMDBClient
     from ayne_dagster.sources.tmdb.client import AsyncTMDBClient, TMDBClient
+    from ayne_dagster.sources.wikidata.client import AsyncWikidataClient, WikidataClient
     from ayne_dagster.warehouse.client import DuckDBClient
 
 __all__ = [
     "AsyncOMDBClient",
     "AsyncTMDBClient",
+    "AsyncWikidataClient",
     "DataCollectionOrchestrator",
     "DuckDBClient",
     "OMDBClient",
     "TMDBClient",
+    "WikidataClient",
     "calculate_refresh_plan",
 ]
 
 _HOMES = {
     "AsyncOMDBClient": "sources.omdb.client",
     "AsyncTMDBClient": "sources.tmdb.client",
+    "AsyncWikidataClient": "sources.wikidata.client",
     "DataCollectionOrchestrator": "orchestrator",
     "DuckDBClient": "warehouse.client",
     "OMDBClient": "sources.omdb.client",
     "TMDBClient": "sources.tmdb.client",
+    "WikidataClient": "sources.wikidata.client",
     "calculate_refresh_plan": "refresh.strategy",
 }
 

@@ -95,6 +95,7 @@ def settings_for(standin: StandIn, database: Path, now: datetime, *, omdb_quota:
         database=database,
         tmdb=ApiSettings(standin.tmdb_url, 0, 40, 10),
         omdb=ApiSettings(standin.omdb_url, 0, 40, 5, daily_quota=omdb_quota),
+        wikidata=ApiSettings(standin.wikidata_url, 0, 1, 1),
         tmdb_read_token=options.pop("tmdb_read_token", "demo"),
         omdb_api_key=options.pop("omdb_api_key", "demo"),
         clock_offset=now - datetime.now(UTC),

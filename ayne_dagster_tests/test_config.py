@@ -29,6 +29,12 @@ TABLE: list[tuple[str, str, Any]] = [
     ("AYNE_OMDB_BURST", "omdb.burst", 40),
     ("AYNE_OMDB_MAX_CONCURRENT", "omdb.max_concurrent", 5),
     ("AYNE_OMDB_DAILY_QUOTA", "omdb.daily_quota", 1000),
+    ("AYNE_WIKIDATA_BASE_URL", "wikidata.base_url", "https://query.wikidata.org/sparql"),
+    ("AYNE_WIKIDATA_REQUESTS_PER_SECOND", "wikidata.requests_per_second", 1.0),
+    ("AYNE_WIKIDATA_BURST", "wikidata.burst", 1),
+    ("AYNE_WIKIDATA_MAX_CONCURRENT", "wikidata.max_concurrent", 1),
+    ("AYNE_WIKIDATA_DAILY_QUOTA", "wikidata.daily_quota", 0),
+    ("AYNE_WIKIDATA_ANSWER_DEADLINE", "wikidata.answer_deadline", 75.0),
     ("AYNE_DATABASE", "database", Path("data/ayne.duckdb")),
     ("AYNE_REFRESH_LIMIT", "refresh_limit", 100),
     ("AYNE_SENSOR_MIN_BATCH", "sensor_min_batch", 100),
@@ -45,6 +51,9 @@ GOOD: list[tuple[str, str, str, Any]] = [
     ("OMDB_API_KEY", "omdb_api_key", "  ", None),
     ("AYNE_TMDB_BASE_URL", "tmdb.base_url", "http://127.0.0.1:8000/3", "http://127.0.0.1:8000/3"),
     ("AYNE_OMDB_BASE_URL", "omdb.base_url", "http://[::1]:8000/omdb/", "http://[::1]:8000/omdb/"),
+    ("AYNE_CONTACT", "contact", "me+films@mail.example.org", "me+films@mail.example.org"),
+    ("AYNE_CONTACT", "contact", "mailto:me@example.org", "mailto:me@example.org"),
+    ("AYNE_CONTACT", "contact", " https://example.org/~me?a=b ", "https://example.org/~me?a=b"),
     ("AYNE_TMDB_REQUESTS_PER_SECOND", "tmdb.requests_per_second", "0.5", 0.5),
     ("AYNE_TMDB_REQUESTS_PER_SECOND", "tmdb.requests_per_second", "0", 0.0),
     ("AYNE_OMDB_REQUESTS_PER_SECOND", "omdb.requests_per_second", " 20 ", 20.0),
@@ -82,6 +91,10 @@ NUMBERS = [
     "AYNE_TMDB_MAX_CONCURRENT",
     "AYNE_OMDB_MAX_CONCURRENT",
     "AYNE_OMDB_DAILY_QUOTA",
+    "AYNE_WIKIDATA_REQUESTS_PER_SECOND",
+    "AYNE_WIKIDATA_BURST",
+    "AYNE_WIKIDATA_MAX_CONCURRENT",
+    "AYNE_WIKIDATA_DAILY_QUOTA",
     "AYNE_REFRESH_LIMIT",
     "AYNE_SENSOR_MIN_BATCH",
     "AYNE_SENSOR_MAX_WAIT",
@@ -351,3 +364,17 @@ def test_the_real_id_export_is_not_read_for_the_movies_of_a_stand_in() -> None:
 def test_what_the_settings_say_of_the_strategy_is_what_it_does_without_them() -> None:
     assert Settings().strategy == StrategyChoice()
     assert (StrategyChoice().cutoff, StrategyChoice().freshness_weight) == (CUTOFF_SHARE, POPULARITY_SHARE)
+
+
+@pytest.mark.parametrize(
+    "contact",
+    ["me", "me@localhost", "@example.org", "me@example.org, you@example.org", "https://localhost", "ftp://example.org/me",
+     "me@example.org)", "(me@example.org)", "m\N{LATIN SMALL LETTER E WITH ACUTE}@example.org", f"{'x' * 300}@a.org"],
+)  # fmt: skip
+def test_a_contact_that_nobody_could_use_is_refused(contact: str) -> None:
+    assert "you@example.org" in said_of("AYNE_CONTACT", contact)
+
+
+def test_the_deadline_of_answers_is_wikidatas_own_where_it_is_set_for_the_others() -> None:
+    settings = load_settings({"AYNE_ANSWER_DEADLINE": "5"})
+    assert (settings.omdb.answer_deadline, settings.wikidata.answer_deadline) == (5.0, 75.0)

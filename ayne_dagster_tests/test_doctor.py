@@ -435,9 +435,9 @@ def test_where_files_may_not_grow_a_collection_says_so_and_names_no_class(tmp_pa
     with StandIn(5, oddities=0) as standin:
         command = Ayne(tmp_path).asking(standin)
         limited = ["sh", "-c", 'ulimit -f 40; exec "$@"', "sh", sys.executable, "-m", "ayne_dagster", "tidy"]
-        done = subprocess.run(
-            limited, env=command.environment, cwd=tmp_path, capture_output=True, text=True, check=False
-        )
+        # Python would leave its compiled modules cut off at the limit, for every process that comes after.
+        environment = command.environment | {"PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run(limited, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "files may not grow so large" in done.stderr
     assert "Error" not in done.stderr
@@ -463,6 +463,17 @@ def test_a_burst_that_no_days_quota_holds_is_a_warning(settings: Settings) -> No
     assert "9 requests may go out at once, more than the quota of a day (5)" in line.text
     assert "AYNE_OMDB_BURST" in line.do
     assert "TMDB burst" not in found
+
+
+def test_wikidata_is_asked_online_where_there_is_a_contact_and_nowhere_else(
+    settings: Settings, standin: StandIn
+) -> None:
+    on = replace(settings, contact="me@example.org")
+    assert look(on, "Wikidata online", online=True).state == OK
+    standin.inject(Fault("robot_policy", status=403))
+    refused = look(on, "Wikidata online", online=True)
+    assert (refused.state, "AYNE_CONTACT" in refused.text) == (WRONG, True)
+    assert not [line for line in examine(settings, online=True) if line.name == "Wikidata online"]
 
 
 def test_an_age_table_that_leaves_its_requests_unspent_is_a_warning(

@@ -23,6 +23,7 @@ from ayne_dagster.runs.instance import dagster_home
 from ayne_dagster.settings.places import companion
 from ayne_dagster.standin.running import StandIn
 from ayne_dagster.warehouse.client import DuckDBClient
+from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.spool import spool_folder
 
 DEFAULT_DATABASE = Path("data/demo.duckdb")
@@ -60,7 +61,8 @@ def run_demo(movies: int, days: int, database: Path | None, progress: Console, o
     start = end - timedelta(days=days, hours=len(milestones) - 1)
     with StandIn(movies, epoch=start.date()) as standin:
         progress.print(
-            f"The stand-in for TMDB and OMDb serves {movies:,} invented movies on {standin.tmdb_url}", soft_wrap=True
+            f"The stand-in for TMDB, OMDb and Wikidata serves {movies:,} invented movies on {standin.tmdb_url}",
+            soft_wrap=True,
         )
         settings = _settings(standin, file)
         rounds = [
@@ -91,6 +93,8 @@ def _settings(standin: StandIn, file: Path) -> Settings:
         database=file,
         tmdb=ApiSettings(standin.tmdb_url, 0, 40, 10),
         omdb=ApiSettings(standin.omdb_url, 0, 40, 5, daily_quota=1000),
+        wikidata=ApiSettings(standin.wikidata_url, 0, 1, 1),
+        contact="demo@example.org",
         tmdb_read_token="demo",  # noqa: S106 -- any word opens the stand-in
         omdb_api_key="demo",
     )
@@ -134,7 +138,7 @@ class _Lines:
 def _summarize(rounds: list[Round], stats: dict[str, int], file: Path, out: Console) -> None:
     out.print("\nWhat the platform did as days passed:")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for heading in ("day", "date", "found", "details", "changed", "rated", "changed", "froze", "requests"):
+    for heading in ("day", "date", "found", "details", "changed", "rated", "changed", "money", "froze", "requests"):
         table.add_column(heading, justify="left" if heading == "date" else "right", no_wrap=True)
     for r in rounds:
         numbers = (
@@ -143,12 +147,13 @@ def _summarize(rounds: list[Round], stats: dict[str, int], file: Path, out: Cons
             r.result.tmdb_changed,
             r.result.omdb_updated,
             r.result.omdb_changed,
+            r.result.box_office_changed,
             r.result.frozen,
             sum(r.result.requests.values()),
         )
         table.add_row(str(r.day), f"{r.now:%Y-%m-%d}", *(f"{number:,}" for number in numbers))
     out.print(table)
-    for line in _in_words(rounds, stats):
+    for line in (*_in_words(rounds, stats), _money(file)):
         out.print(line, markup=False)
     command = f"AYNE_DATABASE={file} {_program()}"
     out.print(f"\nThe dataset is in {file}. Look at it:", markup=False, soft_wrap=True)
@@ -158,6 +163,21 @@ def _summarize(rounds: list[Round], stats: dict[str, int], file: Path, out: Cons
         ("dev", "these runs in Dagster's UI"),
     ):
         out.print(f"  {command} {arguments:12}{what}", markup=False, soft_wrap=True)
+
+
+def _money(file: Path) -> str:
+    """Of how many movies the gross is known, and by whom."""
+    with Database(file).connect(read_only=True) as connection:
+        known = connection.execute(
+            "SELECT worldwide_gross_source, count(*) FROM movies WHERE worldwide_gross IS NOT NULL"
+            " GROUP BY ALL ORDER BY count(*) DESC, 1"
+        ).fetchall()
+        doubtful = connection.execute("SELECT count(*) FROM box_office_figures WHERE suspect IS NOT NULL").fetchall()
+    shown = ", ".join(f"{number:,} by {source}" for source, number in known)
+    return (
+        f"The worldwide gross of {sum(number for _, number in known):,} movies is known ({shown}); {doubtful[0][0]:,} "
+        "doubtful figures are told in box_office_figures, and not shown."
+    )
 
 
 def _program() -> str:
@@ -188,6 +208,6 @@ def _in_words(rounds: list[Round], stats: dict[str, int]) -> Iterator[str]:
         )
     failed, deferred = (sum(getattr(r.result, name) for r in rounds) for name in ("failed", "deferred"))
     yield (
-        f"Requests spent: {spent['tmdb']:,} TMDB, {spent['omdb']:,} OMDb; {failed:,} failed, {deferred:,} deferred, "
-        f"{stats['quarantined']:,} answers in quarantine."
+        f"Requests spent: {spent['tmdb']:,} TMDB, {spent['omdb']:,} OMDb, {spent['numbers']:,} Wikidata; {failed:,} failed,"
+        f" {deferred:,} deferred, {stats['quarantined']:,} answers in quarantine."
     )

@@ -168,6 +168,8 @@ def recalibrate(connection: duckdb.DuckDBPyConnection, now: datetime, popularity
         by = corrections({key: (exposure or 0.0, changes or 0.0) for key, (_, exposure, changes) in sums.items()})
         factors = {key: (sums[key][0], by[key] if abs(by[key] - 1) > NOTICEABLE else 1.0) for key in keys}
         _apply(connection, source, factors, bound)
+    # Of all sources alike: of one that is not asked, nothing is there to correct.
+    connection.execute("UPDATE refresh_rates SET learned_at = $now", {"now": bound["now"]})
 
 
 def _apply(
@@ -182,9 +184,9 @@ def _apply(
     with registered(connection, "corrections", pa.table(dict(zip(names, zip(*rows, strict=True), strict=True)))):
         connection.execute(
             f"UPDATE refresh_rates SET rate = least({HIGHEST_RATE}, greatest({LOWEST_RATE}, rate * c.factor)),"
-            " movies = c.movies, learned_at = $now FROM corrections AS c WHERE refresh_rates.source = $source"
+            " movies = c.movies FROM corrections AS c WHERE refresh_rates.source = $source"
             " AND refresh_rates.category = c.category AND refresh_rates.popularity_bucket = c.popularity_bucket",
-            {"now": bound["now"], "source": source},
+            {"source": source},
         )
         connection.execute(
             f"UPDATE refresh_metadata SET {source}_exposure = {source}_exposure * c.factor FROM corrections AS c"

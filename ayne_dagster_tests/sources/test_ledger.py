@@ -508,6 +508,14 @@ def test_whatever_stands_in_a_pace_raises_nothing_and_makes_nobody_wait_for_long
     assert ledger.standing(OMDB, TODAY, 1000.0).pause_left >= 5.0
 
 
+def test_a_ban_holds_for_other_processes_and_goes_over_an_hour(tmp_path: Path) -> None:
+    RequestLedger(tmp_path / "ledger.sqlite").ban(OMDB, 86_400.0, 1000.0)
+    other = RequestLedger(tmp_path / "ledger.sqlite")
+    assert other.standing(OMDB, TODAY, 1000.0).pause_left == pytest.approx(86_400.0, abs=1)
+    assert other.standing(OMDB, TODAY, 1000.0 + 80_000).pause_left == pytest.approx(6_400.0, abs=1)
+    assert other.standing(OMDB, TODAY, 1000.0 + 86_401).pause_left == 0
+
+
 @pytest.mark.parametrize("ahead", ["9e18", "'x'", "-9e18", "9e999"])
 def test_a_time_that_is_none_is_agreed_on_anew(tmp_path: Path, ahead: str) -> None:
     ledger = _spoiled(tmp_path, f"UPDATE clocks SET ahead = {ahead}")

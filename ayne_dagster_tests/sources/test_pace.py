@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ayne_dagster.sources.limits.pace import LONGEST_PAUSE, MOST_HALVINGS, QUIET, REPEATED_WITHIN, SAME_REFUSAL, Pace
+from ayne_dagster.sources.limits.pace import (
+    LONGEST_BAN,
+    LONGEST_PAUSE,
+    MOST_HALVINGS,
+    QUIET,
+    REPEATED_WITHIN,
+    SAME_REFUSAL,
+    Pace,
+)
 
 NOW = 1_772_366_400.0
 
@@ -106,6 +114,17 @@ def test_no_pause_is_longer_than_an_hour(pause: float) -> None:
     assert pace.pause_left(NOW) == pytest.approx(LONGEST_PAUSE)
     assert pace.place(4.0, 40, NOW)[1] == pytest.approx(LONGEST_PAUSE)
     assert pace.pause_left(NOW + LONGEST_PAUSE) == 0
+
+
+@pytest.mark.parametrize(("seconds", "kept"), [(86_400.0, 86_400.0), (1e12, LONGEST_BAN)])
+def test_a_ban_is_longer_than_a_pause_can_be_and_says_nothing_of_the_pace(seconds: float, kept: float) -> None:
+    pace = refused(0, 10)
+    banned = pace.banned(seconds, NOW + 20)
+    assert banned.pause_left(NOW + 20) == pytest.approx(kept)
+    assert banned.pause_left(NOW + 20 + kept) == 0
+    assert banned.halvings_at(NOW + 20) == pace.halvings_at(NOW + 20) == 1
+    assert banned.banned(1.0, NOW + 30).pause_left(NOW + 30) == pytest.approx(kept - 10)
+    assert banned.pause_left(NOW - 1e9) == pytest.approx(kept), "a clock that is set back makes it no longer"
 
 
 @pytest.mark.parametrize("back", [600.0, 3000.0, 86_400.0, 1e9])

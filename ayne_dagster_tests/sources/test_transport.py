@@ -29,7 +29,16 @@ import pytest
 
 from ayne_dagster.config import ApiSettings
 from ayne_dagster.sources import transport
-from ayne_dagster.sources.errors import MalformedAnswer, QuotaExhausted, SourceError, SourceUnavailable
+from ayne_dagster.sources.answer_rules import AnswerRules
+from ayne_dagster.sources.errors import (
+    MalformedAnswer,
+    QuotaExhausted,
+    SourceBanned,
+    SourceError,
+    SourcePaused,
+    SourceUnavailable,
+    TooMuchAsked,
+)
 from ayne_dagster.sources.json_body import MAX_BODY_BYTES, parse_json
 from ayne_dagster.sources.limits import account as account_module
 from ayne_dagster.sources.limits.account import Account
@@ -1004,3 +1013,81 @@ def test_closing_the_client_closes_the_wire() -> None:
 
     asyncio.run(main())
     assert wire.closed
+
+
+# Forms, and rules of a source's own
+
+
+class Wordy(AnswerRules):
+    """A source that says in words what it means."""
+
+    def fault(self, response: httpx.Response, now: float) -> SourceError | None:
+        """An error, or a ban of a day."""
+        if response.content == b"go away":
+            banned = SourceBanned("it is over")
+            banned.seconds = 86_400.0
+            return banned
+        return TooMuchAsked("too much") if response.content == b"too much" else None
+
+    def pause(self, response: httpx.Response, now: float) -> float | None:
+        """Never less than 7 seconds."""
+        return max(7.0, super().pause(response, now) or 0.0)
+
+
+def post(wire: Wire, account: Account, **more: Any) -> httpx.Response:
+    async def main() -> httpx.Response:
+        async with build_client(account, wire=wire.transport, **more) as client:
+            return await client.post_form("http://api.example/3", {"query": "a & b = \N{SNOWMAN}"})
+
+    return virtually(main)
+
+
+def test_a_form_arrives_whole_with_its_headers_at_every_attempt() -> None:
+    wire = Wire(answer(502), good)
+    post(wire, Account("test", NO_PACE), request_headers={"user-agent": "me/1", "accept": "text/x"})
+    assert len(wire.requests) == 2
+    for request in wire.requests:
+        assert request.method == "POST"
+        assert dict(httpx.QueryParams(request.content.decode())) == {"query": "a & b = \N{SNOWMAN}"}
+        assert request.headers["content-length"] == str(len(request.content))
+        assert request.headers["host"] == "api.example"
+        assert (request.headers["user-agent"], request.headers["accept"]) == ("me/1", "text/x")
+        assert request.headers["accept-encoding"] == "gzip"
+
+
+def test_a_key_goes_beside_a_form_and_comes_back_in_nothing() -> None:
+    wire = Wire(answer(200, b'{"echo": "%s"}' % KEY.encode()))
+    response = post(wire, Account("test", NO_PACE, key=KEY), parameters={"apikey": KEY})
+    assert wire.requests[0].url.params["apikey"] == KEY
+    assert KEY not in response.text + str(response.request.url)
+
+
+def test_what_a_sources_rules_call_an_error_is_not_asked_again() -> None:
+    wire = Wire(answer(500, b"too much"))
+    with pytest.raises(TooMuchAsked) as caught:
+        post(wire, Account("test", NO_PACE), rules=Wordy())
+    assert (len(wire.requests), caught.value.requests) == (1, 1)
+    with pytest.raises(SourceUnavailable):
+        post(Wire(answer(500, b"too much")), Account("test", NO_PACE))
+
+
+def test_a_pause_is_as_long_as_a_sources_rules_say() -> None:
+    wire = Wire(answer(429, retry_after="1"), good)
+    post(wire, Account("test", NO_PACE), rules=Wordy())
+    assert wire.times[1] - wire.times[0] == pytest.approx(7.0, abs=0.1)
+
+
+def test_a_ban_stops_all_who_share_the_account_until_it_is_over() -> None:
+    wire, ledger = Wire(answer(403, b"go away"), good), RequestLedger.in_memory()
+
+    async def main() -> None:
+        for _ in range(2):
+            async with build_client(Account("test", NO_PACE, ledger), wire=wire.transport, rules=Wordy()) as client:
+                with pytest.raises(SourcePaused):
+                    await client.post_form("http://api.example/3", {})
+        await asyncio.sleep(86_400.0)
+        async with build_client(Account("test", NO_PACE, ledger), wire=wire.transport, rules=Wordy()) as client:
+            await client.post_form("http://api.example/3", {})
+
+    virtually(main)
+    assert len(wire.requests) == 2

@@ -167,8 +167,10 @@ def pointing_at(standin: StandIn) -> dict[str, str]:
         "OMDB_API_KEY": "demo",
         "AYNE_TMDB_BASE_URL": standin.tmdb_url,
         "AYNE_OMDB_BASE_URL": standin.omdb_url,
+        "AYNE_WIKIDATA_BASE_URL": standin.wikidata_url,
         "AYNE_TMDB_REQUESTS_PER_SECOND": "0",
         "AYNE_OMDB_REQUESTS_PER_SECOND": "0",
+        "AYNE_WIKIDATA_REQUESTS_PER_SECOND": "0",
     }
 
 

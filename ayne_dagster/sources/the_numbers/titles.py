@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 import unicodedata
 
+import ftfy
+
 LONGEST_TITLE = 300
 """Characters; no film has more, and work on a title grows with it."""
 _ARTICLES = ("the", "a", "an")
@@ -55,9 +57,4 @@ def _decomposed(letter: str) -> str:
 def _readings(title: str) -> tuple[str, ...]:
     """A title as it stands, and as it was before UTF-8 was read as a Western encoding ("AmÃ©lie")."""
     title = title[:LONGEST_TITLE]
-    for encoding in ("cp1252", "latin-1"):
-        try:
-            return title, title.encode(encoding).decode()
-        except UnicodeError:
-            continue
-    return (title,)
+    return title, ftfy.fix_encoding(title)
