@@ -138,7 +138,7 @@ class _Lines:
 def _summarize(rounds: list[Round], stats: dict[str, int], file: Path, out: Console) -> None:
     out.print("\nWhat the platform did as days passed:")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for heading in ("day", "date", "found", "details", "changed", "rated", "changed", "money", "froze", "requests"):
+    for heading in ("day", "date", "found", "details", "changed", "rated", "changed", "grossed", "froze", "asked"):
         table.add_column(heading, justify="left" if heading == "date" else "right", no_wrap=True)
     for r in rounds:
         numbers = (
@@ -208,6 +208,6 @@ def _in_words(rounds: list[Round], stats: dict[str, int]) -> Iterator[str]:
         )
     failed, deferred = (sum(getattr(r.result, name) for r in rounds) for name in ("failed", "deferred"))
     yield (
-        f"Requests spent: {spent['tmdb']:,} TMDB, {spent['omdb']:,} OMDb, {spent['numbers']:,} Wikidata; {failed:,} failed,"
-        f" {deferred:,} deferred, {stats['quarantined']:,} answers in quarantine."
+        f"Requests spent: {spent['tmdb']:,} TMDB, {spent['omdb']:,} OMDb, {spent['numbers']:,} Wikidata; {failed:,} "
+        f"failed, {deferred:,} deferred, {stats['quarantined']:,} answers in quarantine."
     )
