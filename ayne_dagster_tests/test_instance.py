@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
-import sys
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
@@ -12,30 +11,25 @@ import pytest
 from ayne_dagster.config import Settings, SettingsError
 from ayne_dagster.runs import instance
 from ayne_dagster.runs.instance import dagster_home
+from ayne_dagster_tests.support.forking import FORKED
+from ayne_dagster_tests.support.processes import LONGEST_RUN
 
-OPEN = """
-import sys
-from pathlib import Path
-from ayne_dagster.config import Settings
-from ayne_dagster.runs.instance import open_instance
-print("ready", flush=True)
-sys.stdin.read()
-with open_instance(Settings(database=Path(sys.argv[1]))) as instance:
-    assert instance.get_runs_count() == 0
-"""
+
+def _open_home(database: Path, together: Barrier) -> None:
+    together.wait(LONGEST_RUN)
+    with instance.open_instance(Settings(database=database)) as opened:
+        assert opened.get_runs_count() == 0
 
 
 @pytest.mark.end_to_end
 def test_commands_that_make_the_home_together_do_not_trip_over_each_other(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", OPEN, str(tmp_path / "ayne.duckdb")]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    processes = [subprocess.Popen(command, text=True, **pipes) for _ in range(4)]  # type: ignore[call-overload]
+    together = FORKED.Barrier(4)
+    processes = [FORKED.Process(target=_open_home, args=(tmp_path / "ayne.duckdb", together)) for _ in range(4)]
     for process in processes:
-        assert process.stdout.readline() == "ready\n"
+        process.start()
     for process in processes:
-        process.stdin.close()
-    told = [process.stderr.read() for process in processes]
-    assert [process.wait(60) for process in processes] == [0] * 4, told
+        process.join(LONGEST_RUN)
+    assert [process.exitcode for process in processes] == [0] * 4
 
 
 def test_the_home_lies_beside_the_database_and_has_our_configuration(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from ayne_dagster.warehouse.database import Database
 from ayne_dagster_tests.support.processes import Ayne, asked, number_asked, wait_until
 from ayne_dagster_tests.support.schema_v1 import make_version_1
 
-YEARS = ("--start-year", "2022", "--end-year", "2026", "--min-votes", "0")
+YEARS = ("--start-year", "2025", "--end-year", "2026", "--min-votes", "0")
 ALL = ("--refresh-limit", "1000")
 
 
@@ -54,7 +54,7 @@ def test_snapshots_taken_while_a_collection_writes_are_consistent_and_can_be_rea
     slow.clear_log()
     target = tmp_path / "published.duckdb"
     stored: list[int] = []
-    running = command.asking(slow)
+    running = command.asking(slow, AYNE_TMDB_MAX_CONCURRENT="2")  # so slow that several are taken meanwhile
     with running.running("collect", "--json", "--refresh-only", *ALL) as process:
         wait_until(lambda: number_asked(slow, "details") > 50, process)
         while process.poll() is None:

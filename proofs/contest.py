@@ -146,8 +146,8 @@ class Rounds:
     def _settings(self, now: datetime) -> Settings:
         return Settings(
             database=self._database,
-            tmdb=ApiSettings(self._standin.tmdb_url, 0, 40, 10),
-            omdb=ApiSettings(self._standin.omdb_url, 0, 40, 5),
+            tmdb=ApiSettings(self._standin.tmdb_url, 0, 40, 10, retry_wait=0.002),
+            omdb=ApiSettings(self._standin.omdb_url, 0, 40, 5, retry_wait=0.002),
             tmdb_read_token="demo",
             omdb_api_key="demo",
             clock_offset=now - datetime.now(UTC),

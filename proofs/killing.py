@@ -14,11 +14,12 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import Any
 
@@ -196,10 +197,13 @@ class Campaign:
         fast: the same movies without it, to end with.
         movies: those that there are to find.
         seed: decides when the kills come.
+        years: what is collected, as options of the command.
     """
 
-    def __init__(self, folder: Path, slow: StandIn, fast: StandIn, movies: set[int], seed: int) -> None:
-        self._command = Ayne(folder)
+    def __init__(
+        self, folder: Path, slow: StandIn, fast: StandIn, movies: set[int], seed: int, years: Sequence[str] = YEARS
+    ) -> None:
+        self._command, self._years = Ayne(folder), years
         self._slow, self._fast = slow, fast
         self._movies = movies
         self._random = random.Random(seed)
@@ -210,19 +214,27 @@ class Campaign:
         self.tally = Tally()
 
     def run(self, kills: int) -> Tally:
-        """Kill so many times, then let it end.
+        """Kill so many times at moments of chance, the first in discovery; then let it end.
 
         Raises:
             Broken: an invariant does not hold.
         """
-        for life in range(2 * kills):  # some end by themselves before their moment comes
+        drawn = (self._random.choices(list(Moment), weights=(3, 2, 4, 7))[0] for _ in repeat(None))
+        return self.kill_in(chain([Moment.DISCOVERY], drawn), kills)
+
+    def kill_in(self, moments: Iterable[Moment], kills: int) -> Tally:
+        """Kill so many times, each life in the next of these moments; then let it end.
+
+        Raises:
+            Broken: an invariant does not hold.
+        """
+        for life, moment in enumerate(islice(moments, 2 * kills), start=1):  # some end before their moment comes
             if len(self.tally.kills) == kills:
                 break
-            moment = self._random.choices(list(Moment), weights=(3, 2, 4, 7))[0] if life else Moment.DISCOVERY
             try:
                 self._live_and_die(moment)
             except Broken as error:
-                raise Broken(f"life {life + 1}, meant to end in {moment}: {error}") from None
+                raise Broken(f"life {life}, meant to end in {moment}: {error}") from None
         self._end()
         return self.tally
 
@@ -249,7 +261,7 @@ class Campaign:
         whole = moment in (Moment.DISCOVERY, Moment.START_UP) or not self._discovery_is_complete()
         command = self._command.asking(self._slow, AYNE_TMDB_MAX_CONCURRENT=str(CONNECTIONS))
         process = subprocess.Popen(
-            [sys.executable, "-m", "ayne_dagster", "collect", *(YEARS if whole else ("--refresh-only",)), *ALL],
+            [sys.executable, "-m", "ayne_dagster", "collect", *(self._years if whole else ("--refresh-only",)), *ALL],
             env=command.environment | {"AYNE_OMDB_MAX_CONCURRENT": str(CONNECTIONS)},
             cwd=command.folder,
             stdin=subprocess.DEVNULL,
@@ -368,7 +380,7 @@ class Campaign:
         for life in range(2):
             self._fast.clear_log()
             stored = self._stored_ids()
-            options = YEARS if life == 0 else ("--refresh-only",)
+            options = self._years if life == 0 else ("--refresh-only",)
             result = self._command.asking(self._fast).call("collect", "--json", *options, *ALL)
             require(result.code == 0, f"the rerun failed: {result.err}")
             for endpoint in ("details", "omdb"):

@@ -16,6 +16,7 @@ from ayne_dagster_tests.support.asking_together import (
     RATE,
     ask_until_the_quota_ends,
     assert_within_the_limits,
+    fullest_second,
 )
 from ayne_dagster_tests.support.postgres import running_postgres
 
@@ -32,7 +33,8 @@ def prove(kind: str, ledger_url: str | None) -> None:
         seen = ask_until_the_quota_ends(standin, QUOTA, Path(folder), ledger_url)
     print(
         f"{kind}: {PROCESSES} processes, one killed, {RATE} requests a second, quota {QUOTA:,}: "
-        f"{len(seen.arrivals):,} arrived in {seen.seconds:.1f} s, {seen.fullest_second} in the fullest second, "
+        f"{len(seen.arrivals):,} arrived in {seen.seconds:.1f} s, "
+        f"{fullest_second(seen.arrivals)} in the fullest second, "
         f"{seen.arrivals_of_a_later_run} of a later run the same day"
     )
     assert_within_the_limits(seen, QUOTA)

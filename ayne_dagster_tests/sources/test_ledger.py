@@ -346,10 +346,10 @@ for place in sys.argv[1:]:
 def test_processes_that_make_the_ledger_at_the_same_moment_do_not_trip_over_each_other(
     tmp_path: Path, request: pytest.FixtureRequest, kind: str
 ) -> None:
-    places: list[Path | str] = [tmp_path / str(number) / "ledger.sqlite" for number in range(15)]
+    places: list[Path | str] = [tmp_path / str(number) / "ledger.sqlite" for number in range(6)]
     if kind == "postgres":
         server = request.getfixturevalue("postgres")
-        places = [server.new_database() for _ in range(8)]
+        places = [server.new_database() for _ in range(4)]
     with processes(3, OPEN, *map(str, places)) as started:
         for place in places:
             for process in started:

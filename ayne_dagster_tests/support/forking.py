@@ -23,8 +23,9 @@ from typing import IO, Any
 
 PRELOADED = ["ayne_dagster.cli", "ayne_dagster.commands.collecting", "ayne_dagster.definitions", "ayne_dagster.doctor"]
 
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload([*PRELOADED, "ayne_dagster_tests.support.forking"])
+FORKED = multiprocessing.get_context("forkserver")
+"""Makes processes that have everything imported, for functions of a test module too."""
+FORKED.set_forkserver_preload([*PRELOADED, "ayne_dagster_tests.support.forking"])
 
 
 class Forked:

@@ -161,7 +161,7 @@ class Ayne:
 
 
 def pointing_at(standin: StandIn) -> dict[str, str]:
-    """The settings that make the platform ask a stand-in, as fast as it answers."""
+    """The settings that make the platform ask a stand-in, as fast as it answers, and again at once when it must."""
     return {
         "TMDB_READ_TOKEN": "demo",
         "OMDB_API_KEY": "demo",
@@ -171,6 +171,9 @@ def pointing_at(standin: StandIn) -> dict[str, str]:
         "AYNE_TMDB_REQUESTS_PER_SECOND": "0",
         "AYNE_OMDB_REQUESTS_PER_SECOND": "0",
         "AYNE_WIKIDATA_REQUESTS_PER_SECOND": "0",
+        "AYNE_TMDB_RETRY_WAIT": "0.002",
+        "AYNE_OMDB_RETRY_WAIT": "0.002",
+        "AYNE_WIKIDATA_RETRY_WAIT": "0.002",
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,9 +42,10 @@ from ayne_dagster_tests.support.schema_v1 import make_version_1
 NOW = START + 30 * DAY
 
 
-@pytest.fixture
-def sound(database: Database) -> Database:
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with all that a collection rightfully leaves: changes, failures, absences, quarantine, overrides."""
+    database = Database(tmp_path_factory.mktemp("whole") / "ayne.duckdb")
     with database.connect() as connection:
         merge_listed(connection, *(listed(number) for number in range(1, 13)))
         at = START + HOUR
@@ -61,6 +63,13 @@ def sound(database: Database) -> Database:
         set_override(connection, [5], Override.FREEZE, NOW)
         derive_columns(connection, NOW)
         record_stats(connection, NOW)
+    return database.path
+
+
+@pytest.fixture
+def sound(database: Database, whole: Path) -> Database:
+    """A copy of it."""
+    shutil.copyfile(whole, database.path)
     return database
 
 

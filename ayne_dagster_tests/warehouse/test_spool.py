@@ -377,10 +377,10 @@ def test_a_part_that_does_not_fit_into_memory_is_merged_in_smaller_ones(
         return merge(connection, origin, items)
 
     monkeypatch.setattr(spool, "merge_items", limited)
-    path = keep(database.path, TMDB, [details(number) for number in range(1, 26)])
+    path = keep(database.path, TMDB, [details(number) for number in range(1, 11)])
     told: list[str] = []
     merge_kept(database, "tmdb", told.append)
-    assert stored(database) == [number for number in range(1, 26) if number != 7]
+    assert stored(database) == [number for number in range(1, 11) if number != 7]
     assert read(path.with_suffix(".unusable"))[1] == [details(7)]
 
 

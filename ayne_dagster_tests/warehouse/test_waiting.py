@@ -103,7 +103,7 @@ BELOW_CEILING = st.one_of(
 """A source, and for how many days movies were not checked at it: less than makes them due a second time."""
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(BELOW_CEILING, st.booleans())
 def test_what_waits_is_what_is_due_and_was_not_due_before_it_waited(
     unchecked: tuple[str, list[float]], by_value: bool
@@ -179,16 +179,16 @@ def trickling(connection: duckdb.DuckDBPyConnection, source: str, movies: int, s
     fill(connection, *(state(n, **checked(interval - chance.random() * span, source)) for n in range(1, movies + 1)))
 
 
-def test_of_1000_ticks_at_which_movies_trickle_few_request_a_run_and_none_waits_too_long(
+def test_of_200_ticks_at_which_movies_trickle_few_request_a_run_and_none_waits_too_long(
     connection: duckdb.DuckDBPyConnection,
 ) -> None:
     trickling(connection, "tmdb", 1000, 1000 * MINUTE)
     sensor = Sensor(connection, Gathering(100, 6 * HOUR))
-    for minute in range(1000):
+    for minute in range(0, 1000, 5):
         sensor.tick(START + minute * MINUTE)
     assert sensor.asked >= 900
-    assert sensor.runs <= 10, "at once, it would have been a run at six of ten ticks"
-    assert max(sensor.waits) <= 6 * HOUR + MINUTE
+    assert sensor.runs <= 10, "at once, it would have been a run at almost every tick"
+    assert max(sensor.waits) <= 6 * HOUR + 5 * MINUTE
     mean = sum(sensor.waits, timedelta()) / len(sensor.waits)
     assert mean <= 90 * DAY * 0.001, "what gathering costs is below a thousandth of the interval"
 
@@ -203,11 +203,11 @@ def test_over_days_with_few_movies_none_waits_longer_than_is_set(connection: duc
     assert max(sensor.waits) <= 6 * HOUR + 30 * MINUTE
 
 
-@pytest.mark.parametrize("quota", [50, 500, 1000])
+@pytest.mark.parametrize("quota", [50, 1000])
 def test_of_a_scarce_quota_nothing_lapses_and_a_day_takes_few_runs(
     connection: duckdb.DuckDBPyConnection, quota: int
 ) -> None:
-    trickling(connection, "omdb", 3500, DAY / 1000)
+    trickling(connection, "omdb", 3 * quota, DAY / 1000)
     sensor = Sensor(connection, Gathering(100, 6 * HOUR), sources=("omdb",), quota=quota)
     for tick in range(0, 2 * 24 * 6, 2):
         sensor.tick(midnight(START) + DAY + tick * 10 * MINUTE)
