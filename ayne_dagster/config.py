@@ -99,6 +99,8 @@ the same names; what means something else is not understood (docs/from-the-older
 OMDB_DEFAULTS = ApiSettings("https://www.omdbapi.com/", 2.0, 40, 5, daily_quota=1000)
 WIKIDATA_DEFAULTS = ApiSettings("https://query.wikidata.org/sparql", 1.0, 1, 1, answer_deadline=75.0)
 """One request at a time, as its operators ask for. It stops a query after 60 s, and says so: that is waited for."""
+NUMBERS_DEFAULTS = ApiSettings("https://www.the-numbers.com", 0.2, 1, 1)
+"""Pages made for people: one request at a time and in 5 seconds, whatever is set."""
 API_OF = {"tmdb": "tmdb", "omdb": "omdb", "numbers": "wikidata"}
 """By source of the refresh rules: the API that is asked for it."""
 KEYLESS = ("wikidata",)
@@ -139,6 +141,9 @@ class Settings:
     tmdb: ApiSettings = TMDB_DEFAULTS
     omdb: ApiSettings = OMDB_DEFAULTS
     wikidata: ApiSettings = WIKIDATA_DEFAULTS
+    the_numbers: ApiSettings = NUMBERS_DEFAULTS
+    numbers_terms_acknowledged: bool = False
+    """Whether a person has said that the terms of The Numbers let them ask for its pages."""
     box_office: FigureChoice = FigureChoice()
     """Whose figures of movies' money count."""
     tmdb_api_key: str | None = field(default=None, repr=False)
@@ -217,6 +222,17 @@ class Settings:
         return None
 
     @property
+    def why_the_numbers_are_not_asked(self) -> str | None:
+        """Why no page of The Numbers is asked for; None where they are."""
+        if "the_numbers" not in self.box_office.providers:
+            return "AYNE_BOX_OFFICE leaves the_numbers out"
+        if not self.numbers_terms_acknowledged:
+            return "AYNE_NUMBERS_ACKNOWLEDGE_TERMS is not yes, and the terms of The Numbers are for you to read"
+        if self.contact is None:
+            return "AYNE_CONTACT is not set, and The Numbers is asked only by programs that say whom to reach"
+        return None
+
+    @property
     def spendable(self) -> dict[str, int]:
         """By source, requests a day that unattended collections may spend; 0 where no quota is set."""
         return {source: self.apis[API_OF[source]].spendable for source in self.sources}
@@ -287,7 +303,12 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     for name, key in (keys | {"OMDB_API_KEY": settings.omdb_api_key}).items():
         if key and " " in key:
             _warn(f"{name} holds a space, as no key does: if it is not accepted, copy it anew.")
-    for source, api in (("OMDB", settings.omdb), ("TMDB", settings.tmdb), ("WIKIDATA", settings.wikidata)):
+    for source, api in (
+        ("OMDB", settings.omdb),
+        ("TMDB", settings.tmdb),
+        ("WIKIDATA", settings.wikidata),
+        ("NUMBERS", settings.the_numbers),
+    ):
         if api.quota_reserve and api.quota_reserve >= api.daily_quota:
             _warn(_idle_reserve(source, api))
     return settings
@@ -310,6 +331,8 @@ def _settings(read: _Reader) -> Settings:
         tmdb=read.api("TMDB", TMDB_DEFAULTS),
         omdb=read.api("OMDB", OMDB_DEFAULTS),
         wikidata=read.api("WIKIDATA", WIKIDATA_DEFAULTS, deadline="AYNE_WIKIDATA_ANSWER_DEADLINE"),
+        the_numbers=read.api("NUMBERS", NUMBERS_DEFAULTS),
+        numbers_terms_acknowledged=read.text("AYNE_NUMBERS_ACKNOWLEDGE_TERMS") == "yes",
         box_office=read.figure_choice("AYNE_BOX_OFFICE"),
         tmdb_api_key=read.key("TMDB_API_KEY"),
         tmdb_read_token=read.key("TMDB_READ_TOKEN"),

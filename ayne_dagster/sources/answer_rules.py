@@ -1,4 +1,4 @@
-"""What an answer means before its body is read: an error for good, or a pause. A source may have rules of its own.
+"""What an answer means before it is used: an error for good, a pause, a whole body. A source may have rules of its own.
 
 Sends nothing and waits for nothing: `transport` does what is said here.
 """
@@ -6,8 +6,10 @@ Sends nothing and waits for nothing: `transport` does what is said here.
 from __future__ import annotations
 
 import httpx
+from pydantic import BaseModel
 
 from ayne_dagster.sources.errors import SourceError
+from ayne_dagster.sources.json_body import read_whole
 from ayne_dagster.sources.retry_after import retry_after
 
 
@@ -34,6 +36,18 @@ class AnswerRules:
             now: seconds since the epoch, real time.
         """
         return retry_after(response.headers.get("retry-after"), now)
+
+    def value(self, body: bytes, model: type[BaseModel] | None) -> object | None:
+        """What a body with status 200 is read as, once it is known to be whole; None: that is left to the client.
+
+        Args:
+            body: as received.
+            model: what the client asked for.
+
+        Raises:
+            NotWhole: asking again may help.
+        """
+        return read_whole(body, model)
 
 
 GENERAL_RULES = AnswerRules()

@@ -39,7 +39,7 @@ from ayne_dagster.sources.errors import (
     WrongAddress,
     WrongRoute,
 )
-from ayne_dagster.sources.json_body import NotWhole, read_whole
+from ayne_dagster.sources.json_body import NotWhole
 from ayne_dagster.sources.limits.account import Account
 from ayne_dagster.sources.limits.ledger import steady_now
 from ayne_dagster.sources.network import TIMEOUT, Wire
@@ -156,7 +156,7 @@ class RetryTransport(httpx.AsyncBaseTransport):
             raise self._redirected(response)
         if status == 200:
             try:
-                response.extensions["value"] = read_whole(response.content, request.extensions.get("model"))
+                response.extensions["value"] = self._rules.value(response.content, request.extensions.get("model"))
             except NotWhole as error:
                 raise _TryAgain(str(error)) from None
         return response

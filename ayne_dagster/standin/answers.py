@@ -1,4 +1,4 @@
-"""What TMDB, OMDb and Wikidata say to a request: paths, parameters, keys, limits. No sockets, no faults, no clock.
+"""What the sources say to a request: paths, parameters, keys, limits. No sockets, no faults, no clock.
 
 Parameters that are not known here are ignored, as at the real APIs; so are discover's filters other than
 release date, year and least number of votes.
@@ -20,6 +20,7 @@ from ayne_dagster.standin import errors
 from ayne_dagster.standin.bodies import SUB_RESOURCES, Body
 from ayne_dagster.standin.catalogue import DEFAULT_SORT, Catalogue, dump
 from ayne_dagster.standin.errors import Answer
+from ayne_dagster.standin.numbers_pages import MOVIES, ROBOTS
 from ayne_dagster.standin.sparql import read_question, write_result
 
 MAX_PAGE = 500
@@ -35,6 +36,7 @@ EXPORT_PATH = "/p/exports/movie_ids_{date}.json.gz"
 """`{date}` is MM_DD_YYYY."""
 IMDB_PATH = "/imdb/title.ratings.tsv.gz"
 SPARQL_PATH = "/sparql"
+ROBOTS_PATH = "/robots.txt"
 LONGEST_BY_GET = 7_000
 """Characters of a query in an address; a longer one is asked by POST."""
 
@@ -117,11 +119,11 @@ class Request(NamedTuple):
     """A request to one of the APIs."""
 
     source: str
-    """The API, "tmdb", "omdb" or "wikidata"; "files" for the files that are published daily."""
+    """The API, "tmdb", "omdb", "wikidata" or "the_numbers"; "files" for the files that are published daily."""
     endpoint: str
     """What is asked for: "details", a sub-resource's name, "discover", "changes", …, "omdb" or "unknown"."""
     movie: str | None
-    """The movie id that is asked for; the day of an ID export, as YYYY-MM-DD."""
+    """The movie id that is asked for; the day of an ID export, as YYYY-MM-DD; the end of a page's address."""
     key: str
     """The API key or token; empty when there is none."""
     query: Mapping[str, str]
@@ -136,7 +138,8 @@ def parse(
     """The request behind a URL path; None when the path belongs to no API and is no daily file.
 
     Args:
-        path: begins with /3/ for TMDB, or is /omdb, /omdb/ or /sparql; or that of a daily file.
+        path: begins with /3/ for TMDB or /movie/ for The Numbers, or is /omdb, /omdb/, /sparql or /robots.txt; or that
+            of a daily file.
         query: the query's parameters, and the fields of a form.
         authorization: the header's value, or "".
         agent: the User-Agent, or "".
@@ -158,6 +161,10 @@ def parse(
         return Request("tmdb", part or "details", imdb_id or number, key, query)
     if path in ("/omdb", "/omdb/"):
         return Request("omdb", "omdb", query.get("i"), query.get("apikey", ""), query)
+    if path == ROBOTS_PATH:
+        return Request("the_numbers", "robots", None, "", query, agent)
+    if path.startswith(MOVIES):
+        return Request("the_numbers", "page", path.removeprefix(MOVIES), "", query, agent)
     if path == IMDB_PATH:
         return Request("files", "imdb_ratings", None, "", query)
     if match := _EXPORT.fullmatch(path):
@@ -235,6 +242,8 @@ class Answers:
             return self._file(request, now)
         if request.source == "wikidata":
             return self._wikidata(request, now)
+        if request.source == "the_numbers":
+            return self._numbers(request, now)
         return self._omdb(request, now) if request.source == "omdb" else self._tmdb(request, now, moment)
 
     def neighbour(self, request: Request, now: datetime) -> Request:
@@ -242,6 +251,8 @@ class Answers:
         movie = request.movie
         if movie is None:
             return request
+        if request.source == "the_numbers":
+            return request._replace(movie=self._catalogue.numbers_neighbour(movie, now))
         own = self._tmdb_id(movie, now)
         for tmdb_id in self._catalogue.ids(now):
             if tmdb_id == own:
@@ -376,6 +387,20 @@ class Answers:
             return errors.wikidata_error(500)
         found = self._catalogue.items(*keys, now)
         return Answer(200, write_result(found, self._shuffle), "application/sparql-results+json;charset=utf-8")
+
+    def _numbers(self, request: Request, now: datetime) -> Answer:
+        """A page, for programs too if they say whom to reach; for others the site has none."""
+        if request.endpoint == "robots":
+            return Answer(200, ROBOTS, "text/plain")
+        if not _WITH_CONTACT.fullmatch(request.agent):
+            return errors.html_page(403)
+        slug = request.movie or ""
+        page = self._catalogue.numbers_page(slug, now)
+        if page is not None:
+            return Answer(200, page, "text/html; charset=UTF-8")
+        target = self._catalogue.numbers_moved_to(slug, now)
+        moved = errors.html_page(404 if target is None else 301)
+        return moved._replace(location=None if target is None else f"{MOVIES}{target}")
 
     def _omdb(self, request: Request, now: datetime) -> Answer:
         if not request.key:

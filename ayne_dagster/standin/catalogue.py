@@ -16,6 +16,7 @@ from typing import Any
 
 from ayne_dagster.standin.bodies import Body, BodyWriter
 from ayne_dagster.standin.items import Item, ItemWriter
+from ayne_dagster.standin.numbers_pages import Figures, PageWriter
 from ayne_dagster.standin.population import NO_DATE, Population, Source
 
 PAGE_ROWS = 20
@@ -52,6 +53,7 @@ class Catalogue:
         self._movies = Population(size, seed, oddities)
         self._bodies = BodyWriter(self._movies, epoch)
         self._items = ItemWriter(self._movies, self._bodies)
+        self._pages = PageWriter(self._movies, self._bodies)
         movies = self._movies
         # Movies whose date moves stay out of the order by date; each listing looks at them one by one.
         dated = [i for i, day in enumerate(movies.release) if day != NO_DATE and i not in movies.moves]
@@ -210,6 +212,28 @@ class Catalogue:
             for item in self._items.by_tmdb_id(tmdb_id, day):
                 add(item, str(tmdb_id))
         return list(found.values())
+
+    def numbers_page(self, slug: str, now: datetime) -> bytes | None:
+        """The page of The Numbers at an address below /movie/; None where there is none."""
+        return self._pages.page(slug, self._day(now))
+
+    def numbers_moved_to(self, slug: str, now: datetime) -> str | None:
+        """The address below /movie/ that another one leads to; None where it leads nowhere."""
+        return self._pages.moved_to(slug, self._day(now))
+
+    def numbers_neighbour(self, slug: str, now: datetime) -> str:
+        """The address below /movie/ of another movie's page, where there is one."""
+        return self._pages.neighbour(slug, self._day(now))
+
+    def numbers_slug_of(self, tmdb_id: int, now: datetime) -> str | None:
+        """The address below /movie/ of a movie's page; None where it has none."""
+        i = self._movies.index(tmdb_id)
+        return None if i is None else self._pages.slug_of(i, self._day(now))
+
+    def numbers_figures(self, tmdb_id: int, now: datetime) -> Figures | None:
+        """What The Numbers knows of a movie's money, whether or not a page shows it."""
+        i = self._existing(tmdb_id, now)
+        return None if i is None else self._pages.figures(i, self._day(now))
 
     def version(self, tmdb_id: int, source: Source, now: datetime) -> int:
         """Number of relevant changes of the movie so far at a source; its creation counts as one at TMDB.

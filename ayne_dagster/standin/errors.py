@@ -1,4 +1,4 @@
-"""The error answers of TMDB, OMDb and Wikidata: status, code and words. Nothing that decides when they are due."""
+"""The error answers of the sources: status, code and words. Nothing that decides when they are due."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ class Answer(NamedTuple):
     body: bytes
     content_type: str = "application/json;charset=utf-8"
     retry_after: float | None = None
+    location: str | None = None
+    """Where a redirect leads."""
 
 
 _TEXT = "text/plain;charset=utf-8"
@@ -89,6 +91,8 @@ def source_error(source: str, status: int, message: str | None = None, retry_aft
     """The error of a source with an HTTP status."""
     if source == "wikidata":
         return wikidata_error(status, message, retry_after)
+    if source == "the_numbers":
+        return html_page(status)
     return tmdb_error(status, message=message) if source == "tmdb" else omdb_error(status, message)
 
 

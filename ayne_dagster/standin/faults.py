@@ -38,7 +38,7 @@ Kind = Literal[
     "timeout_in_body",
     "no_results",
 ]
-FaultSource = Literal["tmdb", "omdb", "wikidata", "any"]
+FaultSource = Literal["tmdb", "omdb", "wikidata", "the_numbers", "any"]
 
 _ID = re.compile(r"(tt)?\d+")
 _LISTINGS = ("/discover/", "/movie/changes")
@@ -241,7 +241,7 @@ class FaultPlan:
         """The fault for a request, or None; counts it as used.
 
         Args:
-            source: "tmdb", "omdb" or "wikidata".
+            source: "tmdb", "omdb", "wikidata" or "the_numbers".
             target: path and query, without keys.
             movie: the movie id in the request, if it has one.
         """

@@ -72,6 +72,8 @@ class StandIn:
     """Base address of TMDB, without a slash at its end; set on entry."""
     omdb_url: str
     """Address of OMDb, with a slash at its end; set on entry."""
+    numbers_url: str
+    """Address of The Numbers, without a slash at its end; set on entry."""
     wikidata_url: str
     """Address of Wikidata's SPARQL endpoint; set on entry."""
     control_url: str
@@ -134,6 +136,7 @@ class StandIn:
             raise StandInError(f"the stand-in did not start within {_START_SECONDS:.0f} seconds")
         self.tmdb_url = f"http://{HOST}:{port}/3"
         self.omdb_url = f"http://{HOST}:{port}/omdb/"
+        self.numbers_url = f"http://{HOST}:{port}"
         self.wikidata_url = f"http://{HOST}:{port}{SPARQL_PATH}"
         self.control_url = f"http://{HOST}:{port}/_standin"
         self.tmdb_export_url = f"http://{HOST}:{port}{EXPORT_PATH}"
@@ -158,7 +161,8 @@ class StandIn:
         return self._app.clock.now()
 
     def requests(self) -> dict[str, int]:
-        """Number of requests that have ended since the log was cleared, by source ("tmdb", "omdb", "wikidata")."""
+        """Number of requests that have ended since the log was cleared, by source ("tmdb", "omdb", "wikidata",
+        "the_numbers")."""
         return {source: sum(counts.values()) for source, counts in self._app.journal.counts().items()}
 
     def statuses(self) -> dict[str, dict[str, int]]:
@@ -238,6 +242,7 @@ def serve(
             tell(f"# {catalogue_size} invented movies; stop with Ctrl-C")
             tell(f"export AYNE_TMDB_BASE_URL={standin.tmdb_url}")
             tell(f"export AYNE_OMDB_BASE_URL={standin.omdb_url}")
+            tell(f"export AYNE_NUMBERS_BASE_URL={standin.numbers_url}")
             tell(f"export AYNE_WIKIDATA_BASE_URL={standin.wikidata_url}")
             tell("export AYNE_CONTACT=demo@example.org")
             tell(f"export AYNE_TMDB_EXPORT_URL='{standin.tmdb_export_url}'")

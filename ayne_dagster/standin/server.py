@@ -1,8 +1,8 @@
 """The stand-in as an ASGI application: transport, log, clock, faults, control. No knowledge of the APIs.
 
-Paths: TMDB below /3, OMDb at /omdb/, Wikidata at /sparql, daily files below /p/exports and /imdb, control below
-/_standin/. The APIs' requests are answered by plain ASGI, since a test asks thousands of them; Starlette routes the
-control requests.
+Paths: TMDB below /3, OMDb at /omdb/, Wikidata at /sparql, The Numbers below /movie/, daily files below /p/exports and
+/imdb, control below /_standin/. The APIs' requests are answered by plain ASGI, since a test asks thousands of them;
+Starlette routes the control requests.
 """
 
 from __future__ import annotations
@@ -258,6 +258,8 @@ def _start(answer: Answer, length: int) -> Message:
     ]
     if answer.retry_after is not None:
         headers.append((b"retry-after", f"{answer.retry_after:g}".encode()))
+    if answer.location is not None:
+        headers.append((b"location", answer.location.encode()))
     return {"type": "http.response.start", "status": answer.status, "headers": headers}
 
 

@@ -10,12 +10,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 
 import httpx
 
 from ayne_dagster.config import Settings, load_settings
-from ayne_dagster.settings.variables import checked_contact
 from ayne_dagster.sources.blocking import BlockingClient
 from ayne_dagster.sources.errors import (
     InvalidCredentials,
@@ -25,6 +23,7 @@ from ayne_dagster.sources.errors import (
     SourceUnavailable,
     TooMuchAsked,
 )
+from ayne_dagster.sources.identity import user_agent
 from ayne_dagster.sources.limits.account import Account
 from ayne_dagster.sources.limits.ledger import LedgerError, RequestLedger
 from ayne_dagster.sources.network import TIMEOUT
@@ -301,16 +300,6 @@ class WikidataClient(BlockingClient[AsyncWikidataClient]):
     def get_figures(self, films: Iterable[Film]) -> dict[int, Statements]:
         """See `AsyncWikidataClient.get_figures`."""
         return self._call(self._client.get_figures, films)
-
-
-def user_agent(contact: str) -> str:
-    """Who asks, as Wikimedia's policy wants it: a name that tells a robot, a contact, the library.
-
-    Raises:
-        SettingsError: the contact cannot be sent.
-    """
-    contact = checked_contact("AYNE_CONTACT", contact)
-    return f"ayne_dagster-bot/{version('ayne_dagster')} ({contact}) httpx/{httpx.__version__}"
 
 
 def _statements(film: Film, led_to: dict[str, list[Item]], figures: dict[str, tuple[Figure, ...]]) -> Statements:

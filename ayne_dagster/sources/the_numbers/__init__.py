@@ -1,0 +1,1 @@
+"""Pages of The Numbers: addresses, robots.txt, reading, client. Off unless a person has acknowledged its terms."""
