@@ -20,7 +20,7 @@ from ayne_dagster.config import STRATEGIES
 from ayne_dagster.refresh.strategy import COLLECTED, SOURCES, Strategy
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.rows import insert_rows, naive_utc
-from ayne_dagster.warehouse.schema import ANSWER_TABLES, CHANGE_FEED_DAYS, REFRESH_METADATA, content_hash_column
+from ayne_dagster.warehouse.schema import CHANGE_FEED_DAYS, HASHED_TABLES, REFRESH_METADATA, content_hash_column
 from ayne_dagster.warehouse.state import derive_columns, due_by_year, due_counts, due_movies
 from ayne_dagster.warehouse.strategies import load_strategy
 
@@ -107,7 +107,7 @@ def _columns(database: Database) -> set[str]:
 
 def state_query() -> str:
     """Plausible rows of refresh_metadata, as SQL; parameters `$movies` and `$now`."""
-    hashes = ", ".join(f"(hash(i, '{t.name}') >> 1)::BIGINT AS {content_hash_column(t)}" for t in ANSWER_TABLES)
+    hashes = ", ".join(f"(hash(i, '{t.name}') >> 1)::BIGINT AS {content_hash_column(t)}" for t in HASHED_TABLES)
     return f"""
     WITH ids AS (SELECT 2 + 2 * range AS i FROM range($movies)),
     -- Most movies of the last decades; one of 50 has no date, one of 200 is yet to come.

@@ -43,7 +43,7 @@ FaultSource = Literal["tmdb", "omdb", "wikidata", "the_numbers", "any"]
 _ID = re.compile(r"(tt)?\d+")
 _LISTINGS = ("/discover/", "/movie/changes")
 _ONLY_LISTINGS = ("empty_page", "shrinking_total", "repeated_rows")
-_ONLY_WIKIDATA = ("robot_policy", "banned", "timeout_in_body", "no_results")
+WIKIDATA_KINDS = ("robot_policy", "banned", "timeout_in_body", "no_results")
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class Fault:
             return False
         if self.kind == "rejected" and source != "tmdb":
             return False
-        if self.kind in _ONLY_WIKIDATA and source != "wikidata":
+        if self.kind in WIKIDATA_KINDS and source != "wikidata":
             return False
         return _matches(self.source, self.match, source, target, movie)
 

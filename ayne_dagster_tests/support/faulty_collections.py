@@ -14,15 +14,15 @@ from ayne_dagster.config import ApiSettings, Settings
 from ayne_dagster.definitions import build_defs
 from ayne_dagster.runs.batch import range_tags
 from ayne_dagster.standin.running import StandIn
-from ayne_dagster.warehouse.schema import ANSWER_TABLES, REFRESH_METADATA, content_hash_column
+from ayne_dagster.warehouse.schema import HASHED_TABLES, REFRESH_METADATA, content_hash_column
 from ayne_dagster_tests.conftest import START
 
 YEARS = ("2016", "2021")
-CONTENT = {table.name: ("release_year", *table.content) for table in ANSWER_TABLES}
+CONTENT = {table.name: ("release_year", *table.content) for table in HASHED_TABLES}
 STATE = (
     *("release_year", "release_date", "imdb_id", "unchanged_cycles", "override"),
     *(f"{source}_{column}" for source in ("tmdb", "omdb") for column in ("failures", "missing_since", "tombstoned_at")),
-    *(content_hash_column(table) for table in ANSWER_TABLES),
+    *(content_hash_column(table) for table in HASHED_TABLES),
 )
 """The refresh state but for times, and for what is worked out of it at some instant."""
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
