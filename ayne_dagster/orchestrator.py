@@ -24,7 +24,7 @@ from ayne_dagster.definitions import build_defs
 from ayne_dagster.errors import INTERRUPTED as INTERRUPTED_CODE
 from ayne_dagster.errors import OneLineError
 from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR
-from ayne_dagster.refresh.strategy import SOURCES
+from ayne_dagster.refresh.strategy import COLLECTED, SOURCES
 from ayne_dagster.runs.batch import ASSET_OF, pick_batch, range_tags
 from ayne_dagster.runs.failures import failure_reason, gave_a_reason
 from ayne_dagster.runs.foreground import Foreground
@@ -91,7 +91,8 @@ class CollectionResult:
     """Movies that the change feed made due."""
     due_remaining: int | None = 0
     """None where the database could not be asked after a failure."""
-    requests: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SOURCES, 0))
+    requests: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COLLECTED, 0))
+    """By source that is asked."""
     slowed: dict[str, dict[str, float]] = field(default_factory=dict)
     """Sources that refused requests until the pace was halved: how many `refusals`, and the `slowest_share` of it."""
     seconds: float = 0.0
@@ -101,7 +102,8 @@ class CollectionResult:
         name = _NAMES.get(source, source)
         for told, number in ((f"{name}_updated", counts["fetched"]), (f"{name}_changed", counts["changed"])):
             setattr(self, told, getattr(self, told) + number)
-        self.requests[source] += counts["requests"]
+        if source in self.requests:
+            self.requests[source] += counts["requests"]
 
     def as_dict(self) -> dict[str, Any]:
         """The numbers by name."""
@@ -257,7 +259,7 @@ class DataCollectionOrchestrator:
         home_path(self.settings)  # one that cannot be used should fail before a database is made
         started = time.monotonic()
         limit = self.settings.refresh_limit if refresh_limit is None else refresh_limit
-        result = CollectionResult()
+        result = CollectionResult(requests=dict.fromkeys(self.settings.sources, 0))
         counting = _Counting(result, self._watcher)
         database = self._database(counting)
         try:

@@ -72,7 +72,7 @@ def test_without_a_contact_nobody_is_asked_and_nothing_waits_for_it(settings: Se
     off = replace(settings, contact=None, refresh_limit=10_000)
     result = collect(off)
     assert "wikidata" not in source.requests() or source.requests()["wikidata"] == 0
-    assert (result.requests["numbers"], result.box_office_updated, result.due_remaining) == (0, 0, 0)
+    assert (set(result.requests), result.box_office_updated, result.due_remaining) == ({"tmdb", "omdb"}, 0, 0)
     assert value(off, "SELECT count(*) FROM movies WHERE worldwide_gross_source = 'tmdb'")
     assert value(off, "SELECT count(*) FROM refresh_metadata WHERE fully_refreshed")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ import click
 
 from ayne_dagster.commands.files import warehouse
 from ayne_dagster.commands.options import FilePath, Instant, json_option
-from ayne_dagster.commands.output import print_result, table
-from ayne_dagster.config import load_settings
+from ayne_dagster.commands.output import fail, print_result, table
+from ayne_dagster.config import SettingsError, load_settings
 
 SHOWN = 10
 """Rows of each kind on a screen; `--json` has more."""
@@ -20,7 +21,7 @@ SHOWN = 10
 
 @click.group(name="box-office")
 def box_office() -> None:
-    """Box-office figures: take them from files, and see which rows found no movie."""
+    """Box-office figures: take them from files or pages, and see which rows found no movie."""
 
 
 @box_office.command(name="import")
@@ -55,6 +56,39 @@ def unmatched(as_json: bool) -> None:
     with warehouse(load_settings()).connect(read_only=True) as connection:
         rows = unmatched_rows(connection)
     print_result({"rows": rows, "unmatched": len(rows)}, as_json, _describe_unmatched)
+
+
+@box_office.command()
+@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="Movies at most.")
+@json_option
+def pages(limit: int, as_json: bool) -> None:
+    """Read pages of The Numbers, for movies that are due for it.
+
+    Only where AYNE_NUMBERS_ACKNOWLEDGE_TERMS=yes and AYNE_CONTACT are set; at most one page in five seconds. Each
+    movie's figures are stored as they come: Ctrl-C loses none.
+    """
+    from ayne_dagster.collecting.pages import read_pages
+    from ayne_dagster.sources.limits.ledger import open_ledger
+    from ayne_dagster.sources.the_numbers.client import AsyncNumbersClient
+
+    settings = load_settings()
+    if why := settings.why_the_numbers_are_not_asked:
+        raise SettingsError(f"The Numbers is not asked: {why}.")
+    database = warehouse(settings)
+    database.require_file()
+    run_id = f"box-office-pages-{settings.now():%Y%m%dT%H%M%S}"
+    client = partial(AsyncNumbersClient, settings=settings, ledger=open_ledger(settings), now=settings.now)
+    report = read_pages(database, settings, client, limit, run_id=run_id, tell=lambda text: click.echo(text, err=True))
+    print_result(asdict(report), as_json, _describe_pages)
+    if report.stopped:
+        fail(f"{report.stopped.rstrip('.')}. What was read is kept; the rest stays due.")
+
+
+def _describe_pages(told: dict[str, Any]) -> str:
+    return (
+        f"{told['asked']:,} movies asked for, {told['found']:,} with a page, {told['changed']:,} of them with new or "
+        f"other figures; {told['failed']:,} failed; {told['requests']:,} requests; {told['due_left']:,} still due"
+    )
 
 
 def _as_result(report: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from ayne_dagster.commands.options import Year, json_option
 from ayne_dagster.commands.output import OutputLost, fail, print_result
 from ayne_dagster.config import API_OF, API_TITLES, load_settings
 from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR
-from ayne_dagster.refresh.strategy import COLLECTED
 
 
 @click.command()
@@ -84,8 +83,8 @@ def collect(
 
 
 def _describe_collection(result: dict[str, Any]) -> str:
-    asked = {source: number for source, number in result["requests"].items() if number or source in COLLECTED}
-    requests = ", ".join(f"{number:,} {API_TITLES[API_OF[source]]}" for source, number in asked.items())
+    asked = result["requests"].items()
+    requests = ", ".join(f"{number:,} {API_TITLES[API_OF[source]]}" for source, number in asked)
     slowed = [
         f"Slowed down   {API_TITLES[API_OF[source]]} to 1/{1 / how['slowest_share']:.0f} of its pace,"
         f" after {how['refusals']:,} refusals (HTTP 429)"
@@ -109,7 +108,7 @@ def _describe_collection(result: dict[str, Any]) -> str:
 
 def _money(result: dict[str, Any]) -> str | None:
     """What was fetched of movies' money; None where nothing was asked."""
-    if not result["box_office_updated"] and not result["requests"]["numbers"]:
+    if not result["requests"].get("numbers"):
         return None
     changed = result["box_office_changed"]
     return f"Box office    {result['box_office_updated']:,} looked at, {changed:,} of them with new or other figures"

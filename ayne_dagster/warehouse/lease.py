@@ -32,7 +32,7 @@ def is_in_the_way(path: Path) -> bool:
 
 @contextmanager
 def lease(
-    database: Path, source: str, on_wait: Callable[[str], None], *, sleep: Callable[[float], None] = time.sleep
+    database: Path, source: str, on_wait: Callable[[str], object], *, sleep: Callable[[float], None] = time.sleep
 ) -> Iterator[None]:
     """Hold the right to collect from a source into a database; waits while another process has it.
 
@@ -66,7 +66,7 @@ def lease(
 
 
 def _acquire(
-    descriptor: int, path: Path, source: str, on_wait: Callable[[str], None], sleep: Callable[[float], None]
+    descriptor: int, path: Path, source: str, on_wait: Callable[[str], object], sleep: Callable[[float], None]
 ) -> None:
     told = False
     while True:
