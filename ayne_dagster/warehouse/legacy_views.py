@@ -26,7 +26,7 @@ _INTERVAL = by_age_sql([str(band.interval_days["tmdb"]) for band in AGE_TABLE]).
 def _names_sql(codes: str, names: Mapping[str, str]) -> str:
     """A list of codes as a text of names; a code without a name stands for itself."""
     pairs = ", ".join(f"'{code}': '{name.replace(chr(39), chr(39) * 2)}'" for code, name in names.items())
-    return f"array_to_string(list_transform({codes}, code -> coalesce(MAP {{{pairs}}}[code], code)), ',')"
+    return f"array_to_string(list_transform({codes}, lambda code: coalesce(MAP {{{pairs}}}[code], code)), ',')"
 
 
 def _view(name: str, description: str, select: str, columns: tuple[Column, ...]) -> View:
