@@ -24,7 +24,7 @@ from ayne_dagster_tests.support.processes import Ayne, ended
 
 KINDS_OF_WRONG_USAGE = {
     "WrongUsage", "SettingsError", "FigureFileError", "WrongDatabase", "WrongExport", "WrongTarget", "WrongLedger",
-    "WrongPlace",
+    "WrongPlace", "WrongFile",
 }  # fmt: skip
 NOT_FOR_PEOPLE = {
     "BrokenGzip", "CutOffGzip", "Interrupted", "MigrationFailed", "NotWhole", "StreamClosed", "TooSlow", "Unpackable",
