@@ -163,8 +163,11 @@ def _run(arguments: list[str], environment: dict[str, str], folder: str, out: in
     sys.stderr = sys.__stderr__ = TextIOWrapper(
         FileIO(2, "w", closefd=False), "utf-8", "backslashreplace", line_buffering=True
     )
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    # As an interpreter has them that was just started: it ignores SIGPIPE, so that a closed pipe is an error like others.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
     sys.argv = ["ayne", *arguments]
     from ayne_dagster.cli import main
 
