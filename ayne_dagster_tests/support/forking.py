@@ -163,7 +163,7 @@ def _run(arguments: list[str], environment: dict[str, str], folder: str, out: in
     sys.stderr = sys.__stderr__ = TextIOWrapper(
         FileIO(2, "w", closefd=False), "utf-8", "backslashreplace", line_buffering=True
     )
-    # As an interpreter has them that was just started: it ignores SIGPIPE, so that a closed pipe is an error like others.
+    # As an interpreter has them that was just started: it ignores SIGPIPE, and a closed pipe is an error like others.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGHUP):
