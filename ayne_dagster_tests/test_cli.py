@@ -568,7 +568,10 @@ def _traces_of_secrets(command: Ayne, *results: Ended) -> list[str]:
         if path.is_file():
             body = path.read_bytes()
             traces += [str(path) for secret in _SECRETS if secret.encode() in body]
-    columns = "SELECT table_name, column_name FROM duckdb_columns() WHERE data_type = 'VARCHAR' AND NOT internal"
+    columns = (
+        "SELECT schema_name || '.' || table_name, column_name FROM duckdb_columns()"
+        " WHERE data_type = 'VARCHAR' AND NOT internal"
+    )
     for table, column in command.rows(columns):
         for secret in _SECRETS:
             if command.column(f"SELECT count(*) FROM {table} WHERE contains({column}, '{secret}')")[0]:
