@@ -24,11 +24,11 @@ def export(folder: Path, file_format: str, tables: tuple[str, ...], raw: bool, a
     Titles and other texts come from outside, and spreadsheets run what begins with = + - @ as a formula: in CSV such
     texts get an apostrophe before them, unless --raw is given. Parquet is exact.
     """
-    from ayne_dagster.warehouse.care.export import DEFAULT_TABLES, EXPORTABLE, export_tables
+    from ayne_dagster.warehouse.care.export import DEFAULT_TABLES, EXPORTABLE, export_tables, no_such_table
 
     unknown = [name for name in tables if name not in EXPORTABLE]
     if unknown:
-        raise click.UsageError(f"There is no table {', '.join(unknown)}; there are {', '.join(EXPORTABLE)}.")
+        raise click.UsageError(no_such_table(unknown))
     with warehouse(load_settings()).connect(read_only=True) as connection:
         written = export_tables(connection, folder, tables or DEFAULT_TABLES, file_format, raw=raw)
     result = {"files": {str(path): rows for path, rows in written.items()}}

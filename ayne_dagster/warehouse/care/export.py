@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -41,6 +41,12 @@ class WrongExport(WrongUsage, ExportError):
     """A table or format does not exist, or the folder is no place to write to."""
 
 
+def no_such_table(unknown: Collection[str]) -> str:
+    """What is said of tables that there are not, with those that there are; the older collection's views in a word."""
+    ours = ", ".join(name for name in EXPORTABLE if not name.startswith("legacy."))
+    return f"There is no table {', '.join(unknown)}; there are {ours}, and legacy.…"
+
+
 def export_tables(
     connection: duckdb.DuckDBPyConnection,
     folder: Path,
@@ -69,7 +75,7 @@ def export_tables(
     """
     unknown = [name for name in tables if name not in EXPORTABLE]
     if unknown:
-        raise WrongExport(f"There is no table {', '.join(unknown)}; there are {', '.join(EXPORTABLE)}.")
+        raise WrongExport(no_such_table(unknown))
     if file_format not in FORMATS:
         raise WrongExport(f"{file_format!r} is no format; choose {' or '.join(FORMATS)}.")
     try:
