@@ -202,4 +202,4 @@ class _Reading:
         self._report.asked += 1
         self._report.requests += requests
         self._report.changed += kind != "unchanged"
-        self._tell(f"{movie.title} ({movie.year}): {reason or f'{len((figures or {})[SOURCE])} figures'}")
+        self._tell(f"{movie.title} ({movie.year}): {reason or f'figures: {len((figures or {})[SOURCE])}'}")

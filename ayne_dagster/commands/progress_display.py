@@ -23,6 +23,7 @@ WORDS = {
     "discovered_movies": "Discovering movies",
     "tmdb_details": "Fetching TMDB details",
     "omdb_ratings": "Fetching OMDb ratings",
+    "box_office": "Fetching box office",
     "tmdb_changes": "Reading TMDB's changes",
     "tmdb_id_export": "Reading TMDB's export",
     "imdb_ratings": "Reading IMDb's ratings",
