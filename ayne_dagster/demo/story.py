@@ -138,7 +138,7 @@ class _Lines:
 def _summarize(rounds: list[Round], stats: dict[str, int], file: Path, out: Console) -> None:
     out.print("\nWhat the platform did as days passed:")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for heading in ("day", "date", "found", "details", "changed", "rated", "changed", "grossed", "froze", "asked"):
+    for heading in ("day", "date", "found", "details", "changed", "rated", "changed", "money", "froze", "asked"):
         table.add_column(heading, justify="left" if heading == "date" else "right", no_wrap=True)
     for r in rounds:
         numbers = (
