@@ -18,8 +18,8 @@ from ayne_dagster.warehouse.database import Database
 from ayne_dagster_tests.conftest import settings_for
 from ayne_dagster_tests.support.processes import Ayne
 
-PLAN = DiscoveryPlan(1990, 2026, 2, 0)
-MOVIES = 200
+PLAN = DiscoveryPlan(2017, 2024, 1, 0)
+MOVIES = 90
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_a_source_of_figures_that_is_down_fails_its_step_alone_and_blames_no_mov
     with pytest.raises(Exception, match=r"(?i)wikidata") as caught:
         collect(settings)
     result = caught.value.result  # type: ignore[attr-defined]
-    assert result.tmdb_updated == result.omdb_updated + 0 or result.tmdb_updated > 0
+    assert min(result.tmdb_updated, result.omdb_updated) > 0, "the others go on"
     assert value(settings, "SELECT count(*) FROM refresh_metadata WHERE numbers_failures > 0") == 0
     source.clear_faults()
     assert collect(settings).box_office_updated > 0
