@@ -65,10 +65,11 @@ def after(
     if before.attempted_at is not None and at <= before.attempted_at:
         return movie
     if outcome in (Outcome.FETCHED, Outcome.ABSENT):
-        state = _checked(before, source, at, changed=changed)
-        state = _learned(before, state, feed, bucket_rate or bucket_rate_of(movie, source, at), changed=changed)
-        if bucket_rate is None and before.rate is None:
-            state = replace(state, rate=None)  # the movie's bucket is not known yet
+        expected = bucket_rate or bucket_rate_of(movie, source, at)
+        exposure, changes = _learned(before, at, feed, expected, changed=changed)
+        state = _checked(before, source, at, changed=changed, exposure=exposure, changes=changes)
+        if bucket_rate is not None or before.rate is not None:  # else the movie's bucket is not known yet
+            state = replace(state, rate=rate(expected, exposure, changes))
         cycles = _cycles(movie, source, before, at, changed)
     elif outcome is Outcome.UNAVAILABLE and before.failures == 0 and before.attempted_at == before.checked_at:
         state, cycles = replace(before, attempted_at=at), movie.unchanged_cycles
@@ -86,7 +87,10 @@ def bucket_rate_of(movie: MovieState, source: str, now: datetime) -> float:
     return state.rate / factor(state.exposure, state.changes)
 
 
-def _checked(before: SourceState, source: str, at: datetime, *, changed: bool) -> SourceState:
+def _checked(
+    before: SourceState, source: str, at: datetime, *, changed: bool, exposure: float, changes: float
+) -> SourceState:
+    """The state after a check, with what it teaches."""
     return replace(
         before,
         attempted_at=at,
@@ -98,26 +102,27 @@ def _checked(before: SourceState, source: str, at: datetime, *, changed: bool) -
         signals=0,
         recheck_at=_recheck_at(before, source, at),
         parts_due_at=None,
+        exposure=exposure,
+        changes=changes,
     )
 
 
 def _learned(
-    before: SourceState, checked: SourceState, feed: Feed | None, bucket_rate: float, *, changed: bool
-) -> SourceState:
-    """The state after a check with what it teaches; the first check has nothing to compare with."""
-    exposure, changes = before.exposure, before.changes
-    if before.checked_at is not None and checked.checked_at is not None:
-        exposure, changes = learn(
-            exposure,
-            changes,
-            days=(checked.checked_at - before.checked_at) / timedelta(days=1),
-            silent=silent_days(feed, before.checked_at, checked.checked_at),
-            changed=changed,
-            signals=before.signals,
-            precision=(feed or Feed()).precision,
-            bucket_rate=bucket_rate,
-        )
-    return replace(checked, exposure=exposure, changes=changes, rate=rate(bucket_rate, exposure, changes))
+    before: SourceState, at: datetime, feed: Feed | None, bucket_rate: float, *, changed: bool
+) -> tuple[float, float]:
+    """Exposure and changes after a check; the first check has nothing to compare with."""
+    if before.checked_at is None:
+        return before.exposure, before.changes
+    return learn(
+        before.exposure,
+        before.changes,
+        days=(at - before.checked_at) / timedelta(days=1),
+        silent=silent_days(feed, before.checked_at, at),
+        changed=changed,
+        signals=before.signals,
+        precision=(feed or Feed()).precision,
+        bucket_rate=bucket_rate,
+    )
 
 
 def _recheck_at(before: SourceState, source: str, at: datetime) -> datetime | None:
