@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +18,8 @@ import pytest
 
 from ayne_dagster import cli
 from ayne_dagster.legacy import taking_over
-from ayne_dagster.legacy.taking_over import LONG_AGO, Report, rehearse, take_over
+from ayne_dagster.legacy.reading import Source, WrongFile
+from ayne_dagster.legacy.taking_over import LONG_AGO, ImportInterrupted, Report, rehearse, take_over
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.refresh.strategy import Reason
 from ayne_dagster.warehouse.answers import Answer
@@ -42,6 +45,7 @@ from ayne_dagster_tests.support.legacy import (
 NOW = datetime(2026, 8, 23, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 MOVIES = 60
+INVENTED = LONG_AGO.replace(tzinfo=None)
 
 
 @pytest.fixture
@@ -185,8 +189,13 @@ def test_hostile_rows_are_refused_or_repaired_and_told(tmp_path: Path, database:
     listed = rows(database, "SELECT tmdb_id, title, release_year FROM discovered_movies")
     assert listed == [(900_007, "Without details", "2003")]
     # Nobody knows when it was fetched: it is here, and due.
-    state = rows(database, "SELECT tmdb_checked_at, tmdb_attempted_at FROM refresh_metadata WHERE tmdb_id = 900004")
-    assert state == [(None, LONG_AGO.replace(tzinfo=None))]
+    state = rows(
+        database,
+        "SELECT tmdb_checked_at, tmdb_attempted_at, tmdb_changed_at, tmdb_failures FROM refresh_metadata"
+        " WHERE tmdb_id = 900004",
+    )
+    assert state == [(None, None, None, 0)]
+    assert not [at for table in everything(database).values() for row in table for at in row if at == INVENTED]
     before = everything(database)
     taken(path, database)
     assert everything(database) == before
@@ -345,6 +354,83 @@ def test_a_file_that_another_program_holds_is_read_from_a_copy_with_its_log(held
     assert report.was_copied
     assert rows(database, "SELECT DISTINCT title FROM tmdb_details") == [("In the log",)]
     assert not [p for p in database.path.parent.iterdir() if p.name.startswith(".ayne-legacy")]
+
+
+def test_a_source_that_breaks_while_it_is_read_is_told_as_the_source_and_makes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = legacy_database(tmp_path, 3_000, NOW)
+    content = bytearray(source.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 300_000] = b"\xa5" * 300_000
+    source.write_bytes(content)
+    database = tmp_path / "data" / "ayne.duckdb"
+    monkeypatch.setenv("AYNE_DATABASE", str(database))
+    for arguments in ((), ("--dry-run",)):
+        assert cli.run(["import-legacy", str(source), *arguments]) == 2
+        told = capsys.readouterr().err
+        assert told.startswith(f"ayne: {source} cannot be read"), told
+        assert told.count("\n") == 1
+        assert not database.exists()
+
+
+@pytest.mark.parametrize("error", [duckdb.IOException("Corrupt"), duckdb.OutOfMemoryException("no more")])
+def test_what_the_source_cannot_give_is_never_told_as_a_fault_of_ours(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    path = legacy_database(tmp_path, 5, NOW)
+
+    def fails(*_: object) -> object:
+        raise error
+
+    monkeypatch.setattr(Source, "_rows", fails)
+    with pytest.raises(WrongFile, match=re.escape(str(path))):
+        taken(path, database)
+
+
+def test_the_database_itself_is_refused_at_once(database: Database) -> None:
+    with database.connect():
+        pass
+    for import_of in (lambda: taken(database.path, database), lambda: rehearse(database.path, database, NOW)):
+        with pytest.raises(WrongFile, match="is the database of this platform"):
+            import_of()
+
+
+def test_a_signal_in_the_middle_takes_nothing_over_and_says_so(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = legacy_database(tmp_path, MOVIES, NOW)
+    with database.connect():
+        pass
+    before, merge = everything(database), taking_over.merge_answers
+
+    def interrupted(*arguments: Any, **more: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return merge(*arguments, **more)
+
+    monkeypatch.setattr(taking_over, "merge_answers", interrupted)
+    with pytest.raises(ImportInterrupted, match="nothing was taken over") as raised:
+        taken(path, database)
+    assert raised.value.exit_code == 130
+    assert everything(database) == before
+    monkeypatch.undo()
+    assert taken(path, database).taken["tmdb_details"] > MOVIES
+
+
+def test_a_signal_that_comes_too_late_is_told_so(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = legacy_database(tmp_path, MOVIES, NOW)
+    insert = taking_over.insert_rows  # of the quarantine, last of all
+
+    def interrupted(*arguments: Any) -> None:
+        insert(*arguments)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(taking_over, "insert_rows", interrupted)
+    with pytest.raises(ImportInterrupted, match="everything was taken over"):
+        taken(path, database)
+    assert rows(database, "SELECT count(*) > 0 FROM tmdb_details") == [(True,)]
 
 
 def test_an_error_in_the_middle_leaves_the_database_as_it_was(
