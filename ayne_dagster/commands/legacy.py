@@ -23,7 +23,8 @@ def import_legacy(file: Path, dry_run: bool, as_json: bool) -> None:
 
     FILE is its DuckDB database in any of its states, a CSV or Parquet dump, or a folder of such dumps. It is only read,
     also while another program holds it. Everything is taken over or nothing, Ctrl-C included; a second time changes
-    nothing, and what is here and newer stays. Rows that cannot be used are kept in the table quarantine, with the reason.
+    nothing, and what is here and newer stays. Rows that cannot be used are kept in the table quarantine, with the
+    reason.
 
     Afterwards the views legacy.movies, legacy.tmdb_movies, legacy.omdb_movies, legacy.numbers_movies,
     legacy.movie_refresh_state and legacy.full_dataset answer its queries.
