@@ -24,6 +24,7 @@ from ayne_dagster.config import ApiSettings, Settings
 from ayne_dagster.runs import instance as instance_module
 from ayne_dagster.standin.running import StandIn
 from ayne_dagster.warehouse import database
+from ayne_dagster_tests.support.thoroughness import examples
 
 pytest_plugins = ["ayne_dagster_tests.support.postgres"]
 
@@ -51,6 +52,7 @@ if find_spec("pandas") is None:
 hypothesis_settings.register_profile(
     # Machines that run tests are shared: a slow example is no finding.
     "ayne",
+    max_examples=examples(100),
     deadline=None,
     derandomize=bool(os.environ.get("CI")),
     suppress_health_check=[HealthCheck.too_slow],

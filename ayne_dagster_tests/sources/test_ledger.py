@@ -31,6 +31,7 @@ from ayne_dagster.sources.limits.ledger import (
     steady_now,
 )
 from ayne_dagster.sources.limits.pace import LONGEST_PAUSE, MOST_HALVINGS
+from ayne_dagster_tests.support.thoroughness import examples
 
 TODAY = date(2026, 3, 1)
 NOW = 1_772_366_400.0
@@ -145,7 +146,7 @@ def test_an_unused_day_is_unused(ledger: RequestLedger) -> None:
 # Pace
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     rate=st.sampled_from([0.5, 2.0, 4.0, 50.0]),
     burst=st.integers(1, 40),
