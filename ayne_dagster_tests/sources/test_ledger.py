@@ -304,6 +304,7 @@ def go(process: subprocess.Popen[str]) -> None:
     process.stdin.flush()
 
 
+@pytest.mark.end_to_end
 def test_four_processes_one_of_them_killed_use_exactly_the_quota(place: Path | str, tmp_path: Path) -> None:
     killed, cap = tmp_path / "killed", 800
     with processes(4, CHARGE, str(place), OMDB, str(cap), "100", str(killed)) as started:
@@ -343,6 +344,7 @@ for place in sys.argv[1:]:
 """
 
 
+@pytest.mark.end_to_end
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 def test_processes_that_make_the_ledger_at_the_same_moment_do_not_trip_over_each_other(
     tmp_path: Path, request: pytest.FixtureRequest, kind: str
