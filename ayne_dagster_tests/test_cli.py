@@ -104,6 +104,7 @@ def _due_ids(ended: Ended) -> list[int]:
 # collect
 
 
+@pytest.mark.on_duckdb2
 @pytest.mark.end_to_end
 def test_collect_prints_one_json_object_whose_numbers_are_those_of_the_sources(story: Story, standin: StandIn) -> None:
     result = story.first.json
