@@ -47,57 +47,32 @@ def run_demo(movies: int, days: int, database: Path | None, progress: Console, o
     Args:
         movies: size of the stand-in's catalogue.
         days: days that pass, ending today.
-        database: a new file; the default one is made anew each time.
+        database: a new file; None for the default one, which is made anew each time.
         progress: where progress goes.
         out: where the summary goes.
 
     Raises:
-        SettingsError: the database exists already.
+        SettingsError: the database exists already, or is no demonstration's.
+        InUse: somebody uses it.
     """
-    file = _fresh_database(database)
+    file = resolve_database(database or DEFAULT_DATABASE)
     milestones = list(_milestones(days))
     # An hour later each time, or a check would come seconds before its interval has passed.
     end = datetime.now(UTC)
     start = end - timedelta(days=days, hours=len(milestones) - 1)
-    with StandIn(movies, epoch=start.date()) as standin:
+    world = World(movies, start.date())
+    with new_database(file, world, replace=database is None), world.standin() as standin:
         progress.print(
             f"The stand-in for TMDB, OMDb and Wikidata serves {movies:,} invented movies on {standin.tmdb_url}",
             soft_wrap=True,
         )
-        settings = _settings(standin, file)
+        settings = settings_for(standin, file)
         rounds = [
             _collect(standin, settings, day, start + timedelta(days=day, hours=number), movies, start.year, progress)
             for number, day in enumerate(milestones)
         ]
         stats = DuckDBClient(file).get_collection_stats(end)
     _summarize(rounds, stats, file, out)
-
-
-def _fresh_database(database: Path | None) -> Path:
-    """The file to collect into; only the demonstration's own is ever replaced."""
-    if database is not None:
-        if database.exists():
-            raise SettingsError(f"{database} exists: the demonstration starts from a new file; name another one.")
-        return database
-    own = Settings(database=DEFAULT_DATABASE)
-    for path in (own.database, companion(own.database, "wal"), own.ledger):
-        path.unlink(missing_ok=True)
-    shutil.rmtree(spool_folder(own.database), ignore_errors=True)
-    shutil.rmtree(dagster_home(own), ignore_errors=True)
-    return DEFAULT_DATABASE
-
-
-def _settings(standin: StandIn, file: Path) -> Settings:
-    """The stand-in needs no pace; OMDb's quota holds as it does for a free key."""
-    return Settings(
-        database=file,
-        tmdb=ApiSettings(standin.tmdb_url, 0, 40, 10),
-        omdb=ApiSettings(standin.omdb_url, 0, 40, 5, daily_quota=1000),
-        wikidata=ApiSettings(standin.wikidata_url, 0, 1, 1),
-        contact="demo@example.org",
-        tmdb_read_token="demo",  # noqa: S106 -- any word opens the stand-in
-        omdb_api_key="demo",
-    )
 
 
 def _milestones(days: int) -> Iterator[int]:
