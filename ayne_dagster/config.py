@@ -20,7 +20,7 @@ from dotenv.parser import parse_stream
 
 from ayne_dagster.errors import SettingsError
 from ayne_dagster.settings.clock import Clock, Fast, read_fast
-from ayne_dagster.settings.places import LEDGER, companion, expanded, resolve_database
+from ayne_dagster.settings.places import LEDGER, WORLD, companion, expanded, resolve_database
 from ayne_dagster.settings.texts import read_named_text
 from ayne_dagster.settings.variables import (
     checked_address,
@@ -284,15 +284,20 @@ class Settings:
         return self.clock.now()
 
     def require_tmdb_key(self) -> None:
-        """Check that there is a key for TMDB.
+        """Check that there is a key for TMDB, and a database for what it opens.
 
         Raises:
-            SettingsError: there is none.
+            SettingsError: there is none, or the database is a demonstration's.
         """
         if not (self.tmdb_read_token or self.tmdb_api_key):
             raise SettingsError(
                 "No TMDB key: set TMDB_READ_TOKEN (or TMDB_API_KEY), free at themoviedb.org/settings/api, "
                 "in the environment or in .env. `ayne demo` needs no keys."
+            )
+        if urlsplit(self.tmdb.base_url).hostname not in LOOPBACK and companion(self.database, WORLD).exists():
+            raise SettingsError(
+                f"{self.database} holds a demonstration's invented movies: nothing real is collected into it. Set "
+                "AYNE_DATABASE to another file."
             )
 
     def require_keys(self) -> None:

@@ -410,7 +410,7 @@ def test_export_writes_the_tables_that_are_named_and_replaces_older_files(tmp_pa
 
 
 OPTIONS = {
-    "demo": ("--movies", "--days", "--database"),
+    "demo": ("--movies", "--days", "--database", "--live", "--day-seconds", "--port"),
     "collect": (
         "--start-year", "--end-year", "--max-pages", "--min-votes", "--refresh-limit", "--refresh-only", "--json",
     ),
@@ -421,7 +421,7 @@ OPTIONS = {
     "thaw": ("TMDB_ID",),
     "force": ("TMDB_ID",),
     "export": ("--format", "--table"),
-    "standin": ("--port", "--movies"),
+    "standin": ("--port", "--movies", "--world"),
 }  # fmt: skip
 """The commands and options that are promised."""
 

@@ -40,14 +40,7 @@ RUNS_LOOKED_AT = 50
 SENSOR = "due_movies_sensor"
 
 
-@dg.sensor(
-    name=SENSOR,
-    job=refresh_movies_job,
-    minimum_interval_seconds=60,
-    description="Requests one run for the movies that are due by the refresh strategy, within the day's budgets, when "
-    "enough of them are, or one has waited long.",
-)
-def due_movies_sensor(
+def look_for_due_movies(
     context: dg.SensorEvaluationContext,
     database: DuckDBDatabase,
     ledger: dg.ResourceParam[RequestLedger],
@@ -78,6 +71,15 @@ def due_movies_sensor(
     if not batch.movies:
         return dg.SkipReason(_why_nothing(budgets.values()))
     return _request(context.instance, batch, Instants.of(settings).clock_tag())
+
+
+due_movies_sensor = dg.sensor(
+    name=SENSOR,
+    job=refresh_movies_job,
+    minimum_interval_seconds=60,
+    description="Requests one run for the movies that are due by the refresh strategy, within the day's budgets, when "
+    "enough of them are, or one has waited long.",
+)(look_for_due_movies)
 
 
 def _waiting(

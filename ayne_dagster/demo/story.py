@@ -5,9 +5,10 @@ Nothing here decides or fetches: it turns two clocks, the platform's and the sta
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,14 +18,16 @@ from rich.console import Console
 from rich.table import Table
 
 from ayne_dagster.collecting.progress import Progress
-from ayne_dagster.config import ApiSettings, Settings, SettingsError
+from ayne_dagster.config import STRATEGIES, Settings
+from ayne_dagster.demo.world import World, new_database, only_these_variables, settings_for, variables
 from ayne_dagster.orchestrator import CollectionResult, DataCollectionOrchestrator, DiscoveryPlan
-from ayne_dagster.runs.instance import dagster_home
-from ayne_dagster.settings.places import companion
+from ayne_dagster.refresh.strategy import COLLECTED
+from ayne_dagster.settings.places import resolve_database
 from ayne_dagster.standin.running import StandIn
 from ayne_dagster.warehouse.client import DuckDBClient
 from ayne_dagster.warehouse.database import Database
-from ayne_dagster.warehouse.spool import spool_folder
+from ayne_dagster.warehouse.questions import next_due
+from ayne_dagster.warehouse.strategies import load_strategy
 
 DEFAULT_DATABASE = Path("data/demo.duckdb")
 YEARS_BACK = 15
@@ -57,22 +60,36 @@ def run_demo(movies: int, days: int, database: Path | None, progress: Console, o
     """
     file = resolve_database(database or DEFAULT_DATABASE)
     milestones = list(_milestones(days))
-    # An hour later each time, or a check would come seconds before its interval has passed.
     end = datetime.now(UTC)
-    start = end - timedelta(days=days, hours=len(milestones) - 1)
+    start = first_instant(milestones, end)
     world = World(movies, start.date())
     with new_database(file, world, replace=database is None), world.standin() as standin:
         progress.print(
             f"The stand-in for TMDB, OMDb and Wikidata serves {movies:,} invented movies on {standin.tmdb_url}",
             soft_wrap=True,
         )
-        settings = settings_for(standin, file)
-        rounds = [
-            _collect(standin, settings, day, start + timedelta(days=day, hours=number), movies, start.year, progress)
-            for number, day in enumerate(milestones)
-        ]
-        stats = DuckDBClient(file).get_collection_stats(end)
+        with only_these_variables(variables(standin, file)):
+            rounds = collect_on(milestones, start, standin, settings_for(standin, file), movies, progress)
+            stats = DuckDBClient(file).get_collection_stats(end)
     _summarize(rounds, stats, file, out)
+
+
+def first_instant(days: Sequence[int], end: datetime) -> datetime:
+    """When a demonstration begins that collects on some of its days, the last time at `end`.
+
+    An hour later each time, or a check would come seconds before its interval has passed.
+    """
+    return end - timedelta(days=days[-1], hours=len(days) - 1)
+
+
+def collect_on(
+    days: Sequence[int], start: datetime, standin: StandIn, settings: Settings, limit: int, progress: Console
+) -> list[Round]:
+    """Collect on some days of a demonstration, with both clocks turned to them."""
+    return [
+        _collect(standin, settings, day, start + timedelta(days=day, hours=number), limit, start.year, progress)
+        for number, day in enumerate(days)
+    ]
 
 
 def _milestones(days: int) -> Iterator[int]:
@@ -130,14 +147,39 @@ def _summarize(rounds: list[Round], stats: dict[str, int], file: Path, out: Cons
     out.print(table)
     for line in (*_in_words(rounds, stats), _money(file)):
         out.print(line, markup=False)
-    command = f"AYNE_DATABASE={file} {_program()}"
-    out.print(f"\nThe dataset is in {file}. Look at it:", markup=False, soft_wrap=True)
-    for arguments, what in (
-        ("due", "what comes due next, and why"),
-        ("export out", "tables as Parquet files"),
-        ("dev", "these runs in Dagster's UI"),
-    ):
-        out.print(f"  {command} {arguments:12}{what}", markup=False, soft_wrap=True)
+    _tell_what_to_look_at(file, rounds[-1].now, out)
+
+
+def _tell_what_to_look_at(file: Path, now: datetime, out: Console) -> None:
+    """Commands that each show something, as they are to be typed here."""
+    with Database(file).connect(read_only=True) as connection:
+        later = next_due(connection, COLLECTED, now, load_strategy(connection, STRATEGIES[0]))
+        told = connection.execute(_MOST_TO_TELL).fetchall()
+    shown = shlex.quote(str(_from_here(file)))
+    own = file == resolve_database(DEFAULT_DATABASE)
+    program, of_it = program_name(), "" if own else f"AYNE_DATABASE={shown} "
+    lines = [(f"{of_it}{program} dev", "these runs in Dagster's UI, with the stand-in beside it")]
+    if told:
+        lines.insert(
+            0, (f"AYNE_DATABASE={shown} {program} explain {told[0][0]}", f"why and when {told[0][1]} is asked for")
+        )
+    if later:
+        day = later[0] + timedelta(days=1)
+        lines.insert(0, (f"AYNE_DATABASE={shown} {program} due --as-of {day}", "what comes due next, and why"))
+    out.print(f"\nThe dataset is in {shown}. Look at it:", markup=False, soft_wrap=True)
+    for command, what in lines:
+        out.print(f"  {command}   # {what}", markup=False, soft_wrap=True)
+
+
+_MOST_TO_TELL = """
+    SELECT tmdb_id, title FROM movies JOIN movie_history USING (tmdb_id) WHERE title IS NOT NULL
+    GROUP BY ALL ORDER BY count(*) DESC, tmdb_id LIMIT 1"""
+"""The movie that has changed most."""
+
+
+def _from_here(path: Path) -> Path:
+    """A path as it is typed in this folder."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _money(file: Path) -> str:
@@ -155,12 +197,10 @@ def _money(file: Path) -> str:
     )
 
 
-def _program() -> str:
+def program_name() -> str:
     """How to call `ayne` from here: by name where the shell finds it, else by the path within this folder."""
     beside = Path(sys.executable).parent / "ayne"
-    if shutil.which("ayne") or not beside.exists():
-        return "ayne"
-    return str(beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside)
+    return "ayne" if shutil.which("ayne") or not beside.exists() else str(_from_here(beside))
 
 
 def _in_words(rounds: list[Round], stats: dict[str, int]) -> Iterator[str]:

@@ -41,9 +41,9 @@ class World:
     epoch: date
     """The day that it is laid out around."""
 
-    def standin(self, port: int = 0) -> StandIn:
+    def standin(self, latency_seconds: float = 0.0) -> StandIn:
         """A stand-in that serves it."""
-        return StandIn(self.movies, epoch=self.epoch, port=port)
+        return StandIn(self.movies, epoch=self.epoch, latency_seconds=latency_seconds)
 
 
 def read_world(database: Path) -> World | None:
@@ -139,7 +139,9 @@ def new_database(database: Path, world: World, *, replace: bool) -> Iterator[Non
         database.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(note, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        raise SettingsError(f"{note} cannot be written ({error.strerror}): name another file with --database.") from None
+        raise SettingsError(
+            f"{note} cannot be written ({error.strerror}): name another file with --database."
+        ) from None
     try:
         if not _lock(descriptor):
             raise InUse(f"Another demonstration goes on in {database}: wait for its end, or name a file (--database).")

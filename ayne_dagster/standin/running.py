@@ -156,6 +156,10 @@ class StandIn:
         """Let the stand-in's clock run on, with real time, from what it shows."""
         self._app.clock.run()
 
+    def follow(self, clock: Callable[[], datetime]) -> None:
+        """Have the stand-in's clock show what another one does (aware UTC)."""
+        self._app.clock.follow(clock)
+
     def now(self) -> datetime:
         """The instant that the stand-in's clock shows (UTC)."""
         return self._app.clock.now()
