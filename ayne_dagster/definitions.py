@@ -18,7 +18,7 @@ from ayne_dagster.assets.marts import collection_status, movies
 from ayne_dagster.assets.ratings import omdb_ratings
 from ayne_dagster.assets.refresh import refresh_metadata
 from ayne_dagster.automation.alerts import ALERT_SENSORS
-from ayne_dagster.automation.demonstration import DEMONSTRATION_SENSORS, QUIET_LOGGERS
+from ayne_dagster.automation.demonstration import DEMONSTRATION_SENSORS
 from ayne_dagster.automation.due_movies import due_movies_sensor
 from ayne_dagster.automation.jobs import (
     EXECUTOR,
@@ -84,7 +84,6 @@ def build_defs(settings: Settings, *, resource_overrides: dict[str, Any] | None 
         schedules=[discovery_schedule, change_feed_schedule, daily_files_schedule, retention_schedule],
         resources=resources | overrides | {"io_manager": io_manager},
         executor=EXECUTOR,
-        loggers=QUIET_LOGGERS if settings.fast_clock else None,
     )
 
 

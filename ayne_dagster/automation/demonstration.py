@@ -87,5 +87,3 @@ def _tags(instance: dg.DagsterInstance, schedule: dg.ScheduleDefinition, at: dat
 
 
 DEMONSTRATION_SENSORS = [due_movies_sensor, simulated_schedules]
-QUIET_LOGGERS = {"console": dg.colored_console_logger.configured({"log_level": "CRITICAL"}, config_schema={})}
-"""The terminal is for what the demonstration tells; each run's log is in the UI."""

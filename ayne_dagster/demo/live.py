@@ -38,6 +38,8 @@ AHEAD = timedelta(days=60)
 OMDB_QUOTA = 60
 """Requests a day: a thousand would never end with so few movies."""
 LATENCY_SECONDS = 0.02
+STARTS_AFTER = timedelta(seconds=12)
+"""The clock stands until Dagster is there."""
 _LOOK_SECONDS = 1.0
 
 
@@ -69,13 +71,16 @@ def run_live(movies: int, day_seconds: float, port: int, database: Path | None, 
     ):
         console.print(f"A stand-in serves {movies:,} invented movies. Nine months pass at once:", soft_wrap=True)
         collect_on(HISTORY, start, standin, settings_for(standin, file), movies, console)
-        os.environ["AYNE_CLOCK"] = str(clock := Fast(begin, datetime.now(UTC), 86_400 / day_seconds))
+        os.environ["AYNE_CLOCK"] = str(clock := Fast(begin, datetime.now(UTC) + STARTS_AFTER, 86_400 / day_seconds))
         standin.follow(lambda: clock.at(datetime.now(UTC)))
         settings = load_settings()
         with open_instance(settings) as instance, served(Path(instance.root_directory)):
             os.environ["DAGSTER_HOME"] = instance.root_directory
             _tell_how_to_watch(file, port, day_seconds, program, console)
-            with _telling(Reporter(settings, instance), Plan(begin, standin), console):
+            with (
+                _others_say_it_to(companion(file, "log"), console) as told,
+                _telling(Reporter(settings, instance), Plan(begin, standin), told),
+            ):
                 serve_together(instance, workspace_file(), (), listener)
     console.print("The demonstration has ended; nothing of it is left running.")
 
@@ -90,9 +95,28 @@ def _tell_how_to_watch(file: Path, port: int, day_seconds: float, program: str, 
         f"\nNow a day passes in {day_seconds:g} seconds. Watch http://{ADDRESS}:{port} (ready in some seconds), and",
         "this terminal. In another one, ask beside:",
         f"  (set -a; . {shlex.quote(str(settings_file))}; {program} due)",
-        "Ctrl-C ends it.\n",
+        f"Ctrl-C ends it. What Dagster's processes say is in {companion(file, 'log')}.\n",
     ):
         console.print(line, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def _others_say_it_to(log: Path, console: Console) -> Iterator[Console]:
+    """Within the block, what Dagster and its processes say goes to a file; yields what is still the terminal.
+
+    A run says a hundred lines, all of which are in the UI, too.
+    """
+    terminal = os.dup(2)
+    before = {number: os.dup(number) for number in (1, 2)}
+    try:
+        with log.open("w") as file, os.fdopen(terminal, "w", encoding="utf-8", errors="replace") as screen:
+            for number in before:
+                os.dup2(file.fileno(), number)
+            yield Console(file=screen, width=console.width, highlight=False, emoji=False, markup=False)
+    finally:
+        for number, descriptor in before.items():
+            os.dup2(descriptor, number)
+            os.close(descriptor)
 
 
 def _is_a_setting(name: str) -> bool:

@@ -10,9 +10,10 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
+import duckdb
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -27,6 +28,7 @@ from ayne_dagster.standin.running import StandIn
 from ayne_dagster.warehouse.client import DuckDBClient
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.questions import next_due
+from ayne_dagster.warehouse.state import due_counts
 from ayne_dagster.warehouse.strategies import load_strategy
 
 DEFAULT_DATABASE = Path("data/demo.duckdb")
@@ -153,7 +155,7 @@ def _summarize(rounds: list[Round], stats: dict[str, int], file: Path, out: Cons
 def _tell_what_to_look_at(file: Path, now: datetime, out: Console) -> None:
     """Commands that each show something, as they are to be typed here."""
     with Database(file).connect(read_only=True) as connection:
-        later = next_due(connection, COLLECTED, now, load_strategy(connection, STRATEGIES[0]))
+        day = _day_to_look_ahead_to(connection, now)
         told = connection.execute(_MOST_TO_TELL).fetchall()
     shown = shlex.quote(str(_from_here(file)))
     own = file == resolve_database(DEFAULT_DATABASE)
@@ -163,8 +165,7 @@ def _tell_what_to_look_at(file: Path, now: datetime, out: Console) -> None:
         lines.insert(
             0, (f"AYNE_DATABASE={shown} {program} explain {told[0][0]}", f"why and when {told[0][1]} is asked for")
         )
-    if later:
-        day = later[0] + timedelta(days=1)
+    if day:
         lines.insert(0, (f"AYNE_DATABASE={shown} {program} due --as-of {day}", "what comes due next, and why"))
     out.print(f"\nThe dataset is in {shown}. Look at it:", markup=False, soft_wrap=True)
     for command, what in lines:
@@ -175,6 +176,22 @@ _MOST_TO_TELL = """
     SELECT tmdb_id, title FROM movies JOIN movie_history USING (tmdb_id) WHERE title IS NOT NULL
     GROUP BY ALL ORDER BY count(*) DESC, tmdb_id LIMIT 1"""
 """The movie that has changed most."""
+
+
+def _day_to_look_ahead_to(connection: duckdb.DuckDBPyConnection, now: datetime) -> date | None:
+    """A day on which some movies are due, as near as can be; None where none are for a long time."""
+    strategy = load_strategy(connection, STRATEGIES[0])
+    following = next_due(connection, COLLECTED, now, strategy)
+    if following is None:
+        return None
+    days = [following[0] + timedelta(days=ahead) for ahead in (1, 15, 30, 60, 90)]
+    at = {day: datetime.combine(day, time(), UTC) for day in days}
+    due = {day: due_counts(connection, COLLECTED, at[day], strategy=strategy)["any_source"] for day in days}
+    return next((day for day in days if due[day] >= SOME), next(day for day in days if due[day]))
+
+
+SOME = 8
+"""Movies that are worth a table."""
 
 
 def _from_here(path: Path) -> Path:

@@ -198,6 +198,10 @@ class StandIn:
         """How many requests faults have befallen since they were last cleared, by kind."""
         return self._app.faults.befallen()
 
+    def pending_faults(self) -> list[dict[str, Any]]:
+        """The faults and scripts that are planned and not used up, as JSON has them."""
+        return self._app.faults.pending()
+
     def clear_faults(self) -> None:
         """Forget all faults."""
         self._app.faults.replace(())
