@@ -11,7 +11,7 @@ import os
 import shlex
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -100,6 +100,12 @@ def _tell_how_to_watch(file: Path, port: int, day_seconds: float, program: str, 
         console.print(line, markup=False, soft_wrap=True)
 
 
+def _heard(reporter: Reporter, now: datetime) -> Iterator[str]:
+    """The news, as far as it can be had: a storage that is busy is asked again in a second."""
+    with suppress(Exception):
+        yield from reporter.news(now)
+
+
 @contextmanager
 def _others_say_it_to(log: Path, console: Console) -> Iterator[Console]:
     """Within the block, what Dagster and its processes say goes to a file; yields what is still the terminal.
@@ -131,7 +137,7 @@ def _telling(reporter: Reporter, plan: Plan, console: Console) -> Iterator[None]
     def look() -> None:
         while not over.wait(_LOOK_SECONDS):
             now = reporter.now()
-            for line in (*plan.carry_out(now), *reporter.news(now)):
+            for line in (*plan.carry_out(now), *_heard(reporter, now)):
                 console.print(f"{now:%Y-%m-%d %H:%M}  {line}", markup=False, soft_wrap=True)
 
     thread = threading.Thread(target=look, name="telling", daemon=True)
