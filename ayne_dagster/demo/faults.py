@@ -36,12 +36,12 @@ TROUBLES = (
         "TMDB is back. What waited is tried again within a minute or two.",
     ),
     Trouble(
-        _day(3, 2), _day(4, 0), Fault("status", "omdb", status=401, message="Request limit reached!"),
+        _day(4, 2), _day(5, 0), Fault("status", "omdb", status=401, message="Request limit reached!"),
         "OMDb says that the day's requests are used up, before they are: somebody else has our key.",
         "OMDb's day is over: it answers again.",
     ),
     Trouble(
-        _day(5, 6), _day(5, 18), Fault("html", "omdb", status=522, ratio=0.3),
+        _day(6, 2), _day(6, 18), Fault("html", "omdb", status=522, ratio=0.3),
         "OMDb fails now and then (522, three in ten): what fails is asked again.",
         "OMDb answers everything again.",
     ),
