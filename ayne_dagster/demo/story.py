@@ -166,7 +166,7 @@ def _tell_what_to_look_at(file: Path, now: datetime, out: Console) -> None:
             0, (f"AYNE_DATABASE={shown} {program} explain {told[0][0]}", f"why and when {told[0][1]} is asked for")
         )
     if day:
-        lines.insert(0, (f"AYNE_DATABASE={shown} {program} due --as-of {day}", "what comes due next, and why"))
+        lines.insert(0, (f"AYNE_DATABASE={shown} {program} due --as-of {day}", "what is due on that day, and why"))
     out.print(f"\nThe dataset is in {shown}. Look at it:", markup=False, soft_wrap=True)
     for command, what in lines:
         out.print(f"  {command}   # {what}", markup=False, soft_wrap=True)
@@ -190,7 +190,7 @@ def _day_to_look_ahead_to(connection: duckdb.DuckDBPyConnection, now: datetime) 
     return next((day for day in days if due[day] >= SOME), next(day for day in days if due[day]))
 
 
-SOME = 8
+SOME = 4
 """Movies that are worth a table."""
 
 

@@ -14,6 +14,7 @@ from ayne_dagster.demo.faults import TROUBLES, WEEK, Plan
 from ayne_dagster.demo.story import DEFAULT_DATABASE
 from ayne_dagster.runs.retention import CLOCK_TAG
 from ayne_dagster.standin.running import StandIn
+from ayne_dagster_tests.serving.test_browser import CHROMIUM, browse
 from ayne_dagster_tests.support.processes import Ayne, ended, family, wait_until
 from ayne_dagster_tests.support.serving import eventually, free_port, gone, raw
 
@@ -66,6 +67,10 @@ def test_the_live_demonstration_collects_by_itself_and_ctrl_c_ends_all_of_it(tmp
     arguments = ("--movies", "60", "--day-seconds", "15", "--port", str(port), "--database", str(database))
     with told.open("wb") as output, command.running("demo", "--live", *arguments, into=output) as process:
         wait_until(lambda: "discover_movies done" in told.read_text(), process, within=300)
+        if CHROMIUM is not None:
+            timeline = browse(f"http://127.0.0.1:{port}/", tmp_path)
+            assert "discover_movies" in timeline
+            assert "No runs or scheduled ticks" not in timeline
         page = raw(port, f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
         everything = family(process.pid)
         os.kill(process.pid, signal.SIGINT)
