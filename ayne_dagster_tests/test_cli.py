@@ -642,7 +642,7 @@ def test_the_demonstration_runs_without_keys_and_sums_up_what_happened(tmp_path:
     assert not command.database.exists(), "only the demonstration's own database is written"
     stats = replace(command, database_name="demo.duckdb").call("stats", "--json").json
     assert stats["total_movies"] == stats["with_tmdb"] > 0
-    hints = re.findall(r"^  AYNE_DATABASE=demo\.duckdb \S+ (.+?) +# ", result.out, re.MULTILINE)
+    hints = re.findall(r"^  AYNE_DATABASE=demo\.duckdb \S+ (.+)$", result.out, re.MULTILINE)
     assert [hint.split()[0] for hint in hints] == ["due", "explain", "dev"]
     for hint in hints[:2]:
         shown = replace(command, database_name="demo.duckdb").call(*hint.split())

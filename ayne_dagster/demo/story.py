@@ -158,22 +158,19 @@ def _tell_what_to_look_at(file: Path, now: datetime, out: Console) -> None:
         day = _day_to_look_ahead_to(connection, now)
         told = connection.execute(_MOST_TO_TELL).fetchall()
     shown = shlex.quote(str(_from_here(file)))
-    own = file == resolve_database(DEFAULT_DATABASE)
-    program, of_it = program_name(), "" if own else f"AYNE_DATABASE={shown} "
-    lines = [(f"{of_it}{program} dev", "these runs in Dagster's UI, with the stand-in beside it")]
-    if told:
-        lines.insert(
-            0, (f"AYNE_DATABASE={shown} {program} explain {told[0][0]}", f"why and when {told[0][1]} is asked for")
-        )
-    if day:
-        lines.insert(0, (f"AYNE_DATABASE={shown} {program} due --as-of {day}", "what is due on that day, and why"))
+    program = f"AYNE_DATABASE={shown} {program_name()}"
     out.print(f"\nThe dataset is in {shown}. Look at it:", markup=False, soft_wrap=True)
-    for command, what in lines:
-        out.print(f"  {command}   # {what}", markup=False, soft_wrap=True)
+    for command, what in (
+        (f"due --as-of {day}" if day else None, "What is due on that day, and why"),
+        (f"explain {told[0][0]}" if told else None, "When the movie that changed most is asked for, and why"),
+        ("dev", "These runs in Dagster's UI, with the stand-in beside it"),
+    ):
+        if command is not None:
+            out.print(f"  # {what}\n  {program} {command}", markup=False, soft_wrap=True)
 
 
 _MOST_TO_TELL = """
-    SELECT tmdb_id, title FROM movies JOIN movie_history USING (tmdb_id) WHERE title IS NOT NULL
+    SELECT tmdb_id FROM movies JOIN movie_history USING (tmdb_id)
     GROUP BY ALL ORDER BY count(*) DESC, tmdb_id LIMIT 1"""
 """The movie that has changed most."""
 
@@ -187,7 +184,7 @@ def _day_to_look_ahead_to(connection: duckdb.DuckDBPyConnection, now: datetime) 
     days = [following[0] + timedelta(days=ahead) for ahead in (1, 15, 30, 60, 90)]
     at = {day: datetime.combine(day, time(), UTC) for day in days}
     due = {day: due_counts(connection, COLLECTED, at[day], strategy=strategy)["any_source"] for day in days}
-    return next((day for day in days if due[day] >= SOME), next(day for day in days if due[day]))
+    return next((day for day in days if due[day] >= SOME), next((day for day in days if due[day]), None))
 
 
 SOME = 4
