@@ -19,10 +19,11 @@ from ayne_dagster.warehouse.database import WarehouseError
 _COUNTED = {
     "total_movies": "movies found",
     "with_tmdb": "with details",
-    "with_omdb": "rated",
+    "with_omdb": "with ratings",
     "frozen": "frozen",
 }
 """Numbers of `ayne stats` whose growth is told."""
+_ANSWERS = "SELECT count(*) AS asked, count(*) FILTER (WHERE changed) AS changed FROM fetch_log"
 _RUNS_AT_ONCE = 20
 
 
@@ -39,7 +40,7 @@ class Reporter:
         self._client = DuckDBClient(settings.database, settings=settings)
         self._accounts = accounts_of(settings, open_ledger(settings), settings.now)
         self._known = {run.run_id for run in instance.get_runs()}
-        self._counts = self._client.get_collection_stats()
+        self._counts = self._count()
         self._used_up: set[tuple[str, str]] = set()
         self._waits: set[tuple[str, int]] = set()
 
@@ -72,13 +73,18 @@ class Reporter:
     def _growth(self) -> str:
         """What has come since it was looked at last; nothing while somebody writes to the database."""
         with suppress(WarehouseError):
-            before, self._counts = self._counts, self._client.get_collection_stats()
-            grown = {name: self._counts[name] - before[name] for name in _COUNTED}
-            told = [
-                f"{number:+,} {_COUNTED[name]} ({self._counts[name]:,})" for name, number in grown.items() if number
+            before, self._counts = self._counts, self._count()
+            grown = {name: number - before[name] for name, number in self._counts.items()}
+            told = [f"{grown['asked']:,} looked at, {grown['changed']:,} new or changed"] if grown["asked"] > 0 else []
+            told += [
+                f"{grown[name]:+,} {what} ({self._counts[name]:,})" for name, what in _COUNTED.items() if grown[name]
             ]
             return f": {', '.join(told)}" if told else ""
         return ""
+
+    def _count(self) -> dict[str, int]:
+        (answers,) = self._client.query(_ANSWERS)
+        return {**self._client.get_collection_stats(), **answers}
 
     def _used_up_quotas(self, now: datetime) -> Iterator[str]:
         with suppress(LedgerError):
