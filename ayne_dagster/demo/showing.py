@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from ayne_dagster.config import LOOPBACK, Settings, load_settings
 from ayne_dagster.demo.story import DEFAULT_DATABASE
 from ayne_dagster.demo.world import read_world, variables
-from ayne_dagster.settings.places import resolve_database
+from ayne_dagster.settings.places import HOME, companion, resolve_database
 
 
 @contextmanager
@@ -29,7 +29,8 @@ def with_its_world(settings: Settings) -> Iterator[tuple[Settings, str]]:
         return
     with world.standin() as standin:
         before = dict(os.environ)
-        os.environ.update(variables(standin, settings.database))
+        home = companion(settings.database, HOME)  # where its runs are, whatever a person has for others
+        os.environ.update(variables(standin, settings.database) | {"DAGSTER_HOME": str(home)})
         try:
             yield load_settings(), f" (a demonstration's, with the stand-in for its sources on {standin.tmdb_url})"
         finally:

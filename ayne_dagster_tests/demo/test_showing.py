@@ -55,7 +55,9 @@ def test_a_demonstration_that_is_named_asks_its_world_and_never_with_a_real_key(
 ) -> None:
     monkeypatch.setenv("AYNE_DATABASE", str(DEFAULT_DATABASE))
     monkeypatch.setenv("TMDB_READ_TOKEN", "a-real-one")
+    monkeypatch.setenv("DAGSTER_HOME", "another")
     with with_its_world(load_settings()) as (shown, _):
+        assert shown.dagster_home == here / f"{DEFAULT_DATABASE}.dagster_home"
         assert shown.tmdb_read_token == "demo"
         assert shown.tmdb.base_url.startswith("http://127.0.0.1:")
     monkeypatch.setenv("AYNE_TMDB_BASE_URL", "http://127.0.0.1:8765/3")
