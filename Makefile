@@ -17,11 +17,14 @@ define environment
 	fi
 endef
 
-.PHONY: demo dev test test-all lint test-duckdb2 test-lowest proofs kills format bench proof-freshness proof-limits \
-	proof-strategies proof-bodies clean
+.PHONY: demo demo-live dev test test-all lint test-duckdb2 test-lowest proofs kills format bench proof-freshness \
+	proof-limits proof-strategies proof-bodies clean
 
 demo: $(VENV)/.ready ## Collect invented movies from a stand-in; needs no keys
 	@$(BIN)/ayne demo
+
+demo-live: $(VENV)/.ready ## The same in Dagster's UI, while a day passes in a minute; ends with Ctrl-C
+	@$(BIN)/ayne demo --live
 
 dev: $(VENV)/.ready ## Dagster's UI and daemon on 127.0.0.1:3000
 	@$(BIN)/ayne dev
