@@ -297,7 +297,7 @@ def test_an_interruption_keeps_what_has_arrived(platform: Platform) -> None:
     class Interruption(BaseException):
         pass
 
-    class Interrupted(MergeStream[ListedMovie]):
+    class Interrupted(MergeStream[ListedMovie, MergeReport]):
         merged = 0
 
         async def produce(self, emit: Any) -> None:
@@ -315,6 +315,9 @@ def test_an_interruption_keeps_what_has_arrived(platform: Platform) -> None:
             if self.merged == 2:
                 raise Interruption
             return report
+
+        def nothing(self) -> MergeReport:
+            return MergeReport()
 
         def report(self, merged: MergeReport, seconds: float) -> None:
             pass

@@ -6,7 +6,7 @@ Which source, table and client is theirs to say; which movie is due is decided i
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, Protocol, TypeVar
@@ -18,6 +18,7 @@ from pydantic import Field
 from ayne_dagster.assets.definition import retry_or_fail
 from ayne_dagster.assets.run_config import RunConfig
 from ayne_dagster.collecting.asking import Fetch, collect_answers
+from ayne_dagster.collecting.numbers import Refreshed
 from ayne_dagster.collecting.progress import Progress, watcher
 from ayne_dagster.collecting.stopping import pause
 from ayne_dagster.collecting.streams import Emit
@@ -29,7 +30,7 @@ from ayne_dagster.sources.errors import InvalidCredentials, SourceDown
 from ayne_dagster.sources.limits.account import Account
 from ayne_dagster.sources.limits.ledger import LedgerError
 from ayne_dagster.sources.trust import Trust
-from ayne_dagster.warehouse.answers import Answer, MergeReport
+from ayne_dagster.warehouse.answers import Answer, MergeCounts, MergeReport
 from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.merge import merge_answers
 from ayne_dagster.warehouse.schema import Table
@@ -109,7 +110,7 @@ def trust_in(client: Client, known: Collection[Any] = ()) -> Trust:
 
 
 @dataclass
-class RefreshStream(MergeStream[Answer], Generic[C]):
+class RefreshStream(MergeStream[Answer, MergeReport], Generic[C]):
     """The due movies of the run's partitions, fetched from one source.
 
     How one is fetched, each source's own class says.
@@ -138,7 +139,7 @@ class RefreshStream(MergeStream[Answer], Generic[C]):
         self.origin = Origin(self.source, self.table.name, self.context.run.run_id)
         self._due: list[DueMovie] = []
         self._known: list[Any] = []
-        self._progress = Progress()
+        self._progress = Progress(self.source)
         self._tell_people = telling(self.context)
 
     @abstractmethod
@@ -200,6 +201,10 @@ class RefreshStream(MergeStream[Answer], Generic[C]):
         run_id = self.context.run.run_id
         return merge_answers(connection, self.table, self.source, batch, run_id, now=self.clock.now())
 
+    def nothing(self) -> MergeReport:
+        """No answer."""
+        return MergeReport()
+
     def report(self, merged: MergeReport, seconds: float) -> None:
         """Counts by partition, with what is due still."""
         with self.database.file.connect() as connection:
@@ -213,7 +218,13 @@ class RefreshStream(MergeStream[Answer], Generic[C]):
 
     def _tell(self, merged: MergeReport, seconds: float, left: dict[str, int]) -> None:
         _report(self.context, merged, self._progress, left, seconds)
-        watcher().finished(self.table.name, _totals(merged, self._progress, left))
+        numbers = Refreshed.of(
+            merged.total(),
+            deferred=len(self._progress.deferred),
+            due_left=sum(left.values()),
+            requests=self._progress.requests,
+        )
+        watcher().finished(self.table.name, numbers)
 
 
 @contextmanager
@@ -275,40 +286,15 @@ def _report(
     for year in context.partition_keys:
         counts = report.by_year.get(year)
         if counts or deferred.get(year) or left.get(year):
-            metadata = partition_metadata(counts or {}) | {
-                "deferred": deferred.get(year, 0),
-                "due_left": left.get(year, 0),
-                "seconds": round(seconds, 3),
-                **pace_metadata(progress),
-            }
+            numbers = Refreshed.of(counts or MergeCounts(), deferred=deferred.get(year, 0), due_left=left.get(year, 0))
+            metadata = numbers.as_dict() | {"seconds": round(seconds, 3)} | pace_metadata(progress)
             context.add_asset_metadata(metadata, partition_key=year)
     stopped = f"; stopped: {progress.stopped_because}" if progress.stopped_because else ""
     slowed = f"; {progress.slowed}" if progress.slowed else ""
-    context.log.info(
-        f"{dict(report.total())}, {len(progress.deferred)} deferred, {sum(left.values())} due left{slowed}{stopped}"
-    )
+    context.log.info(f"{report}, {len(progress.deferred)} deferred, {sum(left.values())} due left{slowed}{stopped}")
 
 
 def pace_metadata(progress: Progress) -> dict[str, Any]:
     """How the source refused requests and slowed the run, where it did."""
     refused = {"refusals": progress.refusals} if progress.refusals else {}
     return refused | ({"slowest_share": progress.slowest_share} if progress.slowest_share is not None else {})
-
-
-def partition_metadata(counts: Mapping[str, int]) -> dict[str, Any]:
-    """Counts of a merge in the words of the UI."""
-    inserted, updated, unchanged = (counts.get(kind, 0) for kind in ("inserted", "updated", "unchanged"))
-    failed = sum(counts.get(kind, 0) for kind in ("failed", "unavailable", "not_found", "quarantined", "incomplete"))
-    return {
-        "fetched": inserted + updated + unchanged,
-        "changed": inserted + updated,
-        "unchanged": unchanged,
-        "failed": failed,
-        "quarantined": counts.get("quarantined", 0),
-        "requests": counts.get("requests", 0),
-    }
-
-
-def _totals(report: MergeReport, progress: Progress, left: dict[str, int]) -> dict[str, int]:
-    totals = partition_metadata(report.total())
-    return totals | {"deferred": len(progress.deferred), "due_left": sum(left.values()), "requests": progress.requests}

@@ -40,6 +40,20 @@ class DueMovie:
     reasons: Mapping[str, Reason]
 
 
+@dataclass(frozen=True, slots=True)
+class DerivedYear:
+    """What was worked out of a release year's movies."""
+
+    movies: int
+    """How many it has."""
+    updated: int
+    """Rows that came out otherwise than before."""
+    newly_frozen: int
+    frozen: int
+    reasons: dict[str, int]
+    """Movies by reason, for each collected source: `tmdb_never_fetched` …"""
+
+
 def new_state_row(tmdb_id: int, at: datetime, release_year: str) -> Row:
     """The row of refresh_metadata of a movie never heard of before."""
     row: Row = dict.fromkeys(REFRESH_METADATA.column_names)
@@ -191,14 +205,13 @@ def derive_columns(
     *,
     years: Collection[str] | None = None,
     strategy: Strategy = AGE_TABLE_STRATEGY,
-) -> dict[str, dict[str, int]]:
+) -> dict[str, DerivedYear]:
     """Work out anew, where they changed: category, fully_refreshed, frozen, reasons, rates and importance.
 
     Once a week the rates of buckets are corrected first by what was found (`warehouse.rates`).
 
     Returns:
-        By release year: how many movies it has, how many rows changed, how many froze just now, how many are frozen,
-        and for each collected source how many movies there are of each reason (`tmdb_never_fetched` …).
+        What came out, by release year.
     """
     popularity = usual_popularity(connection)
     learn_if_due(connection, now, popularity)
@@ -228,7 +241,7 @@ def derive_columns(
 
 def _report(
     connection: duckdb.DuckDBPyConnection, newly_frozen: Mapping[str, int], where: str, bound: Mapping[str, Any]
-) -> dict[str, dict[str, int]]:
+) -> dict[str, DerivedYear]:
     """What `derive_columns` tells, read from what it has written."""
     rows = connection.execute(
         "SELECT release_year, count(*), count(*) FILTER (WHERE decided_at = $now), count(*) FILTER (WHERE frozen)"
@@ -236,7 +249,7 @@ def _report(
         bound,
     ).fetchall()
     report = {
-        year: {"movies": movies, "updated": updated, "newly_frozen": newly_frozen.get(year, 0), "frozen": frozen}
+        year: DerivedYear(movies, updated, newly_frozen.get(year, 0), frozen, {})
         for year, movies, updated, frozen in rows
     }
     for source in COLLECTED:
@@ -245,5 +258,5 @@ def _report(
             f" WHERE $now IS NOT NULL{where} GROUP BY ALL ORDER BY ALL",
             bound,
         ).fetchall():
-            report[year][f"{source}_{reason}"] = movies
+            report[year].reasons[f"{source}_{reason}"] = movies
     return report
