@@ -6,7 +6,8 @@ Which source, table and client is theirs to say; which movie is due is decided i
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, Protocol, TypeVar
@@ -24,6 +25,7 @@ from ayne_dagster.collecting.stopping import pause
 from ayne_dagster.collecting.streams import Emit
 from ayne_dagster.config import API_TITLES, MAX_NUMBER, Settings
 from ayne_dagster.partitions import PARTITION_KEYS
+from ayne_dagster.refresh.strategy import DUE_REASONS, Reason
 from ayne_dagster.resources.clients import Clock, DuckDBDatabase
 from ayne_dagster.resources.io_manager import MergeStream
 from ayne_dagster.sources.errors import InvalidCredentials, SourceDown
@@ -35,7 +37,7 @@ from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.merge import merge_answers
 from ayne_dagster.warehouse.schema import Table
 from ayne_dagster.warehouse.spool import Origin, merge_kept
-from ayne_dagster.warehouse.state import DueMovie, answered_before, due_by_year, due_movies
+from ayne_dagster.warehouse.state import DueMovie, answered_before, due_by_year, due_movies, reasons_now
 
 T = TypeVar("T")
 C = TypeVar("C", bound="Client")
@@ -51,6 +53,13 @@ class RefreshConfig(RunConfig):
 
     tmdb_ids: list[Annotated[int, Field(ge=1, le=LARGEST_ID)]] = Field(
         default=[], max_length=MOST_IDS, description="Only these movies, as far as they are due; empty: any"
+    )
+    picked: int | None = Field(
+        default=None,
+        ge=0,
+        le=MOST_IDS,
+        description="So many of these movies, the first, were picked for this source; the others are asked for where"
+        " they became due since, and there is room. Unset: all were",
     )
     limit: int | None = Field(
         default=None,
@@ -165,16 +174,23 @@ class RefreshStream(MergeStream[Answer, MergeReport], Generic[C]):
 
     def _pick(self) -> None:
         limit = self.settings.refresh_limit if self.config.limit is None else self.config.limit
+        ids, now = self.config.tmdb_ids, self.clock.now()
         with self.database.file.connect() as connection:
-            self._due = due_movies(
+            strategy = self.database.strategy(connection)
+            due = due_movies(
                 connection,
                 (self.source,),
-                self.clock.now(),
-                limit,
+                now,
+                limit if not ids else len(ids),
                 years=partitions_of(self.context),
-                ids=self.config.tmdb_ids or None,
-                strategy=self.database.strategy(connection),
+                ids=ids or None,
+                strategy=strategy,
             )
+            picked = ids if self.config.picked is None else ids[: self.config.picked]
+            self._due = taken(due, picked, limit)
+            if dropped := set(picked).difference(movie.tmdb_id for movie in due):
+                reasons = reasons_now(connection, dropped, self.source, now, strategy=strategy)
+                self.context.log.info(left_out(len(picked), len(dropped), reasons))
             if self._due:
                 self.look_up(connection)
 
@@ -225,6 +241,30 @@ class RefreshStream(MergeStream[Answer, MergeReport], Generic[C]):
             requests=self._progress.requests,
         )
         watcher().finished(self.table.name, numbers)
+
+
+def taken(due: Sequence[DueMovie], picked: Collection[int], limit: int) -> list[DueMovie]:
+    """The movies that a step asks for, in their order: what was picked for it, and others as far as there is room.
+
+    Args:
+        due: those that are due now.
+        picked: ids of those that were picked for the step.
+        limit: how many at most.
+    """
+    ours = set(picked)
+    room = limit - sum(movie.tmdb_id in ours for movie in due)
+    others = [movie.tmdb_id for movie in due if movie.tmdb_id not in ours][: max(0, room)]
+    ours.update(others)
+    return [movie for movie in due if movie.tmdb_id in ours][:limit]
+
+
+def left_out(picked: int, dropped: int, reasons: Mapping[Reason, int]) -> str:
+    """How many of the movies that were picked are not asked for, and why."""
+    why = Counter({str(reason): number for reason, number in reasons.items() if reason not in DUE_REASONS})
+    why["no_more_known"] = dropped - sum(reasons.values())
+    why["moved_to_another_year"] = dropped - why.total()
+    told = ", ".join(f"{number:,} {reason.replace('_', ' ')}" for reason, number in why.most_common() if number)
+    return f"{dropped:,} of {picked:,} movies that were picked for this run are no more due, and left out: {told}."
 
 
 @contextmanager

@@ -116,6 +116,24 @@ def due_movies(
     return due
 
 
+def reasons_now(
+    connection: duckdb.DuckDBPyConnection,
+    ids: Collection[int],
+    source: str,
+    now: datetime,
+    *,
+    strategy: Strategy = AGE_TABLE_STRATEGY,
+) -> dict[Reason, int]:
+    """Why these movies are due for a source at `now`, or why not, as far as they are known: how many of each reason."""
+    with registered(connection, "incoming_ids", id_table(ids)):
+        rows = connection.execute(
+            f"SELECT {strategy.reason_sql(source)}, count(*) FROM refresh_metadata SEMI JOIN incoming_ids"
+            " USING (tmdb_id) WHERE $now IS NOT NULL GROUP BY ALL",
+            {"now": naive_utc(now)},
+        ).fetchall()
+    return {Reason(reason): number for reason, number in rows}
+
+
 def due_counts(
     connection: duckdb.DuckDBPyConnection,
     sources: Sequence[str],
