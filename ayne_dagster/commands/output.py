@@ -62,13 +62,13 @@ def flush_stdout() -> None:
     Raises:
         OutputLost: it cannot be written.
     """
-    with _written():
+    with writing():
         if sys.stdout is not None:
             sys.stdout.flush()
 
 
 @contextmanager
-def _written() -> Iterator[None]:
+def writing() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
@@ -94,7 +94,7 @@ def print_result(result: dict[str, Any], as_json: bool, describe: Callable[[dict
     Raises:
         OutputLost: it cannot be written.
     """
-    with _written():
+    with writing():
         _print(result, as_json, describe)
 
 
