@@ -100,14 +100,13 @@ class AsyncWikidataClient(AsyncClosing):
         settings: Settings | None = None,
     ) -> None:
         settings = settings or load_settings()
-        given = {
-            "base_url": base_url,
-            "requests_per_second": requests_per_second,
-            "burst": burst,
-            "max_concurrent": max_concurrent,
-            "daily_quota": daily_quota,
-        }
-        api = replace(settings.wikidata, **{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
+        api = settings.wikidata.but(
+            base_url=base_url,
+            requests_per_second=requests_per_second,
+            burst=burst,
+            max_concurrent=max_concurrent,
+            daily_quota=daily_quota,
+        )
         settings = replace(settings, contact=contact or settings.contact)
         if settings.wikidata_off_because is not None:
             raise InvalidCredentials(settings.wikidata_off_because)
