@@ -38,7 +38,8 @@ class Account:
 
     source: str
     settings: ApiSettings
-    ledger: RequestLedger = field(default_factory=RequestLedger.in_memory)
+    shared_ledger: RequestLedger | None = None
+    """Where all who use the account agree; None: nobody else uses it."""
     key: str | None = field(default=None, repr=False)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     """The platform's clock; it says which day's quota is charged."""
@@ -62,6 +63,8 @@ class Account:
     _told_at: float = float("-inf")
 
     def __post_init__(self) -> None:
+        self.ledger = self.shared_ledger or RequestLedger.in_memory()
+        """Where its requests are counted, and refusals noted."""
         self.name = account_name(self.source, self.settings.base_url, self.key)
         """Its name in the ledger."""
         former = former_account_names(self.source, self.settings.base_url, self.key)
@@ -87,6 +90,11 @@ class Account:
         """How many requests may be under way now: fewer while refusals slow an account that has no pace."""
         most = self.settings.max_concurrent
         return most if self.settings.requests_per_second else max(1, most >> self._halvings)
+
+    @property
+    def halvings(self) -> int:
+        """How often refusals have halved the pace, as far as this process has seen."""
+        return self._halvings
 
     @property
     def slowest_share(self) -> float | None:

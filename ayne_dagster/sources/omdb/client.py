@@ -67,7 +67,7 @@ class AsyncOMDBClient(AsyncClosing):
         api_key = api_key or settings.omdb_api_key
         if not api_key:
             raise InvalidCredentials("No OMDb key: set OMDB_API_KEY.")
-        self.account = Account("omdb", api, ledger or RequestLedger.in_memory(), api_key, now, use_reserve)
+        self.account = Account("omdb", api, ledger, api_key, now, use_reserve)
         self._http = build_client(self.account, parameters={"apikey": api_key}, wire=wire)
 
     async def get_movie_by_imdb_id(self, imdb_id: str) -> OMDbMovie:

@@ -100,9 +100,7 @@ class AsyncTMDBClient(AsyncClosing):
             read_token, api_key = settings.tmdb_read_token, settings.tmdb_api_key
         if not (read_token or api_key):
             raise InvalidCredentials("No TMDB key: set TMDB_READ_TOKEN (or TMDB_API_KEY).")
-        self.account = Account(
-            "tmdb", api, ledger or RequestLedger.in_memory(), read_token or api_key, now, use_reserve
-        )
+        self.account = Account("tmdb", api, ledger, read_token or api_key, now, use_reserve)
         self._base = api.base_url.rstrip("/")
         self._http = build_client(
             self.account,

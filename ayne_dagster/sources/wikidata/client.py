@@ -110,7 +110,7 @@ class AsyncWikidataClient(AsyncClosing):
         settings = replace(settings, contact=contact or settings.contact)
         if settings.wikidata_off_because is not None:
             raise InvalidCredentials(settings.wikidata_off_because)
-        self.account = Account("wikidata", api, ledger or RequestLedger.in_memory(), None, now, use_reserve)
+        self.account = Account("wikidata", api, ledger, None, now, use_reserve)
         headers = {"accept": "application/sparql-results+json", "user-agent": user_agent(settings.contact or "")}
         self._http = build_client(self.account, request_headers=headers, rules=WikidataRules(), wire=wire)
         # Of a step: an answer that takes long to find says nothing until it is found.
