@@ -40,7 +40,7 @@ from ayne_dagster.sources.tmdb.client import DateWindow, ListedPage
 from ayne_dagster.sources.transport import RetryTransport
 from ayne_dagster.sources.trust import CONTROL_REQUESTS, PATIENCE, RESERVE, Trust
 from ayne_dagster.warehouse.answers import Answer, ListedMovie, QuarantinedBody
-from ayne_dagster.warehouse.state import DueMovie
+from ayne_dagster.warehouse.refresh_metadata import DueMovie
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 YEAR = (date(2024, 1, 1), date(2024, 12, 31))

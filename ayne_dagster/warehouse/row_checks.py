@@ -1,4 +1,4 @@
-"""What must hold of every row: a query a check, that finds the rows which break it. For asset checks and `ayne check`."""
+"""What must hold of every row: a query a check, finding those that break it. For asset checks and `ayne check`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def misplaced_rows(table: Table) -> str:
 
 def orphans(table: Table) -> str:
     """Rows that belong to no known movie, by the id that they name."""
-    return f"SELECT tmdb_id FROM {table.name} ANTI JOIN refresh_metadata USING (tmdb_id)"
+    return f"SELECT t.tmdb_id FROM {table.name} AS t ANTI JOIN refresh_metadata USING (tmdb_id)"
 
 
 def count_of(connection: duckdb.DuckDBPyConnection, query: str) -> int:

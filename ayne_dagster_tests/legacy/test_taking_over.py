@@ -25,8 +25,8 @@ from ayne_dagster.warehouse.care.purge import purge
 from ayne_dagster.warehouse.database import Database, DatabaseNotWritten
 from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.merge import merge_answers
+from ayne_dagster.warehouse.refresh_metadata import due_movies
 from ayne_dagster.warehouse.schema import OMDB_RATINGS, TABLES, TMDB_DETAILS
-from ayne_dagster.warehouse.state import due_movies
 from ayne_dagster_tests.support.legacy import (
     COMMA_COMPANY,
     ERAS,

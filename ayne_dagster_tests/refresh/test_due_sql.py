@@ -30,9 +30,9 @@ from ayne_dagster.refresh.strategy import (
     is_fully_refreshed,
 )
 from ayne_dagster.refresh.value import CUTOFF
+from ayne_dagster.warehouse.refresh_metadata import new_state_row, state_columns
 from ayne_dagster.warehouse.rows import Row, insert_rows, naive_utc
 from ayne_dagster.warehouse.schema import REFRESH_METADATA
-from ayne_dagster.warehouse.state import new_state_row, state_columns
 from ayne_dagster_tests.support.states import (
     DAY,
     INSTANTS,

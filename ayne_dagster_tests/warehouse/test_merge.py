@@ -14,10 +14,10 @@ from ayne_dagster.refresh.strategy import Override, SourceState
 from ayne_dagster.warehouse.answers import Answer, MergeReport, QuarantinedBody
 from ayne_dagster.warehouse.care.purge import purge
 from ayne_dagster.warehouse.merge import quarantine
+from ayne_dagster.warehouse.refresh_metadata import set_override
 from ayne_dagster.warehouse.row_checks import count_of, duplicate_keys, misplaced_rows, orphans
 from ayne_dagster.warehouse.rows import naive_utc
 from ayne_dagster.warehouse.schema import OMDB_RATINGS, TABLES, TMDB_DETAILS, Table
-from ayne_dagster.warehouse.state import set_override
 from ayne_dagster_tests.support.samples import (
     DAY,
     DETAILS,

@@ -19,9 +19,7 @@ from ayne_dagster.refresh.strategy import (
     ValueOfRefreshStrategy,
     movie_state,
 )
-from ayne_dagster.warehouse.rows import insert_rows, naive_utc
-from ayne_dagster.warehouse.schema import REFRESH_METADATA
-from ayne_dagster.warehouse.state import (
+from ayne_dagster.warehouse.refresh_metadata import (
     DueMovie,
     derive_columns,
     due_by_year,
@@ -32,6 +30,8 @@ from ayne_dagster.warehouse.state import (
     set_override,
     state_columns,
 )
+from ayne_dagster.warehouse.rows import insert_rows, naive_utc
+from ayne_dagster.warehouse.schema import REFRESH_METADATA
 from ayne_dagster_tests.support.samples import DAY, HOUR, START, one, rows, state_of
 
 Connection = duckdb.DuckDBPyConnection

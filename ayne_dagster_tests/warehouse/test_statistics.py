@@ -10,6 +10,7 @@ import pytest
 from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.refresh.strategy import Override, ValueOfRefreshStrategy
+from ayne_dagster.warehouse.refresh_metadata import set_override
 from ayne_dagster.warehouse.row_checks import count_of, duplicate_keys, misplaced_rows, orphans
 from ayne_dagster.warehouse.rows import naive_utc
 from ayne_dagster.warehouse.schema import (
@@ -21,7 +22,6 @@ from ayne_dagster.warehouse.schema import (
     TMDB_DETAILS,
     Table,
 )
-from ayne_dagster.warehouse.state import set_override
 from ayne_dagster.warehouse.statistics import (
     collection_stats,
     overdue_by_category,

@@ -156,7 +156,7 @@ class Account:
         return max(0, self.settings.daily_quota - reserve)
 
     def _why_refused(self) -> str:
-        if self.quota_use.closed:
+        if self.quota_use.exhausted:
             self.exhausted_on = self.today
             return f"{self.source}: today's requests are used up, it says"
         kept = self.settings.daily_quota - self._cap
@@ -166,7 +166,7 @@ class Account:
     def note_exhausted(self) -> None:
         """The source's own count is ahead of ours: ask nothing more today, in no process."""
         self.exhausted_on = self.today
-        self.ledger.fill(self.name, self.today)
+        self.ledger.exhaust(self.name, self.today)
 
     def refused(self, pause: float) -> None:
         """The source answered "too many requests": let no worker send for some seconds, and slow down when repeated."""
@@ -202,7 +202,7 @@ class Account:
         self._resume_at = max(self._resume_at, time.monotonic() + standing.pause_left)
         self._halvings = standing.halvings
         self.most_halvings = max(self.most_halvings, standing.halvings)
-        if standing.closed:
+        if standing.exhausted:
             self.exhausted_on = self.today
 
     def settle(self) -> None:

@@ -29,9 +29,9 @@ from ayne_dagster.warehouse.feeds.daily_files import (
     record,
     unpacked,
 )
+from ayne_dagster.warehouse.refresh_metadata import new_state_row
 from ayne_dagster.warehouse.rows import naive_utc
 from ayne_dagster.warehouse.schema import DISCOVERED_MOVIES, TMDB_DETAILS, TMDB_ID_EXPORT, content_hash_column
-from ayne_dagster.warehouse.state import new_state_row
 
 PUBLISHED_AT = time(8)
 """UTC; the file tells of TMDB as it was at most this late on its day."""
