@@ -34,6 +34,17 @@ def holding(path: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def sharing(path: Path) -> Iterator[None]:
+    """Hold a file with others who share it, for the length of the block: nobody can hold it alone meanwhile.
+
+    Raises:
+        OSError: it cannot be made or opened.
+    """
+    with _locked(open_to_lock(path), fcntl.LOCK_SH):
+        yield
+
+
 def is_held(path: Path) -> bool:
     """Whether somebody holds a file now; nobody holds one that does not exist.
 
@@ -69,10 +80,10 @@ def lock_now(descriptor: int) -> bool:
 
 
 @contextmanager
-def _locked(descriptor: int) -> Iterator[None]:
+def _locked(descriptor: int, kind: int = fcntl.LOCK_EX) -> Iterator[None]:
     """Wait for the lock of an open file, and close the file at the end."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        fcntl.flock(descriptor, kind)
         yield
     finally:
         os.close(descriptor)
