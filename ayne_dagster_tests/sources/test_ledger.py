@@ -113,7 +113,7 @@ def test_a_raised_cap_can_be_used_on_the_same_day(ledger: RequestLedger) -> None
     assert ledger.charge(OMDB, TODAY, 2)
 
 
-def test_a_filled_day_grants_nothing_more_whatever_the_quota(ledger: RequestLedger) -> None:
+def test_an_exhausted_day_grants_nothing_more_whatever_the_quota(ledger: RequestLedger) -> None:
     ledger.charge(OMDB, TODAY, 1000)
     ledger.exhaust(OMDB, TODAY)
     assert ledger.use(OMDB, TODAY, 1000) == QuotaUse(1, 1000, exhausted=True)
@@ -125,7 +125,7 @@ def test_a_filled_day_grants_nothing_more_whatever_the_quota(ledger: RequestLedg
     assert ledger.charge("omdb:another", TODAY, 1000)
 
 
-def test_a_day_can_be_filled_before_the_first_charge_and_more_than_once(ledger: RequestLedger) -> None:
+def test_a_day_can_be_exhausted_before_the_first_charge_and_more_than_once(ledger: RequestLedger) -> None:
     ledger.exhaust(OMDB, TODAY)
     ledger.exhaust(OMDB, TODAY)
     assert not ledger.charge(OMDB, TODAY, 1000)
@@ -395,13 +395,13 @@ def unusable(tmp_path: Path) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("kind", ["below a file", "a folder", "no database", "not to be made", "too long a name"])
-@pytest.mark.parametrize("call", ["charge", "fill", "use", "reserve", "refuse", "count", "standing"])
+@pytest.mark.parametrize("call", ["charge", "exhaust", "use", "reserve", "refuse", "count", "standing"])
 def test_a_place_that_cannot_hold_it_is_told_in_one_line(tmp_path: Path, kind: str, call: str) -> None:
     path = unusable(tmp_path)[kind]
     ledger = RequestLedger(path)
     arguments: dict[str, tuple[object, ...]] = {
         "charge": (OMDB, TODAY, 10),
-        "fill": (OMDB, TODAY),
+        "exhaust": (OMDB, TODAY),
         "use": (OMDB, TODAY, 10),
         "reserve": (OMDB, 1.0, 1, NOW),
         "refuse": (OMDB, 1.0, NOW),
