@@ -16,7 +16,7 @@ import pytest
 from ayne_dagster import cli
 from ayne_dagster.warehouse import query
 from ayne_dagster.warehouse.database import Database
-from ayne_dagster.warehouse.lease import is_held, lease
+from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.merge import merge_answers
 from ayne_dagster.warehouse.query import Limits, QuestionEnded, WrongQuestion, ask
 from ayne_dagster.warehouse.schema import ALL_TABLES, TMDB_DETAILS
@@ -61,7 +61,9 @@ class Said:
 def test_a_question_is_answered_as_a_table_with_what_was_left_out(
     database: Database, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = Said(capsys, "query", "SELECT tmdb_id, title, genres, imdb_votes FROM movies ORDER BY tmdb_id", "--limit", "3")
+    said = Said(
+        capsys, "query", "SELECT tmdb_id, title, genres, imdb_votes FROM movies ORDER BY tmdb_id", "--limit", "3"
+    )
     assert said.code == 0
     assert "Film 3" in said.out
     assert "Film 4" not in said.out
@@ -95,9 +97,7 @@ def test_every_form_has_all_rows(database: Database, capsys: pytest.CaptureFixtu
     assert pq.read_table(file).num_rows == MOVIES
 
 
-def test_a_question_may_stand_in_a_file(
-    database: Database, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_a_question_may_stand_in_a_file(database: Database, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     file = tmp_path / "q.sql"
     file.write_text("-- how many\nSELECT count(*) AS n FROM movies;\n", encoding="utf-8-sig")
     assert json.loads(Said(capsys, "query", "--file", str(file), "--json").out)["rows"] == [{"n": MOVIES}]
@@ -201,8 +201,6 @@ def running(database: Database) -> Iterator[None]:
 def test_beside_a_collection_a_small_database_is_copied_and_a_large_one_is_not(
     database: Database, running: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert is_held(database.path, "omdb")
-    assert not is_held(database.path, "tmdb")
     monkeypatch.setattr(query, "MOST_ROWS_HELD", 10)
     with ask(database, "SELECT tmdb_id FROM movies", Limits(), NOW) as answered:
         assert answered.as_of == NOW
@@ -234,9 +232,7 @@ def test_wrong_usage_is_one_line(
     assert ended.err.count("\n") == 1
 
 
-def test_all_tables_and_views_are_listed_and_described(
-    database: Database, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_all_tables_and_views_are_listed_and_described(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
     listed = json.loads(Said(capsys, "tables", "--json").out)["tables"]
     assert {row["table"] for row in listed} == {*ALL_TABLES, *(view.name for view in VIEWS)}
     assert listed[0]["table"] == "movies"

@@ -69,6 +69,11 @@ def flush_stdout() -> None:
 
 @contextmanager
 def writing() -> Iterator[None]:
+    """Within the block, what cannot be written to stdout is an error of one line.
+
+    Raises:
+        OutputLost: it cannot be written.
+    """
     try:
         yield
     except BrokenPipeError:

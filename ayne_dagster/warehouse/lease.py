@@ -25,21 +25,6 @@ def lease_path(database: Path, source: str) -> Path:
     return companion(database, f"{source}.lease")
 
 
-def is_held(database: Path, source: str) -> bool:
-    """Whether somebody collects from a source into a database just now."""
-    try:
-        descriptor = os.open(lease_path(database, source), os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
-
-
 def is_in_the_way(path: Path) -> bool:
     """Whether what lies in a lease's place is no file: a folder, a pipe, a device, a link to nowhere."""
     return os.path.lexists(path) and not path.is_file()

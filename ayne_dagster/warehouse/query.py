@@ -20,9 +20,10 @@ import pyarrow as pa
 
 from ayne_dagster.errors import WrongUsage
 from ayne_dagster.refresh.states import SOURCES
+from ayne_dagster.settings.locks import is_held
 from ayne_dagster.warehouse.care.snapshot import copy_as_it_is
 from ayne_dagster.warehouse.database import Database, WarehouseError
-from ayne_dagster.warehouse.lease import is_held
+from ayne_dagster.warehouse.lease import lease_path
 
 ALONE_SECONDS = 1.0
 """How long a question may have the database itself while no collection runs: one that begins waits for so long."""
@@ -90,7 +91,7 @@ def ask(database: Database, sql: str, limits: Limits, now: datetime) -> Iterator
     """
     database.require_file()
     _require_question(sql)
-    is_busy = any(is_held(database.path, source) for source in SOURCES)
+    is_busy = any(_is_collected_from(source, database) for source in SOURCES)
     try:
         yield _of_the_database_itself(database, sql, limits, BESIDE_A_RUN_SECONDS if is_busy else ALONE_SECONDS)
         return
@@ -109,8 +110,15 @@ def ask(database: Database, sql: str, limits: Limits, now: datetime) -> Iterator
         connection = stack.enter_context(_shut_off(folder / "ayne.duckdb", limits))
         ended = stack.enter_context(_interrupted_after(connection, limits.seconds))
         with _told(ended, limits):
-            reader = connection.execute(sql).fetch_record_batch(ROWS_AT_ONCE)
+            reader = connection.execute(sql).to_arrow_reader(ROWS_AT_ONCE)
             yield Answered(reader.schema, _read(reader, ended, limits), now)
+
+
+def _is_collected_from(source: str, database: Database) -> bool:
+    try:
+        return is_held(lease_path(database.path, source))
+    except OSError:  # a snapshot in a place where this person may only read
+        return False
 
 
 def _of_the_database_itself(database: Database, sql: str, limits: Limits, seconds: float) -> Answered:
@@ -124,7 +132,7 @@ def _of_the_database_itself(database: Database, sql: str, limits: Limits, second
     try:
         with _shut_off(database.path, limits) as connection, _interrupted_after(connection, seconds) as ended:
             try:
-                return _whole(connection.execute(sql).fetch_record_batch(ROWS_AT_ONCE))
+                return _whole(connection.execute(sql).to_arrow_reader(ROWS_AT_ONCE))
             except duckdb.Error as error:
                 if ended.is_set():
                     raise _TooLong from None
