@@ -133,10 +133,16 @@ def _of_the_database_itself(database: Database, sql: str, limits: Limits, second
         with _shut_off(database.path, limits) as connection, _interrupted_after(connection, seconds) as ended:
             try:
                 return _whole(connection.execute(sql).to_arrow_reader(ROWS_AT_ONCE))
-            except duckdb.Error as error:
+            except (
+                duckdb.Error,
+                pa.ArrowException,
+                OSError,
+            ) as error:  # Arrow's reader tells of an interruption its way
                 if ended.is_set():
                     raise _TooLong from None
-                raise _wrong(error) from None
+                if isinstance(error, duckdb.Error):
+                    raise _wrong(error) from None
+                raise
     except duckdb.IOException as error:
         if "lock on file" in str(error):  # a commit that began just now
             raise _TooLong from None
