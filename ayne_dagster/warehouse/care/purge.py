@@ -97,7 +97,7 @@ def _drop_entities(connection: duckdb.DuckDBPyConnection, cutoff: dict[str, date
     """Credits, releases and the like: of movies that expired or are gone at TMDB, and what no movie names any more."""
     connection.execute(
         "UPDATE refresh_metadata SET entities_hash = NULL, entities_checked_at = NULL WHERE entities_hash IS NOT NULL"
-        " AND (tmdb_checked_at IS NULL OR entities_checked_at < $cutoff OR tmdb_tombstoned_at IS NOT NULL)",
+        " AND (tmdb_details_hash IS NULL OR entities_checked_at < $cutoff OR tmdb_tombstoned_at IS NOT NULL)",
         cutoff,
     )
     kept = "SELECT tmdb_id FROM refresh_metadata WHERE entities_hash IS NOT NULL"
