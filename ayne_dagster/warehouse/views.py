@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ayne_dagster.warehouse.best_figures import BEST_FIGURES_SQL, BOX_OFFICE_FIGURES, FIGURE_COLUMNS, FIGURE_LINES
+from ayne_dagster.warehouse.iso_names import COUNTRY_NAMES, LANGUAGE_NAMES
 from ayne_dagster.warehouse.legacy_views import LEGACY_VIEWS
 from ayne_dagster.warehouse.movie_columns import (
     ADDED_COLUMNS,
@@ -148,5 +151,17 @@ GROUP BY ALL""",
         ("source", "outcome", "changed", "due_because", "requests"), (FETCH_LOG.name, FETCH_LOG_DAILY.name)
     ),
 )
-VIEWS = (BOX_OFFICE_FIGURES, MOVIES, FETCHES_BY_DAY, *LEGACY_VIEWS)
+
+
+def _names_view(name: str, what: str, codes: str, names: Mapping[str, str]) -> View:
+    """Codes with their English names: facts of `iso_names`, so that a query can show a name beside each code."""
+    rows = ", ".join(f"('{code}', '{text.replace(chr(39), chr(39) * 2)}')" for code, text in names.items())
+    columns = (Column("code", "VARCHAR", codes), Column("name", "VARCHAR", "English name, as TMDB calls it"))
+    select = f"SELECT code, name FROM (VALUES {rows}) AS known (code, name)"
+    return View(name, f"One row a {what}: its code and English name.", select, columns, {"code": (), "name": ()})
+
+
+COUNTRIES = _names_view("countries", "country", "ISO 3166-1 code, also of former states", COUNTRY_NAMES)
+LANGUAGES = _names_view("languages", "language", "ISO 639-1 code; also 'xx' (none) and 'cn'", LANGUAGE_NAMES)
+VIEWS = (BOX_OFFICE_FIGURES, MOVIES, FETCHES_BY_DAY, COUNTRIES, LANGUAGES, *LEGACY_VIEWS)
 """In the order in which they can be made."""

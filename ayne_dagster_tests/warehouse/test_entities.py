@@ -105,7 +105,7 @@ def test_what_went_is_removed_and_what_came_and_went_is_told_with_names(connecti
     report = merge_details(connection, telling(credits_of(8, 9) | releases_of("US") | companies_of(6), days=1))
     assert people_of(connection) == [8, 9]
     assert rows(connection, "SELECT country FROM releases") == [("US",)]
-    ada = {"person_id": 7, "kind": "crew", "job": "Director", "name": "Ada"}
+    ada = {"person_id": 7, "job": "Director", "name": "Ada"}
     assert history(connection) == [
         ("credits", [ada], [ada | {"person_id": 9, "name": "Cy"}]),
         ("movie_companies", [{"company_id": 5, "name": "Company 5"}], None),
