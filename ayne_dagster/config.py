@@ -10,15 +10,17 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from io import StringIO
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
 from ayne_dagster.errors import SettingsError
-from ayne_dagster.settings.places import LEDGER, companion, expanded, resolve_database
+from ayne_dagster.settings.clock import Clock, Fast, read_fast
+from ayne_dagster.settings.places import LEDGER, WORLD, companion, expanded, resolve_database
 from ayne_dagster.settings.texts import read_named_text
 from ayne_dagster.settings.variables import (
     checked_address,
@@ -91,6 +93,7 @@ class StrategyChoice:
 
 
 TMDB_EXPORT_URL = "https://files.tmdb.org/p/exports/movie_ids_{date}.json.gz"
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 OFF = "off"
 """What switches an address off that has a default."""
 FORMER_NAMES = {"OMDB_DAILY_REQUEST_LIMIT": "AYNE_OMDB_DAILY_QUOTA"}
@@ -153,6 +156,8 @@ class Settings:
     """Mail or http(s) address that sources may turn to; it goes into the User-Agent of those that ask for one."""
     clock_offset: timedelta = timedelta(0)
     """How far the platform's clock is turned, for demonstrations and tests."""
+    fast_clock: Fast | None = None
+    """How the platform's clock runs where it is faster than the calendar: in a demonstration, on stand-ins alone."""
     ledger_url: str | None = field(default=None, repr=False)
     """Where the request ledger is, as SQLAlchemy writes it (it may hold a password); None: beside the database."""
     refresh_strategy: str = STRATEGIES[0]
@@ -189,6 +194,23 @@ class Settings:
         object.__setattr__(self, "database", resolve_database(self.database))
         if self.dagster_home is not None:
             object.__setattr__(self, "dagster_home", Path(expanded(str(self.dagster_home))).absolute())
+        if self.fast_clock is not None and (elsewhere := self._asked_elsewhere):
+            raise SettingsError(
+                f"AYNE_CLOCK has days pass in minutes, for a demonstration, and {elsewhere} is no stand-in on this "
+                "machine: its limits are of real days. Nothing was asked; take AYNE_CLOCK away."
+            )
+
+    @property
+    def _asked_elsewhere(self) -> str | None:
+        """The first of the APIs and files that is not on this machine; None where all are."""
+        places = {API_TITLES[api]: limits.base_url for api, limits in self.apis.items() if api not in KEYLESS}
+        if self.contact is not None:
+            places |= {"Wikidata": self.wikidata.base_url}
+        if self.numbers_terms_acknowledged:
+            places |= {"The Numbers": self.the_numbers.base_url}
+        files = {"TMDB's export": self.tmdb_export, "IMDb's file": self.imdb_ratings_url}
+        places |= {name: place for name, place in files.items() if place and "://" in place}
+        return next((name for name, place in places.items() if urlsplit(place).hostname not in LOOPBACK), None)
 
     @property
     def strategy(self) -> StrategyChoice:
@@ -254,20 +276,30 @@ class Settings:
         is_elsewhere = self.tmdb.base_url.rstrip("/") != TMDB_DEFAULTS.base_url
         return None if is_elsewhere and self.tmdb_export_url == TMDB_EXPORT_URL else self.tmdb_export_url
 
+    @property
+    def clock(self) -> Clock:
+        """The platform's clock."""
+        return Clock(self.clock_offset, self.fast_clock)
+
     def now(self) -> datetime:
-        """The present instant (aware UTC), as the turned clock shows it."""
-        return datetime.now(UTC) + self.clock_offset
+        """The present instant (aware UTC), as the platform's clock shows it."""
+        return self.clock.now()
 
     def require_tmdb_key(self) -> None:
-        """Check that there is a key for TMDB.
+        """Check that there is a key for TMDB, and a database for what it opens.
 
         Raises:
-            SettingsError: there is none.
+            SettingsError: there is none, or the database is a demonstration's.
         """
         if not (self.tmdb_read_token or self.tmdb_api_key):
             raise SettingsError(
                 "No TMDB key: set TMDB_READ_TOKEN (or TMDB_API_KEY), free at themoviedb.org/settings/api, "
                 "in the environment or in .env. `ayne demo` needs no keys."
+            )
+        if urlsplit(self.tmdb.base_url).hostname not in LOOPBACK and companion(self.database, WORLD).exists():
+            raise SettingsError(
+                f"{self.database} holds a demonstration's invented movies: nothing real is collected into it. Set "
+                "AYNE_DATABASE to another file."
             )
 
     def require_keys(self) -> None:
@@ -341,6 +373,7 @@ def _settings(read: _Reader) -> Settings:
         omdb_api_key=read.key("OMDB_API_KEY"),
         contact=read.contact("AYNE_CONTACT"),
         clock_offset=timedelta(days=read.number("AYNE_CLOCK_OFFSET_DAYS", 0.0, -MAX_OFFSET_DAYS, MAX_OFFSET_DAYS)),
+        fast_clock=read.fast_clock("AYNE_CLOCK"),
         ledger_url=read.text("AYNE_LEDGER_URL"),
         refresh_strategy=read.choice("AYNE_REFRESH_STRATEGY", STRATEGIES),
         refresh_cutoff=read.number("AYNE_REFRESH_CUTOFF", 0.1, maximum=99.0),
@@ -382,6 +415,14 @@ class _Reader:
 
     def number(self, name: str, default: float, minimum: float = 0.0, maximum: float = MAX_NUMBER) -> float:
         return self._parsed(name, default, float, minimum, maximum, "a number")
+
+    def fast_clock(self, name: str) -> Fast | None:
+        """How a clock runs that is faster than the calendar; may be left out."""
+        raw = self.text(name)
+        try:
+            return read_fast(raw) if raw else None
+        except ValueError as error:
+            raise SettingsError(f"{name} is {_shown(raw or '')}: {error}.") from None
 
     def optional_number(self, name: str) -> float | None:
         """A number that may be left out."""

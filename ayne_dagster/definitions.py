@@ -18,6 +18,7 @@ from ayne_dagster.assets.marts import collection_status, movies
 from ayne_dagster.assets.ratings import omdb_ratings
 from ayne_dagster.assets.refresh import refresh_metadata
 from ayne_dagster.automation.alerts import ALERT_SENSORS
+from ayne_dagster.automation.demonstration import DEMONSTRATION_SENSORS
 from ayne_dagster.automation.due_movies import due_movies_sensor
 from ayne_dagster.automation.jobs import (
     EXECUTOR,
@@ -79,7 +80,7 @@ def build_defs(settings: Settings, *, resource_overrides: dict[str, Any] | None 
     return dg.Definitions(
         assets=with_freshness_policies(ASSETS),
         jobs=[discover_movies_job, refresh_movies_job, read_change_feed_job, read_daily_files_job, tidy_up_job],
-        sensors=[due_movies_sensor, *ALERT_SENSORS],
+        sensors=[*(DEMONSTRATION_SENSORS if settings.fast_clock else [due_movies_sensor]), *ALERT_SENSORS],
         schedules=[discovery_schedule, change_feed_schedule, daily_files_schedule, retention_schedule],
         resources=resources | overrides | {"io_manager": io_manager},
         executor=EXECUTOR,

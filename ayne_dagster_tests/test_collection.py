@@ -41,6 +41,7 @@ from ayne_dagster.sources.transport import RetryTransport
 from ayne_dagster.sources.trust import CONTROL_REQUESTS, PATIENCE, RESERVE, Trust
 from ayne_dagster.warehouse.answers import Answer, ListedMovie, QuarantinedBody
 from ayne_dagster.warehouse.state import DueMovie
+from ayne_dagster_tests.support.thoroughness import examples
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 YEAR = (date(2024, 1, 1), date(2024, 12, 31))
@@ -645,7 +646,7 @@ def test_a_source_that_lists_movies_and_answers_about_none_is_found_out_before_i
     assert len(progress.deferred) == 300
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(
     fates=st.lists(st.sampled_from(["good", "good", "unavailable", "quota", "key"]), max_size=40),
     workers=st.integers(1, 6),

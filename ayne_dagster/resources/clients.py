@@ -9,7 +9,6 @@ https://docs.dagster.io/guides/build/external-resources
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from dagster_duckdb import DuckDBResource
 
 from ayne_dagster.config import STRATEGIES, Settings, StrategyChoice
 from ayne_dagster.refresh.strategy import Strategy
+from ayne_dagster.settings.clock import Clock as Clock
 from ayne_dagster.sources.limits.ledger import RequestLedger, open_ledger
 from ayne_dagster.sources.omdb.client import AsyncOMDBClient
 from ayne_dagster.sources.tmdb.client import AsyncTMDBClient
@@ -63,18 +63,6 @@ class DuckDBDatabase(DuckDBResource):
         """An open connection, with the schema in place."""
         with self.file.connect() as connection:
             yield connection
-
-
-@dataclass(frozen=True)
-class Clock:
-    """What time it is: the only clock of the platform, so that demonstrations and tests can turn it."""
-
-    offset: timedelta = timedelta(0)
-    """How far the clock is turned forward."""
-
-    def now(self) -> datetime:
-        """The present instant, aware UTC."""
-        return datetime.now(UTC) + self.offset
 
 
 @dataclass(frozen=True)
@@ -127,7 +115,7 @@ def build_resources(settings: Settings) -> dict[str, Any]:
             refresh_cutoff=settings.strategy.cutoff,
             freshness_weight=settings.freshness_weight,
         ),
-        "clock": Clock(settings.clock_offset),
+        "clock": settings.clock,
         "tmdb": TMDBResource(settings, ledger),
         "ledger": ledger,
         "wikidata": WikidataResource(settings, ledger),

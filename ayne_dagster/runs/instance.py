@@ -9,7 +9,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -123,6 +123,22 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
         raise HomeUnusable(f"{fault.what}: no run was started, and the movies are untouched. {fault.do}") from None
     finally:
         os.close(folder)
+
+
+def in_use_path(home: Path) -> Path:
+    """The file of a home that is locked by whoever serves it."""
+    return home / "in_use"
+
+
+@contextmanager
+def served(home: Path) -> Iterator[None]:
+    """Let others know, for the length of the block, that a home is served: that it must not be taken away."""
+    descriptor = os.open(in_use_path(home), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def ask_each_storage(instance: dg.DagsterInstance) -> None:

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import dagster as dg
 
-OWN_RUN_TAG = "ayne/own_run"
-"""Which Dagster home, and which lock in it."""
+from ayne_dagster.settings.tags import OWN_RUN_TAG, is_own_run
+
 _LOCK_NAME = re.compile("[0-9a-f]{32}")
 
 UNFINISHED = [
@@ -61,7 +61,12 @@ def close_abandoned_runs(instance: dg.DagsterInstance) -> list[str]:
         run = record.dagster_run
         home, _, name = run.tags.get(OWN_RUN_TAG, "").partition("/")
         # Whoever launches a run writes its tags: only a name as `own_run` gives it may become a path.
-        if home != _home_id(folder) or not _LOCK_NAME.fullmatch(name) or _is_held(folder / name):
+        if (
+            not is_own_run(run.tags)
+            or home != _home_id(folder)
+            or not _LOCK_NAME.fullmatch(name)
+            or _is_held(folder / name)
+        ):
             continue
         # It may have ended well since the records were read: it lets go of its lock after it has recorded its end.
         now = instance.get_run_by_id(run.run_id)

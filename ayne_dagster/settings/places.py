@@ -27,7 +27,8 @@ from pathlib import Path
 from ayne_dagster.errors import OneLineError, WrongUsage
 from ayne_dagster.settings.locks import alone_in
 
-LEDGER, SPOOL, HOME = "ledger.sqlite", "spool", "dagster_home"
+LEDGER, SPOOL, HOME, WORLD = "ledger.sqlite", "spool", "dagster_home", "world.json"
+"""What lies beside a database; the last one beside that of a demonstration alone."""
 DAEMON_SILENT_SECONDS = 300.0
 """A daemon that has not told of itself for so long does not run."""
 LONGEST_NAME = 255 - 55

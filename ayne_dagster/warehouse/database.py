@@ -242,11 +242,16 @@ def _create_if_missing(path: Path) -> None:
             new = path.with_name(f".{path.name}.new")
             new.unlink(missing_ok=True)
             new.with_name(f"{new.name}.wal").unlink(missing_ok=True)
-            with duckdb.connect(str(new), config=CONNECTION_CONFIG) as connection:
-                _ensure_schema(connection, new)
+            _make_empty(new)
             new.replace(path)
     finally:
         os.close(folder)
+
+
+def _make_empty(new: Path) -> None:
+    """Make a database without a row."""
+    with duckdb.connect(str(new), config=CONNECTION_CONFIG) as connection:
+        _ensure_schema(connection, new)
 
 
 def _require_writable_folder(folder: Path) -> None:

@@ -58,9 +58,7 @@ class _Part:
 
 
 _PARTS = (
-    _Part(
-        CREDITS, ("person_id", "job"), PEOPLE
-    ),  # each text column more costs as much again
+    _Part(CREDITS, ("person_id", "job"), PEOPLE),  # each text column more costs as much again
     _Part(MOVIE_COMPANIES, ("company_id",), COMPANIES),
     _Part(RELEASES, ("country", "type", "release_date", "certification", "note", "language"), whole=True),
 )

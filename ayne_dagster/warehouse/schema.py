@@ -212,6 +212,10 @@ TABLE_OF: dict[str, Table] = {"tmdb": TMDB_DETAILS, "omdb": OMDB_RATINGS, "numbe
 """By source: the table with what it says of a movie. Its name is the asset's."""
 
 
+ALWAYS_TOLD = {TMDB_DETAILS.name: "original_language", OMDB_RATINGS.name: "type"}
+"""By table: a column that every answer of the source itself fills, and that the older collection never had."""
+
+
 def content_hash_column(table: Table) -> str:
     """Name of the column of `refresh_metadata` that holds the hash of a movie's significant content in a table."""
     return f"{table.name}_hash"

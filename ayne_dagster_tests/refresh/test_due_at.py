@@ -33,6 +33,7 @@ from ayne_dagster_tests.support.states import (
     movie,
     movies,
 )
+from ayne_dagster_tests.support.thoroughness import examples
 
 FAR = [timedelta(days=days) for days in (1, 5, 30, 90, 171, 200, 366, 1000, 5000)]
 
@@ -50,7 +51,7 @@ def check_foretold(
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=examples(400))
 @given(data=st.data())
 def test_a_movie_that_is_not_due_becomes_due_exactly_when_foretold(strategy: Strategy, data: st.DataObject) -> None:
     now = data.draw(INSTANTS)
@@ -61,7 +62,7 @@ def test_a_movie_that_is_not_due_becomes_due_exactly_when_foretold(strategy: Str
     check_foretold(state, decision, now, strategy)
 
 
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=examples(500))
 @given(INSTANTS, AGES, st.integers(0, 180 * 86400), st.sampled_from(sorted(SOURCES)))
 def test_a_fresh_movie_becomes_due_exactly_when_foretold(now: datetime, age: int | None, ago: int, source: str) -> None:
     state = movie(
@@ -72,7 +73,7 @@ def test_a_fresh_movie_becomes_due_exactly_when_foretold(now: datetime, age: int
     check_foretold(state, decision, now)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(INSTANTS, AGES, st.integers(1, 9), st.integers(0, 30 * 86400), st.integers(0, 200), st.booleans())
 def test_a_failing_movie_becomes_due_exactly_when_foretold(
     now: datetime, age: int | None, failures: int, ago: int, before: int, ever: bool
@@ -86,7 +87,7 @@ def test_a_failing_movie_becomes_due_exactly_when_foretold(
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(data=st.data())
 def test_a_due_movie_has_been_due_since_the_instant_that_is_named(strategy: Strategy, data: st.DataObject) -> None:
     now = data.draw(INSTANTS)

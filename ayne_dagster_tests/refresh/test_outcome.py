@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ayne_dagster.refresh.outcome import Outcome, after
 from ayne_dagster.refresh.strategy import SOURCES, MovieState, Override, Reason, SourceState, backoff, decide
 from ayne_dagster_tests.support.states import DAY, HOUR, INSTANTS, NOW, SECOND, checked, movie, movies
+from ayne_dagster_tests.support.thoroughness import examples
 
 FAILURES = [Outcome.FAILED, Outcome.NOT_FOUND, Outcome.QUARANTINED]
 
@@ -152,7 +153,7 @@ def test_an_answer_older_than_the_last_attempt_changes_nothing() -> None:
     assert after(state, "tmdb", Outcome.FETCHED, NOW - DAY, changed=True) == state
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(st.data())
 def test_applying_an_outcome_twice_is_the_same_as_once(data: st.DataObject) -> None:
     now = data.draw(INSTANTS)
@@ -168,7 +169,7 @@ def test_applying_an_outcome_twice_is_the_same_as_once(data: st.DataObject) -> N
         state = once
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(st.data())
 def test_cycles_are_never_negative_and_grow_by_one_at_most(data: st.DataObject) -> None:
     now = data.draw(INSTANTS)

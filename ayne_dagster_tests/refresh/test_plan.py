@@ -23,6 +23,7 @@ from ayne_dagster.refresh.strategy import (
     movie_state,
 )
 from ayne_dagster_tests.support.states import DAY, INSTANTS, NOW, SECOND, aged, checked, movie, movies
+from ayne_dagster_tests.support.thoroughness import examples
 
 ALL = {"needs_tmdb": True, "needs_omdb": True, "needs_numbers": True}
 FRESH = {"needs_tmdb": False, "needs_omdb": False, "needs_numbers": False}
@@ -169,7 +170,7 @@ def test_without_now_the_present_decides() -> None:
     assert calculate_refresh_plan({"tmdb_checked_at": just_now - 6 * DAY})["needs_tmdb"]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(st.data())
 def test_the_same_now_gives_the_same_answer(data: st.DataObject) -> None:
     now = data.draw(INSTANTS)

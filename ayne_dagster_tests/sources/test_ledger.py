@@ -31,6 +31,7 @@ from ayne_dagster.sources.limits.ledger import (
     steady_now,
 )
 from ayne_dagster.sources.limits.pace import LONGEST_PAUSE, MOST_HALVINGS
+from ayne_dagster_tests.support.thoroughness import examples
 
 TODAY = date(2026, 3, 1)
 NOW = 1_772_366_400.0
@@ -145,7 +146,7 @@ def test_an_unused_day_is_unused(ledger: RequestLedger) -> None:
 # Pace
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     rate=st.sampled_from([0.5, 2.0, 4.0, 50.0]),
     burst=st.integers(1, 40),
@@ -303,6 +304,7 @@ def go(process: subprocess.Popen[str]) -> None:
     process.stdin.flush()
 
 
+@pytest.mark.end_to_end
 def test_four_processes_one_of_them_killed_use_exactly_the_quota(place: Path | str, tmp_path: Path) -> None:
     killed, cap = tmp_path / "killed", 800
     with processes(4, CHARGE, str(place), OMDB, str(cap), "100", str(killed)) as started:
@@ -342,6 +344,7 @@ for place in sys.argv[1:]:
 """
 
 
+@pytest.mark.end_to_end
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 def test_processes_that_make_the_ledger_at_the_same_moment_do_not_trip_over_each_other(
     tmp_path: Path, request: pytest.FixtureRequest, kind: str

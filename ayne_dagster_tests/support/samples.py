@@ -33,6 +33,7 @@ RELEASED = date(1999, 10, 15)
 RUN = "run-1"
 
 DETAILS: Row = {
+    "original_language": "en",
     "imdb_id": "tt0137523",
     "title": "Fight Club",
     "release_date": RELEASED,
@@ -46,6 +47,7 @@ DETAILS: Row = {
     "directors": ["David Fincher"],
 }
 RATINGS: Row = {
+    "type": "movie",
     "imdb_id": "tt0137523",
     "title": "Fight Club",
     "imdb_rating": 8.8,

@@ -30,6 +30,7 @@ from ayne_dagster_tests.support.samples import (
     merge_ratings,
     rows,
 )
+from ayne_dagster_tests.support.thoroughness import examples
 
 IDS = (1, 2, 3)
 ANSWER_TABLES = (DISCOVERED_MOVIES, TMDB_DETAILS, OMDB_RATINGS)
@@ -201,7 +202,7 @@ def check(connection: duckdb.DuckDBPyConnection, model: Model) -> None:
     assert rows(connection, "SELECT count(*) FROM quarantine") == [(model.quarantined,)]
 
 
-@settings(deadline=None, max_examples=20, phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink))
+@settings(deadline=None, max_examples=examples(20), phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink))
 @given(batches=st.lists(batch(), min_size=1, max_size=7), again=st.booleans())
 def test_any_sequence_of_answers_gives_what_the_model_gives(
     shared: duckdb.DuckDBPyConnection, batches: list[tuple[str, timedelta, list[tuple[int, Outcome, Row]]]], again: bool

@@ -23,6 +23,7 @@ from ayne_dagster.warehouse.migrations import VERSION_TABLE, existing_columns, s
 from ayne_dagster.warehouse.rows import naive_utc
 from ayne_dagster.warehouse.schema import (
     ALL_TABLES,
+    ALWAYS_TOLD,
     COMPANIES,
     CREDITS,
     ENTITIES_OF_MOVIES,
@@ -434,17 +435,20 @@ def _row_rules(source: str) -> Iterator[_Rule]:
     # Another IMDb id makes a check void and leaves the row of the former one, until OMDb is asked again.
     another = " AND tmdb_id NOT IN (SELECT tmdb_id FROM movie_history WHERE field = 'imdb_id')"
     same_movie = f" AND t.imdb_id = m.imdb_id{another}" if SOURCES[source].needs_imdb_id else ""
-    # So does an answer without all of its parts, which is kept and is no check, and one at a time that was mended.
+    # So does an answer without all of its parts, which is kept and is no check, and one at a time that was mended, or
+    # that nobody knows, as of the older collection.
     no_check = (
         f"(SELECT tmdb_id FROM fetch_log WHERE source = '{source}'"
         f" AND (outcome = '{Outcome.INCOMPLETE}' OR starts_with(reason, '{MENDED}')))"
     )
+    always = ALWAYS_TOLD.get(table)
+    whole = f" AND (t.{always} IS NOT NULL OR m.{table}_hash IS NULL)" if always else ""
     yield _Rule(
         "missing_check",
         table,
         f"SELECT tmdb_id FROM {table} AS t JOIN refresh_metadata AS m USING (tmdb_id)"
         f" WHERE m.{checked} IS NULL{same_movie} AND tmdb_id NOT IN {no_check}"
-        f" AND tmdb_id NOT IN ({_set_back_sql(source)})",
+        f" AND tmdb_id NOT IN ({_set_back_sql(source)}){whole}",
         f"{{n}} row(s) are stored of which the refresh state says that {title} never answered.",
         "Collect: the movies are due, and asked for again.",
     )
