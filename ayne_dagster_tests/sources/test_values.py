@@ -306,6 +306,25 @@ def test_the_first_year_counts_or_is_unknown(written: object, stored: int | None
     check(values.year, written, stored)
 
 
+@pytest.mark.parametrize(
+    ("written", "stored"),
+    [
+        ("2004–2010", 2010),
+        ("2004-2010", 2010),
+        ("2004—2010", 2010),
+        ("2004–2004", 2004),
+        ("2010–2004", None),
+        ("2010–", None),
+        ("2010", None),
+        (f"2010–{LAST_YEAR + 1}", None),
+        ("2004–2010x", None),
+        *((value, None) for value in NOTHING),
+    ],
+)
+def test_the_last_year_of_a_span_counts_or_is_unknown(written: object, stored: int | None) -> None:
+    assert end_year(written) == stored
+
+
 @pytest.mark.parametrize("unknown", ["N/A", " n/a ", "N/a", "", None, "\x00N/A\x9f"])
 def test_omdbs_word_for_unknown_is_unknown_to_it_alone(unknown: object) -> None:
     assert values.omdb_text(unknown) is None
