@@ -25,6 +25,7 @@ from ayne_dagster.sources.values import (
     MOST_ITEMS,
     MOST_LISTED,
     bounded,
+    end_year,
     text,
 )
 
