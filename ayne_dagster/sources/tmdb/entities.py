@@ -137,6 +137,8 @@ def _release_rows(movie: MovieDetails) -> Iterator[tuple[Any, ...]]:
 
 def _name(value: str | None) -> str | None:
     """A clean text of ordinary length."""
+    if value is None:
+        return None
     found = text(value)
     return None if found is None else cut(found, LONGEST_NAME)
 
