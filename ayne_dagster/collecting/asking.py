@@ -39,7 +39,7 @@ from ayne_dagster.sources.tmdb.entities import entities_of
 from ayne_dagster.sources.tmdb.normalize import details_row
 from ayne_dagster.sources.trust import Trust
 from ayne_dagster.warehouse.answers import KEPT_BYTES, Answer
-from ayne_dagster.warehouse.state import DueMovie
+from ayne_dagster.warehouse.refresh_metadata import DueMovie
 
 T = TypeVar("T")
 Fetch = Callable[[DueMovie], Awaitable[Answer]]

@@ -21,6 +21,7 @@ from ayne_dagster.refresh.strategy import SOURCES, movie_state
 from ayne_dagster.warehouse.answers import KEPT_BYTES, Answer, ListedMovie, MergeReport, QuarantinedBody
 from ayne_dagster.warehouse.entities import merge_entities
 from ayne_dagster.warehouse.figures import StatedFigures, merge_figures
+from ayne_dagster.warehouse.refresh_metadata import new_state_row, state_columns
 from ayne_dagster.warehouse.rows import (
     Row,
     arrow_schema,
@@ -49,7 +50,6 @@ from ayne_dagster.warehouse.schema import (
     Table,
     content_hash_column,
 )
-from ayne_dagster.warehouse.state import new_state_row, state_columns
 from ayne_dagster.warehouse.strategies import load_feeds
 
 _OF_A_FILM = ("checked_at", "missing_since", "tombstoned_at", "signalled_at", "recheck_at", "parts_due_at", "rate")

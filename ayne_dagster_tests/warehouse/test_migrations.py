@@ -20,8 +20,8 @@ from ayne_dagster.warehouse import migration_steps, migrations
 from ayne_dagster.warehouse.client import DuckDBClient
 from ayne_dagster.warehouse.database import CONNECTION_CONFIG, Database, DatabaseUnusable
 from ayne_dagster.warehouse.migrations import STEPS, existing_columns, schema_version, steps_taken
+from ayne_dagster.warehouse.refresh_metadata import movie_states, new_state_row
 from ayne_dagster.warehouse.schema import ENTITY_TABLES, SCHEMA_VERSION, TABLES
-from ayne_dagster.warehouse.state import movie_states, new_state_row
 from ayne_dagster_tests.support.samples import START, everything, opens_elsewhere, python
 from ayne_dagster_tests.support.schema_v1 import DDL, ROWS, make_version_1
 
