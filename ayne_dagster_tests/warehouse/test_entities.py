@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.warehouse.answers import Answer
+from ayne_dagster.warehouse.care.integrity import check_database
 from ayne_dagster.warehouse.care.purge import KEEP, purge
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.entities import MOST_TOLD
@@ -245,3 +246,21 @@ def test_any_sequence_of_answers_leaves_what_each_movie_was_told_last(
             ]
             assert found == sorted(wanted)
         assert not rows(connection, "FROM credits ANTI JOIN people USING (person_id)")
+
+
+@pytest.mark.parametrize(
+    ("damage", "found"),
+    [
+        ("DELETE FROM people", ("unnamed", "credits")),
+        ("DELETE FROM companies", ("unnamed", "movie_companies")),
+        ("UPDATE credits SET tmdb_id = 9", ("orphan", "credits")),
+        ("INSERT INTO credits FROM credits", ("duplicate_key", "credits")),
+    ],
+)
+def test_a_check_finds_rows_that_hang_in_the_air(database: Database, damage: str, found: tuple[str, str]) -> None:
+    with database.transaction() as connection:
+        merge_details_within(connection, telling(credits_of(7) | companies_of(5)))
+    assert check_database(database, START + DAY).sound
+    with database.transaction() as connection:
+        connection.execute(damage)
+    assert [(f.code, f.where) for f in check_database(database, START + DAY).findings] == [found]
