@@ -184,6 +184,8 @@ class Settings:
     """`value_of_refresh` leaves alone what is stale with less probability than this (per cent)."""
     freshness_weight: float = StrategyChoice.freshness_weight
     """What fresh means to it: 0, every movie alike; 1, by popularity."""
+    entities: bool = True
+    """Whether people, credits, companies, series and releases are taken out of TMDB's details."""
     tmdb_export_url: str | None = TMDB_EXPORT_URL
     """Address or file of TMDB's daily ID export, `{date}` in it standing for MM_DD_YYYY; None: not read."""
     tmdb_export_min_popularity: float | None = None
@@ -394,6 +396,7 @@ def _settings(read: _Reader) -> Settings:
         refresh_strategy=read.choice("AYNE_REFRESH_STRATEGY", STRATEGIES),
         refresh_cutoff=read.number("AYNE_REFRESH_CUTOFF", 0.1, maximum=99.0),
         freshness_weight=read.number("AYNE_FRESHNESS_WEIGHT", 0.8, maximum=1.0),
+        entities=read.choice("AYNE_ENTITIES", ("on", "off")) == "on",
         tmdb_export_url=read.place("AYNE_TMDB_EXPORT_URL", TMDB_EXPORT_URL),
         tmdb_export_min_popularity=read.optional_number("AYNE_TMDB_EXPORT_MIN_POPULARITY"),
         imdb_ratings_url=read.place("AYNE_IMDB_RATINGS_URL"),

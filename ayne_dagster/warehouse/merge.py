@@ -19,6 +19,7 @@ from ayne_dagster.refresh.outcome import Outcome, after, is_outdated
 from ayne_dagster.refresh.states import AHEAD
 from ayne_dagster.refresh.strategy import SOURCES, movie_state
 from ayne_dagster.warehouse.answers import KEPT_BYTES, Answer, ListedMovie, MergeReport, QuarantinedBody
+from ayne_dagster.warehouse.entities import merge_entities
 from ayne_dagster.warehouse.figures import StatedFigures, merge_figures
 from ayne_dagster.warehouse.refresh_metadata import new_state_row, state_columns
 from ayne_dagster.warehouse.rows import (
@@ -108,6 +109,7 @@ def merge_answers(
     if table is TMDB_DETAILS:
         _keep_only_of_the_same_film(connection, states, new_states)
         _move_years(connection, states, new_states)
+        merge_entities(connection, batch.values(), new_states, run_id)
     replace_rows(connection, REFRESH_METADATA, new_states)
     _log(connection, source, batch.values(), states, changes, run_id)
     return report

@@ -24,8 +24,13 @@ from ayne_dagster.warehouse.rows import naive_utc
 from ayne_dagster.warehouse.schema import (
     ALL_TABLES,
     ALWAYS_TOLD,
+    COMPANIES,
+    CREDITS,
+    ENTITIES_OF_MOVIES,
     HASHED_TABLES,
+    MOVIE_COMPANIES,
     MOVIE_TABLES,
+    PEOPLE,
     REFRESH_METADATA,
     SCHEMA_VERSION,
     TABLE_OF,
@@ -267,7 +272,7 @@ def _key_rules() -> Iterator[_Rule]:
 
 def _membership_rules() -> Iterator[_Rule]:
     """Every row belongs to a known movie, and stands in its partition."""
-    for table in MOVIE_TABLES:
+    for table in (*MOVIE_TABLES, *ENTITIES_OF_MOVIES):
         yield _Rule(
             "orphan",
             table.name,
@@ -275,6 +280,15 @@ def _membership_rules() -> Iterator[_Rule]:
             "{n} row(s) belong to no known movie: they have no refresh state.",
             _RESTORE,
         )
+    for table, named in ((CREDITS, PEOPLE), (MOVIE_COMPANIES, COMPANIES)):
+        yield _Rule(
+            "unnamed",
+            table.name,
+            f"SELECT tmdb_id FROM {table.name} ANTI JOIN {named.name} USING ({named.key[0]})",
+            f"{{n}} row(s) name what is not in {named.name}.",
+            _FETCH_AGAIN,
+        )
+    for table in MOVIE_TABLES:
         yield _Rule(
             "misplaced",
             table.name,
