@@ -67,7 +67,7 @@ bench: $(VENV)/.ready-dev ## The figures of benchmarks/
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 proof-freshness: $(VENV)/.ready-dev ## What the refresh strategies promise, in modelled worlds: about 45 minutes on two cores
-	@$(BIN)/python benchmarks/prove_freshness.py
+	@$(BIN)/python -m proofs.freshness
 
 proof-limits: $(VENV)/.ready-dev ## Quota and pace over four processes with the full figures, two minutes
 	@$(BIN)/python -W ignore -m proofs.limits

@@ -9,10 +9,11 @@ import logging
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from io import StringIO
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
@@ -43,24 +44,29 @@ LEAST_DEADLINE = 0.1
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_-]+(\.[a-z0-9_-]+)*)\.?(:[1-9][0-9]{0,4})?")
 
 
+def _at_least(number: float) -> dict[str, float]:
+    """Marks a field as a limit that a setting sets."""
+    return {"least": number}
+
+
 @dataclass(frozen=True)
 class ApiSettings:
     """How to talk to one API."""
 
     base_url: str
-    requests_per_second: float
+    requests_per_second: float = field(metadata=_at_least(0))
     """Sustained rate; 0: no pace."""
-    burst: int
+    burst: int = field(metadata=_at_least(1))
     """Size of the token bucket."""
-    max_concurrent: int
+    max_concurrent: int = field(metadata=_at_least(1))
     """Connections."""
-    daily_quota: int = 0
+    daily_quota: int = field(default=0, metadata=_at_least(0))
     """Requests a UTC day; 0: no limit."""
-    quota_reserve: int = 0
+    quota_reserve: int = field(default=0, metadata=_at_least(0))
     """Requests of the daily quota that unattended collections leave to people."""
-    retry_wait: float = 0.5
+    retry_wait: float = field(default=0.5, metadata=_at_least(0))
     """Seconds before the second attempt at a request; each further wait is twice as long."""
-    answer_deadline: float = ANSWER_DEADLINE
+    answer_deadline: float = field(default=ANSWER_DEADLINE, metadata=_at_least(LEAST_DEADLINE))
     """Seconds from sending a request to the last byte of its answer; what takes longer counts as no answer."""
 
     @property
@@ -68,10 +74,22 @@ class ApiSettings:
         """Requests a day that unattended collections may spend; 0: no limit is set, or all are kept for people."""
         return max(0, self.daily_quota - self.quota_reserve)
 
+    @classmethod
+    def limits(cls) -> dict[str, float]:
+        """The limits by name, each with the least that it may be."""
+        return {limit.name: limit.metadata["least"] for limit in fields(cls) if limit.metadata}
+
+    def but(self, **given: str | float | None) -> ApiSettings:
+        """The same with what is given of it; what is None stays as it is.
+
+        Raises:
+            ValueError: a limit is below the least that it may be.
+        """
+        changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        return replace(self, **changed)
+
     def __post_init__(self) -> None:
-        least_of = {"burst": 1, "max_concurrent": 1, "answer_deadline": LEAST_DEADLINE}
-        least_of |= dict.fromkeys(("requests_per_second", "daily_quota", "quota_reserve", "retry_wait"), 0)
-        for name, least in least_of.items():
+        for name, least in self.limits().items():
             if not getattr(self, name) >= least:
                 raise ValueError(f"{name} is {getattr(self, name)!r}: it must be at least {least}.")
 
@@ -166,6 +184,8 @@ class Settings:
     """`value_of_refresh` leaves alone what is stale with less probability than this (per cent)."""
     freshness_weight: float = StrategyChoice.freshness_weight
     """What fresh means to it: 0, every movie alike; 1, by popularity."""
+    entities: bool = True
+    """Whether people, credits, companies, series and releases are taken out of TMDB's details."""
     tmdb_export_url: str | None = TMDB_EXPORT_URL
     """Address or file of TMDB's daily ID export, `{date}` in it standing for MM_DD_YYYY; None: not read."""
     tmdb_export_min_popularity: float | None = None
@@ -376,6 +396,7 @@ def _settings(read: _Reader) -> Settings:
         refresh_strategy=read.choice("AYNE_REFRESH_STRATEGY", STRATEGIES),
         refresh_cutoff=read.number("AYNE_REFRESH_CUTOFF", 0.1, maximum=99.0),
         freshness_weight=read.number("AYNE_FRESHNESS_WEIGHT", 0.8, maximum=1.0),
+        entities=read.choice("AYNE_ENTITIES", ("on", "off")) == "on",
         tmdb_export_url=read.place("AYNE_TMDB_EXPORT_URL", TMDB_EXPORT_URL),
         tmdb_export_min_popularity=read.optional_number("AYNE_TMDB_EXPORT_MIN_POPULARITY"),
         imdb_ratings_url=read.place("AYNE_IMDB_RATINGS_URL"),
@@ -434,16 +455,21 @@ class _Reader:
         return raw and checked_contact(name, raw)
 
     def api(self, prefix: str, defaults: ApiSettings, deadline: str = "AYNE_ANSWER_DEADLINE") -> ApiSettings:
-        return ApiSettings(
-            base_url=checked_address(name := f"AYNE_{prefix}_BASE_URL", self.text(name) or defaults.base_url),
-            requests_per_second=self.number(f"AYNE_{prefix}_REQUESTS_PER_SECOND", defaults.requests_per_second),
-            burst=self.whole(f"AYNE_{prefix}_BURST", defaults.burst, minimum=1),
-            max_concurrent=self.whole(f"AYNE_{prefix}_MAX_CONCURRENT", defaults.max_concurrent, minimum=1),
-            daily_quota=self.whole(f"AYNE_{prefix}_DAILY_QUOTA", defaults.daily_quota),
-            quota_reserve=self.whole(f"AYNE_{prefix}_QUOTA_RESERVE", defaults.quota_reserve),
-            retry_wait=self.number(f"AYNE_{prefix}_RETRY_WAIT", defaults.retry_wait),
-            answer_deadline=self.number(deadline, defaults.answer_deadline, LEAST_DEADLINE),
-        )
+        """An API's address and limits, each of the setting that is named as it; the deadline may be one for several."""
+        address = checked_address(name := f"AYNE_{prefix}_BASE_URL", self.text(name) or defaults.base_url)
+        names = {limit: f"AYNE_{prefix}_{limit.upper()}" for limit in ApiSettings.limits()}
+        names["answer_deadline"] = deadline
+        limits = {
+            limit: self._limit(names[limit], getattr(defaults, limit), least)
+            for limit, least in ApiSettings.limits().items()
+        }
+        return defaults.but(base_url=address, **limits)
+
+    def _limit(self, name: str, default: float, least: float) -> float:
+        """A whole number where the default is one."""
+        if isinstance(default, int):
+            return self.whole(name, default, int(least))
+        return self.number(name, default, least)
 
     def choice(self, name: str, choices: tuple[str, ...]) -> str:
         raw = self.text(name) or choices[0]

@@ -40,8 +40,8 @@ from ayne_dagster.warehouse.client import DuckDBClient
 from ayne_dagster.warehouse.database import Database, DatabaseBusy, WarehouseError
 from ayne_dagster.warehouse.feeds.change_feed import feed_position, plan_reading
 from ayne_dagster.warehouse.lease import lease
+from ayne_dagster.warehouse.refresh_metadata import due_counts
 from ayne_dagster.warehouse.spool import kept, merge_kept
-from ayne_dagster.warehouse.state import due_counts
 from ayne_dagster.warehouse.strategies import load_strategy
 
 INTERRUPTED = "Interrupted; everything that had arrived is kept."

@@ -25,9 +25,9 @@ from ayne_dagster.warehouse.answers import ListedMovie, MergeReport
 from ayne_dagster.warehouse.client import DuckDBClient
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.merge import merge_listing
+from ayne_dagster.warehouse.refresh_metadata import DueMovie, set_override
 from ayne_dagster.warehouse.rows import read_rows
 from ayne_dagster.warehouse.schema import REFRESH_METADATA
-from ayne_dagster.warehouse.state import DueMovie, set_override
 from ayne_dagster_tests.conftest import START, later
 
 MakeSettings = Callable[..., Settings]

@@ -29,8 +29,8 @@ from ayne_dagster.sources.limits.ledger import RequestLedger, account_name, open
 from ayne_dagster.warehouse.answers import Answer, ListedMovie
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.merge import merge_answers, merge_listing
+from ayne_dagster.warehouse.refresh_metadata import set_override
 from ayne_dagster.warehouse.schema import TMDB_DETAILS
-from ayne_dagster.warehouse.state import set_override
 from ayne_dagster_tests.conftest import START, later
 
 MakeSettings = Callable[..., Settings]
@@ -305,7 +305,7 @@ def test_a_source_without_quota_is_not_waited_for(make_settings: MakeSettings, i
         merge_answers(connection, TMDB_DETAILS, "tmdb", [Answer(1, Outcome.FETCHED, START, row)], "earlier")
     assert "omdb: 1 never_fetched" in request(settings, instance).tags[REASONS_TAG]
     account = account_name("omdb", settings.omdb.base_url, settings.omdb_api_key)
-    RequestLedger(settings.ledger).fill(account, START.date())
+    RequestLedger(settings.ledger).exhaust(account, START.date())
     assert "used up" in skipped(settings, instance)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from ayne_dagster.warehouse.answers import Numbers
-    from ayne_dagster.warehouse.state import DueMovie
+    from ayne_dagster.warehouse.refresh_metadata import DueMovie
 
 
 @dataclass

@@ -29,7 +29,7 @@ from ayne_dagster.warehouse.answers import Numbers
 from ayne_dagster.warehouse.client import DuckDBClient
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.questions import next_due
-from ayne_dagster.warehouse.state import due_counts
+from ayne_dagster.warehouse.refresh_metadata import due_counts
 from ayne_dagster.warehouse.strategies import load_strategy
 
 DEFAULT_DATABASE = Path("data/demo.duckdb")

@@ -89,7 +89,7 @@ class Reporter:
     def _used_up_quotas(self, now: datetime) -> Iterator[str]:
         with suppress(LedgerError):
             for source, budget in source_budgets(self._accounts, now).items():
-                is_over = budget.use.closed or (budget.plan is not None and not budget.plan.left)
+                is_over = budget.use.exhausted or (budget.plan is not None and not budget.plan.left)
                 if is_over and (key := (source, f"{now:%Y-%m-%d}")) not in self._used_up:
                     self._used_up.add(key)
                     yield budget.hindrance or f"{API_TITLES[API_OF[source]]}'s requests of today are used up."

@@ -6,11 +6,11 @@ None of them has a field that a run's configuration could set. What is an addres
 https://docs.dagster.io/guides/build/external-resources
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Generic, TypeVar
 
 import dagster as dg
 import duckdb
@@ -25,6 +25,8 @@ from ayne_dagster.sources.tmdb.client import AsyncTMDBClient
 from ayne_dagster.sources.wikidata.client import AsyncWikidataClient
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.strategies import load_strategy
+
+Client = TypeVar("Client")
 
 
 class DuckDBDatabase(DuckDBResource):
@@ -66,42 +68,37 @@ class DuckDBDatabase(DuckDBResource):
 
 
 @dataclass(frozen=True)
-class TMDBResource:
+class ApiResource(Generic[Client]):
+    """Access to an API, within the limits that all processes share."""
+
+    settings: Settings
+    ledger: RequestLedger
+    """Shared by all processes."""
+
+    _make: ClassVar[Callable[..., Any]]
+
+    def client(self, clock: Clock, *, use_reserve: bool = False) -> Client:
+        """A new client; the caller closes it. Collections leave the quota's reserve to people unless told otherwise."""
+        make: Callable[..., Client] = type(self)._make
+        return make(settings=self.settings, ledger=self.ledger, now=clock.now, use_reserve=use_reserve)
+
+
+class TMDBResource(ApiResource[AsyncTMDBClient]):
     """Access to TMDB."""
 
-    settings: Settings
-    ledger: RequestLedger
-    """Shared by all processes."""
-
-    def client(self, clock: Clock, *, use_reserve: bool = False) -> AsyncTMDBClient:
-        """A new client; the caller closes it. Collections leave the quota's reserve to people unless told otherwise."""
-        return AsyncTMDBClient(settings=self.settings, ledger=self.ledger, now=clock.now, use_reserve=use_reserve)
+    _make = AsyncTMDBClient
 
 
-@dataclass(frozen=True)
-class OMDBResource:
+class OMDBResource(ApiResource[AsyncOMDBClient]):
     """Access to OMDb."""
 
-    settings: Settings
-    ledger: RequestLedger
-    """Shared by all processes."""
-
-    def client(self, clock: Clock, *, use_reserve: bool = False) -> AsyncOMDBClient:
-        """A new client; the caller closes it. Collections leave the quota's reserve to people unless told otherwise."""
-        return AsyncOMDBClient(settings=self.settings, ledger=self.ledger, now=clock.now, use_reserve=use_reserve)
+    _make = AsyncOMDBClient
 
 
-@dataclass(frozen=True)
-class WikidataResource:
+class WikidataResource(ApiResource[AsyncWikidataClient]):
     """Access to Wikidata."""
 
-    settings: Settings
-    ledger: RequestLedger
-    """Shared by all processes."""
-
-    def client(self, clock: Clock, *, use_reserve: bool = False) -> AsyncWikidataClient:
-        """A new client; the caller closes it."""
-        return AsyncWikidataClient(settings=self.settings, ledger=self.ledger, now=clock.now, use_reserve=use_reserve)
+    _make = AsyncWikidataClient
 
 
 def build_resources(settings: Settings) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from ayne_dagster.refresh.ages import AGE_TABLE, by_age_sql
 from ayne_dagster.refresh.states import fully_refreshed_sql
 from ayne_dagster.warehouse.iso_names import COUNTRY_NAMES, LANGUAGE_NAMES
+from ayne_dagster.warehouse.movie_columns import names_sql
 from ayne_dagster.warehouse.tables import Column, View
 
 SCHEMA = "legacy"
@@ -24,9 +25,8 @@ _INTERVAL = by_age_sql([str(band.interval_days["tmdb"]) for band in AGE_TABLE]).
 
 
 def _names_sql(codes: str, names: Mapping[str, str]) -> str:
-    """A list of codes as a text of names; a code without a name stands for itself."""
-    pairs = ", ".join(f"'{code}': '{name.replace(chr(39), chr(39) * 2)}'" for code, name in names.items())
-    return f"array_to_string(list_transform({codes}, lambda code: coalesce(MAP {{{pairs}}}[code], code)), ',')"
+    """A list of codes as a text of names."""
+    return f"array_to_string({names_sql(codes, names)}, ',')"
 
 
 def _view(name: str, description: str, select: str, columns: tuple[Column, ...]) -> View:

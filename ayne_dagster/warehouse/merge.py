@@ -27,7 +27,9 @@ from ayne_dagster.warehouse.answers import (
     QuarantinedBody,
     RowChange,
 )
+from ayne_dagster.warehouse.entities import merge_entities
 from ayne_dagster.warehouse.figures import StatedFigures, merge_figures
+from ayne_dagster.warehouse.refresh_metadata import new_state_row, state_columns
 from ayne_dagster.warehouse.rows import (
     Row,
     arrow_schema,
@@ -56,7 +58,6 @@ from ayne_dagster.warehouse.schema import (
     Table,
     content_hash_column,
 )
-from ayne_dagster.warehouse.state import new_state_row, state_columns
 from ayne_dagster.warehouse.strategies import load_feeds
 
 _OF_A_FILM = ("checked_at", "missing_since", "tombstoned_at", "signalled_at", "recheck_at", "parts_due_at", "rate")
@@ -116,6 +117,7 @@ def merge_answers(
     if table is TMDB_DETAILS:
         _keep_only_of_the_same_film(connection, states, new_states)
         _move_years(connection, states, new_states)
+        merge_entities(connection, batch.values(), new_states, run_id)
     replace_rows(connection, REFRESH_METADATA, new_states)
     _log(connection, source, batch.values(), states, changes, run_id)
     return report

@@ -28,9 +28,9 @@ from ayne_dagster.warehouse.care.purge import purge
 from ayne_dagster.warehouse.database import Database, DatabaseNotWritten
 from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.merge import merge_answers, merge_listing
+from ayne_dagster.warehouse.refresh_metadata import due_movies
 from ayne_dagster.warehouse.rows import read_rows
 from ayne_dagster.warehouse.schema import OMDB_RATINGS, REFRESH_METADATA, TABLES, TMDB_DETAILS
-from ayne_dagster.warehouse.state import due_movies
 from ayne_dagster.warehouse.tables import Table
 from ayne_dagster_tests.support.legacy import (
     COMMA_COMPANY,

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 import ayne_dagster
 from ayne_dagster.refresh.strategy import (
+    AGE_TABLE_STRATEGY,
     Override,
     SourceState,
     as_date,
     as_utc,
     calculate_refresh_plan,
-    decide,
     movie_state,
 )
 from ayne_dagster_tests.support.states import DAY, INSTANTS, NOW, SECOND, aged, checked, movie, movies
@@ -177,7 +177,9 @@ def test_the_same_now_gives_the_same_answer(data: st.DataObject) -> None:
     state = data.draw(movies(now))
     plan = calculate_refresh_plan(state, now)
     assert plan == calculate_refresh_plan(state, now)
-    assert plan == {f"needs_{source}": decide(state, source, now).due for source in ("tmdb", "omdb", "numbers")}
+    assert plan == {
+        f"needs_{source}": AGE_TABLE_STRATEGY.decide(state, source, now).due for source in ("tmdb", "omdb", "numbers")
+    }
 
 
 def test_a_movie_of_the_default_age_is_planned_by_the_table() -> None:

@@ -21,9 +21,9 @@ from ayne_dagster.refresh.strategy import MovieState
 from ayne_dagster.warehouse.answers import Answer, ListedMovie, MergeReport
 from ayne_dagster.warehouse.best_figures import put_precedence
 from ayne_dagster.warehouse.merge import merge_answers, merge_listing
+from ayne_dagster.warehouse.refresh_metadata import movie_states
 from ayne_dagster.warehouse.rows import Row
 from ayne_dagster.warehouse.schema import BOX_OFFICE, BOX_OFFICE_PRECEDENCE, OMDB_RATINGS, TABLES, TMDB_DETAILS
-from ayne_dagster.warehouse.state import movie_states
 from ayne_dagster.warehouse.views import VIEWS
 
 START = datetime(2024, 1, 1, 12, tzinfo=UTC)

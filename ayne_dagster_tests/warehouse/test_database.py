@@ -284,10 +284,10 @@ def test_a_newer_schema_is_refused(database: Database) -> None:
 
 def test_an_older_schema_is_brought_up_to_date(database: Database) -> None:
     with database.connect() as connection:
-        connection.execute("DROP TABLE box_office_precedence")
+        connection.execute("DROP TABLE people")
     set_version(database, SCHEMA_VERSION - 1)
     with database.connect() as connection:
-        assert "box_office_precedence" in tables(connection)
+        assert "people" in tables(connection)
         assert connection.execute("SELECT version FROM warehouse_schema").fetchall() == [(SCHEMA_VERSION,)]
 
 

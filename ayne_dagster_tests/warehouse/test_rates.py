@@ -14,9 +14,9 @@ from ayne_dagster.refresh.feeds import FIRST_PRECISION, FIRST_RECALL
 from ayne_dagster.refresh.learning import buckets, corrections, importance
 from ayne_dagster.refresh.strategy import SOURCES
 from ayne_dagster.warehouse.rates import judge_feeds, recalibrate, usual_popularity
+from ayne_dagster.warehouse.refresh_metadata import derive_columns, new_state_row
 from ayne_dagster.warehouse.rows import insert_rows, naive_utc
 from ayne_dagster.warehouse.schema import CHANGE_FEED_DAYS, FETCH_LOG, REFRESH_METADATA
-from ayne_dagster.warehouse.state import derive_columns, new_state_row
 from ayne_dagster_tests.support.samples import DAY, HOUR, START, one, rows, values
 
 Connection = duckdb.DuckDBPyConnection

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ayne_dagster.refresh.states import AHEAD
 from ayne_dagster.refresh.strategy import FREEZE_AFTER_CYCLES, Override
 from ayne_dagster.warehouse.feeds.change_signals import MOST_SIGNALS, Signal, SignalReport, note_signals
-from ayne_dagster.warehouse.state import set_override
+from ayne_dagster.warehouse.refresh_metadata import set_override
 from ayne_dagster_tests.support.samples import (
     DAY,
     HOUR,

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from ayne_dagster.refresh.budget import DayBudget, midnight
 from ayne_dagster.refresh.gathering import Gathering
 from ayne_dagster.refresh.strategy import AGE_TABLE_STRATEGY, COLLECTED, Override, Strategy
+from ayne_dagster.warehouse.refresh_metadata import due_movies, new_state_row, set_override
 from ayne_dagster.warehouse.rows import insert_rows, naive_utc
 from ayne_dagster.warehouse.schema import REFRESH_METADATA
-from ayne_dagster.warehouse.state import due_movies, new_state_row, set_override
 from ayne_dagster.warehouse.strategies import value_of_refresh
 from ayne_dagster.warehouse.waiting import waiting_at
 from ayne_dagster_tests.conftest import START

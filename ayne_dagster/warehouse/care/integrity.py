@@ -14,18 +14,23 @@ from typing import Any
 
 import duckdb
 
-from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR, UNKNOWN_YEAR
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.refresh.strategy import SOURCES, Override
 from ayne_dagster.warehouse.care.ahead import MENDED, mend, moments, not_mended_sql
 from ayne_dagster.warehouse.database import Database, DatabaseUnusable
 from ayne_dagster.warehouse.migrations import VERSION_TABLE, existing_columns, schema_version
+from ayne_dagster.warehouse.row_checks import duplicate_keys, misplaced_rows, orphans
 from ayne_dagster.warehouse.rows import naive_utc
 from ayne_dagster.warehouse.schema import (
     ALL_TABLES,
     ALWAYS_TOLD,
+    COMPANIES,
+    CREDITS,
+    ENTITIES_OF_MOVIES,
     HASHED_TABLES,
+    MOVIE_COMPANIES,
     MOVIE_TABLES,
+    PEOPLE,
     REFRESH_METADATA,
     SCHEMA_VERSION,
     TABLE_OF,
@@ -248,11 +253,10 @@ def _rules() -> Iterator[_Rule]:
 def _key_rules() -> Iterator[_Rule]:
     for table in TABLES:
         if table.key:
-            keys = ", ".join(table.key)
             yield _Rule(
                 "duplicate_key",
                 table.name,
-                f"SELECT {keys} FROM {table.name} GROUP BY {keys} HAVING count(*) > 1",
+                duplicate_keys(table),
                 "{n} key(s) stand in it more than once.",
                 _RESTORE,
             )
@@ -268,28 +272,34 @@ def _key_rules() -> Iterator[_Rule]:
 
 def _membership_rules() -> Iterator[_Rule]:
     """Every row belongs to a known movie, and stands in its partition."""
-    for table in MOVIE_TABLES:
+    for table in (*MOVIE_TABLES, *ENTITIES_OF_MOVIES):
         yield _Rule(
             "orphan",
             table.name,
-            f"SELECT tmdb_id FROM {table.name} ANTI JOIN refresh_metadata USING (tmdb_id)",
+            orphans(table),
             "{n} row(s) belong to no known movie: they have no refresh state.",
             _RESTORE,
         )
+    for table, named in ((CREDITS, PEOPLE), (MOVIE_COMPANIES, COMPANIES)):
+        yield _Rule(
+            "unnamed",
+            table.name,
+            f"SELECT tmdb_id FROM {table.name} ANTI JOIN {named.name} USING ({named.key[0]})",
+            f"{{n}} row(s) name what is not in {named.name}.",
+            _FETCH_AGAIN,
+        )
+    for table in MOVIE_TABLES:
         yield _Rule(
             "misplaced",
             table.name,
-            f"SELECT t.tmdb_id FROM {table.name} AS t JOIN refresh_metadata AS m USING (tmdb_id)"
-            " WHERE t.release_year IS DISTINCT FROM m.release_year",
+            misplaced_rows(table),
             "{n} row(s) are not in the partition of their movie's release year.",
             "`ayne force` the movies, then collect.",
         )
     yield _Rule(
         "misplaced",
         "refresh_metadata",
-        "SELECT tmdb_id FROM refresh_metadata WHERE release_year IS DISTINCT FROM"
-        f" CASE WHEN year(release_date) BETWEEN {FIRST_YEAR} AND {LAST_YEAR}"
-        f" THEN CAST(year(release_date) AS VARCHAR) ELSE '{UNKNOWN_YEAR}' END",
+        misplaced_rows(REFRESH_METADATA),
         "{n} movie(s) are not in the partition of their release date.",
         "`ayne force` the movies, then collect.",
     )
