@@ -6,14 +6,12 @@ from datetime import datetime
 import dagster as dg
 import duckdb
 
-from ayne_dagster.assets.box_office import box_office
+from ayne_dagster.assets.answers import ANSWER_ASSETS
 from ayne_dagster.assets.changes import tmdb_changes
 from ayne_dagster.assets.checks import check_results, check_specs
 from ayne_dagster.assets.definition import partitioned_options
-from ayne_dagster.assets.details import tmdb_details
 from ayne_dagster.assets.id_export import tmdb_id_export
 from ayne_dagster.assets.imdb import imdb_ratings
-from ayne_dagster.assets.ratings import omdb_ratings
 from ayne_dagster.assets.refreshing import Steps, partitions_of
 from ayne_dagster.collecting.numbers import Derived
 from ayne_dagster.collecting.progress import Progress, watcher
@@ -26,7 +24,7 @@ from ayne_dagster.warehouse.schema import REFRESH_METADATA
 
 @dg.asset(
     **partitioned_options(REFRESH_METADATA, "refresh", set()),
-    deps=[tmdb_details, omdb_ratings, box_office, tmdb_changes, tmdb_id_export, imdb_ratings],
+    deps=[*ANSWER_ASSETS, tmdb_changes, tmdb_id_export, imdb_ratings],
     check_specs=check_specs(REFRESH_METADATA),
     config_schema={},
 )

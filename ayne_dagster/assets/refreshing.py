@@ -10,13 +10,14 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, Protocol, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Protocol, TypeVar
 
 import dagster as dg
 import duckdb
 from pydantic import Field
 
-from ayne_dagster.assets.definition import retry_or_fail
+from ayne_dagster.assets.checks import check_results, check_specs
+from ayne_dagster.assets.definition import partitioned_options, retry_or_fail
 from ayne_dagster.assets.run_config import RunConfig
 from ayne_dagster.collecting.asking import Fetch, collect_answers
 from ayne_dagster.collecting.numbers import Refreshed
@@ -26,7 +27,7 @@ from ayne_dagster.collecting.streams import Emit
 from ayne_dagster.config import API_TITLES, MAX_NUMBER, Settings
 from ayne_dagster.partitions import PARTITION_KEYS
 from ayne_dagster.refresh.strategy import DUE_REASONS, Reason
-from ayne_dagster.resources.clients import Clock, DuckDBDatabase
+from ayne_dagster.resources.clients import ApiResource, Clock, DuckDBDatabase
 from ayne_dagster.resources.io_manager import MergeStream
 from ayne_dagster.sources.errors import InvalidCredentials, SourceDown
 from ayne_dagster.sources.limits.account import Account
@@ -36,7 +37,7 @@ from ayne_dagster.warehouse.answers import Answer, MergeCounts, MergeReport
 from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.merge import merge_answers
 from ayne_dagster.warehouse.refresh_metadata import DueMovie, answered_before, due_by_year, due_movies, reasons_now
-from ayne_dagster.warehouse.schema import Table
+from ayne_dagster.warehouse.schema import TABLE_OF
 from ayne_dagster.warehouse.spool import Origin, merge_kept
 
 T = TypeVar("T")
@@ -122,29 +123,27 @@ def trust_in(client: Client, known: Collection[Any] = ()) -> Trust:
 class RefreshStream(MergeStream[Answer, MergeReport], Generic[C]):
     """The due movies of the run's partitions, fetched from one source.
 
-    How one is fetched, each source's own class says.
+    Which source that is, and how one movie is fetched, each source's own class says.
 
     Args:
         context: of the asset.
         config: its config.
-        source: which source.
-        table: where the answers go.
+        api: access to where the source is asked.
         database: the warehouse.
         clock: the clock.
         settings: which say how many movies a run takes unless its config does.
-        open_client: makes the source's client.
     """
 
+    source: ClassVar[str]
     context: dg.AssetExecutionContext
     config: RefreshConfig
-    source: str
-    table: Table
+    api: ApiResource[C]
     database: DuckDBDatabase
     clock: Clock
     settings: Settings
-    open_client: Callable[[], C]
 
     def __post_init__(self) -> None:
+        self.table = TABLE_OF[self.source]
         self.origin = Origin(self.source, self.table.name, self.context.run.run_id)
         self._due: list[DueMovie] = []
         self._known: list[Any] = []
@@ -199,9 +198,9 @@ class RefreshStream(MergeStream[Answer, MergeReport], Generic[C]):
         if not self._due:
             return
         with failing_clearly(self.context):
-            async with asking(
-                self.open_client(), self._progress, self._tell_people, self._known, again=self.context.retry_number > 0
-            ) as client:
+            opened = self.api.client(self.clock, use_reserve=self.config.use_reserve)
+            again = self.context.retry_number > 0
+            async with asking(opened, self._progress, self._tell_people, self._known, again=again) as client:
                 await collect_answers(
                     self._due,
                     self.fetch(client),
@@ -265,6 +264,22 @@ def left_out(picked: int, dropped: int, reasons: Mapping[Reason, int]) -> str:
     why["moved_to_another_year"] = dropped - why.total()
     told = ", ".join(f"{number:,} {reason.replace('_', ' ')}" for reason, number in why.most_common() if number)
     return f"{dropped:,} of {picked:,} movies that were picked for this run are no more due, and left out: {told}."
+
+
+def refresh_options(source: str, group: str, kinds: set[str]) -> dict[str, Any]:
+    """Options of `@dg.asset` for the asset that holds a source's answers: its table, pool, configuration and checks."""
+    table = TABLE_OF[source]
+    return partitioned_options(table, group, kinds) | {
+        "pool": source,
+        "config_schema": RefreshConfig.schema_for_runs(),
+        "check_specs": check_specs(table),
+    }
+
+
+def refreshed(stream: RefreshStream[Any]) -> Steps:
+    """What an asset that holds a source's answers yields: the answers, then its checks."""
+    yield dg.Output(stream)
+    yield from check_results(stream.table, stream.database.file, stream.clock.now())
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from ayne_dagster.refresh.strategy import (
 )
 from ayne_dagster.warehouse.rates import learn_if_due, renew_rates, usual_popularity
 from ayne_dagster.warehouse.rows import Row, id_table, naive_utc, registered
-from ayne_dagster.warehouse.schema import REFRESH_METADATA
+from ayne_dagster.warehouse.schema import REFRESH_METADATA, TABLE_OF
 
 _FETCHED_AT_ONCE = 5_000
 
@@ -163,11 +163,13 @@ def due_by_year(
 
 def answered_before(connection: duckdb.DuckDBPyConnection, source: str) -> list[Any]:
     """The two movies that a source answered last, by the id that it is asked with: what it surely has, if it works."""
-    table, by = ("omdb_ratings", "imdb_id") if SOURCES[source].needs_imdb_id else ("tmdb_details", "tmdb_id")
+    table, by = TABLE_OF[source], "imdb_id" if SOURCES[source].needs_imdb_id else "tmdb_id"
+    of_the_same = f" AND t.{by} = m.{by}" if by in table.types else ""
+    titled = " AND t.title IS NOT NULL" if "title" in table.types else ""
     rows = connection.execute(
-        f"SELECT t.{by} FROM {table} AS t JOIN refresh_metadata AS m USING (tmdb_id)"
+        f"SELECT m.{by} FROM {table.name} AS t JOIN refresh_metadata AS m USING (tmdb_id)"
         f" WHERE m.{source}_checked_at IS NOT NULL AND m.{source}_failures = 0"
-        f" AND t.{by} = m.{by} AND t.title IS NOT NULL"
+        f"{of_the_same}{titled}"
         f" ORDER BY m.{source}_checked_at DESC, tmdb_id LIMIT 2"
     ).fetchall()
     return [row[0] for row in reversed(rows)]
