@@ -149,7 +149,7 @@ def test_what_was_picked_is_not_picked_again_but_for_what_was_done_meanwhile(pla
         set_override(connection, [frozen], Override.FREEZE, START)
     result = platform.run("refresh_movies", config=batch.run_config()["ops"])
     assert sorted(platform.details_asked()) == sorted([fetched, *left]), "and no movie in place of those left out"
-    told = [entry.user_message for entry in platform.instance.all_logs(result.run_id)]
+    told = [entry.message for entry in platform.instance.all_logs(result.run_id)]
     assert any("2 of 5 movies that were picked" in line and "1 fresh, 1 frozen" in line for line in told)
 
 
