@@ -164,7 +164,7 @@ def test_what_was_picked_comes_before_what_became_due_since() -> None:
 def test_movies_that_are_left_out_are_told_by_reason() -> None:
     told = left_out(9, 6, {Reason.FRESH: 3, Reason.FROZEN: 1, Reason.AGE_TABLE: 1})
     assert told.startswith("6 of 9 movies that were picked for this run")
-    assert told.endswith("left out: 3 fresh, 1 frozen, 1 no more known, 1 moved to another year.")
+    assert told.endswith("left out: 3 fresh, 1 frozen, 1 moved to another year, 1 no more known.")
 
 
 def test_no_movie_freezes_before_three_counted_unchanged_cycles(platform: Platform) -> None:

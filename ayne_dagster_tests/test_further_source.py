@@ -10,9 +10,13 @@ import pytest
 from ayne_dagster.settings.sources import SOURCES
 from ayne_dagster_tests.support.samples import python
 
-CODE = (
-    "from pathlib import Path; import sys; from ayne_dagster_tests.locations.proof import main; main(Path(sys.argv[1]))"
-)
+CODE = """
+import sys
+from pathlib import Path
+from ayne_dagster_tests.locations.proof import proved
+print(proved(Path(sys.argv[1])))
+"""
+pytestmark = pytest.mark.end_to_end
 
 
 @pytest.fixture(scope="module")

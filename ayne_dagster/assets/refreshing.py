@@ -262,7 +262,8 @@ def left_out(picked: int, dropped: int, reasons: Mapping[Reason, int]) -> str:
     why = Counter({str(reason): number for reason, number in reasons.items() if reason not in DUE_REASONS})
     why["no_more_known"] = dropped - sum(reasons.values())
     why["moved_to_another_year"] = dropped - why.total()
-    told = ", ".join(f"{number:,} {reason.replace('_', ' ')}" for reason, number in why.most_common() if number)
+    by_number = sorted(why.items(), key=lambda counted: (-counted[1], counted[0]))
+    told = ", ".join(f"{number:,} {reason.replace('_', ' ')}" for reason, number in by_number if number)
     return f"{dropped:,} of {picked:,} movies that were picked for this run are no more due, and left out: {told}."
 
 
