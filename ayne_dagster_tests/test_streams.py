@@ -501,6 +501,17 @@ def test_a_producer_that_has_hardly_begun_can_be_stopped(monkeypatch: pytest.Mon
         taker.join(SOON)
 
 
+def test_a_wish_for_hurry_is_not_taken_back_by_another_wish_to_end() -> None:
+    batches = Batches(numbers(3))
+    assert not batches.interrupted
+    batches.interrupt()
+    assert (batches.interrupted, batches.hurried) == (True, False)
+    batches.hurry()
+    batches.interrupt()
+    assert (batches.interrupted, batches.hurried) == (True, True)
+    assert list(batches.stop()) == []
+
+
 @pytest.mark.timeout(30)
 def test_whoever_is_in_a_hurry_does_not_wait_for_what_is_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ayne_dagster.collecting.streams.GRACE_SECONDS", 3600.0)

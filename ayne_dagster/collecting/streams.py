@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Set
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from datetime import datetime
+from enum import Enum, auto
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -61,6 +62,16 @@ class StreamClosed(Exception):
     """Raised by `emit`, which has taken the item: the producer is to end, and to ask for nothing more."""
 
 
+class Stage(Enum):
+    """What is wished of a stream; it goes on from one to the next, and never back."""
+
+    RUNNING = auto()
+    INTERRUPTED = auto()
+    """The producer is to end, and the iteration ends at once."""
+    HURRIED = auto()
+    """What is on its way is not to be waited for."""
+
+
 class Batches(Generic[T]):
     """Runs an async producer in a background thread and hands its items over in batches.
 
@@ -101,10 +112,8 @@ class Batches(Generic[T]):
         self._bytes = 0
         self._arrived = 0
         self._changed = threading.Condition()
-        self._done = False
-        self._stopping = False
-        self._interrupted = False
-        self._hurried = False
+        self._stage = Stage.RUNNING
+        self._has_ended = False  # the producer, or the wait for it
         self._error: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
@@ -113,9 +122,9 @@ class Batches(Generic[T]):
 
     def __iter__(self) -> Iterator[list[T]]:
         self._thread.start()
-        while not self._interrupted and (batch := self._take()):
+        while not self.interrupted and (batch := self._take()):
             yield batch
-        if self._interrupted:
+        if self.interrupted:
             return
         self._thread.join()
         if self._error is not None:
@@ -124,7 +133,7 @@ class Batches(Generic[T]):
     @property
     def interrupted(self) -> bool:
         """Whether the iteration ended, or is about to end, because of `interrupt`."""
-        return self._interrupted
+        return self._stage is not Stage.RUNNING
 
     @property
     def arrived(self) -> int:
@@ -141,20 +150,22 @@ class Batches(Generic[T]):
 
         Returns at once, and may be called from any thread and from a signal handler.
         """
-        self._interrupted = True
-        self._close()
         with self._changed:
+            if self._stage is Stage.RUNNING:
+                self._stage = Stage.INTERRUPTED
             self._changed.notify_all()
+        if self._room is not None:  # whoever waits for it: `emit` raises from now on
+            self._tell_loop(self._room.set)
 
     @property
     def hurried(self) -> bool:
         """Whether what is on its way is not to be waited for."""
-        return self._hurried
+        return self._stage is Stage.HURRIED
 
     def hurry(self) -> None:
         """Have `stop` wait for nothing more, also while it does: somebody has lost patience. Called as `interrupt`."""
-        self._hurried = True
         with self._changed:
+            self._stage = Stage.HURRIED
             self._changed.notify_all()
 
     def stop(self) -> Iterator[list[T]]:
@@ -162,29 +173,23 @@ class Batches(Generic[T]):
 
         The producer is told by its next `emit`, and cancelled when it has not ended within `GRACE_SECONDS`.
         """
-        self._close()
+        self.interrupt()
         self._await_end(GRACE_SECONDS)
         if self._thread.is_alive() and self._task is not None:
             self._tell_loop(self._task.cancel)
             self._await_end(STOP_SECONDS)
         with self._changed:
-            self._done = True
+            self._has_ended = True
         yield from self._batches()
 
     def _await_end(self, seconds: float) -> None:
         if self._thread.is_alive():
             with self._changed:
-                self._changed.wait_for(lambda: self._done or self._hurried, seconds)
-
-    def _close(self) -> None:
-        """Let `emit` raise from now on, and wake whoever waits for room in it."""
-        self._stopping = True
-        if self._room is not None:
-            self._tell_loop(self._room.set)
+                self._changed.wait_for(lambda: self._has_ended or self.hurried, seconds)
 
     @property
     def _no_more_comes(self) -> bool:
-        return self._done or self._interrupted
+        return self._has_ended or self.interrupted
 
     def _tell_loop(self, callback: Callable[[], object]) -> None:
         """Have something called in the loop's thread, unless the loop has ended meanwhile."""
@@ -207,7 +212,7 @@ class Batches(Generic[T]):
                 lambda: self._is_batch_full or self._no_more_comes,
                 timeout=deadline - time.monotonic(),
             )
-            if self._interrupted and not self._done:
+            if self.interrupted and not self._has_ended:
                 return []
             batch = self._taken()
         if self._room is not None:
@@ -241,30 +246,30 @@ class Batches(Generic[T]):
             if len(self._items) == 1 or (self._is_batch_full and not was_full):
                 self._changed.notify()
             has_room = len(self._items) < self._capacity and self._bytes < 2 * self._max_bytes
-        if not has_room and self._room is not None and not self._stopping:
+        if not has_room and self._room is not None and not self.interrupted:
             self._room.clear()
             await self._room.wait()
-        if self._stopping:
+        if self.interrupted:
             raise StreamClosed
 
     def _run(self) -> None:
         try:
             asyncio.run(self._main())
         except (asyncio.CancelledError, StreamClosed):
-            if not self._stopping:
+            if not self.interrupted:
                 self._error = RuntimeError("The producer was cancelled; what it had not emitted is missing.")
         except BaseException as error:  # noqa: BLE001 -- raised again in the thread that iterates
             self._error = error
         finally:
             with self._changed:
-                self._done = True
+                self._has_ended = True
                 self._changed.notify_all()
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._room = asyncio.Event()
         self._task = asyncio.ensure_future(self._as_coroutine())
-        if self._stopping:  # before there was anything to tell
+        if self.interrupted:  # before there was anything to tell
             self._task.cancel()
         await self._task
 

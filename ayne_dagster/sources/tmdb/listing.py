@@ -355,14 +355,14 @@ class Listing:
         for page in opening:
             yield page
             tally.note(page)
-        start = 2
-        while True:
+        for start in (2, 1):
+            if start == 1:
+                if self._max_pages is not None or not tally.deserves_a_second_listing:
+                    return
+                tally.promised = 0
             async with aclosing(self._pages_from(start, opening[0].window, tally)) as pages:
                 async for page in pages:
                     yield page
-            if start == 1 or self._max_pages is not None or not tally.deserves_a_second_listing:
-                return
-            start, tally.promised = 1, 0
 
     async def _pages_from(self, number: int, window: DateWindow, tally: _Tally) -> AsyncGenerator[ListedPage, None]:
         """The pages from a number on, as far as they turn out to go and bring anything that these have not shown."""
