@@ -56,6 +56,7 @@ for _command in (
     asking.query,
     asking.tables,
     asking.schema,
+    asking.history,
     data.export,
     data.purge,
     operations.snapshot,
