@@ -17,6 +17,7 @@ import click
 from ayne_dagster.commands import (
     box_office,
     collecting,
+    dashboard,
     data,
     decisions,
     feeds,
@@ -63,6 +64,7 @@ for _command in (
     serving.dev,
     serving.ui,
     serving.daemon,
+    dashboard.dashboard,
 ):
     ayne.add_command(_command)
 
