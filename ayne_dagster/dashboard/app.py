@@ -268,7 +268,7 @@ def _page(
         model = {"trouble": str(error), "is_empty": empty} | shared.now()
         return _html(page("trouble.html", _around(shared, template, None) | model), 200 if empty else 503)
     status = 404 if template == "movie" and found.model["movie"] is None else 200
-    return _html(page(f"{template}.html", _around(shared, template, found) | (more or {}) | found.model), status)
+    return _html(page(f"{template}.html", _around(shared, template, found) | dict(more or {}) | found.model), status)
 
 
 def _around(shared: Dashboard, name: str, found: Page | None) -> Model:
@@ -338,8 +338,9 @@ def figures(now: Model) -> dict[str, Any]:
             if step.share is not None:
                 shares[name] = round(step.share, 4)
     for budget in now["budgets"]:
-        texts[f"{budget.source}:spent"] = f"{budget.spent:,}"
-        texts[f"{budget.source}:left"] = f"{budget.left:,}" if budget.left is not None else f"{budget.spent:,}"
+        if budget.quota:
+            texts[f"{budget.source}:spent"] = f"{budget.spent:,}"
+        texts[f"{budget.source}:left"] = f"{budget.left if budget.left is not None else budget.spent:,}"
     return {"key": now["key"], "texts": texts, "shares": shares}
 
 

@@ -1,4 +1,4 @@
-"""The catalogue as a whole: coverage by year, ratings against votes, budget against gross; samples where all is much."""
+"""The catalogue as a whole: coverage by year, ratings against votes, budget against gross; of samples."""
 
 from __future__ import annotations
 

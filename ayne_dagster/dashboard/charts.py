@@ -2,7 +2,7 @@
 
 uPlot, since it draws curves, bars and points with a thousand values in milliseconds from one file of 50 kB without a
 dependency, needs neither `eval` nor inline styles, so that a strict policy holds, and brings its licence (MIT).
-Grammars of graphics (Vega-Lite, Observable Plot) are ten times as large, and the first compiles expressions at run time.
+Grammars of graphics (Vega-Lite, Observable Plot) are ten times as large, and the first compiles what it is given.
 """
 
 from __future__ import annotations

@@ -21,9 +21,10 @@ from ayne_dagster.dashboard import running
 from ayne_dagster.dashboard.charts import Chart, Series
 from ayne_dagster.dashboard.pages import Asked
 from ayne_dagster.dashboard.replica import Replica
+from ayne_dagster.errors import OneLineError
 from ayne_dagster.settings.places import HOME, LEDGER, SPOOL, companion
 from ayne_dagster.warehouse.care.integrity import Report, check_database
-from ayne_dagster.warehouse.database import Database, WarehouseError
+from ayne_dagster.warehouse.database import Database
 
 FAILED_RUNS = 10
 KEPT_SECONDS, VERIFIED_SECONDS = 30.0, 600.0
@@ -131,7 +132,7 @@ class Health:
             with self._replica.apart() as file:
                 report = check_database(Database(file), now)
             found = Verified(report, now, time.monotonic() - started)
-        except (WarehouseError, OSError) as error:
+        except (OneLineError, OSError) as error:
             found = Verified(None, now, time.monotonic() - started, str(error))
         finally:
             with self._lock:

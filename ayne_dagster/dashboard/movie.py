@@ -1,4 +1,4 @@
-"""A movie: its values with source and date, its ratings over time, its changes, why it is asked when; and the search."""
+"""A movie: its values with source and date, its ratings over time, its changes, and when it is asked; the search."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def movie(asked: Asked, tmdb_id: int, hindrances: Mapping[str, str]) -> Model:
         "why": [(SOURCES[s].title, told, s in asked.settings.sources) for s, told in explained["sources"].items()],
         "values": _values(asked, tmdb_id, state),
         "figures": _figures(asked, tmdb_id),
-        "curve": _curve(asked, tmdb_id),
+        "curve": _curve(asked, tmdb_id, state["first_seen_at"]),
         "changes": _changes(asked, tmdb_id),
         "attempts": _attempts(asked, tmdb_id),
     }
@@ -122,7 +122,7 @@ def _figures(asked: Asked, tmdb_id: int) -> list[Model]:
     )
 
 
-def _curve(asked: Asked, tmdb_id: int) -> Chart:
+def _curve(asked: Asked, tmdb_id: int, known_since: datetime | None) -> Chart:
     """Its ratings over time, on a scale of a hundred: the value before each change and after, and today's."""
     number = "TRY_CAST(json_extract_string({}, '$') AS DOUBLE)"
     rows = asked.rows(
@@ -139,7 +139,8 @@ def _curve(asked: Asked, tmdb_id: int) -> Chart:
         id=tmdb_id,
     )
     times = sorted({row["changed_at"] for row in rows})
-    instants = [*times, asked.now.replace(tzinfo=None)]
+    since = [known_since] if known_since and (not times or known_since < times[0]) else []
+    instants = [*since, *times, asked.now.replace(tzinfo=None)]
     series, table = [], []
     for field, title in RATINGS.items():
         changes = {row["changed_at"]: row for row in rows if row["field"] == field}
@@ -157,7 +158,7 @@ def _curve(asked: Asked, tmdb_id: int) -> Chart:
         table.append((title, first, now, len(changes)))
     return Chart(
         "Ratings over time",
-        "; ".join(f"{title}: {first if first is not None else '–'} at first, {now if now is not None else '–'} now"
+        "; ".join(f"{title}: {_rating(first)} at first, {_rating(now)} now"
                   for title, first, now, _ in table) + ".",
         "lines",
         [int(at.replace(tzinfo=UTC).timestamp()) for at in instants],
@@ -167,6 +168,10 @@ def _curve(asked: Asked, tmdb_id: int) -> Chart:
         time=True,
         y_label="of 100",
     )  # fmt: skip
+
+
+def _rating(value: float | None) -> str:
+    return "–" if value is None else f"{value:g}"
 
 
 def _changes(asked: Asked, tmdb_id: int) -> list[Model]:

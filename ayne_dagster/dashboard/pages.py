@@ -28,6 +28,8 @@ SLOW_SECONDS = 0.3
 """What took longer is not waited for a second time."""
 LEAST_AGE, MOST_AGE = 2.0, 60.0
 """Seconds for which nothing is put together anew, and after which it is, though the database has not changed."""
+WORTH_TELLING = 10.0
+"""Seconds by which a copy is old before a page says so."""
 MOST_PAGES = 64
 
 Model = dict[str, Any]
@@ -123,7 +125,7 @@ class Pages:
                 )
                 model = work(asked)
                 lag = started - copy.checked_at
-                note = f"the database is being written to: this is {lag:,.0f} s old" if lag > LEAST_AGE * 5 else ""
+                note = f"the database is being written to: this is {lag:,.0f} s old" if lag > WORTH_TELLING else ""
                 page = Page(model, now, started, time.monotonic() - started, copy.stamp, note)
         except ReplicaError as error:
             if kept is None:

@@ -1,4 +1,4 @@
-"""What comes due when, the next movies with their reasons, and what is set aside: frozen, failing, gone, in quarantine."""
+"""What comes due when, the next movies with their reasons, and what is set aside: frozen, failing, gone, odd."""
 
 from __future__ import annotations
 

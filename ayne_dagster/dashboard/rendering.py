@@ -90,13 +90,13 @@ def percent(share: float | None) -> str:
 
 
 def money(amount: float | None) -> str:
-    """US dollars in words: `$12.3 million`."""
+    """US dollars: `$12.3 m`, `$1.2 bn`."""
     if amount is None:
         return "–"
     sign, size = ("−" if amount < 0 else ""), abs(amount)
-    for least, word in ((1e9, "billion"), (1e6, "million")):
+    for least, word in ((1e9, "bn"), (1e6, "m")):
         if size >= least:
-            return f"{sign}${size / least:,.4g} {word}"
+            return f"{sign}${size / least:,.3g} {word}"
     return f"{sign}${size:,.0f}"
 
 

@@ -105,16 +105,17 @@ class Replica:
 
     @contextmanager
     def apart(self) -> Iterator[Path]:
-        """The file of the latest copy under another name, for work that takes long; it does not follow.
+        """A copy of the latest copy, for work that takes long; it does not follow.
 
         Raises:
             as `reading`.
         """
         with self.reading():
+            self._require_room(self._file.stat().st_size)
             folder = Path(tempfile.mkdtemp(dir=self._place()))
             for file in (self._file, _log_of(self._file)):
                 if file.exists():
-                    os.link(file, folder / file.name)
+                    self._copy_file(file, folder / file.name)
         try:
             yield folder / self._file.name
         finally:

@@ -6,13 +6,20 @@
   const whole = new Intl.NumberFormat("en"), brief = new Intl.NumberFormat("en", { notation: "compact" });
   const day = (seconds) => new Date(seconds * 1000).toISOString().slice(0, 10);
 
+  const shortDay = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });
+  const month = new Intl.DateTimeFormat("en-GB", { month: "short", year: "numeric", timeZone: "UTC" });
+  const powers = (_, splits) => splits.map((v) => (v > 0 && Math.abs(Math.log10(v) - Math.round(Math.log10(v))) < 1e-6 ? v : null));
+
   function axes(spec) {
     const money = (v) => (v === null ? "" : (spec.money ? "$" : "") + brief.format(v));
     const shared = { stroke: colour("muted"), grid: { stroke: colour("line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
-    const x = { ...shared, grid: { show: false }, space: spec.time ? 64 : 48 };
-    if (!spec.time) x.values = (_, splits) => splits.map((v) => (spec.kind === "bars" ? String(v) : money(v)));
+    const x = { ...shared, grid: { show: false }, space: spec.time ? 72 : 48, size: 32 };
+    if (spec.time) x.values = (_, splits, __, ___, step) => splits.map((v) => (step < 27 * 86400 ? shortDay : month).format(v * 1000));
+    else x.values = (_, splits) => splits.map((v) => (spec.kind === "bars" ? String(v) : money(v)));
     if (spec.xLabel) Object.assign(x, { label: spec.xLabel, labelSize: 20, labelFont: "12px system-ui, sans-serif" });
-    const y = { ...shared, size: 46, values: (_, splits) => splits.map(money) };
+    const y = { ...shared, size: 46, values: (_, splits) => splits.map((v) => (v === null ? "" : money(v))) };
+    if (spec.logX) x.filter = powers;
+    if (spec.logY) Object.assign(y, { filter: powers, grid: { ...shared.grid, filter: powers } });
     return [x, y];
   }
 
