@@ -45,6 +45,14 @@ _HEADERS = {
 }
 
 
+_WARMED: Mapping[str, Callable[[Asked], Model]] = {
+    "front": front,
+    "queue": queue,
+    "history": history,
+    "catalogue": catalogue,
+}
+
+
 class Dashboard:
     """What all pages share.
 
@@ -64,10 +72,11 @@ class Dashboard:
         self._runs: tuple[object, list[running.Run]] = (None, [])
 
     def warm(self) -> None:
-        """Put the front page together before it is asked for; what is wrong is told to whoever asks."""
+        """Put pages together before they are asked for; what is wrong is told to whoever asks."""
         with suppress(OneLineError):
             self.now()
-            self.pages.read("front", front)
+            for name, work in _WARMED.items():
+                self.pages.read(name, work)
 
     def close(self) -> None:
         """Remove what was made for reading."""

@@ -20,7 +20,6 @@ from ayne_dagster.refresh.strategy import SOURCES
 from ayne_dagster.warehouse.outlook import misfits
 from ayne_dagster.warehouse.questions import movie_titles
 from ayne_dagster.warehouse.state import due_counts, due_movies, movie_states
-from ayne_dagster.warehouse.strategies import value_of_refresh
 
 if TYPE_CHECKING:
     from ayne_dagster.runs.budgets import SourceBudget
@@ -164,7 +163,7 @@ def front(asked: Asked) -> Model:
 
 def _freshness(asked: Asked, source: str, due: int) -> Model:
     """Of one source: by age category, how many movies are in time and how many are probably unchanged; the backlog."""
-    value = value_of_refresh(asked.connection, asked.settings.strategy)
+    value = asked.value
     checked = f"{source}_checked_at IS NOT NULL"
     applies = f"{source}_tombstoned_at IS NULL" + (" AND imdb_id IS NOT NULL" if SOURCES[source].needs_imdb_id else "")
     rows = asked.rows(
@@ -219,7 +218,7 @@ def _worth(asked: Asked, source: str) -> str | None:
     due = due_movies(asked.connection, (source,), asked.now, NEXT_REQUESTS, strategy=asked.strategy)
     if not due:
         return None
-    value = value_of_refresh(asked.connection, asked.settings.strategy)
+    value = asked.value
     states = movie_states(asked.connection, [movie.tmdb_id for movie in due])
     first = sum(state.at(source).checked_at is None for state in states)
     again = [value.assess(state, source, asked.now).p_stale for state in states if state.at(source).checked_at]

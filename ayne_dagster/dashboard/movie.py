@@ -27,13 +27,9 @@ MAX_ID = 2**63 - 1
 
 def movie(asked: Asked, tmdb_id: int, hindrances: Mapping[str, str]) -> Model:
     """All of the page; a model without `movie` where it is not known."""
+    # Without its rank: that takes the order of all movies, and `ayne explain` tells it.
     explained = explain_movie(
-        asked.connection,
-        tmdb_id,
-        asked.now,
-        asked.strategy,
-        batch_limit=asked.settings.refresh_limit,
-        hindrances=hindrances,
+        asked.connection, tmdb_id, asked.now, asked.strategy, batch_limit=None, hindrances=hindrances, value=asked.value
     )
     if explained is None:
         return {"tmdb_id": tmdb_id, "movie": None}

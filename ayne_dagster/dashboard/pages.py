@@ -20,9 +20,9 @@ import duckdb
 
 from ayne_dagster.config import Settings
 from ayne_dagster.dashboard.replica import Replica, ReplicaError
-from ayne_dagster.refresh.strategy import Strategy
+from ayne_dagster.refresh.strategy import Strategy, ValueOfRefreshStrategy
 from ayne_dagster.warehouse.database import WarehouseError
-from ayne_dagster.warehouse.strategies import load_strategy
+from ayne_dagster.warehouse.strategies import load_strategy, value_of_refresh
 
 SLOW_SECONDS = 0.3
 """What took longer is not waited for a second time."""
@@ -44,6 +44,8 @@ class Asked:
     settings: Settings
     now: datetime
     strategy: Strategy
+    value: ValueOfRefreshStrategy
+    """Its numbers are of interest under any strategy."""
 
     def rows(self, query: str, **bound: Any) -> list[dict[str, Any]]:
         """The rows that a question yields, as dictionaries; `$now` is bound where the question has it."""
@@ -86,6 +88,7 @@ class Pages:
         self._replica = copy
         self._kept: OrderedDict[str, Page] = OrderedDict()
         self._pending: set[str] = set()
+        self._decides: tuple[float, Strategy, ValueOfRefreshStrategy] | None = None
         self._lock = threading.Lock()
         self._behind = ThreadPoolExecutor(1, "dashboard")
 
@@ -120,9 +123,7 @@ class Pages:
         try:
             with self._replica.reading() as copy:
                 started, now = time.monotonic(), self.settings.now()
-                asked = Asked(
-                    copy.connection, self.settings, now, load_strategy(copy.connection, self.settings.strategy)
-                )
+                asked = Asked(copy.connection, self.settings, now, *self._strategies(copy.connection))
                 model = work(asked)
                 lag = started - copy.checked_at
                 note = f"the database is being written to: this is {lag:,.0f} s old" if lag > WORTH_TELLING else ""
@@ -137,6 +138,15 @@ class Pages:
             while len(self._kept) > MOST_PAGES:
                 self._kept.popitem(last=False)
         return page
+
+    def _strategies(self, connection: duckdb.DuckDBPyConnection) -> tuple[Strategy, ValueOfRefreshStrategy]:
+        """What decides, at most a minute old: what it knows of feeds and means changes once a day."""
+        if self._decides is None or time.monotonic() - self._decides[0] >= MOST_AGE:
+            choice = self.settings.strategy
+            value = value_of_refresh(connection, choice)
+            strategy = value if choice.name == value.name else load_strategy(connection, choice)
+            self._decides = time.monotonic(), strategy, value
+        return self._decides[1], self._decides[2]
 
     def _renew_behind(self, name: str, work: Callable[[Asked], Model], kept: Page) -> None:
         with self._lock:

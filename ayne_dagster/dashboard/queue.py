@@ -11,10 +11,9 @@ from ayne_dagster.refresh.explain import Circumstances, explain
 from ayne_dagster.refresh.strategy import SOURCES
 from ayne_dagster.warehouse.questions import movie_titles
 from ayne_dagster.warehouse.state import due_counts, due_movies, movie_states
-from ayne_dagster.warehouse.strategies import value_of_refresh
 
 CALENDAR_DAYS, NEXT, LISTED = 30, 100, 50
-SAMPLED = 50_000
+SAMPLED = 20_000
 """Movies that the calendar looks at; of more, every so many-th stands for all."""
 
 
@@ -73,7 +72,6 @@ def next_movies(asked: Asked, limit: int) -> list[Model]:
     ids = [movie.tmdb_id for movie in due]
     titles = movie_titles(asked.connection, ids)
     states = {state.tmdb_id: state for state in movie_states(asked.connection, ids)}
-    value = value_of_refresh(asked.connection, asked.settings.strategy)
     told = []
     for movie in due:
         state = states[movie.tmdb_id]
@@ -81,7 +79,7 @@ def next_movies(asked: Asked, limit: int) -> list[Model]:
         for source in sources:
             decision = asked.strategy.decide(state, source, asked.now)
             if decision.due:
-                known = Circumstances(has_feed=source in value.feeds)
+                known = Circumstances(has_feed=source in asked.value.feeds)
                 words = explain(state, decision, asked.now, known).removeprefix("due: ")
                 reasons.append((source, SOURCES[source].title, words))
         told.append(
