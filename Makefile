@@ -17,17 +17,23 @@ define environment
 	fi
 endef
 
-.PHONY: demo dev test lint test-duckdb2 test-lowest proofs kills format bench proof-freshness proof-limits \
-	proof-strategies proof-bodies clean
+.PHONY: demo demo-live dev test test-all lint test-duckdb2 test-lowest proofs kills format bench proof-freshness \
+	proof-limits proof-strategies proof-bodies clean
 
 demo: $(VENV)/.ready ## Collect invented movies from a stand-in; needs no keys
 	@$(BIN)/ayne demo
 
+demo-live: $(VENV)/.ready ## The same in Dagster's UI, while a day passes in a minute; ends with Ctrl-C
+	@$(BIN)/ayne demo --live
+
 dev: $(VENV)/.ready ## Dagster's UI and daemon on 127.0.0.1:3000
 	@$(BIN)/ayne dev
 
-test: $(VENV)/.ready-dev ## The whole suite
-	@$(BIN)/python -m pytest -n auto --dist worksteal
+test: $(VENV)/.ready-dev ## The suite without its whole processes, properties with a quarter of their examples
+	@$(BIN)/python -m pytest -n auto --dist worksteal -m 'not end_to_end'
+
+test-all: $(VENV)/.ready-dev ## The whole suite: processes, kills and browser too, and all examples
+	@THOROUGH=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(VENV)/.ready-dev ## Style, format, types, and who imports whom
 	@$(BIN)/ruff check .
@@ -42,7 +48,8 @@ NO_DUCKDB = sources serving simulation demo faults runs test_addresses.py test_c
 	$(patsubst ayne_dagster_tests/%,%,$(filter-out %/test_due_sql.py,$(wildcard ayne_dagster_tests/refresh/test_*.py)))
 
 test-duckdb2: $(VENV)-duckdb2/.ready-dev ## On DuckDB 2, the part of the suite that touches DuckDB
-	@$(VENV)-duckdb2/bin/python -m pytest -n auto --dist worksteal $(NO_DUCKDB:%=--ignore=ayne_dagster_tests/%)
+	@$(VENV)-duckdb2/bin/python -m pytest -n auto --dist worksteal $(NO_DUCKDB:%=--ignore=ayne_dagster_tests/%) \
+		-m 'not end_to_end or on_duckdb2'
 
 test-lowest: $(VENV)-lowest/.ready ## The suite without its whole processes, on the lowest versions that pyproject.toml allows
 	@$(VENV)-lowest/bin/python -m pytest -q -m 'not end_to_end'
@@ -60,7 +67,7 @@ bench: $(VENV)/.ready-dev ## The figures of benchmarks/
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 proof-freshness: $(VENV)/.ready-dev ## What the refresh strategies promise, in modelled worlds: about 45 minutes on two cores
-	@$(BIN)/python benchmarks/prove_freshness.py
+	@$(BIN)/python -m proofs.freshness
 
 proof-limits: $(VENV)/.ready-dev ## Quota and pace over four processes with the full figures, two minutes
 	@$(BIN)/python -W ignore -m proofs.limits

@@ -15,6 +15,7 @@ from typing import NoReturn
 import click
 
 from ayne_dagster.commands import (
+    asking,
     box_office,
     collecting,
     dashboard,
@@ -53,6 +54,9 @@ for _command in (
     decisions.force,
     box_office.box_office,
     legacy.import_legacy,
+    asking.query,
+    asking.tables,
+    asking.schema,
     data.export,
     data.purge,
     operations.snapshot,

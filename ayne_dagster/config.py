@@ -9,16 +9,19 @@ import logging
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime, timedelta
 from io import StringIO
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
 from ayne_dagster.errors import SettingsError
-from ayne_dagster.settings.places import LEDGER, companion, expanded, resolve_database
+from ayne_dagster.settings.clock import Clock, Fast, read_fast
+from ayne_dagster.settings.places import LEDGER, WORLD, companion, expanded, resolve_database
 from ayne_dagster.settings.texts import read_named_text
 from ayne_dagster.settings.variables import (
     checked_address,
@@ -41,24 +44,29 @@ LEAST_DEADLINE = 0.1
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_-]+(\.[a-z0-9_-]+)*)\.?(:[1-9][0-9]{0,4})?")
 
 
+def _at_least(number: float) -> dict[str, float]:
+    """Marks a field as a limit that a setting sets."""
+    return {"least": number}
+
+
 @dataclass(frozen=True)
 class ApiSettings:
     """How to talk to one API."""
 
     base_url: str
-    requests_per_second: float
+    requests_per_second: float = field(metadata=_at_least(0))
     """Sustained rate; 0: no pace."""
-    burst: int
+    burst: int = field(metadata=_at_least(1))
     """Size of the token bucket."""
-    max_concurrent: int
+    max_concurrent: int = field(metadata=_at_least(1))
     """Connections."""
-    daily_quota: int = 0
+    daily_quota: int = field(default=0, metadata=_at_least(0))
     """Requests a UTC day; 0: no limit."""
-    quota_reserve: int = 0
+    quota_reserve: int = field(default=0, metadata=_at_least(0))
     """Requests of the daily quota that unattended collections leave to people."""
-    retry_wait: float = 0.5
+    retry_wait: float = field(default=0.5, metadata=_at_least(0))
     """Seconds before the second attempt at a request; each further wait is twice as long."""
-    answer_deadline: float = ANSWER_DEADLINE
+    answer_deadline: float = field(default=ANSWER_DEADLINE, metadata=_at_least(LEAST_DEADLINE))
     """Seconds from sending a request to the last byte of its answer; what takes longer counts as no answer."""
 
     @property
@@ -66,10 +74,22 @@ class ApiSettings:
         """Requests a day that unattended collections may spend; 0: no limit is set, or all are kept for people."""
         return max(0, self.daily_quota - self.quota_reserve)
 
+    @classmethod
+    def limits(cls) -> dict[str, float]:
+        """The limits by name, each with the least that it may be."""
+        return {limit.name: limit.metadata["least"] for limit in fields(cls) if limit.metadata}
+
+    def but(self, **given: str | float | None) -> ApiSettings:
+        """The same with what is given of it; what is None stays as it is.
+
+        Raises:
+            ValueError: a limit is below the least that it may be.
+        """
+        changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        return replace(self, **changed)
+
     def __post_init__(self) -> None:
-        least_of = {"burst": 1, "max_concurrent": 1, "answer_deadline": LEAST_DEADLINE}
-        least_of |= dict.fromkeys(("requests_per_second", "daily_quota", "quota_reserve", "retry_wait"), 0)
-        for name, least in least_of.items():
+        for name, least in self.limits().items():
             if not getattr(self, name) >= least:
                 raise ValueError(f"{name} is {getattr(self, name)!r}: it must be at least {least}.")
 
@@ -91,6 +111,7 @@ class StrategyChoice:
 
 
 TMDB_EXPORT_URL = "https://files.tmdb.org/p/exports/movie_ids_{date}.json.gz"
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 OFF = "off"
 """What switches an address off that has a default."""
 FORMER_NAMES = {"OMDB_DAILY_REQUEST_LIMIT": "AYNE_OMDB_DAILY_QUOTA"}
@@ -153,6 +174,8 @@ class Settings:
     """Mail or http(s) address that sources may turn to; it goes into the User-Agent of those that ask for one."""
     clock_offset: timedelta = timedelta(0)
     """How far the platform's clock is turned, for demonstrations and tests."""
+    fast_clock: Fast | None = None
+    """How the platform's clock runs where it is faster than the calendar: in a demonstration, on stand-ins alone."""
     ledger_url: str | None = field(default=None, repr=False)
     """Where the request ledger is, as SQLAlchemy writes it (it may hold a password); None: beside the database."""
     refresh_strategy: str = STRATEGIES[0]
@@ -161,6 +184,8 @@ class Settings:
     """`value_of_refresh` leaves alone what is stale with less probability than this (per cent)."""
     freshness_weight: float = StrategyChoice.freshness_weight
     """What fresh means to it: 0, every movie alike; 1, by popularity."""
+    entities: bool = True
+    """Whether people, credits, companies, series and releases are taken out of TMDB's details."""
     tmdb_export_url: str | None = TMDB_EXPORT_URL
     """Address or file of TMDB's daily ID export, `{date}` in it standing for MM_DD_YYYY; None: not read."""
     tmdb_export_min_popularity: float | None = None
@@ -187,6 +212,23 @@ class Settings:
         object.__setattr__(self, "database", resolve_database(self.database))
         if self.dagster_home is not None:
             object.__setattr__(self, "dagster_home", Path(expanded(str(self.dagster_home))).absolute())
+        if self.fast_clock is not None and (elsewhere := self._asked_elsewhere):
+            raise SettingsError(
+                f"AYNE_CLOCK has days pass in minutes, for a demonstration, and {elsewhere} is no stand-in on this "
+                "machine: its limits are of real days. Nothing was asked; take AYNE_CLOCK away."
+            )
+
+    @property
+    def _asked_elsewhere(self) -> str | None:
+        """The first of the APIs and files that is not on this machine; None where all are."""
+        places = {API_TITLES[api]: limits.base_url for api, limits in self.apis.items() if api not in KEYLESS}
+        if self.contact is not None:
+            places |= {"Wikidata": self.wikidata.base_url}
+        if self.numbers_terms_acknowledged:
+            places |= {"The Numbers": self.the_numbers.base_url}
+        files = {"TMDB's export": self.tmdb_export, "IMDb's file": self.imdb_ratings_url}
+        places |= {name: place for name, place in files.items() if place and "://" in place}
+        return next((name for name, place in places.items() if urlsplit(place).hostname not in LOOPBACK), None)
 
     @property
     def strategy(self) -> StrategyChoice:
@@ -252,20 +294,30 @@ class Settings:
         is_elsewhere = self.tmdb.base_url.rstrip("/") != TMDB_DEFAULTS.base_url
         return None if is_elsewhere and self.tmdb_export_url == TMDB_EXPORT_URL else self.tmdb_export_url
 
+    @property
+    def clock(self) -> Clock:
+        """The platform's clock."""
+        return Clock(self.clock_offset, self.fast_clock)
+
     def now(self) -> datetime:
-        """The present instant (aware UTC), as the turned clock shows it."""
-        return datetime.now(UTC) + self.clock_offset
+        """The present instant (aware UTC), as the platform's clock shows it."""
+        return self.clock.now()
 
     def require_tmdb_key(self) -> None:
-        """Check that there is a key for TMDB.
+        """Check that there is a key for TMDB, and a database for what it opens.
 
         Raises:
-            SettingsError: there is none.
+            SettingsError: there is none, or the database is a demonstration's.
         """
         if not (self.tmdb_read_token or self.tmdb_api_key):
             raise SettingsError(
                 "No TMDB key: set TMDB_READ_TOKEN (or TMDB_API_KEY), free at themoviedb.org/settings/api, "
                 "in the environment or in .env. `ayne demo` needs no keys."
+            )
+        if urlsplit(self.tmdb.base_url).hostname not in LOOPBACK and companion(self.database, WORLD).exists():
+            raise SettingsError(
+                f"{self.database} holds a demonstration's invented movies: nothing real is collected into it. Set "
+                "AYNE_DATABASE to another file."
             )
 
     def require_keys(self) -> None:
@@ -339,10 +391,12 @@ def _settings(read: _Reader) -> Settings:
         omdb_api_key=read.key("OMDB_API_KEY"),
         contact=read.contact("AYNE_CONTACT"),
         clock_offset=timedelta(days=read.number("AYNE_CLOCK_OFFSET_DAYS", 0.0, -MAX_OFFSET_DAYS, MAX_OFFSET_DAYS)),
+        fast_clock=read.fast_clock("AYNE_CLOCK"),
         ledger_url=read.text("AYNE_LEDGER_URL"),
         refresh_strategy=read.choice("AYNE_REFRESH_STRATEGY", STRATEGIES),
         refresh_cutoff=read.number("AYNE_REFRESH_CUTOFF", 0.1, maximum=99.0),
         freshness_weight=read.number("AYNE_FRESHNESS_WEIGHT", 0.8, maximum=1.0),
+        entities=read.choice("AYNE_ENTITIES", ("on", "off")) == "on",
         tmdb_export_url=read.place("AYNE_TMDB_EXPORT_URL", TMDB_EXPORT_URL),
         tmdb_export_min_popularity=read.optional_number("AYNE_TMDB_EXPORT_MIN_POPULARITY"),
         imdb_ratings_url=read.place("AYNE_IMDB_RATINGS_URL"),
@@ -380,6 +434,14 @@ class _Reader:
     def number(self, name: str, default: float, minimum: float = 0.0, maximum: float = MAX_NUMBER) -> float:
         return self._parsed(name, default, float, minimum, maximum, "a number")
 
+    def fast_clock(self, name: str) -> Fast | None:
+        """How a clock runs that is faster than the calendar; may be left out."""
+        raw = self.text(name)
+        try:
+            return read_fast(raw) if raw else None
+        except ValueError as error:
+            raise SettingsError(f"{name} is {_shown(raw or '')}: {error}.") from None
+
     def optional_number(self, name: str) -> float | None:
         """A number that may be left out."""
         return self.number(name, 0.0) if self._raw(name) else None
@@ -393,16 +455,21 @@ class _Reader:
         return raw and checked_contact(name, raw)
 
     def api(self, prefix: str, defaults: ApiSettings, deadline: str = "AYNE_ANSWER_DEADLINE") -> ApiSettings:
-        return ApiSettings(
-            base_url=checked_address(name := f"AYNE_{prefix}_BASE_URL", self.text(name) or defaults.base_url),
-            requests_per_second=self.number(f"AYNE_{prefix}_REQUESTS_PER_SECOND", defaults.requests_per_second),
-            burst=self.whole(f"AYNE_{prefix}_BURST", defaults.burst, minimum=1),
-            max_concurrent=self.whole(f"AYNE_{prefix}_MAX_CONCURRENT", defaults.max_concurrent, minimum=1),
-            daily_quota=self.whole(f"AYNE_{prefix}_DAILY_QUOTA", defaults.daily_quota),
-            quota_reserve=self.whole(f"AYNE_{prefix}_QUOTA_RESERVE", defaults.quota_reserve),
-            retry_wait=self.number(f"AYNE_{prefix}_RETRY_WAIT", defaults.retry_wait),
-            answer_deadline=self.number(deadline, defaults.answer_deadline, LEAST_DEADLINE),
-        )
+        """An API's address and limits, each of the setting that is named as it; the deadline may be one for several."""
+        address = checked_address(name := f"AYNE_{prefix}_BASE_URL", self.text(name) or defaults.base_url)
+        names = {limit: f"AYNE_{prefix}_{limit.upper()}" for limit in ApiSettings.limits()}
+        names["answer_deadline"] = deadline
+        limits = {
+            limit: self._limit(names[limit], getattr(defaults, limit), least)
+            for limit, least in ApiSettings.limits().items()
+        }
+        return defaults.but(base_url=address, **limits)
+
+    def _limit(self, name: str, default: float, least: float) -> float:
+        """A whole number where the default is one."""
+        if isinstance(default, int):
+            return self.whole(name, default, int(least))
+        return self.number(name, default, least)
 
     def choice(self, name: str, choices: tuple[str, ...]) -> str:
         raw = self.text(name) or choices[0]

@@ -10,14 +10,16 @@ import dagster as dg
 from ayne_dagster.assets.box_office import box_office
 from ayne_dagster.assets.changes import tmdb_changes
 from ayne_dagster.assets.checks import with_freshness_policies
+from ayne_dagster.assets.code_references import linked_to_code, published_at
 from ayne_dagster.assets.details import tmdb_details
 from ayne_dagster.assets.discovery import discovered_movies
-from ayne_dagster.assets.exports import tmdb_id_export
+from ayne_dagster.assets.id_export import tmdb_id_export
 from ayne_dagster.assets.imdb import imdb_ratings
 from ayne_dagster.assets.marts import collection_status, movies
 from ayne_dagster.assets.ratings import omdb_ratings
 from ayne_dagster.assets.refresh import refresh_metadata
 from ayne_dagster.automation.alerts import ALERT_SENSORS
+from ayne_dagster.automation.demonstration import DEMONSTRATION_SENSORS
 from ayne_dagster.automation.due_movies import due_movies_sensor
 from ayne_dagster.automation.jobs import (
     EXECUTOR,
@@ -77,9 +79,9 @@ def build_defs(settings: Settings, *, resource_overrides: dict[str, Any] | None 
     io_manager = MergingDuckDBIOManager((ours | overrides)["database"]).sealed
     resources = {name: sealed(resource, DESCRIPTIONS[name]) for name, resource in ours.items()}
     return dg.Definitions(
-        assets=with_freshness_policies(ASSETS),
+        assets=with_freshness_policies(linked_to_code(ASSETS, published_at())),
         jobs=[discover_movies_job, refresh_movies_job, read_change_feed_job, read_daily_files_job, tidy_up_job],
-        sensors=[due_movies_sensor, *ALERT_SENSORS],
+        sensors=[*(DEMONSTRATION_SENSORS if settings.fast_clock else [due_movies_sensor]), *ALERT_SENSORS],
         schedules=[discovery_schedule, change_feed_schedule, daily_files_schedule, retention_schedule],
         resources=resources | overrides | {"io_manager": io_manager},
         executor=EXECUTOR,

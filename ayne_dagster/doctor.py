@@ -386,7 +386,10 @@ def _automation(instance: dg.DagsterInstance, now: datetime) -> Iterator[Line]:
 def _clock(settings: Settings) -> Iterator[Line]:
     now: datetime = settings.now()
     shown = f"{now:%Y-%m-%d %H:%M} UTC"
-    if settings.clock_offset:
+    if settings.fast_clock is not None:
+        do = "Take AYNE_CLOCK away, unless this is a demonstration."
+        yield Line("clock", WARNING, f"{shown}: runs {settings.clock.rate:,g} times as fast as the calendar", do)
+    elif settings.clock_offset:
         days = settings.clock_offset.total_seconds() / 86400
         do = "Take AYNE_CLOCK_OFFSET_DAYS away, unless this is a demonstration."
         yield Line("clock", WARNING, f"{shown}: turned by {days:+g} days", do)

@@ -29,6 +29,7 @@ from ayne_dagster.runs.batch import ASSET_OF, pick_batch, range_tags
 from ayne_dagster.runs.failures import failure_reason, gave_a_reason
 from ayne_dagster.runs.foreground import Foreground
 from ayne_dagster.runs.instance import home_path, open_instance
+from ayne_dagster.runs.origin import record_origin
 from ayne_dagster.runs.own_runs import close_abandoned_runs, note_interruption, own_run
 from ayne_dagster.runs.retention import Instants
 from ayne_dagster.runs.tidying import describe, is_due, removed_anything, tidy_up
@@ -37,8 +38,8 @@ from ayne_dagster.warehouse.client import DuckDBClient
 from ayne_dagster.warehouse.database import Database, DatabaseBusy, WarehouseError
 from ayne_dagster.warehouse.feeds.change_feed import feed_position, plan_reading
 from ayne_dagster.warehouse.lease import lease
+from ayne_dagster.warehouse.refresh_metadata import due_counts
 from ayne_dagster.warehouse.spool import kept, merge_kept
-from ayne_dagster.warehouse.state import due_counts
 from ayne_dagster.warehouse.strategies import load_strategy
 
 INTERRUPTED = "Interrupted; everything that had arrived is kept."
@@ -351,7 +352,7 @@ class DataCollectionOrchestrator:
             with open_instance(self.settings) as instance:
                 told = tidy_up(instance, database, open_ledger(self.settings), self.settings)
             # Whoever has turned the clock (a demonstration) need not be told that it may be ahead.
-            if removed_anything(told) and not (told["doubt"] and self.settings.clock_offset):
+            if removed_anything(told) and not (told["doubt"] and self.settings.clock.is_turned):
                 counting.note(describe(told))
         except Exception as error:  # noqa: BLE001 -- what was collected is collected; it is tried again tomorrow
             counting.note(f"Old runs and logs could not be tidied up ({error}): `ayne tidy` tries again.")
@@ -411,6 +412,7 @@ class DataCollectionOrchestrator:
         stopping().check()
         with open_instance(self.settings) as instance, watched_by(counting):
             close_abandoned_runs(instance)
+            record_origin(instance, job_name)
             canceling = partial(note_interruption, instance, run_id)
             try:
                 with own_run(instance) as own_tag, stopping().told_of_the_end(canceling):

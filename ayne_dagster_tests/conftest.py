@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from importlib.abc import MetaPathFinder
+from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,10 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from ayne_dagster.config import ApiSettings, Settings
+from ayne_dagster.runs import instance as instance_module
 from ayne_dagster.standin.running import StandIn
+from ayne_dagster.warehouse import database
+from ayne_dagster_tests.support.thoroughness import examples
 
 pytest_plugins = ["ayne_dagster_tests.support.postgres"]
 
@@ -47,6 +52,7 @@ if find_spec("pandas") is None:
 hypothesis_settings.register_profile(
     # Machines that run tests are shared: a slow example is no finding.
     "ayne",
+    max_examples=examples(100),
     deadline=None,
     derandomize=bool(os.environ.get("CI")),
     suppress_health_check=[HealthCheck.too_slow],
@@ -87,6 +93,49 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         if name.startswith(("AYNE_", "TMDB_", "OMDB_", "DAGSTER_HOME")):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def _empty_database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A new database, as the code makes it."""
+    file = tmp_path_factory.mktemp("empty") / "ayne.duckdb"
+    database._make_empty(file)
+    return file.read_bytes()
+
+
+@pytest.fixture(autouse=True)
+def _copied_databases(monkeypatch: pytest.MonkeyPatch, _empty_database: bytes, request: pytest.FixtureRequest) -> None:
+    """New databases are copies of one: making the tables a thousand times would take minutes.
+
+    Where a test is about how they are made (`makes_tables`), they are.
+    """
+    if request.node.get_closest_marker("makes_tables") is None:
+        monkeypatch.setattr(database, "_make_empty", lambda new: new.write_bytes(_empty_database))
+
+
+@pytest.fixture(scope="session")
+def _empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What Dagster's storage makes of a new home, with our configuration."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "dagster.yaml").write_bytes((files("ayne_dagster") / "dagster.yaml").read_bytes())
+    with dg.DagsterInstance.from_config(str(home)) as made:
+        instance_module.ask_each_storage(made)
+    return home
+
+
+@pytest.fixture(autouse=True)
+def _copied_homes(monkeypatch: pytest.MonkeyPatch, _empty_home: Path) -> None:
+    """New Dagster homes are copies of one: its migrations of three empty files take half a second."""
+    make = instance_module.dagster_home
+
+    def copied(settings: Settings) -> Path:
+        home = make(settings)
+        for name in ("history", "schedules"):
+            if not (home / name).exists():
+                shutil.copytree(_empty_home / name, home / name)
+        return home
+
+    monkeypatch.setattr(instance_module, "dagster_home", copied)
 
 
 @pytest.fixture

@@ -230,7 +230,7 @@ def test_a_killed_command_is_told_of(daemon: Daemon, hook: Webhook) -> None:
 
 def use_up(settings: Settings, source: str) -> None:
     account = account_of(source, settings, open_ledger(settings), settings.now)
-    account.ledger.fill(account.name, account.today)
+    account.ledger.exhaust(account.name, account.today)
 
 
 def test_a_used_up_quota_is_told_of_once_a_day(

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from ayne_dagster.collecting import asking as collection
 from ayne_dagster.sources.omdb.models import OMDbMovie
 from ayne_dagster.sources.tmdb.models import DiscoverItem, MovieDetails
+from ayne_dagster_tests.support.thoroughness import examples
 from proofs.fuzz_bodies import LISTING, OMDB, STATUSES, TMDB, Judge, fuzz
 
 OUTCOMES = {
@@ -62,20 +63,20 @@ def written(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.dictionaries(st.sampled_from(DETAILS_FIELDS), VALUES, max_size=12))
 def test_a_movie_of_tmdb_is_stored_exactly_whatever_its_fields_hold(judge: Judge, fields: dict[str, Any]) -> None:
     assert judged(judge, TMDB, written(fields | {"id": 1})) in ("fetched", "incomplete")
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.dictionaries(st.sampled_from(OMDB_FIELDS), VALUES, max_size=12))
 def test_a_movie_of_omdb_is_stored_exactly_whatever_its_fields_hold(judge: Judge, fields: dict[str, Any]) -> None:
     told = {name: value for name, value in fields.items() if name not in ("Error", "Response")}
     assert judged(judge, OMDB, written(told | {"imdbID": "tt0000001"})) == "fetched"
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.lists(st.dictionaries(st.sampled_from(LISTING_FIELDS), VALUES, max_size=8) | VALUES, max_size=5))
 def test_a_listing_is_stored_row_by_row_whatever_its_rows_hold(judge: Judge, rows: list[Any]) -> None:
     good = {"id": 550, "title": "Fight Club"}
@@ -95,7 +96,7 @@ def test_a_listing_is_stored_row_by_row_whatever_its_rows_hold(judge: Judge, row
     LISTING, 200, b'{"page": 1, "results": [{"id": -1}, {"id": 1.5}, null], "total_pages": 1e9, "total_results": 5}'
 )
 @example(OMDB, 200, b"{" + b" " * 10_000_001 + b"}")
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 def test_any_body_with_any_status_has_an_outcome(judge: Judge, kind: str, status: int, body: bytes) -> None:
     judged(judge, kind, body, status)
 

@@ -6,8 +6,10 @@ Wrong usage is in test_cli_errors, kills and signals in test_kills.
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
+import signal
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -23,7 +25,16 @@ import pytest
 from ayne_dagster import cli
 from ayne_dagster.standin.faults import Fault
 from ayne_dagster.standin.running import StandIn
-from ayne_dagster_tests.support.processes import Ayne, Ended, asked, ended, lines_with_settings, number_asked
+from ayne_dagster_tests.support.processes import (
+    Ayne,
+    Ended,
+    asked,
+    ended,
+    lines_with_settings,
+    number_asked,
+    wait_until,
+)
+from ayne_dagster_tests.support.serving import free_port
 
 FIRST_YEAR, LAST_YEAR = 2023, 2026
 YEARS = ("--start-year", str(FIRST_YEAR), "--end-year", str(LAST_YEAR))
@@ -104,6 +115,7 @@ def _due_ids(ended: Ended) -> list[int]:
 # collect
 
 
+@pytest.mark.on_duckdb2
 @pytest.mark.end_to_end
 def test_collect_prints_one_json_object_whose_numbers_are_those_of_the_sources(story: Story, standin: StandIn) -> None:
     result = story.first.json
@@ -410,7 +422,7 @@ def test_export_writes_the_tables_that_are_named_and_replaces_older_files(tmp_pa
 
 
 OPTIONS = {
-    "demo": ("--movies", "--days", "--database"),
+    "demo": ("--movies", "--days", "--database", "--live", "--day-seconds", "--port"),
     "collect": (
         "--start-year", "--end-year", "--max-pages", "--min-votes", "--refresh-limit", "--refresh-only", "--json",
     ),
@@ -421,7 +433,7 @@ OPTIONS = {
     "thaw": ("TMDB_ID",),
     "force": ("TMDB_ID",),
     "export": ("--format", "--table"),
-    "standin": ("--port", "--movies"),
+    "standin": ("--port", "--movies", "--world"),
 }  # fmt: skip
 """The commands and options that are promised."""
 
@@ -624,13 +636,47 @@ def test_the_demonstration_runs_without_keys_and_sums_up_what_happened(tmp_path:
 
     assert result.code == 0, result.err
     assert not any(name.startswith(("TMDB", "OMDB")) for name in command.environment)
-    for word in ("Discovered", "froze", "Requests spent", str(file)):
+    for word in ("Discovered", "froze", "Requests spent", "The dataset is in demo.duckdb"):
         assert word in result.out
     assert "day 100  " in result.err
     assert "Traceback" not in result.err
     assert not command.database.exists(), "only the demonstration's own database is written"
     stats = replace(command, database_name="demo.duckdb").call("stats", "--json").json
     assert stats["total_movies"] == stats["with_tmdb"] > 0
+    hints = re.findall(r"^  AYNE_DATABASE=demo\.duckdb \S+ (.+)$", result.out, re.MULTILINE)
+    assert [hint.split()[0] for hint in hints] == ["due", "explain", "dev"]
+    for hint in hints[:2]:
+        shown = replace(command, database_name="demo.duckdb").call(*hint.split())
+        assert shown.code == 0, shown.err
+        assert len(shown.out.splitlines()) > 2, "each of them shows something"
+        assert "Nothing is due" not in shown.out
+
+
+@pytest.mark.end_to_end
+def test_a_demonstration_that_is_interrupted_ends_in_one_line_and_the_next_begins_anew(tmp_path: Path) -> None:
+    command = Ayne(tmp_path, database_name="data/demo.duckdb")
+    with command.running("demo", "--movies", "60", "--days", "0") as process:
+        wait_until(lambda: (tmp_path / "data/demo.duckdb").exists(), process)
+        process.send_signal(signal.SIGINT)
+        interrupted = ended(process)
+    assert interrupted.code == 130
+    assert interrupted.err.splitlines()[-1] == "ayne: Interrupted; everything that had arrived is kept."
+    assert "Traceback" not in interrupted.err
+    spooled = tmp_path / "data/demo.duckdb.spool"
+    spooled.mkdir(exist_ok=True)
+    (spooled / "left").touch()
+    again = command.run("demo", "--movies", "60", "--days", "0")
+    assert again.code == 0, again.err
+    assert not spooled.exists()
+
+
+def test_the_standin_serves_the_world_of_a_demonstration_and_of_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "demo.duckdb.world.json").write_text('{"movies": 41, "epoch": "2025-11-28"}')
+    with Ayne(tmp_path).running("standin", "--port", str(free_port()), "--world", "demo.duckdb") as process:
+        assert process.stdout is not None
+        assert "41 invented movies" in lines_with_settings(process.stdout)[0]
+    refused = Ayne(tmp_path).call("standin", "--world", "other.duckdb")
+    assert (refused.code, "no demonstration's database" in refused.complaint) == (2, True)
 
 
 @pytest.mark.end_to_end

@@ -7,7 +7,6 @@ import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, date, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,7 +22,6 @@ from ayne_dagster.collecting.listing import REFUSED_PAGES, Listed, date_span, di
 from ayne_dagster.collecting.progress import Progress
 from ayne_dagster.config import ApiSettings, Settings
 from ayne_dagster.refresh.outcome import Outcome
-from ayne_dagster.sources import transport
 from ayne_dagster.sources.errors import (
     InvalidCredentials,
     MalformedAnswer,
@@ -37,24 +35,14 @@ from ayne_dagster.sources.errors import (
 )
 from ayne_dagster.sources.limits.ledger import LedgerError, RequestLedger
 from ayne_dagster.sources.tmdb.client import DateWindow, ListedPage
-from ayne_dagster.sources.transport import RetryTransport
 from ayne_dagster.sources.trust import CONTROL_REQUESTS, PATIENCE, RESERVE, Trust
 from ayne_dagster.warehouse.answers import Answer, ListedMovie, QuarantinedBody
-from ayne_dagster.warehouse.state import DueMovie
+from ayne_dagster.warehouse.refresh_metadata import DueMovie
+from ayne_dagster_tests.support.thoroughness import examples
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 YEAR = (date(2024, 1, 1), date(2024, 12, 31))
 Handler = Callable[[httpx.Request], httpx.Response | Awaitable[httpx.Response]]
-
-
-@pytest.fixture(autouse=True)
-def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Attempts follow each other at once."""
-
-    async def at_once(_: float) -> None:
-        await asyncio.sleep(0)
-
-    monkeypatch.setattr(transport, "RetryTransport", partial(RetryTransport, sleep=at_once))
 
 
 def noon() -> datetime:
@@ -302,7 +290,8 @@ def test_a_movie_that_failed_before_the_end_of_the_quota_is_not_blamed_unless_th
 
 def omdb_client(handler: Handler, ledger: RequestLedger | None, **limits: Any) -> AsyncOMDBClient:
     api = ApiSettings(
-        "http://api.example/", **({"requests_per_second": 0.0, "burst": 40, "max_concurrent": 5} | limits)
+        "http://api.example/",
+        **({"requests_per_second": 0.0, "burst": 40, "max_concurrent": 5, "retry_wait": 0.0} | limits),
     )
     wire = httpx.MockTransport(handler)  # type: ignore[arg-type]
     return AsyncOMDBClient("feedc0de", settings=Settings(omdb=api), ledger=ledger, now=noon, wire=wire)
@@ -645,7 +634,7 @@ def test_a_source_that_lists_movies_and_answers_about_none_is_found_out_before_i
     assert len(progress.deferred) == 300
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(
     fates=st.lists(st.sampled_from(["good", "good", "unavailable", "quota", "key"]), max_size=40),
     workers=st.integers(1, 6),
@@ -732,7 +721,7 @@ def test_ratings_are_those_of_the_imdb_id_that_tmdb_gave() -> None:
 
 def tmdb_client(handler: Handler, max_concurrent: int = 5) -> AsyncTMDBClient:
     wire = httpx.MockTransport(handler)  # type: ignore[arg-type]
-    api = ApiSettings("http://api.example/3", 0.0, 40, max_concurrent)
+    api = ApiSettings("http://api.example/3", 0.0, 40, max_concurrent, retry_wait=0.0)
     return AsyncTMDBClient("token", settings=Settings(tmdb=api), wire=wire)
 
 

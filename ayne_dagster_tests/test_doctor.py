@@ -208,7 +208,7 @@ def test_a_used_up_quota_is_a_warning(settings: Settings) -> None:
     account = account_of("omdb", settings, open_ledger(settings), settings.now)
     assert account.ledger.charge(account.name, account.today, 10)
     assert look(settings, "OMDb today").text == "1 requests of 10, 9 left"
-    account.ledger.fill(account.name, account.today)
+    account.ledger.exhaust(account.name, account.today)
     assert look(settings, "OMDb today").state == WARNING
 
 
@@ -325,7 +325,7 @@ def test_a_source_that_gives_no_answer_is_given_up(
 def test_a_quota_that_is_used_up_is_a_warning_online(settings: Settings) -> None:
     settings = replace(settings, omdb=replace(settings.omdb, daily_quota=10))
     account = account_of("omdb", settings, open_ledger(settings), settings.now)
-    account.ledger.fill(account.name, account.today)
+    account.ledger.exhaust(account.name, account.today)
     assert look(settings, "OMDb online", online=True).state == WARNING
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from ayne_dagster.config import Settings
 from ayne_dagster.definitions import build_defs
-from ayne_dagster.refresh.strategy import FREEZE_AFTER_CYCLES, is_frozen, movie_state
+from ayne_dagster.refresh.strategy import AGE_TABLE_STRATEGY, FREEZE_AFTER_CYCLES, movie_state
 from ayne_dagster.standin.catalogue import Catalogue
 from ayne_dagster.standin.faults import Fault
 from ayne_dagster.standin.running import StandIn
@@ -209,7 +209,7 @@ def test_a_frozen_movie_that_changed_is_thawed(collected: Platform) -> None:
     with Database(database).connect() as connection:
         connection.execute("UPDATE refresh_metadata SET unchanged_cycles = ?", [FREEZE_AFTER_CYCLES])
     movies = DuckDBClient(database).query("SELECT * FROM refresh_metadata")
-    frozen = {movie["tmdb_id"] for movie in movies if is_frozen(movie_state(movie), later(1))}
+    frozen = {movie["tmdb_id"] for movie in movies if AGE_TABLE_STRATEGY.is_frozen(movie_state(movie), later(1))}
     named = {i for i, _ in changed_on(collected.standin.catalogue, *days_from(0, 13))}
     thawed = [metadata(collected.read_changes(days), "tmdb_changes")["thawed"] for days in (1, 14)]
     assert sum(thawed) == len(frozen & named) > 0

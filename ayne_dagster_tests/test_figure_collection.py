@@ -24,7 +24,7 @@ from ayne_dagster.sources.errors import (
 from ayne_dagster.sources.trust import Trust
 from ayne_dagster.sources.wikidata.client import Film, Statements
 from ayne_dagster.warehouse.answers import Answer
-from ayne_dagster.warehouse.state import DueMovie
+from ayne_dagster.warehouse.refresh_metadata import DueMovie
 from ayne_dagster_tests.support.samples import figure
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

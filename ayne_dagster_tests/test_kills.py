@@ -126,6 +126,7 @@ def _log_of_commits(command: Ayne) -> Path:
     return command.database.with_suffix(".duckdb.wal")
 
 
+@pytest.mark.on_duckdb2
 @pytest.mark.parametrize("endpoint", ["details", "omdb"])
 def test_a_killed_refresh_keeps_what_had_arrived_and_the_rerun_asks_only_for_the_rest(
     tmp_path: Path, slow: StandIn, fast: StandIn, discovered: Discovered, endpoint: str
@@ -200,6 +201,7 @@ def test_a_killed_discovery_keeps_the_pages_that_had_arrived_and_the_rerun_finds
     ]
 
 
+@pytest.mark.on_duckdb2
 @pytest.mark.timeout(400)
 def test_kills_in_every_part_of_a_collection_break_nothing(
     tmp_path: Path, slow: StandIn, fast: StandIn, discovered: Discovered

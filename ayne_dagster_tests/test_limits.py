@@ -14,6 +14,7 @@ from ayne_dagster_tests.support.asking_together import (
 )
 
 
+@pytest.mark.end_to_end
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 def test_four_processes_one_of_them_killed_never_exceed_pace_or_quota(
     standin: StandIn, tmp_path: Path, request: pytest.FixtureRequest, kind: str

@@ -15,7 +15,8 @@ from ayne_dagster.assets.run_config import RunConfig
 from ayne_dagster.config import Settings
 from ayne_dagster.definitions import build_defs
 from ayne_dagster.runs.batch import BATCH_TAG, range_tags
-from ayne_dagster.runs.own_runs import OWN_RUN_TAG, close_abandoned_runs, own_run
+from ayne_dagster.runs.own_runs import close_abandoned_runs, own_run
+from ayne_dagster.settings.tags import OWN_RUN_TAG
 from ayne_dagster.standin.running import StandIn
 from ayne_dagster.warehouse.client import DuckDBClient
 from ayne_dagster_tests.conftest import START, later

@@ -22,14 +22,15 @@ from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.refresh.states import Override
 from ayne_dagster.resources.clients import build_resources
 from ayne_dagster.runs.batch import BATCH_TAG, RANGE_END_TAG, RANGE_START_TAG, REASONS_TAG, pick_batch, range_tags
-from ayne_dagster.runs.own_runs import OWN_RUN_TAG, close_abandoned_runs, note_interruption, own_run
+from ayne_dagster.runs.own_runs import close_abandoned_runs, note_interruption, own_run
+from ayne_dagster.settings.tags import OWN_RUN_TAG, PARENT_RUN_TAG
 from ayne_dagster.sources.limits.account import account_of
 from ayne_dagster.sources.limits.ledger import RequestLedger, account_name, open_ledger
 from ayne_dagster.warehouse.answers import Answer, ListedMovie
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.merge import merge_answers, merge_listing
+from ayne_dagster.warehouse.refresh_metadata import set_override
 from ayne_dagster.warehouse.schema import TMDB_DETAILS
-from ayne_dagster.warehouse.state import set_override
 from ayne_dagster_tests.conftest import START, later
 
 MakeSettings = Callable[..., Settings]
@@ -304,7 +305,7 @@ def test_a_source_without_quota_is_not_waited_for(make_settings: MakeSettings, i
         merge_answers(connection, TMDB_DETAILS, "tmdb", [Answer(1, Outcome.FETCHED, START, row)], "earlier")
     assert "omdb: 1 never_fetched" in request(settings, instance).tags[REASONS_TAG]
     account = account_name("omdb", settings.omdb.base_url, settings.omdb_api_key)
-    RequestLedger(settings.ledger).fill(account, START.date())
+    RequestLedger(settings.ledger).exhaust(account, START.date())
     assert "used up" in skipped(settings, instance)
 
 
@@ -416,6 +417,17 @@ def test_a_run_whose_command_was_killed_is_closed(settings: Settings, instance: 
     closed = instance.get_run_by_id(run.run_id)
     assert closed is not None
     assert closed.status is dg.DagsterRunStatus.FAILURE
+
+
+def test_a_run_of_a_command_that_a_person_executes_again_is_not_taken_for_that_commands(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    job = build_defs(settings).resolve_job_def("refresh_movies")
+    with own_run(instance) as tags:
+        pass
+    again = {**tags, PARENT_RUN_TAG: "one that the UI copied the tags of"}
+    instance.create_run_for_job(job, tags=again, status=dg.DagsterRunStatus.STARTED)
+    assert close_abandoned_runs(instance) == []
 
 
 def test_a_run_that_was_interrupted_before_its_command_was_killed_is_canceled(

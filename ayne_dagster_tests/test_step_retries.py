@@ -29,7 +29,6 @@ from ayne_dagster.definitions import build_defs
 from ayne_dagster.orchestrator import CollectionFailed, DataCollectionOrchestrator, DiscoveryPlan
 from ayne_dagster.runs.batch import range_tags
 from ayne_dagster.runs.instance import home_path
-from ayne_dagster.sources import transport
 from ayne_dagster.sources.trust import CONTROL_REQUESTS, PATIENCE
 from ayne_dagster.standin.faults import Fault
 from ayne_dagster.standin.running import StandIn
@@ -52,8 +51,7 @@ LAUNCHED = RemoteJobOrigin(
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No wait between the attempts of a request, and of a step."""
-    monkeypatch.setattr(transport.RetryTransport, "_wait", lambda self, state: 0.0)
+    """No wait between the attempts of a step."""
     at_once = dg.RetryPolicy(max_retries=definition.SOURCE_RETRIES.max_retries, delay=0)
     monkeypatch.setattr(definition, "SOURCE_RETRIES", at_once)
 

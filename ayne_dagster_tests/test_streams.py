@@ -18,6 +18,7 @@ from ayne_dagster.collecting import streams
 from ayne_dagster.collecting.streams import Batches, Emit, estimated_bytes
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.warehouse.answers import Answer
+from ayne_dagster_tests.support.thoroughness import examples
 
 SOON = 5.0
 """Seconds after which a test gives up waiting for what must happen."""
@@ -54,7 +55,7 @@ def until(condition: Callable[[], bool]) -> None:
 # Order and size
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     count=st.integers(0, 300),
     max_batch=st.integers(1, 50),
@@ -116,7 +117,7 @@ def test_a_batch_is_handed_over_in_the_moment_in_which_it_is_full() -> None:
     assert list(batches.stop()) == []
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.lists(st.integers(0, 2_000), max_size=60))
 def test_a_batch_is_no_larger_than_its_bytes_unless_one_item_is(sizes: list[int]) -> None:
     async def produce(emit: Emit[bytes]) -> None:

@@ -19,9 +19,9 @@ from harness import Figures, median_cpu_seconds, median_seconds, parse_arguments
 from ayne_dagster.config import STRATEGIES
 from ayne_dagster.refresh.strategy import COLLECTED, SOURCES, Strategy
 from ayne_dagster.warehouse.database import Database
+from ayne_dagster.warehouse.refresh_metadata import derive_columns, due_by_year, due_counts, due_movies
 from ayne_dagster.warehouse.rows import insert_rows, naive_utc
 from ayne_dagster.warehouse.schema import CHANGE_FEED_DAYS, HASHED_TABLES, REFRESH_METADATA, content_hash_column
-from ayne_dagster.warehouse.state import derive_columns, due_by_year, due_counts, due_movies
 from ayne_dagster.warehouse.strategies import load_strategy
 
 TOP = 1_000

@@ -24,7 +24,7 @@ from ayne_dagster.refresh.states import Override
 from ayne_dagster.runs.instance import home_path
 from ayne_dagster.standin.running import StandIn
 from ayne_dagster.warehouse.database import Database
-from ayne_dagster.warehouse.state import set_override
+from ayne_dagster.warehouse.refresh_metadata import set_override
 
 EPOCH = date(2026, 1, 1)
 START = datetime(2026, 1, 1, 6, tzinfo=UTC)

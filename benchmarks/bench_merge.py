@@ -29,6 +29,7 @@ from ayne_dagster.standin import words
 from ayne_dagster.warehouse.answers import Answer
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.merge import merge_answers
+from ayne_dagster.warehouse.refresh_metadata import new_state_row
 from ayne_dagster.warehouse.rows import (
     Row,
     arrow_schema,
@@ -40,7 +41,6 @@ from ayne_dagster.warehouse.rows import (
     replace_rows,
 )
 from ayne_dagster.warehouse.schema import REFRESH_METADATA, TMDB_DETAILS, content_hash_column
-from ayne_dagster.warehouse.state import new_state_row
 
 MOST_SECONDS = 0.1
 LATER = NOW + timedelta(hours=1)

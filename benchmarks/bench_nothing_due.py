@@ -14,9 +14,9 @@ from pathlib import Path
 from harness import AYNE, HOST, Child, Figures, free_port, parse_arguments, run_child, scratch
 
 from ayne_dagster.warehouse.database import Database
+from ayne_dagster.warehouse.refresh_metadata import new_state_row
 from ayne_dagster.warehouse.rows import insert_rows, naive_utc
 from ayne_dagster.warehouse.schema import REFRESH_METADATA
-from ayne_dagster.warehouse.state import new_state_row
 
 MOST_SECONDS = 5.0
 RELEASED = date(1999, 5, 1)

@@ -35,6 +35,7 @@ from ayne_dagster.sources.tmdb.client import APPENDED, AsyncTMDBClient
 from ayne_dagster.standin.catalogue import Catalogue, dump
 from ayne_dagster.warehouse.answers import Answer, ListedMovie, QuarantinedBody
 from ayne_dagster.warehouse.merge import merge_answers, merge_listing, quarantine
+from ayne_dagster.warehouse.refresh_metadata import DueMovie, new_state_row
 from ayne_dagster.warehouse.rows import insert_rows, read_rows
 from ayne_dagster.warehouse.schema import (
     DISCOVERED_MOVIES,
@@ -44,7 +45,6 @@ from ayne_dagster.warehouse.schema import (
     TMDB_DETAILS,
     Table,
 )
-from ayne_dagster.warehouse.state import DueMovie, new_state_row
 
 BATCH = 100
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -20,8 +20,9 @@ from ayne_dagster.refresh.strategy import AGE_TABLE_STRATEGY, COLLECTED
 from ayne_dagster.warehouse.best_figures import agreement
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.outlook import misfits
+from ayne_dagster.warehouse.row_checks import count_of, duplicate_keys, misplaced_rows, orphans
 from ayne_dagster.warehouse.schema import BOX_OFFICE, REFRESH_METADATA, Table
-from ayne_dagster.warehouse.statistics import duplicate_keys, misplaced_rows, orphans, overdue_by_category
+from ayne_dagster.warehouse.statistics import overdue_by_category
 from ayne_dagster.warehouse.strategies import load_strategy
 
 _COUNTED = {
@@ -106,7 +107,7 @@ def check_results(
             elif spec.name == AGREE:
                 yield _agreement(connection, now)
             else:
-                rows = _COUNTED[spec.name][0](connection, table)
+                rows = count_of(connection, _COUNTED[spec.name][0](table))
                 yield dg.AssetCheckResult(check_name=spec.name, passed=rows == 0, metadata={"rows": rows})
 
 

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 import dagster as dg
 
 from ayne_dagster.partitions import PARTITION_KEYS
+from ayne_dagster.settings.tags import is_own_run
 from ayne_dagster.warehouse.schema import ALL_TABLES
 from ayne_dagster.warehouse.tables import Column, Table, View
 
@@ -23,14 +24,15 @@ def retry_or_fail(context: dg.AssetExecutionContext, failure: dg.Failure) -> NoR
     """End a step whose source is down: have Dagster try it again, or fail it where somebody waits in the foreground.
 
     The policy is not given to `@dg.asset`: Dagster would apply it to a terminated run too, which would then go on, and
-    to `ayne collect`, which would keep its user waiting instead of telling what is wrong. Only a run that Dagster
-    launched has an origin.
+    to `ayne collect`, which would keep its user waiting instead of telling what is wrong. A run that Dagster launched
+    has an origin, as that of a command has, but not its tag.
 
     Raises:
         dg.RetryRequested: Dagster launched the run, and has retries left for the step.
         dg.Failure: nobody else tries again, or the last retry has failed.
     """
-    if context.run.remote_job_origin is None or context.retry_number >= SOURCE_RETRIES.max_retries:
+    launched = context.run.remote_job_origin is not None and not is_own_run(context.run.tags)
+    if not launched or context.retry_number >= SOURCE_RETRIES.max_retries:
         raise failure from None
     wait = SOURCE_RETRIES.calculate_delay(context.retry_number + 1)
     raise dg.RetryRequested(SOURCE_RETRIES.max_retries, wait) from failure

@@ -12,6 +12,7 @@ from ayne_dagster.collecting.asking import Fetch, details_fetcher
 from ayne_dagster.config import Settings
 from ayne_dagster.resources.clients import Clock, DuckDBDatabase, TMDBResource
 from ayne_dagster.sources.tmdb.client import AsyncTMDBClient
+from ayne_dagster.sources.tmdb.entities import entities_of, no_entities
 from ayne_dagster.warehouse.schema import TMDB_DETAILS
 
 
@@ -51,4 +52,4 @@ class DetailsStream(RefreshStream[AsyncTMDBClient]):
 
     def fetch(self, client: AsyncTMDBClient) -> Fetch:
         """Asks for a movie."""
-        return details_fetcher(client, self.clock.now)
+        return details_fetcher(client, self.clock.now, entities_of if self.settings.entities else no_entities)

@@ -11,7 +11,7 @@ from ayne_dagster.assets.changes import tmdb_changes
 from ayne_dagster.assets.checks import check_results, check_specs
 from ayne_dagster.assets.definition import partitioned_options
 from ayne_dagster.assets.details import tmdb_details
-from ayne_dagster.assets.exports import tmdb_id_export
+from ayne_dagster.assets.id_export import tmdb_id_export
 from ayne_dagster.assets.imdb import imdb_ratings
 from ayne_dagster.assets.ratings import omdb_ratings
 from ayne_dagster.assets.refreshing import Steps, partitions_of
@@ -19,8 +19,8 @@ from ayne_dagster.collecting.progress import Progress, watcher
 from ayne_dagster.config import Settings
 from ayne_dagster.resources.clients import Clock, DuckDBDatabase
 from ayne_dagster.resources.io_manager import TableWrite
+from ayne_dagster.warehouse.refresh_metadata import derive_columns
 from ayne_dagster.warehouse.schema import REFRESH_METADATA
-from ayne_dagster.warehouse.state import derive_columns
 
 
 @dg.asset(

@@ -32,9 +32,9 @@ from ayne_dagster.sources.trust import Trust
 from ayne_dagster.warehouse.answers import Answer, MergeReport
 from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.merge import merge_answers
+from ayne_dagster.warehouse.refresh_metadata import DueMovie, answered_before, due_by_year, due_movies
 from ayne_dagster.warehouse.schema import Table
 from ayne_dagster.warehouse.spool import Origin, merge_kept
-from ayne_dagster.warehouse.state import DueMovie, answered_before, due_by_year, due_movies
 
 T = TypeVar("T")
 C = TypeVar("C", bound="Client")

@@ -17,6 +17,7 @@ from ayne_dagster.runs.batch import BATCH_TAG, RefreshBatch, pick_batch
 from ayne_dagster.runs.budgets import SourceBudget, source_budgets
 from ayne_dagster.runs.own_runs import UNFINISHED, close_abandoned_runs
 from ayne_dagster.runs.retention import Instants
+from ayne_dagster.settings.tags import PARENT_RUN_TAG
 from ayne_dagster.sources.limits.account import accounts_of
 from ayne_dagster.sources.limits.ledger import LedgerError, RequestLedger
 from ayne_dagster.warehouse.database import Database, DatabaseBusy, WarehouseError
@@ -26,7 +27,6 @@ from ayne_dagster.warehouse.waiting import waiting_at
 ATTEMPT_TAG = "ayne/attempt"
 REQUESTED_TAG = "ayne/requested_by"
 """On the runs that the sensor itself requested; one that a person executes again has it too, and a parent."""
-PARENT_RUN_TAG = "dagster/parent_run_id"
 FAILURE_REASON_TAG = "dagster/failure_reason"
 GONE_REASONS = {"UNEXPECTED_TERMINATION", "RUN_WORKER_RESTART"}
 """What Dagster notes of a run whose process was ended from outside."""
@@ -40,14 +40,7 @@ RUNS_LOOKED_AT = 50
 SENSOR = "due_movies_sensor"
 
 
-@dg.sensor(
-    name=SENSOR,
-    job=refresh_movies_job,
-    minimum_interval_seconds=60,
-    description="Requests one run for the movies that are due by the refresh strategy, within the day's budgets, when "
-    "enough of them are, or one has waited long.",
-)
-def due_movies_sensor(
+def look_for_due_movies(
     context: dg.SensorEvaluationContext,
     database: DuckDBDatabase,
     ledger: dg.ResourceParam[RequestLedger],
@@ -78,6 +71,15 @@ def due_movies_sensor(
     if not batch.movies:
         return dg.SkipReason(_why_nothing(budgets.values()))
     return _request(context.instance, batch, Instants.of(settings).clock_tag())
+
+
+due_movies_sensor = dg.sensor(
+    name=SENSOR,
+    job=refresh_movies_job,
+    minimum_interval_seconds=60,
+    description="Requests one run for the movies that are due by the refresh strategy, within the day's budgets, when "
+    "enough of them are, or one has waited long.",
+)(look_for_due_movies)
 
 
 def _waiting(

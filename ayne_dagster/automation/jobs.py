@@ -6,7 +6,7 @@ from ayne_dagster.assets.box_office import box_office
 from ayne_dagster.assets.changes import tmdb_changes
 from ayne_dagster.assets.details import tmdb_details
 from ayne_dagster.assets.discovery import discovered_movies
-from ayne_dagster.assets.exports import tmdb_id_export
+from ayne_dagster.assets.id_export import tmdb_id_export
 from ayne_dagster.assets.imdb import imdb_ratings
 from ayne_dagster.assets.marts import collection_status, movies
 from ayne_dagster.assets.ratings import omdb_ratings

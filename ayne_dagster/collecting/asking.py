@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
@@ -34,28 +34,32 @@ from ayne_dagster.sources.limits.ledger import LedgerError
 from ayne_dagster.sources.omdb.client import AsyncOMDBClient
 from ayne_dagster.sources.omdb.normalize import ratings_row
 from ayne_dagster.sources.tmdb.client import AsyncTMDBClient
+from ayne_dagster.sources.tmdb.entities import Reader as EntityReader
+from ayne_dagster.sources.tmdb.entities import entities_of
 from ayne_dagster.sources.tmdb.normalize import details_row
 from ayne_dagster.sources.trust import Trust
 from ayne_dagster.warehouse.answers import KEPT_BYTES, Answer
-from ayne_dagster.warehouse.state import DueMovie
+from ayne_dagster.warehouse.refresh_metadata import DueMovie
 
+T = TypeVar("T")
 Fetch = Callable[[DueMovie], Awaitable[Answer]]
 
 
-def details_fetcher(client: AsyncTMDBClient, now: Now) -> Fetch:
-    """Asks TMDB for a movie's details."""
+def details_fetcher(client: AsyncTMDBClient, now: Now, read_entities: EntityReader = entities_of) -> Fetch:
+    """Asks TMDB for a movie's details; what they say of people, companies and releases is read as the last one does."""
 
     async def fetch(due: DueMovie) -> Answer:
         try:
             movie, requests = await client.fetch_details(due.tmdb_id)
             row = _normalized(lambda: details_row(movie), movie, requests)
+            entities = _normalized(lambda: read_entities(movie), movie, requests)
         except NotFound as error:
             return without_row(due, Outcome.NOT_FOUND, now(), error)
         except MalformedAnswer as error:
             return without_row(due, Outcome.QUARANTINED, now(), error)
         except RequestRejected as error:
             return without_row(due, Outcome.FAILED, now(), error)
-        answer = answer_about(due, Outcome.FETCHED, now(), row=row, requests=requests)
+        answer = answer_about(due, Outcome.FETCHED, now(), row=row, entities=entities, requests=requests)
         # Kept as far as it goes, but no check: TMDB once left sub-resources out for hours (see `MovieDetails`).
         missing = ", ".join(movie.missing_parts)
         return replace(answer, outcome=Outcome.INCOMPLETE, reason=f"TMDB left out {missing}") if missing else answer
@@ -82,8 +86,8 @@ def ratings_fetcher(client: AsyncOMDBClient, now: Now) -> Fetch:
     return fetch
 
 
-def _normalized(row: Callable[[], dict[str, object]], movie: BaseModel, requests: int) -> dict[str, object]:
-    """The row of an answer; a fault of ours in making it costs this one answer.
+def _normalized(row: Callable[[], T], movie: BaseModel, requests: int) -> T:
+    """The row of an answer, say; a fault of ours in making it costs this one answer.
 
     Raises:
         MalformedAnswer: no row can be made of it; the body is what was read of the answer.

@@ -17,7 +17,7 @@ from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.sources.errors import MalformedAnswer, RequestRejected, SourceError
 from ayne_dagster.sources.wikidata.client import Film, Statements
 from ayne_dagster.warehouse.answers import Answer
-from ayne_dagster.warehouse.state import DueMovie
+from ayne_dagster.warehouse.refresh_metadata import DueMovie
 
 E = TypeVar("E", bound=Exception)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from ayne_dagster.warehouse.state import DueMovie
+    from ayne_dagster.warehouse.refresh_metadata import DueMovie
 
 
 @dataclass

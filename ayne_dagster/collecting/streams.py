@@ -43,12 +43,18 @@ def estimated_bytes(item: Any) -> int:
     if isinstance(item, Mapping):
         return 64 + sum(estimated_bytes(value) for value in item.values())
     if isinstance(item, list | tuple):
-        return 56 + sum(8 + estimated_bytes(value) for value in item)
+        return 56 + sum(8 + (_bytes_of_plain(value) or estimated_bytes(value)) for value in item)
     if isinstance(item, Set):  # of ids
         return 64 * len(item)
     if is_dataclass(item):
         return 48 + sum(estimated_bytes(getattr(item, f.name)) for f in fields(item))
     return 32
+
+
+def _bytes_of_plain(value: Any) -> int:
+    """The same for what most items of a list are, told at once: an answer can have a thousand; 0 for all else."""
+    kind = type(value)
+    return 48 + len(value) if kind is str else 32 if value is None or kind is int else 0
 
 
 class StreamClosed(Exception):

@@ -29,7 +29,7 @@ def due(source: str | None, limit: int, as_of: datetime | None, as_json: bool) -
     Without --source: those due for a source that is asked (tmdb, omdb; numbers where AYNE_CONTACT is set).
     """
     from ayne_dagster.warehouse.questions import list_due, next_due
-    from ayne_dagster.warehouse.state import due_counts
+    from ayne_dagster.warehouse.refresh_metadata import due_counts
     from ayne_dagster.warehouse.strategies import load_strategy
 
     settings = load_settings()
@@ -89,7 +89,7 @@ def _override_command(override: Override, help_text: str) -> click.Command:
     @click.argument("tmdb_ids", type=TMDB_ID, nargs=-1, required=True, metavar="TMDB_ID...")
     @json_option
     def command(tmdb_ids: tuple[int, ...], as_json: bool) -> None:
-        from ayne_dagster.warehouse.state import set_override
+        from ayne_dagster.warehouse.refresh_metadata import set_override
 
         settings = load_settings()
         database = warehouse(settings)

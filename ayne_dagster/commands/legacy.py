@@ -22,8 +22,9 @@ def import_legacy(file: Path, dry_run: bool, as_json: bool) -> None:
     """Take over the older collection: movies, TMDB's details, OMDb's ratings, The Numbers' figures.
 
     FILE is its DuckDB database in any of its states, a CSV or Parquet dump, or a folder of such dumps. It is only read,
-    also while another program holds it. Everything is taken over or nothing; a second time changes nothing, and what
-    is here and newer stays. Rows that cannot be used are kept in the table quarantine, with the reason.
+    also while another program holds it. Everything is taken over or nothing, Ctrl-C included; a second time changes
+    nothing, and what is here and newer stays. Rows that cannot be used are kept in the table quarantine, with the
+    reason.
 
     Afterwards the views legacy.movies, legacy.tmdb_movies, legacy.omdb_movies, legacy.numbers_movies,
     legacy.movie_refresh_state and legacy.full_dataset answer its queries.
@@ -50,7 +51,9 @@ def _describe(result: dict[str, Any]) -> str:
 
     held = ", held by another program: a copy was read" if result["was_copied"] else ""
     rows = ", ".join(f"{number:,} {table}" for table, number in result["rows"].items())
-    lines = [f"{result['file']}: era {result['era']}{held}; {rows}"]
+    lines = [f"{result['file']}: era {result['era']}{held}; {rows or 'no rows'}"]
+    if result["has_newer_schema"]:
+        lines.append("its schema is newer than any that this program knows: what it has was read by name")
     taken = "would be taken over" if result["dry_run"] else "taken over"
     lines += [f"{number:>9,}  {table}: {taken}" for table, number in result["taken"].items()]
     lines += [f"{n:>9,}  {table}: here already, as new or newer" for table, n in result["known"].items()]

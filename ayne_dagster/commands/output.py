@@ -62,13 +62,18 @@ def flush_stdout() -> None:
     Raises:
         OutputLost: it cannot be written.
     """
-    with _written():
+    with writing():
         if sys.stdout is not None:
             sys.stdout.flush()
 
 
 @contextmanager
-def _written() -> Iterator[None]:
+def writing() -> Iterator[None]:
+    """Within the block, what cannot be written to stdout is an error of one line.
+
+    Raises:
+        OutputLost: it cannot be written.
+    """
     try:
         yield
     except BrokenPipeError:
@@ -94,7 +99,7 @@ def print_result(result: dict[str, Any], as_json: bool, describe: Callable[[dict
     Raises:
         OutputLost: it cannot be written.
     """
-    with _written():
+    with writing():
         _print(result, as_json, describe)
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,31 +23,85 @@ if TYPE_CHECKING:
     from ayne_dagster.standin.faults import Planned
 
 
+_port = click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True)
+
+
 @click.command()
 @click.option("--movies", type=click.IntRange(1, 1_000_000), default=500, show_default=True, help="Catalogue size.")
 @click.option("--days", type=click.IntRange(0, 3650), default=365, show_default=True, help="Days that pass.")
-@click.option("--database", type=FilePath(), help="A new DuckDB file. Default: data/demo.duckdb.")
-def demo(movies: int, days: int, database: Path | None) -> None:
-    """Show the whole of it, without keys: collect invented movies from a stand-in while days pass."""
+@click.option(
+    "--database", type=FilePath(), help="A new DuckDB file. Default: data/demo.duckdb, live demo-live.duckdb."
+)
+@click.option("--live", is_flag=True, help="Go on until interrupted, with Dagster's UI, sensor and schedules on.")
+@click.option(
+    "--day-seconds", type=Number(1, 86_400), default=60.0, show_default=True, help="With --live: a day's length."
+)
+@click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="With --live: of the UI.")
+@click.pass_context
+def demo(
+    context: click.Context,
+    movies: int,
+    days: int,
+    database: Path | None,
+    live: bool,
+    day_seconds: float,
+    port: int,
+) -> None:
+    """Show the whole of it, without keys: collect invented movies from a stand-in while days pass.
+
+    With --live nine months pass at once, and then days in minutes, in Dagster's UI: new movies, refreshes, movies that
+    freeze, a quota that ends, sources that fail and come back.
+    """
+    _require_fitting(context, live)
+    if live:
+        from ayne_dagster.demo.live import run_live
+
+        run_live(movies, day_seconds, port, database, console(stderr=True))
+        return
     from ayne_dagster.demo.story import run_demo
 
     run_demo(movies, days, database, console(stderr=True), console())
 
 
+def _require_fitting(context: click.Context, live: bool) -> None:
+    """Refuse options that would be ignored.
+
+    Raises:
+        UsageError: one of them is given.
+    """
+    for name in ("days",) if live else ("day_seconds", "port"):
+        if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
+            option = f"--{name.replace('_', '-')}"
+            raise click.UsageError(f"{option} means nothing {'with' if live else 'without'} --live.")
+
+
 @click.command()
 @click.option("--port", type=click.IntRange(1, 65535), default=8765, show_default=True)
 @click.option("--movies", type=click.IntRange(1, 1_000_000), default=10_000, show_default=True, help="Catalogue size.")
+@click.option("--world", type=FilePath(), help="Serve what a demonstration's database was collected from instead.")
 @click.option("--latency-ms", type=Number(0, 3_600_000), default=0.0, help="How long each answer takes at least.")
 @click.option("--faults", type=FilePath(), help="A JSON list of what goes wrong: see docs/faults.md.")
-def standin(port: int, movies: int, latency_ms: float, faults: Path | None) -> None:
+def standin(port: int, movies: int, world: Path | None, latency_ms: float, faults: Path | None) -> None:
     """Serve the stand-in for TMDB and OMDb on 127.0.0.1, with invented movies, until interrupted."""
     from ayne_dagster.standin.running import StandInError, serve
 
     planned = [] if faults is None else _read_faults(faults)
     try:
-        serve(port, movies, faults=planned, latency_seconds=latency_ms / 1000)
+        size, more = (movies, {}) if world is None else _catalogue_of(world)
+        serve(port, size, faults=planned, latency_seconds=latency_ms / 1000, **more)
     except StandInError as error:
         fail(str(error))
+
+
+def _catalogue_of(database: Path) -> tuple[int, dict[str, Any]]:
+    """Size and epoch of the catalogue that a demonstration's database was collected from."""
+    from ayne_dagster.demo.world import read_world
+    from ayne_dagster.settings.places import resolve_database
+
+    found = read_world(resolve_database(database))
+    if found is None:
+        raise click.UsageError(f"{database} is no demonstration's database: `ayne demo` makes one.")
+    return found.movies, {"epoch": found.epoch}
 
 
 def _read_faults(file: Path) -> list[Planned]:
@@ -68,34 +120,28 @@ def _read_faults(file: Path) -> list[Planned]:
         raise click.UsageError(f"{file} holds no faults that the stand-in knows: {error}.") from None
 
 
-_port = click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True)
-
-
 @click.command()
 @_port
 def dev(port: int) -> None:
-    """Start Dagster's UI and daemon on 127.0.0.1, with the runs of `ayne collect` in it."""
-    from ayne_dagster.serving.code_servers import shared_code_servers
-    from ayne_dagster.serving.daemon import daemon_running
+    """Start Dagster's UI and daemon on 127.0.0.1, with the runs of `ayne collect` in it.
+
+    A demonstration's database is shown with its stand-in beside it. Where nothing else is set up, that is the one of
+    `ayne demo`, data/demo.duckdb.
+    """
+    from ayne_dagster.serving.together import serve_together
 
     with _instance_and_listener(port) as (instance, listener, hosts, workspace):
-        try:
-            with shared_code_servers(instance, workspace) as shared, daemon_running(shared) as daemon:
-                _serve(instance, shared, hosts, listener, daemon)
-                code = daemon.poll()
-        except KeyboardInterrupt:
-            return  # how it is meant to end
-        if code is None:
-            return  # where SIGINT was ignored at the start, in the background, the server heeds it all the same
-        fail(f"Dagster's daemon ended by itself (code {code}); what it said stands above. Nothing is left running.")
+        serve_together(instance, workspace, hosts, listener)
 
 
 @click.command()
 @_port
 def ui(port: int) -> None:
     """Start Dagster's UI alone on 127.0.0.1; the daemon is a service of its own."""
+    from ayne_dagster.serving.together import serve_alone
+
     with _instance_and_listener(port) as (instance, listener, hosts, workspace), suppress(KeyboardInterrupt):
-        _serve(instance, workspace, hosts, listener, None)
+        serve_alone(instance, workspace, hosts, listener)
 
 
 @click.command()
@@ -104,31 +150,28 @@ def daemon() -> None:
 
     A clock that was ahead keeps no sensor and no schedule waiting: it is looked to at the start and every few seconds.
     """
-    from ayne_dagster.runs.instance import open_instance
+    from ayne_dagster.runs.instance import open_instance, served
     from ayne_dagster.serving.code_servers import shared_code_servers
     from ayne_dagster.serving.daemon import daemon_running
+    from ayne_dagster.serving.together import DaemonEnded, workspace_file
 
     settings = load_settings()
-    with open_instance(settings) as instance:
+    with open_instance(settings) as instance, served(Path(instance.root_directory)):
         os.environ["DAGSTER_HOME"] = instance.root_directory
         try:
-            with shared_code_servers(instance, _workspace()) as shared, daemon_running(shared) as process:
+            with shared_code_servers(instance, workspace_file()) as shared, daemon_running(shared) as process:
                 code = process.wait()
         except KeyboardInterrupt:
             return  # how it is meant to end
-    fail(f"Dagster's daemon ended by itself (code {code}); what it said stands above. Nothing is left running.")
-
-
-def _workspace() -> Path:
-    from importlib.resources import files
-
-    return Path(str(files("ayne_dagster") / "workspace.yaml"))
+    raise DaemonEnded(code)
 
 
 @contextmanager
 def _instance_and_listener(port: int) -> Iterator[tuple[DagsterInstance, socket, tuple[str, ...], Path]]:
     """What both commands need, with the port taken before anything is started: instance, socket, hosts, workspace."""
-    from ayne_dagster.runs.instance import open_instance
+    from ayne_dagster.demo.showing import with_its_world
+    from ayne_dagster.runs.instance import open_instance, served
+    from ayne_dagster.serving.together import workspace_file
     from ayne_dagster.serving.ui import ADDRESS, PortTaken, listen
 
     settings = load_settings()
@@ -136,30 +179,10 @@ def _instance_and_listener(port: int) -> Iterator[tuple[DagsterInstance, socket,
         listener = listen(port)
     except PortTaken as error:
         fail(str(error))
-    with listener, open_instance(settings) as instance:
+    with listener, with_its_world(settings) as (shown, world), open_instance(shown) as instance:
         home = instance.root_directory
         os.environ["DAGSTER_HOME"] = home  # for daemon, code servers and the runs that they launch
-        served = f"Dagster on http://{ADDRESS}:{port}, database {settings.database}, its home in {home}"
-        click.echo(one_line(served), err=True)
-        yield instance, listener, settings.ui_hosts, _workspace()
-
-
-def _serve(
-    instance: DagsterInstance,
-    workspace: Path,
-    hosts: tuple[str, ...],
-    listener: socket,
-    daemon: subprocess.Popen[bytes] | None,
-) -> None:
-    """Serve the UI until a signal comes (KeyboardInterrupt) or the daemon ends."""
-    from ayne_dagster.serving.ui import ui_server
-
-    with ui_server(instance, workspace, hosts) as server:
-
-        def stop_with_daemon(daemon: subprocess.Popen[bytes]) -> None:
-            daemon.wait()
-            server.should_exit = True
-
-        if daemon is not None:
-            threading.Thread(target=stop_with_daemon, args=(daemon,), daemon=True).start()
-        server.run(sockets=[listener])
+        with served(Path(home)):
+            about = f"Dagster on http://{ADDRESS}:{port} shows the database {shown.database}"
+            click.echo(one_line(f"{about}{world}; its runs are in {home}"), err=True)
+            yield instance, listener, shown.ui_hosts, workspace_file()

@@ -38,7 +38,7 @@ def budget(as_json: bool) -> None:
     """Tell how today's requests are planned, what is spent, and how long the due movies take."""
     from ayne_dagster.refresh.budget import hours_left
     from ayne_dagster.warehouse.outlook import misfits
-    from ayne_dagster.warehouse.state import due_counts
+    from ayne_dagster.warehouse.refresh_metadata import due_counts
     from ayne_dagster.warehouse.strategies import load_strategy
 
     settings = load_settings()

@@ -5,26 +5,31 @@ Nothing here decides or fetches: it turns two clocks, the platform's and the sta
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
+import duckdb
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from ayne_dagster.collecting.progress import Progress
-from ayne_dagster.config import ApiSettings, Settings, SettingsError
+from ayne_dagster.config import STRATEGIES, Settings
+from ayne_dagster.demo.world import World, new_database, only_these_variables, settings_for, variables
 from ayne_dagster.orchestrator import CollectionResult, DataCollectionOrchestrator, DiscoveryPlan
-from ayne_dagster.runs.instance import dagster_home
-from ayne_dagster.settings.places import companion
+from ayne_dagster.refresh.strategy import COLLECTED
+from ayne_dagster.settings.places import resolve_database
 from ayne_dagster.standin.running import StandIn
 from ayne_dagster.warehouse.client import DuckDBClient
 from ayne_dagster.warehouse.database import Database
-from ayne_dagster.warehouse.spool import spool_folder
+from ayne_dagster.warehouse.questions import next_due
+from ayne_dagster.warehouse.refresh_metadata import due_counts
+from ayne_dagster.warehouse.strategies import load_strategy
 
 DEFAULT_DATABASE = Path("data/demo.duckdb")
 YEARS_BACK = 15
@@ -47,57 +52,46 @@ def run_demo(movies: int, days: int, database: Path | None, progress: Console, o
     Args:
         movies: size of the stand-in's catalogue.
         days: days that pass, ending today.
-        database: a new file; the default one is made anew each time.
+        database: a new file; None for the default one, which is made anew each time.
         progress: where progress goes.
         out: where the summary goes.
 
     Raises:
-        SettingsError: the database exists already.
+        SettingsError: the database exists already, or is no demonstration's.
+        InUse: somebody uses it.
     """
-    file = _fresh_database(database)
+    file = resolve_database(database or DEFAULT_DATABASE)
     milestones = list(_milestones(days))
-    # An hour later each time, or a check would come seconds before its interval has passed.
     end = datetime.now(UTC)
-    start = end - timedelta(days=days, hours=len(milestones) - 1)
-    with StandIn(movies, epoch=start.date()) as standin:
+    start = first_instant(milestones, end)
+    world = World(movies, start.date())
+    with new_database(file, world, replace=database is None), world.standin() as standin:
         progress.print(
             f"The stand-in for TMDB, OMDb and Wikidata serves {movies:,} invented movies on {standin.tmdb_url}",
             soft_wrap=True,
         )
-        settings = _settings(standin, file)
-        rounds = [
-            _collect(standin, settings, day, start + timedelta(days=day, hours=number), movies, start.year, progress)
-            for number, day in enumerate(milestones)
-        ]
-        stats = DuckDBClient(file).get_collection_stats(end)
+        with only_these_variables(variables(standin, file)):
+            rounds = collect_on(milestones, start, standin, settings_for(standin, file), movies, progress)
+            stats = DuckDBClient(file).get_collection_stats(end)
     _summarize(rounds, stats, file, out)
 
 
-def _fresh_database(database: Path | None) -> Path:
-    """The file to collect into; only the demonstration's own is ever replaced."""
-    if database is not None:
-        if database.exists():
-            raise SettingsError(f"{database} exists: the demonstration starts from a new file; name another one.")
-        return database
-    own = Settings(database=DEFAULT_DATABASE)
-    for path in (own.database, companion(own.database, "wal"), own.ledger):
-        path.unlink(missing_ok=True)
-    shutil.rmtree(spool_folder(own.database), ignore_errors=True)
-    shutil.rmtree(dagster_home(own), ignore_errors=True)
-    return DEFAULT_DATABASE
+def first_instant(days: Sequence[int], end: datetime) -> datetime:
+    """When a demonstration begins that collects on some of its days, the last time at `end`.
+
+    An hour later each time, or a check would come seconds before its interval has passed.
+    """
+    return end - timedelta(days=days[-1], hours=len(days) - 1)
 
 
-def _settings(standin: StandIn, file: Path) -> Settings:
-    """The stand-in needs no pace; OMDb's quota holds as it does for a free key."""
-    return Settings(
-        database=file,
-        tmdb=ApiSettings(standin.tmdb_url, 0, 40, 10),
-        omdb=ApiSettings(standin.omdb_url, 0, 40, 5, daily_quota=1000),
-        wikidata=ApiSettings(standin.wikidata_url, 0, 1, 1),
-        contact="demo@example.org",
-        tmdb_read_token="demo",  # noqa: S106 -- any word opens the stand-in
-        omdb_api_key="demo",
-    )
+def collect_on(
+    days: Sequence[int], start: datetime, standin: StandIn, settings: Settings, limit: int, progress: Console
+) -> list[Round]:
+    """Collect on some days of a demonstration, with both clocks turned to them."""
+    return [
+        _collect(standin, settings, day, start + timedelta(days=day, hours=number), limit, start.year, progress)
+        for number, day in enumerate(days)
+    ]
 
 
 def _milestones(days: int) -> Iterator[int]:
@@ -155,14 +149,51 @@ def _summarize(rounds: list[Round], stats: dict[str, int], file: Path, out: Cons
     out.print(table)
     for line in (*_in_words(rounds, stats), _money(file)):
         out.print(line, markup=False)
-    command = f"AYNE_DATABASE={file} {_program()}"
-    out.print(f"\nThe dataset is in {file}. Look at it:", markup=False, soft_wrap=True)
-    for arguments, what in (
-        ("due", "what comes due next, and why"),
-        ("export out", "tables as Parquet files"),
-        ("dev", "these runs in Dagster's UI"),
+    _tell_what_to_look_at(file, rounds[-1].now, out)
+
+
+def _tell_what_to_look_at(file: Path, now: datetime, out: Console) -> None:
+    """Commands that each show something, as they are to be typed here."""
+    with Database(file).connect(read_only=True) as connection:
+        day = _day_to_look_ahead_to(connection, now)
+        told = connection.execute(_MOST_TO_TELL).fetchall()
+    shown = shlex.quote(str(_from_here(file)))
+    program = f"AYNE_DATABASE={shown} {program_name()}"
+    out.print(f"\nThe dataset is in {shown}. Look at it:", markup=False, soft_wrap=True)
+    for command, what in (
+        (f"due --as-of {day}" if day else None, "What is due on that day, and why"),
+        (f"explain {told[0][0]}" if told else None, "When the movie that changed most is asked for, and why"),
+        ("dev", "These runs in Dagster's UI, with the stand-in beside it"),
     ):
-        out.print(f"  {command} {arguments:12}{what}", markup=False, soft_wrap=True)
+        if command is not None:
+            out.print(f"  # {what}\n  {program} {command}", markup=False, soft_wrap=True)
+
+
+_MOST_TO_TELL = """
+    SELECT tmdb_id FROM movies JOIN movie_history USING (tmdb_id)
+    GROUP BY ALL ORDER BY count(*) DESC, tmdb_id LIMIT 1"""
+"""The movie that has changed most."""
+
+
+def _day_to_look_ahead_to(connection: duckdb.DuckDBPyConnection, now: datetime) -> date | None:
+    """A day on which some movies are due, as near as can be; None where none are for a long time."""
+    strategy = load_strategy(connection, STRATEGIES[0])
+    following = next_due(connection, COLLECTED, now, strategy)
+    if following is None:
+        return None
+    days = [following[0] + timedelta(days=ahead) for ahead in (1, 15, 30, 60, 90)]
+    at = {day: datetime.combine(day, time(), UTC) for day in days}
+    due = {day: due_counts(connection, COLLECTED, at[day], strategy=strategy)["any_source"] for day in days}
+    return next((day for day in days if due[day] >= SOME), next((day for day in days if due[day]), None))
+
+
+SOME = 4
+"""Movies that are worth a table."""
+
+
+def _from_here(path: Path) -> Path:
+    """A path as it is typed in this folder."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _money(file: Path) -> str:
@@ -180,12 +211,10 @@ def _money(file: Path) -> str:
     )
 
 
-def _program() -> str:
+def program_name() -> str:
     """How to call `ayne` from here: by name where the shell finds it, else by the path within this folder."""
     beside = Path(sys.executable).parent / "ayne"
-    if shutil.which("ayne") or not beside.exists():
-        return "ayne"
-    return str(beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside)
+    return "ayne" if shutil.which("ayne") or not beside.exists() else str(_from_here(beside))
 
 
 def _in_words(rounds: list[Round], stats: dict[str, int]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -32,6 +32,7 @@ from ayne_dagster.sources.values import (
     omdb_date,
     omdb_text,
     out_of_ten,
+    percent,
     popularity,
     positive_int,
     score,
@@ -46,7 +47,7 @@ Repairs = Counter[str]
 
 REPAIRS: Mapping[str, str] = {
     "zero_as_unknown": "0 where it means unknown",
-    "empty_as_unknown": "an empty text or 'N/A' where it means unknown",
+    "empty_as_unknown": "an empty text, 'N/A', 'None' or 'nan' where it means unknown",
     "comma_in_name": "a company's name with a comma in it, kept whole",
     "unknown_country": "countries with a name that is not known or stands for two: left unknown",
     "unknown_language": "languages with a name that is not known or stands for two: left unknown",
@@ -57,19 +58,20 @@ REPAIRS: Mapping[str, str] = {
     "no_movie": "details without a movie: it is known by them",
 }
 """By code: what was repaired."""
-_ZERO_IS_UNKNOWN = ("budget", "revenue", "runtime", "box_office", "imdb_votes", "vote_count")
+_ZERO_IS_UNKNOWN = ("budget", "revenue", "runtime", "box_office", "imdb_votes")
 _ZEROS = (0, "0")
-_NO_VALUES = ("", "N/A")
-_MAY_BE_EMPTY = (
-    *("imdb_id", "overview", "genres", "production_companies", "production_countries", "spoken_languages"),
-    *("title", "genre", "director", "writer", "actors", "released", "language", "country", "rated", "awards"),
+_NO_VALUES = ("", "n/a", "none", "null", "nan", "<na>", "nat", "\\n")
+"""What stands for unknown in a database or a dump, in lower case: OMDb's way of writing it, and those of the programs
+that wrote the dumps."""
+_TITLES = ("title",)
+"""Films are called None, Null and NaN: of a title only OMDb's way of writing it means unknown."""
+_FORM = (
+    r"(?:ltd|inc|llc|l\.l\.c|llp|lp|l\.p|co|corp|corporation|gmbh|plc|s\.?a|s\.?l|s\.?r\.?l|s\.?p\.?a|a/?s|a\.?b|b\.?v|"
+    r"k\.?k|pty|pvt|kg|s\.?a\.?r\.?l|limited|incorporated)\.?"
 )
-_SUFFIX = re.compile(
-    r"(ltd|inc|llc|l\.l\.c|llp|lp|l\.p|co|corp|corporation|gmbh|plc|s\.?a|s\.?l|s\.?r\.?l|s\.?p\.?a|a\.?s|a\.?b|b\.?v|"
-    r"k\.?k|pty|pvt|kg|s\.?a\.?r\.?l|limited|incorporated)\b\.?.*",
-    re.IGNORECASE,
-)
-"""How what follows a comma begins within a company's name."""
+_SUFFIX = re.compile(rf"{_FORM}(?: (?:& )?{_FORM})*(?: ?\([^()]*\))?", re.IGNORECASE)
+"""What follows a comma within a company's name: its legal form, and nothing else but a remark in brackets."""
+_WHOLE = re.compile(r"[0-9]{1,19}\.0*")
 _BARE_COMMA = re.compile(r",(?! )")
 _MEASURES = {
     "worldwide_box_office": ("gross", "worldwide"),
@@ -82,15 +84,42 @@ _MEASURES = {
 and a budget has no place."""
 
 
-def details_row(row: Row, movie: Row, repairs: Repairs) -> dict[str, object]:
+def read_value(name: str, value: object, repairs: Repairs) -> object:
+    """A value of any column as what it says: None for what stands for unknown, a whole number for "136.0".
+
+    Args:
+        name: of the column.
+        value: as the database or the dump has it.
+        repairs: counts what is put right.
+    """
+    if isinstance(value, str):
+        plain = value.strip().lower()
+        if plain in _NO_VALUES and (name not in _TITLES or plain in ("", "n/a")):
+            repairs["empty_as_unknown"] += 1
+            return None
+        if _WHOLE.fullmatch(plain):
+            value = plain.partition(".")[0]
+    elif isinstance(value, Decimal) and value == value.to_integral_value():
+        value = int(value)
+    if name in _ZERO_IS_UNKNOWN and value in _ZEROS:
+        repairs["zero_as_unknown"] += 1
+    return value
+
+
+def read_row(row: Row, repairs: Repairs) -> dict[str, object]:
+    """A row of the older collection with its values as what they say; see `read_value`."""
+    return {name: read_value(name, value, repairs) for name, value in row.items()}
+
+
+def details_row(row: Row, movie: Row, repairs: Repairs, *, joined_by_blank: bool) -> dict[str, object]:
     """The row of `tmdb_details`; what the older collection never asked for is not in it.
 
     Args:
-        row: of its `tmdb_movies`.
+        row: of its `tmdb_movies`, of values that were read.
         movie: the row of its `movies`, or an empty one.
         repairs: counts what is put right.
+        joined_by_blank: whether the names in a text of names are joined by a comma and a blank.
     """
-    _count_unknown(row, repairs)
     released = iso_date(row["release_date"]) or iso_date(movie.get("release_date"))
     votes = count(row["vote_count"])
     found: dict[str, object] = {
@@ -107,8 +136,10 @@ def details_row(row: Row, movie: Row, repairs: Repairs) -> dict[str, object]:
         "popularity": popularity(_number(row["popularity"])),
         "vote_average": None if votes == 0 else out_of_ten(_number(row["vote_average"])) or None,
         "vote_count": votes,
-        "genres": names(split_names(row["genres"], repairs)),
-        "production_companies": names(split_names(row["production_companies"], repairs)),
+        "genres": names(split_names(row["genres"], repairs, joined_by_blank=joined_by_blank)),
+        "production_companies": names(
+            split_names(row["production_companies"], repairs, joined_by_blank=joined_by_blank)
+        ),
         "production_countries": codes(row["production_countries"], COUNTRY_CODES, "unknown_country", repairs),
         "spoken_languages": codes(row["spoken_languages"], LANGUAGE_CODES, "unknown_language", repairs),
     }
@@ -127,16 +158,14 @@ def listed_row(movie: Row) -> dict[str, object]:
     return bounded(found, long=(), addresses=())
 
 
-def ratings_row(row: Row, tmdb_id: int, year_of_release: str, repairs: Repairs) -> dict[str, object]:
+def ratings_row(row: Row, tmdb_id: int, year_of_release: str) -> dict[str, object]:
     """The row of `omdb_ratings` of one movie.
 
     Args:
-        row: of the older collection's `omdb_movies`.
+        row: of the older collection's `omdb_movies`, of values that were read.
         tmdb_id: the movie that has its IMDb id.
         year_of_release: the movie's partition.
-        repairs: counts what is put right.
     """
-    _count_unknown(row, repairs)
     metascore = score(row["metascore"])
     found: dict[str, object] = {
         "tmdb_id": tmdb_id,
@@ -157,7 +186,7 @@ def ratings_row(row: Row, tmdb_id: int, year_of_release: str, repairs: Repairs) 
         "imdb_rating": out_of_ten(_number(row["imdb_rating"])) or None,
         "imdb_votes": positive_int(row["imdb_votes"]),
         "metascore": score(row["meta_critic_rating"]) if metascore is None else metascore,
-        "rotten_tomatoes_rating": score(row["rotten_tomatoes_rating"]),
+        "rotten_tomatoes_rating": _percent(row["rotten_tomatoes_rating"]),
         "box_office": money(row["box_office"]),
     }
     return bounded(found, long=LONG_AT_OMDB, addresses=())
@@ -191,8 +220,8 @@ def fetched_at(row: Row, now: datetime, repairs: Repairs) -> datetime | None:
 
 
 def instant(value: object) -> datetime | None:
-    """An instant as aware UTC, from a timestamp or a text; None for what is none."""
-    if not isinstance(value, datetime | str):
+    """An instant as aware UTC, from a timestamp, a day (its beginning) or a text; None for what is none."""
+    if not isinstance(value, date | str):
         return None
     try:
         at = as_utc(value)
@@ -213,18 +242,18 @@ def codes(value: object, by_name: Mapping[str, str], code_of_repair: str, repair
     return list(dict.fromkeys(code for code in found if code)) or None
 
 
-def split_names(value: object, repairs: Repairs) -> list[str]:
+def split_names(value: object, repairs: Repairs, *, joined_by_blank: bool) -> list[str]:
     """The names in a text of names that are joined by commas, as far as it tells.
 
-    They were joined without a blank, so a comma with one behind it is part of a name: `A,X Films, Ltd.`. Where all
-    commas have one (the dumps of era A), they separate, unless what follows is how a company's name ends.
+    Joined by a comma alone, one with a blank behind it is part of a name: `A,Foo, Bar & Baz`. Joined by a comma and a
+    blank (the dumps of era A), it separates, unless what follows is the legal form of a company: `X Films, Ltd.`.
     """
     joined = text(value)
     if joined is None:
         return []
     if ", " not in joined:
         return joined.split(",")
-    if _BARE_COMMA.search(joined):
+    if not joined_by_blank or _BARE_COMMA.search(joined):
         parts = _BARE_COMMA.split(joined)
         repairs["comma_in_name"] += sum(", " in part for part in parts)
         return parts
@@ -260,13 +289,9 @@ def _imdb_id(row: Row, movie: Row, repairs: Repairs) -> str | None:
     return found
 
 
-def _count_unknown(row: Row, repairs: Repairs) -> None:
-    zeros = sum([1 for name in _ZERO_IS_UNKNOWN if row.get(name) in _ZEROS])
-    empty = sum([1 for name in _MAY_BE_EMPTY if row.get(name) in _NO_VALUES])
-    if zeros:
-        repairs["zero_as_unknown"] += zeros
-    if empty:
-        repairs["empty_as_unknown"] += empty
+def _percent(value: object) -> int | None:
+    """The number of "90%", "90" or 90."""
+    return score(value) if (found := percent(value)) is None else found
 
 
 def _number(value: object) -> object:

@@ -5,9 +5,10 @@ Columns are read by name: order, keys and types are other ones in each era, and 
 
 from __future__ import annotations
 
+import codecs
 import csv
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,7 +62,9 @@ _FORMER_COLUMNS = {
     "production_country_name": "production_countries",
 }
 """Other names of columns, in era A and its dumps."""
-_COMPARABLE = ("BIGINT", "INTEGER", "SMALLINT", "TINYINT", "UBIGINT", "UINTEGER", "DOUBLE", "FLOAT", "VARCHAR")
+_COMPARABLE = (
+    *("BIGINT", "HUGEINT", "INTEGER", "SMALLINT", "TINYINT", "UBIGINT", "UINTEGER", "DOUBLE", "FLOAT", "VARCHAR"),
+)
 _INSTANTS = ("DATE", "TIMESTAMP")
 _SUFFIXES = (".csv", ".parquet")
 _SEPARATORS = ";,\t|"
@@ -70,7 +73,9 @@ LONGEST_FIELD = 1_000_000
 KNOWN_SCHEMA = 4
 """The newest schema version of era D that was looked at."""
 _ENOUGH = 2
-"""So many of the collection's tables make a database one of its own."""
+"""So many of the collection's tables make a database one of its own; the one with TMDB's details does by itself."""
+COPIES = (".ayne-legacy-", ".ayne-rehearsal-")
+"""How the names of folders begin, beside the database, in which copies are held for as long as an import takes."""
 FETCHED_AT_ONCE = 1_500
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {"threads": 2, "memory_limit": "100MB"}
 
@@ -102,21 +107,58 @@ class Source:
     """Lines of CSV files that could not be read."""
     was_copied: bool = False
     """Whether another program held the file, so that a copy is read."""
+    has_newer_schema: bool = False
+    """Whether its schema is newer than any that was looked at: what it has is read by name all the same."""
+    joined_by_blank: bool = False
+    """Whether the names in a text of names have a comma and a blank between them, as in dumps of era A, and not a comma
+    alone, so that a blank behind a comma tells that both are part of a name."""
 
     def count(self, table: str) -> int:
-        """How many rows a table has."""
-        return sum(
-            int(self.connection.execute(f"SELECT count(*) FROM ({query})").fetchall()[0][0])
-            for query in self.relations.get(table, ())
-        )
+        """How many rows a table has.
+
+        Raises:
+            WrongFile: they cannot be read.
+        """
+        with _of_the_source(self.path):
+            return sum(
+                int(self.connection.execute(f"SELECT count(*) FROM ({query})").fetchall()[0][0])
+                for query in self.relations.get(table, ())
+            )
+
+    def read_through(self) -> None:
+        """Read all that will be taken over, once: what is damaged is to be found before anything is begun.
+
+        Raises:
+            WrongFile: part of it cannot be read.
+        """
+        with _of_the_source(self.path):
+            for query in (query for queries in self.relations.values() for query in queries):
+                self.connection.execute(f"SELECT bit_xor(hash(r)) FROM ({query}) AS r").fetchall()
+
+    def movies_by_number(self) -> Iterator[tuple[Any, Any]]:
+        """Each number that the collection has for a movie (any type), with its TMDB id (any type).
+
+        Raises:
+            WrongFile: they cannot be read.
+        """
+        for query in self.relations.get("movies", ()):
+            with _of_the_source(self.path):
+                found = self.connection.execute(f"SELECT movie_id, tmdb_id FROM ({query}) WHERE movie_id IS NOT NULL")
+                yield from found.fetchall()
 
     def rows(self, table: str) -> Iterator[list[Row]]:
         """The rows of a table of `COLUMNS`, some thousand at a time; of several with one key, the latest.
 
         Each says under `copies` how many have its key.
+
+        Raises:
+            WrongFile: they cannot be read.
         """
-        if not (queries := self.relations.get(table)):
-            return
+        if queries := self.relations.get(table):
+            with _of_the_source(self.path):
+                yield from self._rows(table, queries)
+
+    def _rows(self, table: str, queries: Sequence[str]) -> Iterator[list[Row]]:
         key, names = _KEYS[table], COLUMNS[table]
         united = _united(queries)
         doubled = self.connection.execute(f"SELECT count({key}) - count(DISTINCT {key}) FROM ({united})").fetchall()
@@ -130,6 +172,21 @@ class Source:
             found = self.connection.execute(f"SELECT *, 1 AS copies FROM ({united})")
         while values := found.fetchmany(FETCHED_AT_ONCE):
             yield [dict(zip((*names, "copies"), row, strict=True)) for row in values]
+
+
+@contextmanager
+def _of_the_source(path: Path) -> Iterator[None]:
+    """Within the block, what DuckDB cannot do is said of the source: whoever writes at the same time, with another
+    connection, must not take it for a fault of its own file."""
+    try:
+        yield
+    except duckdb.OutOfMemoryException as error:
+        raise WrongFile(
+            f"{path} has rows that need more memory than there is for reading it; nothing was taken over. Dump its"
+            " tables as Parquet files, and name their folder."
+        ) from error
+    except (duckdb.Error, pa.ArrowException) as error:
+        raise _unreadable(path, error) from error
 
 
 def _united(queries: Sequence[str]) -> str:
@@ -156,14 +213,25 @@ def open_source(path: Path, beside: Path | None) -> Iterator[Source]:
                 source = _open_files(path, stack)
             else:
                 source = _open_database(path, beside, stack)
-        except (duckdb.Error, pa.ArrowException, csv.Error) as error:
+        except (duckdb.Error, pa.ArrowException, csv.Error, OSError, UnicodeError) as error:
             raise _unreadable(path, error) from None
-        except OSError as error:
-            raise _unreadable(path, error) from None
-        try:
-            yield source
-        except duckdb.Error as error:
-            raise _unreadable(path, error) from error
+        source.read_through()
+        source.joined_by_blank = _is_joined_by_blank(source)
+        yield source
+
+
+def remove_left_copies(beside: Path, before: float) -> int:
+    """Remove the copies that an import which was killed has left; returns how many.
+
+    Args:
+        beside: the folder of the database.
+        before: seconds since 1970; what was touched later may be in use.
+    """
+    left = [f for f in beside.glob(".ayne-*-*") if f.name.startswith(COPIES) and f.is_dir() and not f.is_symlink()]
+    old = [folder for folder in left if max(f.stat().st_mtime for f in (folder, *folder.iterdir())) < before]
+    for folder in old:
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(old)
 
 
 def _require_readable(path: Path) -> None:
@@ -182,7 +250,10 @@ def _require_readable(path: Path) -> None:
 
 def _unreadable(path: Path, error: Exception) -> WrongFile:
     reason = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
-    return WrongFile(f"{path} cannot be read as a database or dump of the older collection ({reason}).")
+    return WrongFile(
+        f"{path} cannot be read as a database or dump of the older collection ({reason}); nothing was taken over."
+        " Name a whole copy of it."
+    )
 
 
 # DuckDB files
@@ -194,7 +265,8 @@ def _open_database(path: Path, beside: Path | None, stack: ExitStack) -> Source:
     found: dict[str, dict[str, str]] = {}
     for table, column, kind in connection.execute(
         "SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE database_name = current_database()"
-        " AND schema_name = 'main' AND table_name IN (SELECT table_name FROM duckdb_tables()) ORDER BY column_index"
+        " AND schema_name = 'main' AND table_name IN (SELECT table_name FROM duckdb_tables() UNION ALL"
+        " SELECT view_name FROM duckdb_views() WHERE NOT internal) ORDER BY column_index"
     ).fetchall():
         found.setdefault(table, {})[column] = kind
     if "refresh_metadata" in found or "warehouse_schema" in found:
@@ -202,15 +274,16 @@ def _open_database(path: Path, beside: Path | None, stack: ExitStack) -> Source:
     relations = {
         table: [_selection(f'"{name}"', found[name], table)]
         for name in found
-        if (table := _FORMER_TABLES.get(name, name)) in COLUMNS
+        if (table := _FORMER_TABLES.get(name.lower(), name.lower())) in COLUMNS
         and _KEYS[table] in {_FORMER_COLUMNS.get(c.lower(), c.lower()) for c in found[name]}
     }
-    if len(relations.keys() - {"numbers_movies"}) < _ENOUGH:
+    if "tmdb_movies" not in relations and len(relations.keys() - {"numbers_movies"}) < _ENOUGH:
         raise WrongFile(
             f"{path} is a DuckDB database of another program: it has not the tables movies, tmdb_movies and"
             " omdb_movies."
         )
-    return Source(path, _era(connection, found), connection, relations, was_copied=was_copied)
+    era, version = _era(connection, found)
+    return Source(path, era, connection, relations, was_copied=was_copied, has_newer_schema=version > KNOWN_SCHEMA)
 
 
 def _connect(path: Path, beside: Path | None, stack: ExitStack) -> tuple[duckdb.DuckDBPyConnection, bool]:
@@ -220,7 +293,7 @@ def _connect(path: Path, beside: Path | None, stack: ExitStack) -> tuple[duckdb.
     except duckdb.Error as error:
         if not any(words in str(error) for words in ("lock on file", "different configuration")):
             raise
-    folder = Path(stack.enter_context(TemporaryDirectory(prefix=".ayne-legacy-", dir=beside)))
+    folder = Path(stack.enter_context(TemporaryDirectory(prefix=COPIES[0], dir=beside)))
     copy = folder / "legacy.duckdb"
     for suffix in ("", ".wal"):
         with suppress(FileNotFoundError):
@@ -233,18 +306,19 @@ def _connect(path: Path, beside: Path | None, stack: ExitStack) -> tuple[duckdb.
         ) from None
 
 
-def _era(connection: duckdb.DuckDBPyConnection, found: Mapping[str, Mapping[str, str]]) -> str:
-    if any(name in _FORMER_TABLES for name in found):
-        return "A"
+def _era(connection: duckdb.DuckDBPyConnection, found: Mapping[str, Mapping[str, str]]) -> tuple[str, int]:
+    """The era, and the version of its schema, or 0."""
+    if any(name.lower() in _FORMER_TABLES for name in found):
+        return "A", 0
     if "version" in found.get("schema_migrations", {}):
         version = connection.execute("SELECT max(TRY_CAST(version AS BIGINT)) FROM schema_migrations").fetchall()[0][0]
-        return "D" if version is None else f"D{version}"
+        return ("D", 0) if version is None else (f"D{version}", version)
     is_later = (
         "consecutive_unchanged_refreshes" in found.get("movies", {})
         or "source_url" in found.get("numbers_movies", {})
         or "api_usage_daily" in found
     )
-    return "C" if is_later else "B"
+    return ("C" if is_later else "B"), 0
 
 
 def _selection(relation: str, columns: Mapping[str, str], table: str) -> str:
@@ -266,6 +340,8 @@ def _selection(relation: str, columns: Mapping[str, str], table: str) -> str:
             value = quoted
         elif kind in _INSTANTS:  # Python has no years before 1 and beyond 9999, and no infinity
             value = f"CASE WHEN {quoted} BETWEEN DATE '0001-01-02' AND DATE '9999-12-30' THEN {quoted} END"
+        elif kind.endswith("[]"):
+            value = f"array_to_string(CAST({quoted} AS VARCHAR[]), ',')"
         else:
             value = f"CAST({quoted} AS VARCHAR)"
         lines.append(f"{value} AS {name}")
@@ -299,6 +375,20 @@ def _open_files(path: Path, stack: ExitStack) -> Source:
     return source
 
 
+def _is_joined_by_blank(source: Source) -> bool:
+    """Genres tell: no name of one has a comma in it. Where no movie has two, only dumps are taken to have blanks."""
+    with _of_the_source(source.path):
+        for query in source.relations.get("tmdb_movies", ()):
+            with_blank, without = source.connection.execute(
+                "SELECT count(*) FILTER (WHERE names LIKE '%, %'),"
+                " count(*) FILTER (WHERE regexp_matches(names, ',[^ ]'))"
+                f" FROM (SELECT CAST(genres AS VARCHAR) AS names FROM ({query}))"
+            ).fetchall()[0]
+            if with_blank or without:
+                return bool(with_blank > without)
+    return source.era == "A"
+
+
 def _table_of(columns: Mapping[str, str]) -> str | None:
     """Which table a dump is of, by the names of its columns."""
     names = {_FORMER_COLUMNS.get(name, name) for name in (c.strip().lower() for c in columns)}
@@ -314,32 +404,47 @@ def _table_of(columns: Mapping[str, str]) -> str | None:
 def _read_csv(file: Path, unreadable: list[Unreadable]) -> pa.Table:
     """All fields of a CSV file as texts; lines that are no rows are told apart."""
     csv.field_size_limit(LONGEST_FIELD)
-    with file.open("rb") as raw:
-        encoding = "utf-8-sig" if _is_utf8(raw.read()) else "cp1252"
-    with file.open(encoding=encoding, errors="replace", newline="") as text:
+    with file.open(encoding=_encoding_of(file), errors="replace", newline="") as text:
         first = text.readline()
         separator = max(_SEPARATORS, key=first.count)
         text.seek(0)
-        lines = csv.reader((line.replace("\x00", "") for line in text), delimiter=separator)
+        fed: list[str] = []
+        lines = csv.reader(_noted(text, fed), delimiter=separator)
         heading = next(lines, [])
         kept: list[list[str | None]] = []
+        fed.clear()
         for number, line in enumerate(lines, start=2):
-            if len(line) == len(heading) and any(line):
+            where, quotes = f"{file.name} row {number}", sum(part.count('"') for part in fed)
+            if len(fed) > 1 and quotes % 2:
+                reason = f"a quote in it is never closed: {len(fed) - 1:,} lines after it are part of it"
+                unreadable.append(Unreadable(where, reason, "".join(fed)))
+            elif len(line) == len(heading) and any(line):
                 kept.append([field or None for field in line])
             elif line:
                 reason = f"has {len(line)} fields, and not {len(heading)}" if any(line) else "is empty"
-                unreadable.append(Unreadable(f"{file.name} row {number}", reason, separator.join(line)))
+                unreadable.append(Unreadable(where, reason, separator.join(line)))
+            fed.clear()
     names = _distinct(heading)
     values = zip(*kept, strict=True) if kept else [()] * len(names)
     return pa.table({name: pa.array(column, pa.string()) for name, column in zip(names, values, strict=True)})
 
 
-def _is_utf8(content: bytes) -> bool:
+def _noted(lines: Iterable[str], fed: list[str]) -> Iterator[str]:
+    """Lines without the character that no text has; each is added to `fed` when it is taken."""
+    for line in lines:
+        fed.append(clean := line.replace("\x00", ""))
+        yield clean
+
+
+def _encoding_of(file: Path) -> str:
+    content = file.read_bytes()
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
     try:
         content.decode("utf-8")
     except UnicodeDecodeError:
-        return False
-    return True
+        return "cp1252"
+    return "utf-8-sig"
 
 
 def _distinct(names: Sequence[str]) -> list[str]:

@@ -20,6 +20,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from ayne_dagster.errors import INTERRUPTED, OneLineError
 from ayne_dagster.legacy.mapping import (
     Repairs,
     details_row,
@@ -28,8 +29,10 @@ from ayne_dagster.legacy.mapping import (
     instant,
     listed_row,
     ratings_row,
+    read_row,
+    read_value,
 )
-from ayne_dagster.legacy.reading import Row, Source, open_source
+from ayne_dagster.legacy.reading import COPIES, Row, Source, WrongFile, open_source
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.refresh.states import AHEAD, PARTS_WITHIN, SOURCES, is_ahead
 from ayne_dagster.sources.values import imdb_id, positive_int
@@ -38,10 +41,11 @@ from ayne_dagster.warehouse.care.purge import KEEP
 from ayne_dagster.warehouse.care.snapshot import copy_as_it_is
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.figures import StatedFigures, merge_figures
+from ayne_dagster.warehouse.interruption import HeldSignals, signals_held_back
 from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.merge import merge_answers, merge_listing
 from ayne_dagster.warehouse.rows import id_table, insert_rows, naive_utc, registered
-from ayne_dagster.warehouse.schema import OMDB_RATINGS, QUARANTINE, TMDB_DETAILS, Table
+from ayne_dagster.warehouse.schema import OMDB_RATINGS, QUARANTINE, TMDB_DETAILS, Table, content_hash_column
 from ayne_dagster.warehouse.spool import kept, merge_kept
 
 RUN_ID = "import-legacy"
@@ -50,7 +54,8 @@ ORIGIN = "legacy"
 """What stands for a source in the quarantine."""
 THE_NUMBERS = "the_numbers"
 LONG_AGO = datetime(2025, 2, 1, tzinfo=UTC)
-"""What stands for the time of a row that has none: when the older collection began. No row of it is older."""
+"""What stands for the time of a row that has none while it is merged: when the older collection began. No row of it is
+older."""
 REFUSALS: Mapping[str, str] = {
     "no_tmdb_id": "It has no TMDB id, by which all is known here",
     "no_imdb_id": "It has no IMDb id that could be one, by which OMDb's answers are known",
@@ -67,6 +72,8 @@ class Report:
 
     era: str
     was_copied: bool = False
+    has_newer_schema: bool = False
+    """Whether the file's schema is newer than any that was looked at."""
     rows: dict[str, int] = field(default_factory=dict)
     """By table of the older collection: its rows."""
     taken: Counter[str] = field(default_factory=Counter)
@@ -87,6 +94,12 @@ class Report:
             name: {key: number for key, number in value.items() if number} if isinstance(value, dict) else value
             for name, value in told
         }
+
+
+class ImportInterrupted(OneLineError):
+    """Somebody wished that the import end. The message says whether anything was taken over."""
+
+    exit_code = INTERRUPTED
 
 
 @dataclass
@@ -126,16 +139,44 @@ def take_over(path: Path, database: Database, now: datetime, tell: Callable[[str
 
     Raises:
         WrongFile: there is nothing of the older collection at `path`; nothing was changed.
+        ImportInterrupted: a signal came; the message says whether anything was taken over.
         WarehouseError: the warehouse cannot be used; nothing was changed.
     """
+    _require_another(path, database.path)
     with ExitStack() as stack:
         source = stack.enter_context(open_source(path, _folder_beside(database.path)))
         for name in SOURCES:
             stack.enter_context(lease(database.path, name, tell))
             if kept(database.path, name):
                 merge_kept(database, name, tell)
-        with database.transaction() as connection:
-            return _TakingOver(connection, source, now).run()
+        return _taken_over_in_one_piece(database, source, now)
+
+
+def _taken_over_in_one_piece(database: Database, source: Source, now: datetime) -> Report:
+    """One transaction, which a signal ends before its commit, or comes too late to end."""
+    report = None
+    try:
+        with database.transaction() as connection, signals_held_back() as held:
+            try:
+                report = _TakingOver(connection, source, now, held).run()
+            except ImportInterrupted:
+                held.forget()  # it is told by the error
+                raise
+        return report
+    except KeyboardInterrupt:
+        if report is None:
+            raise
+        raise ImportInterrupted("Interrupted too late to stop: everything was taken over.") from None
+
+
+def _require_another(path: Path, database: Path) -> None:
+    """Refuse to read what is written to: opening it would wait for its own lock.
+
+    Raises:
+        WrongFile: they are one file.
+    """
+    if path.exists() and database.exists() and path.samefile(database):
+        raise WrongFile(f"{path} is the database of this platform (AYNE_DATABASE), and not the older collection's.")
 
 
 def rehearse(path: Path, database: Database, now: datetime) -> Report:
@@ -145,14 +186,14 @@ def rehearse(path: Path, database: Database, now: datetime) -> Report:
         WrongFile: there is nothing of the older collection at `path`.
         WarehouseError: the warehouse cannot be used.
     """
+    _require_another(path, database.path)
     beside = _folder_beside(database.path)
-    with open_source(path, beside) as source, TemporaryDirectory(prefix=".ayne-rehearsal-", dir=beside) as folder:
+    with open_source(path, beside) as source, TemporaryDirectory(prefix=COPIES[1], dir=beside) as folder:
         copy = Database(Path(folder) / "ayne.duckdb")
         if database.path.exists():
             with database.inspect():
                 copy_as_it_is(database.path, copy.path)
-        with copy.transaction() as connection:
-            return _TakingOver(connection, source, now).run()
+        return _taken_over_in_one_piece(copy, source, now)
 
 
 def _folder_beside(database: Path) -> Path | None:
@@ -163,20 +204,22 @@ def _folder_beside(database: Path) -> Path | None:
 class _TakingOver:
     """One import, within an open transaction."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, source: Source, now: datetime) -> None:
-        self.connection, self.source, self.now = connection, source, now
-        self.report = Report(source.era, source.was_copied)
+    def __init__(self, connection: duckdb.DuckDBPyConnection, source: Source, now: datetime, held: HeldSignals) -> None:
+        self.connection, self.source, self.now, self.held = connection, source, now, held
+        self.report = Report(source.era, source.was_copied, source.has_newer_schema)
         self.refused = _Refused(self.report, now)
         self.note = f"Taken over from the older collection (era {source.era})"
         self.movies: dict[int, Row] = {}
         """The older collection's movies, by TMDB id."""
-        self.tmdb_ids: dict[Any, int] = {}
-        """By its own number of a movie: the TMDB id."""
+        self.tmdb_ids: dict[str, int] = {}
+        """By its own number of a movie, as a text: the TMDB id. One movie may have several."""
 
     def run(self) -> Report:
         """Merge all there is."""
         self.report.rows = {table: self.source.count(table) for table in self.source.relations}
-        self.connection.execute("CREATE TEMP TABLE known_before AS SELECT tmdb_id FROM refresh_metadata")
+        self.connection.execute(
+            "CREATE TEMP TABLE known_before AS SELECT tmdb_id, tmdb_parts_due_at FROM refresh_metadata"
+        )
         self._read_movies()
         with_details = self._merge_details()
         self._merge_listed(self.movies.keys() - with_details)
@@ -192,19 +235,25 @@ class _TakingOver:
     def _batches(self, table: str) -> Iterator[list[Row]]:
         """The rows of a table; those that other rows stand for are counted."""
         for rows in self.source.rows(table):
+            self._stop_if_wished()
             self.report.repaired["duplicate_key"] += sum(row["copies"] - 1 for row in rows if row["copies"] > 1)
             yield [{name: value for name, value in row.items() if name != "copies"} for row in rows]
+
+    def _stop_if_wished(self) -> None:
+        if self.held:
+            raise ImportInterrupted("Interrupted: nothing was taken over.")
 
     def _read_movies(self) -> None:
         for rows in self._batches("movies"):
             for row in rows:
-                tmdb_id = positive_int(row["tmdb_id"])
+                tmdb_id = _id_in(row["tmdb_id"])
                 if tmdb_id is None:
                     self.refused.add("no_tmdb_id", f"movies movie_id={row['movie_id']}", row)
                     continue
-                self.movies[tmdb_id] = row
-                if row["movie_id"] is not None:
-                    self.tmdb_ids[row["movie_id"]] = tmdb_id
+                self.movies[tmdb_id] = read_row(row, self.report.repaired)
+        for number, value in self.source.movies_by_number():
+            if (tmdb_id := _id_in(value)) is not None:
+                self.tmdb_ids[_number_of(number)] = tmdb_id
 
     def _merge_details(self) -> set[int]:
         """Returns the movies that have some."""
@@ -212,51 +261,57 @@ class _TakingOver:
         has_movies = bool(self.movies)
         for rows in self._batches("tmdb_movies"):
             answers = []
-            attempts = self._attempts("tmdb", [i for row in rows if (i := positive_int(row["tmdb_id"]))])
+            here = self._answered(TMDB_DETAILS, "tmdb", [i for row in rows if (i := _id_in(row["tmdb_id"]))])
             for row in rows:
-                tmdb_id = positive_int(row["tmdb_id"])
+                tmdb_id = _id_in(row["tmdb_id"])
                 if tmdb_id is None:
                     self.refused.add("no_tmdb_id", f"tmdb_movies tmdb_id={row['tmdb_id']}", row)
                     continue
                 found.add(tmdb_id)
-                if self._is_known(row, attempts.get(tmdb_id)):
+                if self._is_known(row, here.get(tmdb_id)):
                     self.report.known[TMDB_DETAILS.name] += 1
                     continue
                 self.report.repaired["no_movie"] += has_movies and tmdb_id not in self.movies
-                mapped = details_row(row, self.movies.get(tmdb_id, {}), self.report.repaired)
+                mapped = details_row(
+                    read_row(row, self.report.repaired),
+                    self.movies.get(tmdb_id, {}),
+                    self.report.repaired,
+                    joined_by_blank=self.source.joined_by_blank,
+                )
                 answers.append(self._answer(tmdb_id, row, mapped, f"{self.note}, without credits and other parts"))
             self._merge(TMDB_DETAILS, "tmdb", answers)
         return found
 
-    def _attempts(self, source: str, ids: Sequence[int]) -> dict[int, datetime]:
-        """By movie: when it was last asked for here, as far as that is not in the future."""
+    def _answered(self, table: Table, source: str, ids: Sequence[int]) -> dict[int, datetime]:
+        """By movie that the source has answered for here: when, as far as that is known and not in the future; else
+        long ago. An attempt without an answer stands for none."""
         with registered(self.connection, "incoming_ids", id_table(ids)):
             rows = self.connection.execute(
-                f"SELECT tmdb_id, {source}_attempted_at FROM refresh_metadata SEMI JOIN incoming_ids USING (tmdb_id)"
-                f" WHERE {source}_attempted_at <= $late",
-                {"late": naive_utc(self.now + AHEAD)},
+                f"SELECT tmdb_id, coalesce(if({source}_checked_at <= $late, {source}_checked_at, NULL), $long_ago)"
+                f" FROM refresh_metadata SEMI JOIN incoming_ids USING (tmdb_id)"
+                f" WHERE {source}_checked_at <= $late OR {content_hash_column(table)} IS NOT NULL",
+                {"late": naive_utc(self.now + AHEAD), "long_ago": naive_utc(LONG_AGO)},
             ).fetchall()
         return dict(rows)
 
-    def _is_known(self, row: Row, attempted_at: datetime | None) -> bool:
+    def _is_known(self, row: Row, answered_at: datetime | None) -> bool:
         """Whether what is here is as new as a row: merging would leave it out, after all the work of mapping it."""
         at = instant(row["last_updated_utc"])
         known_at = LONG_AGO if at is None or is_ahead(at, self.now) else at
-        return attempted_at is not None and naive_utc(known_at) <= attempted_at
+        return answered_at is not None and naive_utc(known_at) <= answered_at
 
     def _answer(
         self, tmdb_id: int, row: Row, mapped: Mapping[str, Any], note: str, asked_imdb_id: str | None = None
     ) -> Answer:
-        """A row as the answer that it was. One without a time is no check: the movie is due, and has what there is."""
-        at = fetched_at(row, self.now, self.report.repaired)
+        """A row as the answer that it was; of one without a time `_forget_invented_times` makes what is no check."""
         return Answer(
             tmdb_id,
-            Outcome.INCOMPLETE if at is None else Outcome.FETCHED,
-            at or LONG_AGO,
+            Outcome.FETCHED,
+            fetched_at(row, self.now, self.report.repaired) or LONG_AGO,
             mapped,
             str(mapped["release_year"]),
             requests=0,
-            reason=note if at else f"{note}; nobody knows when it was fetched",
+            reason=note,
             asked_imdb_id=asked_imdb_id,
         )
 
@@ -266,13 +321,14 @@ class _TakingOver:
 
     def _count(self, table: str, offered: int, merged: MergeReport) -> None:
         total = merged.total()
-        taken = sum(total[kind] for kind in ("inserted", "updated", "unchanged", str(Outcome.INCOMPLETE)))
+        taken = sum(total[kind] for kind in ("inserted", "updated", "unchanged"))
         self.report.taken[table] += taken
         self.report.known[table] += offered - taken
 
     def _merge_listed(self, ids: Iterable[int]) -> None:
         """Movies without details: known by title and date, and by their IMDb id where they have one."""
         known = {row[0] for row in self.connection.execute("SELECT tmdb_id FROM known_before").fetchall()}
+        ids = set(ids)
         listed = []
         for tmdb_id in sorted(ids):
             if tmdb_id in known:
@@ -281,18 +337,21 @@ class _TakingOver:
             row = listed_row(self.movies[tmdb_id])
             listed.append(ListedMovie(tmdb_id, self._created_at(tmdb_id), row, str(row["release_year"])))
         for first in range(0, len(listed), 2_000):
+            self._stop_if_wished()
             part = listed[first : first + 2_000]
             self._count("discovered_movies", len(part), merge_listing(self.connection, part, RUN_ID))
-        imdb_ids = {m.tmdb_id: found for m in listed if (found := imdb_id(self.movies[m.tmdb_id]["imdb_id"]))}
+        imdb_ids = {tmdb_id: found for tmdb_id in ids if (found := imdb_id(self.movies[tmdb_id]["imdb_id"]))}
+        # TMDB's own word, that there is none, stays.
         with registered(self.connection, "incoming_imdb", _pairs("imdb_id", imdb_ids, pa.string())):
             self.connection.execute(
                 "UPDATE refresh_metadata SET imdb_id = i.imdb_id FROM incoming_imdb AS i"
                 " WHERE refresh_metadata.tmdb_id = i.tmdb_id AND refresh_metadata.imdb_id IS NULL"
+                " AND refresh_metadata.tmdb_checked_at IS NULL"
             )
 
     def _created_at(self, tmdb_id: int) -> datetime:
         """When the older collection found a movie, by a clock of some time zone: at the latest now."""
-        return min(instant(self.movies[tmdb_id]["created_at"]) or LONG_AGO, self.now)
+        return min(instant(self.movies[tmdb_id]["created_at"]) or self.now, self.now)
 
     def _merge_ratings(self) -> None:
         """OMDb's answers, for the movies that have their IMDb ids."""
@@ -305,16 +364,16 @@ class _TakingOver:
                     self.refused.add("no_imdb_id", f"omdb_movies imdb_id={row['imdb_id']}", row)
             answers = []
             places = self._movies_of(by_imdb_id)
-            attempts = self._attempts("omdb", [tmdb_id for same in places.values() for tmdb_id, _ in same])
+            here = self._answered(OMDB_RATINGS, "omdb", [tmdb_id for same in places.values() for tmdb_id, _ in same])
             for found, same in by_imdb_id.items():
                 row = max(same, key=lambda one: instant(one["last_updated_utc"]) or LONG_AGO)
                 if found not in places:
                     self.refused.add("no_movie", f"omdb_movies imdb_id={found}", row)
                 for tmdb_id, year in places.get(found, ()):
-                    if self._is_known(row, attempts.get(tmdb_id)):
+                    if self._is_known(row, here.get(tmdb_id)):
                         self.report.known[OMDB_RATINGS.name] += 1
                         continue
-                    mapped = ratings_row(row, tmdb_id, year, self.report.repaired)
+                    mapped = ratings_row(read_row(row, self.report.repaired), tmdb_id, year)
                     answers.append(self._answer(tmdb_id, row, mapped, self.note, found))
             self._merge(OMDB_RATINGS, "omdb", answers)
 
@@ -332,21 +391,25 @@ class _TakingOver:
     def _merge_figures(self) -> None:
         """The Numbers' figures. They are no check of the source of figures here, which has others to tell."""
         for rows in self._batches("numbers_movies"):
-            wanted: dict[int, tuple[datetime, list[dict[str, object]]]] = {}
+            wanted: dict[int, tuple[datetime | None, list[dict[str, object]]]] = {}
             for row in rows:
-                tmdb_id, subject = self.tmdb_ids.get(row["movie_id"]), f"numbers_movies movie_id={row['movie_id']}"
-                stated = figures(row)
+                subject = f"numbers_movies movie_id={row['movie_id']}"
+                tmdb_id = self.tmdb_ids.get(_number_of(row["movie_id"]))
+                stated = figures(read_row(row, self.report.repaired))
                 if tmdb_id is None:
                     self.refused.add("no_movie", subject, row)
                 elif not stated:
                     self.refused.add("no_figure", subject, row, tmdb_id)
                 else:
-                    wanted[tmdb_id] = fetched_at(row, self.now, self.report.repaired) or LONG_AGO, stated
+                    at = fetched_at(row, self.now, self.report.repaired)
+                    # A movie may be there twice, with a row each.
+                    if tmdb_id not in wanted or (wanted[tmdb_id][0] or LONG_AGO) < (at or LONG_AGO):
+                        wanted[tmdb_id] = at, stated
             places, seen = self._figures_seen(wanted)
             fresh = {
-                tmdb_id: StatedFigures(places[tmdb_id], at, {THE_NUMBERS: stated})
+                tmdb_id: StatedFigures(places[tmdb_id], at or self.now, {THE_NUMBERS: stated})
                 for tmdb_id, (at, stated) in wanted.items()
-                if tmdb_id not in seen or seen[tmdb_id] < naive_utc(at)
+                if tmdb_id not in seen or (at is not None and seen[tmdb_id] < naive_utc(at))
             }
             merge_figures(self.connection, fresh, RUN_ID)
             self.report.taken["box_office"] += sum(len(one.figures[THE_NUMBERS]) for one in fresh.values())
@@ -367,21 +430,21 @@ class _TakingOver:
 
     def _settle_states(self) -> None:
         """What the refresh state says of movies that are new here, and of details that lack parts."""
+        self._forget_invented_times()
         created = {tmdb_id: naive_utc(self._created_at(tmdb_id)) for tmdb_id in self.movies}
-        # Known as of now: a purge must not take OMDb's answers away because no listing has shown the movie since.
+        # Known as of now: a purge must not take away what was just taken over because no listing has shown it since.
         with registered(self.connection, "incoming_created", _pairs("created_at", created, pa.timestamp("us"))):
             self.connection.execute(
                 """
 UPDATE refresh_metadata SET
-    first_seen_at = least(first_seen_at, c.created_at),
-    last_seen_at =
-        CASE WHEN tmdb_details_hash IS NOT NULL OR omdb_ratings_hash IS NOT NULL THEN $now ELSE last_seen_at END
+    first_seen_at = coalesce(least(nullif(first_seen_at, $long_ago), c.created_at), $now),
+    last_seen_at = $now
 FROM (
     SELECT tmdb_id, n.created_at FROM refresh_metadata LEFT JOIN incoming_created AS n USING (tmdb_id)
     WHERE tmdb_id NOT IN (SELECT tmdb_id FROM known_before)
 ) AS c
 WHERE refresh_metadata.tmdb_id = c.tmdb_id""",
-                {"now": naive_utc(self.now)},
+                {"now": naive_utc(self.now), "long_ago": naive_utc(LONG_AGO)},
             )
         # Every answer of TMDB itself names the original language.
         incomplete = (
@@ -395,19 +458,50 @@ WHERE refresh_metadata.tmdb_id = c.tmdb_id""",
             f" WHERE {incomplete}",
             {"run_id": RUN_ID, "cutoff": naive_utc(self.now - KEEP)},
         ).fetchall()
+        # What was to be asked for before is not put off by taking over a later file.
         self.connection.execute(
-            "UPDATE refresh_metadata SET tmdb_parts_due_at = $now"
-            f" + to_days(CAST(tmdb_id % {PARTS_WITHIN.days} AS INTEGER)) WHERE {incomplete}",
+            "UPDATE refresh_metadata SET tmdb_parts_due_at = least((SELECT k.tmdb_parts_due_at FROM known_before AS k"
+            f" WHERE k.tmdb_id = refresh_metadata.tmdb_id), $now + to_days(CAST(tmdb_id % {PARTS_WITHIN.days}"
+            f" AS INTEGER))) WHERE {incomplete}",
             {"run_id": RUN_ID, "now": naive_utc(self.now)},
+        )
+
+    def _forget_invented_times(self) -> None:
+        """Answers of which nobody knows when they came are no checks: the movie is due as if never asked for, and has
+        what there is."""
+        times = {"now": naive_utc(self.now), "long_ago": naive_utc(LONG_AGO)}
+        for table, source in ((TMDB_DETAILS, "tmdb"), (OMDB_RATINGS, "omdb")):
+            names = [f"{source}_{name}" for name in ("attempted_at", "checked_at", "changed_at")]
+            self.connection.execute(
+                f"UPDATE refresh_metadata SET {', '.join(f'{name} = nullif({name}, $long_ago)' for name in names)}"
+                f" WHERE {source}_checked_at = $long_ago",
+                {"long_ago": times["long_ago"]},
+            )
+            self.connection.execute(f"UPDATE {table.name} SET updated_at = $now WHERE updated_at = $long_ago", times)
+        self.connection.execute(
+            "DELETE FROM fetch_log WHERE run_id = $run_id AND fetched_at = $long_ago",
+            {"run_id": RUN_ID, "long_ago": times["long_ago"]},
         )
 
     def _quarantine(self) -> None:
         """Keep the refused rows, each once, however often the file is read."""
         before = set(
-            self.connection.execute("SELECT subject, reason FROM quarantine WHERE source = ?", [ORIGIN]).fetchall()
+            self.connection.execute(
+                "SELECT subject, reason, body FROM quarantine WHERE source = ?", [ORIGIN]
+            ).fetchall()
         )
-        new = {(r["subject"], r["reason"]): r for r in self.refused.rows}
+        new = {(r["subject"], r["reason"], r["body"]): r for r in self.refused.rows}
         insert_rows(self.connection, QUARANTINE, [row for key, row in new.items() if key not in before])
+
+
+def _id_in(value: object) -> int | None:
+    """A TMDB id in any way of writing it."""
+    return positive_int(read_value("tmdb_id", value, Counter()))
+
+
+def _number_of(movie_id: object) -> str:
+    """The older collection's own number of a movie, which one of its tables may hold as a text."""
+    return str(read_value("movie_id", movie_id, Counter())).strip()
 
 
 def _pairs(name: str, values: Mapping[int, Any], kind: pa.DataType) -> pa.Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from ayne_dagster.refresh.ages import AGE_TABLE, band_of, by_age_sql, interval
-from ayne_dagster.refresh.rules import Reason, RuledStrategy
+from ayne_dagster.refresh.rules import Reason, Strategy
 from ayne_dagster.refresh.states import (
     SOURCES,
     MovieState,
@@ -24,10 +24,10 @@ CYCLE_SOURCE = "tmdb"
 
 ORDER = f"{fully_refreshed_sql()}, release_date DESC NULLS LAST, tmdb_id"
 """Never fully refreshed first, then newest release first; the id makes it the same order every time. Before that, who
-is due for missing parts alone waits for all others (`RuledStrategy.waits_for_others_sql`)."""
+is due for missing parts alone waits for all others (`Strategy.waits_for_others_sql`)."""
 
 
-class AgeTableStrategy(RuledStrategy):
+class AgeTableStrategy(Strategy):
     """Due when the interval of the movie's age has passed since the last check; stable old movies freeze."""
 
     name = "age_table"
@@ -85,7 +85,7 @@ class AgeTableStrategy(RuledStrategy):
         return f"({source}_checked_at <= {cutoff} OR {ahead_sql(f'{source}_checked_at')})"
 
     def due_query(self, sources: tuple[str, ...], *, within: str | None = None) -> str:
-        """See `RuledStrategy.due_query`."""
+        """See `Strategy.due_query`."""
         reasons = ",\n       ".join(f"{self.reason_sql(source)} AS {source}_reason" for source in sources)
         order = self._order(sources)
         return f"""
@@ -101,7 +101,7 @@ FROM refresh_metadata SEMI JOIN due USING (tmdb_id)
 ORDER BY {order}"""
 
     def rank_query(self, source: str) -> str:
-        """See `RuledStrategy.rank_query`; the limit makes no difference here."""
+        """See `Strategy.rank_query`; the limit makes no difference here."""
         return f"""
 SELECT place FROM (
     SELECT tmdb_id, row_number() OVER (ORDER BY {self._order((source,))}) AS place

@@ -40,6 +40,10 @@ class Outcome(StrEnum):
     failed."""
 
 
+CHECKS = (Outcome.FETCHED, Outcome.ABSENT)
+"""The outcomes by which a source has said what it knows."""
+
+
 def after(
     movie: MovieState,
     source: str,
@@ -52,6 +56,9 @@ def after(
 ) -> MovieState:
     """The movie's state after an attempt.
 
+    An answer that comes after a later attempt which brought none (out of a spool, or from the older collection) is a
+    check all the same; what that attempt has noted stays.
+
     Args:
         movie: state before.
         source: which source was asked.
@@ -62,9 +69,9 @@ def after(
         bucket_rate: changes a day that the movie's bucket makes expect; when left out, what its own rate implies.
     """
     before = movie.at(source)
-    if before.attempted_at is not None and at <= before.attempted_at:
+    if is_outdated(before, outcome, at):
         return movie
-    if outcome in (Outcome.FETCHED, Outcome.ABSENT):
+    if outcome in CHECKS:
         expected = bucket_rate or bucket_rate_of(movie, source, at)
         exposure, changes = _learned(before, at, feed, expected, changed=changed)
         state = _checked(before, source, at, changed=changed, exposure=exposure, changes=changes)
@@ -79,6 +86,18 @@ def after(
     return replace(movie, unchanged_cycles=cycles, sources={**movie.sources, source: state})
 
 
+def is_outdated(before: SourceState, outcome: Outcome, at: datetime) -> bool:
+    """Whether an attempt says nothing new: it was noted already, or the source was heard of later.
+
+    Args:
+        before: the state of the movie at the source.
+        outcome: how the attempt ended.
+        at: when (aware UTC).
+    """
+    known_until = before.checked_at if outcome in CHECKS else before.attempted_at
+    return known_until is not None and at <= known_until
+
+
 def bucket_rate_of(movie: MovieState, source: str, now: datetime) -> float:
     """Changes a day that the movie's bucket makes expect, by its own stored rate; else by the age table."""
     state = movie.at(source)
@@ -91,6 +110,9 @@ def _checked(
     before: SourceState, source: str, at: datetime, *, changed: bool, exposure: float, changes: float
 ) -> SourceState:
     """The state after a check, with what it teaches."""
+    if before.attempted_at is not None and at < before.attempted_at:
+        changed_at = at if changed else before.changed_at
+        return replace(before, checked_at=at, changed_at=changed_at, exposure=exposure, changes=changes)
     return replace(
         before,
         attempted_at=at,

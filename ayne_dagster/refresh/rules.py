@@ -1,6 +1,6 @@
 """What all strategies have in common: reasons, decisions, and the order of the rules, in Python and as SQL.
 
-Each rule stands here once in both forms; a property test holds the two together. What is a strategy's own (when it
+Each rule stands once, with both of its forms; a property test holds the two together. What is a strategy's own (when it
 freezes, when a ceiling nears, what is due by routine, in which order) stands in `age_table.py` and `value.py`.
 SQL takes the instant as the parameter `$now` (TIMESTAMP, UTC); identifiers come from the code, never from data.
 """
@@ -8,10 +8,11 @@ SQL takes the instant as the parameter `$now` (TIMESTAMP, UTC); identifiers come
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import cached_property
 
 from ayne_dagster.refresh.ages import band_starts
 from ayne_dagster.refresh.learning import POPULARITY_SHARE
@@ -74,6 +75,15 @@ class Decision:
     due_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A reason, and when it holds: for one movie at an instant, and as SQL over refresh_metadata for all."""
+
+    reason: Reason
+    holds: Callable[[MovieState, datetime], bool]
+    sql: str
+
+
 def backoff(failures: int) -> timedelta:
     """How long to leave a failing movie alone: 1, 2, 4 … days, at most 30."""
     return timedelta(days=min(BACKOFF_MAX_DAYS, 2 ** min(failures - 1, 10))) if failures else timedelta(0)
@@ -84,8 +94,11 @@ def has_signal(movie: MovieState) -> bool:
     return any(movie.at(source).signals > 0 for source in COLLECTED)
 
 
-class RuledStrategy(ABC):
-    """A strategy that decides by the common rules; its own parts are the abstract methods."""
+class Strategy(ABC):
+    """Which movies, in which order, and why: in Python for one movie, as SQL over refresh_metadata for all.
+
+    Both forms give the same answer for every movie. A strategy's own parts are the abstract methods.
+    """
 
     name: str
     routine: Reason
@@ -148,14 +161,80 @@ class RuledStrategy(ABC):
         Parameters of the query: `$now`, `$limit` (of the batches whose order it is), `$tmdb_id`.
         """
 
-    # The rules in Python
+    # The rules
+
+    @cached_property
+    def _rules(self) -> Mapping[str, tuple[Rule, ...]]:
+        return {source: self.rules(source, self.routine_sql(source)) for source in SOURCES}
+
+    @cached_property
+    def _freezing(self) -> tuple[Rule, ...]:
+        """By hand, and of itself, where the strategy lets it."""
+        freezes = self.freezes_sql()
+        if freezes is None:
+            return (_FROZEN_BY_HAND,)
+        return (
+            _FROZEN_BY_HAND,
+            Rule(
+                Reason.FROZEN,
+                lambda movie, now: self.freezes(movie, now) and not has_signal(movie),
+                f"({freezes} AND NOT {has_signal_sql()})",
+            ),
+        )
+
+    def rules(self, source: str, routine_sql: str) -> tuple[Rule, ...]:
+        """The rules in their order, of which the first that holds decides.
+
+        A check or attempt that lies in the future was noted by a clock that was ahead. Nobody knows when it was: so it
+        is long enough ago for the ceiling and for the routine, and makes nothing wait.
+
+        Args:
+            source: what is to be asked.
+            routine_sql: the condition of the strategy's routine.
+        """
+
+        def here(holds: Callable[[SourceState, datetime], bool]) -> Callable[[MovieState, datetime], bool]:
+            return lambda movie, now: holds(movie.at(source), now)
+
+        needs_imdb_id, ceiling = SOURCES[source].needs_imdb_id, SOURCES[source].ceiling
+        by_hand, *of_itself = self._freezing
+        rules = (
+            Rule(Reason.NO_IMDB_ID, lambda movie, _: not applies(source, movie), "imdb_id IS NULL")
+            if needs_imdb_id
+            else None,
+            Rule(Reason.MANUAL, lambda movie, now: is_forced(movie, movie.at(source), now), forced_sql(source)),
+            Rule(
+                Reason.TOMBSTONE,
+                here(lambda state, _: bool(state.tombstoned_at)),
+                f"{source}_tombstoned_at IS NOT NULL",
+            ),
+            Rule(Reason.BACKOFF, here(is_backing_off), _backing_off_sql(source)),
+            Rule(Reason.CEILING, lambda movie, now: self._is_past_ceiling(movie, source, now), self.ceiling_sql(source))
+            if ceiling
+            else None,
+            by_hand,
+            Rule(Reason.CHANGE_FEED, here(is_change_due), f"({source}_signals > 0 OR {source}_recheck_at <= $now)"),
+            *of_itself,
+            Rule(Reason.NEVER_FETCHED, here(lambda state, _: state.checked_at is None), f"{source}_checked_at IS NULL"),
+            Rule(self.routine, lambda movie, now: self.is_due_by_routine(movie, source, now), routine_sql),
+            Rule(Reason.INCOMPLETE, here(are_parts_due), f"{source}_parts_due_at <= $now"),
+        )
+        return tuple(rule for rule in rules if rule)
+
+    def _is_past_ceiling(self, movie: MovieState, source: str, now: datetime) -> bool:
+        checked_at, ceiling = movie.at(source).checked_at, self.ceiling_of(movie, source)
+        if checked_at is None or ceiling is None:
+            return False
+        return now >= checked_at + ceiling or is_ahead(checked_at, now)
+
+    # Walked in Python
 
     def is_frozen(self, movie: MovieState, now: datetime) -> bool:
         """Whether refreshes for freshness' sake have stopped.
 
         By hand, or of itself; a signal that was not followed up thaws what froze of itself.
         """
-        return is_frozen_by_hand(movie) or (self.freezes(movie, now) and not has_signal(movie))
+        return any(rule.holds(movie, now) for rule in self._freezing)
 
     def decide(self, movie: MovieState, source: str, now: datetime) -> Decision:
         """Whether the movie is due for the source at `now`, why, and since or from when on."""
@@ -167,37 +246,11 @@ class RuledStrategy(ABC):
         return Decision(source, False, reason, due_at)
 
     def reason_at(self, movie: MovieState, source: str, now: datetime) -> Reason:
-        """The first rule that speaks.
-
-        The order matters and is the same in SQL: no id to ask with; forced by hand; tombstone; backing off; ceiling;
-        frozen by hand; a change was signalled; frozen of itself; never fetched; the strategy's routine; missing parts.
-
-        A check or attempt that lies in the future was noted by a clock that was ahead. Nobody knows when it was: so it
-        is long enough ago for the ceiling and for the routine, and makes nothing wait.
-        """
-        state = movie.at(source)
-        ceiling = self.ceiling_of(movie, source)
-        if not applies(source, movie):
-            return Reason.NO_IMDB_ID
-        if is_forced(movie, state, now):
-            return Reason.MANUAL
-        if state.tombstoned_at:
-            return Reason.TOMBSTONE
-        if is_backing_off(state, now):
-            return Reason.BACKOFF
-        if state.checked_at and ceiling and (now >= state.checked_at + ceiling or is_ahead(state.checked_at, now)):
-            return Reason.CEILING
-        if is_frozen_by_hand(movie):
-            return Reason.FROZEN
-        if state.signals > 0 or is_recheck_due(state, now):
-            return Reason.CHANGE_FEED
-        if self.is_frozen(movie, now):
-            return Reason.FROZEN
-        if state.checked_at is None:
-            return Reason.NEVER_FETCHED
-        if self.is_due_by_routine(movie, source, now):
-            return self.routine
-        return Reason.INCOMPLETE if are_parts_due(state, now) else self.rest
+        """The reason of the first rule that holds; a movie for which none does is at rest."""
+        for rule in self._rules[source]:
+            if rule.holds(movie, now):
+                return rule.reason
+        return self.rest
 
     def _due_since(self, movie: MovieState, source: str, reason: Reason, now: datetime) -> datetime:
         state, ceiling = movie.at(source), self.ceiling_of(movie, source)
@@ -228,13 +281,11 @@ class RuledStrategy(ABC):
             points += [state.checked_at + ceiling] if ceiling else []
         return sorted(points)
 
-    # The rules as SQL
+    # Walked as SQL
 
     def frozen_sql(self) -> str:
         """`is_frozen`."""
-        by_itself = self.freezes_sql()
-        also = f" OR ({by_itself} AND NOT {has_signal_sql()})" if by_itself else ""
-        return f"({_frozen_by_hand_sql()}{also})"
+        return "(" + " OR ".join(rule.sql for rule in self._freezing) + ")"
 
     def reason_sql(self, source: str) -> str:
         """The reason code of the decision for a source."""
@@ -276,28 +327,10 @@ FROM refresh_metadata{f" WHERE {within}" if within else ""}"""
         """Whether a movie is due for any of the sources."""
         return "(" + " OR ".join(self.due_sql(source) for source in sources) + ")"
 
-    def _rules(self, source: str, routine: str) -> list[tuple[str, Reason]]:
-        """Condition and reason of each rule, in the order of `reason_at`; a movie that none names is at rest."""
-        freezes = self.freezes_sql()
-        rules = [
-            ("imdb_id IS NULL", Reason.NO_IMDB_ID) if SOURCES[source].needs_imdb_id else None,
-            (forced_sql(source), Reason.MANUAL),
-            (f"{source}_tombstoned_at IS NOT NULL", Reason.TOMBSTONE),
-            (_backing_off_sql(source), Reason.BACKOFF),
-            (self.ceiling_sql(source), Reason.CEILING) if SOURCES[source].ceiling else None,
-            (_frozen_by_hand_sql(), Reason.FROZEN),
-            (f"({source}_signals > 0 OR {source}_recheck_at <= $now)", Reason.CHANGE_FEED),
-            (f"({freezes} AND NOT {has_signal_sql()})", Reason.FROZEN) if freezes else None,
-            (f"{source}_checked_at IS NULL", Reason.NEVER_FETCHED),
-            (routine, self.routine),
-            (f"{source}_parts_due_at <= $now", Reason.INCOMPLETE),
-        ]
-        return [rule for rule in rules if rule]
-
     def first_rule_sql(self, source: str, value: Callable[[Reason], str], *, routine: str | None = None) -> str:
         """A value by the reason of the decision; `routine` stands for `routine_sql` where a query has it at hand."""
-        rules = self._rules(source, routine or self.routine_sql(source))
-        cases = [f"WHEN {condition} THEN {value(reason)}" for condition, reason in rules]
+        rules = self.rules(source, routine) if routine else self._rules[source]
+        cases = [f"WHEN {rule.sql} THEN {value(rule.reason)}" for rule in rules]
         return "CASE " + "\n         ".join(cases) + f"\n         ELSE {value(self.rest)} END"
 
 
@@ -332,6 +365,11 @@ def is_backing_off(state: SourceState, now: datetime) -> bool:
     return now < state.attempted_at + backoff(state.failures)
 
 
+def is_change_due(state: SourceState, now: datetime) -> bool:
+    """Whether a change was signalled that was not followed up, or is to be looked at once more."""
+    return state.signals > 0 or is_recheck_due(state, now)
+
+
 def is_recheck_due(state: SourceState, now: datetime) -> bool:
     """Whether it is time to look once more at what may have come from a stale cache."""
     return state.recheck_at is not None and now >= state.recheck_at
@@ -353,8 +391,7 @@ def forced_sql(source: str) -> str:
     )
 
 
-def _frozen_by_hand_sql() -> str:
-    return overridden_sql(FREEZING)
+_FROZEN_BY_HAND = Rule(Reason.FROZEN, lambda movie, now: is_frozen_by_hand(movie), overridden_sql(FREEZING))
 
 
 def _backing_off_sql(source: str) -> str:

@@ -1,4 +1,4 @@
-"""The refresh strategies behind one interface, and the default one as plain functions. The front door of `refresh`.
+"""The refresh strategies behind one interface, and the plan for a program's own rows. The front door of `refresh`.
 
 No I/O, no Dagster, no clock of its own: `now` is an argument. Strategies: the age table (`age_table.py`, the default)
 and the value of refresh (`value.py`); what they share is in `rules.py`, what they look at in `states.py`.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from ayne_dagster.refresh.age_table import (
     AGE_TABLE_STRATEGY,
@@ -19,7 +19,7 @@ from ayne_dagster.refresh.age_table import (
 )
 from ayne_dagster.refresh.ages import AGE_TABLE, CATEGORIES, AgeBand, age_in_days, band_of, interval
 from ayne_dagster.refresh.feeds import Feed, Gap
-from ayne_dagster.refresh.rules import BACKOFF_MAX_DAYS, DUE_REASONS, Decision, Reason, backoff
+from ayne_dagster.refresh.rules import BACKOFF_MAX_DAYS, DUE_REASONS, Decision, Reason, Strategy, backoff
 from ayne_dagster.refresh.states import (
     COLLECTED,
     NEVER_ASKED,
@@ -67,78 +67,11 @@ __all__ = [
     "backoff",
     "band_of",
     "calculate_refresh_plan",
-    "decide",
     "interval",
-    "is_due",
-    "is_frozen",
     "is_fully_refreshed",
     "movie_state",
-    "reason_at",
     "refresh_plan",
 ]
-
-
-class Strategy(Protocol):
-    """Which movies, in which order, and why: in Python for one movie, as SQL over refresh_metadata for all.
-
-    Both forms give the same answer for every movie. SQL takes the instant as the parameter `$now` (TIMESTAMP, UTC).
-    """
-
-    name: str
-    popularity_share: float
-
-    def decide(self, movie: MovieState, source: str, now: datetime) -> Decision:
-        """Whether the movie is due for the source at `now`, why, and since or from when on."""
-
-    def reason_at(self, movie: MovieState, source: str, now: datetime) -> Reason:
-        """The reason of the decision."""
-
-    def is_frozen(self, movie: MovieState, now: datetime) -> bool:
-        """Whether refreshes for freshness' sake have stopped."""
-
-    def reason_sql(self, source: str) -> str:
-        """The reason code of the decision for a source."""
-
-    def due_sql(self, source: str) -> str:
-        """Whether a movie is due for a source."""
-
-    def overdue_sql(self, source: str) -> str:
-        """Whether it is by a rule that a sufficient budget satisfies, and not only next in an order."""
-
-    def frozen_sql(self) -> str:
-        """`is_frozen`."""
-
-    def due_query(self, sources: tuple[str, ...], *, within: str | None = None) -> str:
-        """Movies due for any of the sources, in order, at most `$limit`; `within` narrows them by a condition.
-
-        Yields tmdb_id, release_year, release_date, imdb_id and, for each source, `<source>_reason`.
-        """
-
-    def due_count_query(self, sources: tuple[str, ...], *, within: str | None = None) -> str:
-        """How many movies are due for each of the sources and for any of them."""
-
-    def rank_query(self, source: str) -> str:
-        """The place of the movie `$tmdb_id` among those due for a source, in batches of `$limit`; no row: not due."""
-
-
-def decide(movie: MovieState, source: str, now: datetime) -> Decision:
-    """Whether the movie is due for the source at `now` by the age table, why, and since or from when on."""
-    return AGE_TABLE_STRATEGY.decide(movie, source, now)
-
-
-def reason_at(movie: MovieState, source: str, now: datetime) -> Reason:
-    """The first rule of the age-table strategy that speaks."""
-    return AGE_TABLE_STRATEGY.reason_at(movie, source, now)
-
-
-def is_due(movie: MovieState, source: str, now: datetime) -> bool:
-    """Whether the movie is due for the source by the age table."""
-    return reason_at(movie, source, now) in DUE_REASONS
-
-
-def is_frozen(movie: MovieState, now: datetime) -> bool:
-    """Whether refreshes for freshness' sake have stopped: by hand, or after enough unchanged cycles when archived."""
-    return AGE_TABLE_STRATEGY.is_frozen(movie, now)
 
 
 def calculate_refresh_plan(

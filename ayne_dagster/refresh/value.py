@@ -21,7 +21,7 @@ from ayne_dagster.refresh.learning import (
     importance,
     importance_sql,
 )
-from ayne_dagster.refresh.rules import Reason, RuledStrategy, is_recheck_due
+from ayne_dagster.refresh.rules import Reason, Strategy, is_recheck_due
 from ayne_dagster.refresh.states import SOURCES, MovieState, ahead_sql, is_ahead
 from ayne_dagster.refresh.worth import Worth
 
@@ -77,7 +77,7 @@ class Assessment:
     """When they reach it if nothing is signalled; None: not foreseeable."""
 
 
-class ValueOfRefreshStrategy(RuledStrategy):
+class ValueOfRefreshStrategy(Strategy):
     """Due when it is likely enough to have changed; the most valuable first.
 
     Args:
@@ -169,13 +169,6 @@ class ValueOfRefreshStrategy(RuledStrategy):
         """Up to 20 days before the source's ceiling, so that movies fetched on one day do not all come back on one."""
         ceiling = SOURCES[source].ceiling
         return ceiling and _spread(movie, ceiling)
-
-    def may_use_reserve(self, movie: MovieState, source: str, now: datetime) -> bool:
-        """Whether the movie was not checked for so long that a place of the reserve may be its own."""
-        reason = self.reason_at(movie, source, now)
-        if SOURCES[source].ceiling:
-            return reason is Reason.CEILING
-        return reason is Reason.INDEX and self._is_long_unchecked(movie, source, now)
 
     def _is_long_unchecked(self, movie: MovieState, source: str, now: datetime) -> bool:
         checked_at = movie.at(source).checked_at
@@ -274,7 +267,7 @@ class ValueOfRefreshStrategy(RuledStrategy):
     # The strategy's order
 
     def due_query(self, sources: tuple[str, ...], *, within: str | None = None) -> str:
-        """See `RuledStrategy.due_query`."""
+        """See `Strategy.due_query`."""
         names = ", ".join(f"'{reason}'" for reason in _REASONS)
         reasons = [f"[{names}][{source}_code % {_REASONS_A_TURN} + 1] AS {source}_reason" for source in sources]
         separator = ",\n       "
@@ -291,7 +284,7 @@ WHERE turn < {_NOT_DUE}
 ORDER BY {_ORDER}"""
 
     def rank_query(self, source: str) -> str:
-        """See `RuledStrategy.rank_query`."""
+        """See `Strategy.rank_query`."""
         return f"""
 WITH {self._valued_sql((source,), None)},
 {self._placed_sql((source,), "valued")}

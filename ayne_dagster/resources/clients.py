@@ -6,12 +6,11 @@ None of them has a field that a run's configuration could set. What is an addres
 https://docs.dagster.io/guides/build/external-resources
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Generic, TypeVar
 
 import dagster as dg
 import duckdb
@@ -19,12 +18,15 @@ from dagster_duckdb import DuckDBResource
 
 from ayne_dagster.config import STRATEGIES, Settings, StrategyChoice
 from ayne_dagster.refresh.strategy import Strategy
+from ayne_dagster.settings.clock import Clock as Clock
 from ayne_dagster.sources.limits.ledger import RequestLedger, open_ledger
 from ayne_dagster.sources.omdb.client import AsyncOMDBClient
 from ayne_dagster.sources.tmdb.client import AsyncTMDBClient
 from ayne_dagster.sources.wikidata.client import AsyncWikidataClient
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.strategies import load_strategy
+
+Client = TypeVar("Client")
 
 
 class DuckDBDatabase(DuckDBResource):
@@ -66,54 +68,37 @@ class DuckDBDatabase(DuckDBResource):
 
 
 @dataclass(frozen=True)
-class Clock:
-    """What time it is: the only clock of the platform, so that demonstrations and tests can turn it."""
+class ApiResource(Generic[Client]):
+    """Access to an API, within the limits that all processes share."""
 
-    offset: timedelta = timedelta(0)
-    """How far the clock is turned forward."""
+    settings: Settings
+    ledger: RequestLedger
+    """Shared by all processes."""
 
-    def now(self) -> datetime:
-        """The present instant, aware UTC."""
-        return datetime.now(UTC) + self.offset
+    _make: ClassVar[Callable[..., Any]]
+
+    def client(self, clock: Clock, *, use_reserve: bool = False) -> Client:
+        """A new client; the caller closes it. Collections leave the quota's reserve to people unless told otherwise."""
+        make: Callable[..., Client] = type(self)._make
+        return make(settings=self.settings, ledger=self.ledger, now=clock.now, use_reserve=use_reserve)
 
 
-@dataclass(frozen=True)
-class TMDBResource:
+class TMDBResource(ApiResource[AsyncTMDBClient]):
     """Access to TMDB."""
 
-    settings: Settings
-    ledger: RequestLedger
-    """Shared by all processes."""
-
-    def client(self, clock: Clock, *, use_reserve: bool = False) -> AsyncTMDBClient:
-        """A new client; the caller closes it. Collections leave the quota's reserve to people unless told otherwise."""
-        return AsyncTMDBClient(settings=self.settings, ledger=self.ledger, now=clock.now, use_reserve=use_reserve)
+    _make = AsyncTMDBClient
 
 
-@dataclass(frozen=True)
-class OMDBResource:
+class OMDBResource(ApiResource[AsyncOMDBClient]):
     """Access to OMDb."""
 
-    settings: Settings
-    ledger: RequestLedger
-    """Shared by all processes."""
-
-    def client(self, clock: Clock, *, use_reserve: bool = False) -> AsyncOMDBClient:
-        """A new client; the caller closes it. Collections leave the quota's reserve to people unless told otherwise."""
-        return AsyncOMDBClient(settings=self.settings, ledger=self.ledger, now=clock.now, use_reserve=use_reserve)
+    _make = AsyncOMDBClient
 
 
-@dataclass(frozen=True)
-class WikidataResource:
+class WikidataResource(ApiResource[AsyncWikidataClient]):
     """Access to Wikidata."""
 
-    settings: Settings
-    ledger: RequestLedger
-    """Shared by all processes."""
-
-    def client(self, clock: Clock, *, use_reserve: bool = False) -> AsyncWikidataClient:
-        """A new client; the caller closes it."""
-        return AsyncWikidataClient(settings=self.settings, ledger=self.ledger, now=clock.now, use_reserve=use_reserve)
+    _make = AsyncWikidataClient
 
 
 def build_resources(settings: Settings) -> dict[str, Any]:
@@ -127,7 +112,7 @@ def build_resources(settings: Settings) -> dict[str, Any]:
             refresh_cutoff=settings.strategy.cutoff,
             freshness_weight=settings.freshness_weight,
         ),
-        "clock": Clock(settings.clock_offset),
+        "clock": settings.clock,
         "tmdb": TMDBResource(settings, ledger),
         "ledger": ledger,
         "wikidata": WikidataResource(settings, ledger),

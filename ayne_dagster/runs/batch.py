@@ -11,8 +11,8 @@ from ayne_dagster.config import STRATEGIES, StrategyChoice
 from ayne_dagster.partitions import YEARS_TAG, describe_years, partition_range
 from ayne_dagster.refresh.strategy import DUE_REASONS
 from ayne_dagster.warehouse.database import Database
+from ayne_dagster.warehouse.refresh_metadata import DueMovie, due_movies
 from ayne_dagster.warehouse.schema import TABLE_OF
-from ayne_dagster.warehouse.state import DueMovie, due_movies
 from ayne_dagster.warehouse.strategies import load_strategy
 
 RANGE_START_TAG = "dagster/asset_partition_range_start"

@@ -30,7 +30,7 @@ class SourceBudget:
 
     def limit(self, refresh_limit: int) -> int:
         """Movies that may be asked for now, at most `refresh_limit`."""
-        if self.use.closed or self.pause_left > LONGEST_WAIT:
+        if self.use.exhausted or self.pause_left > LONGEST_WAIT:
             return 0
         return refresh_limit if self.plan is None else min(refresh_limit, self.plan.spendable(self.now))
 
@@ -44,7 +44,7 @@ class SourceBudget:
         """Why nothing may be asked for now, and until when; None when something may."""
         title = API_TITLES[API_OF[self.source]]
         tomorrow = midnight(self.now) + timedelta(days=1)
-        if self.use.closed:
+        if self.use.exhausted:
             return f"{title} says that today's requests are used up; the next are released at {_shown(tomorrow)}"
         if self.pause_left > LONGEST_WAIT:
             return f"{title} asked to wait until {_shown(self.now + timedelta(seconds=self.pause_left))}"

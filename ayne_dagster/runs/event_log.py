@@ -2,8 +2,9 @@
 
 Dagster's storage makes a new SQLAlchemy engine and connection for every event, and stores the events of a batch one by
 one, each in two files: a run over 130 release years spent 11 of its 20 seconds there. This one keeps an engine and a
-connection a file, and stores a batch in one transaction a file. It is named in `dagster.yaml`, and a home can change
-between the two at any time.
+connection a file, and stores a batch in one transaction a file. The file of a run begins as a copy of an empty one: to
+have Alembic make each took half of a small run. It is named in `dagster.yaml`, and a home can change between the two at
+any time.
 
 https://docs.dagster.io/deployment/oss/oss-instance-configuration
 """
@@ -11,11 +12,12 @@ https://docs.dagster.io/deployment/oss/oss-instance-configuration
 from __future__ import annotations
 
 import os
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import dagster as dg
 import sqlalchemy as sa
@@ -46,6 +48,9 @@ _IN_BATCHES = {
 
 class SqliteEventLog(SqliteEventLogStorage):
     """The event log of a Dagster home. It needs no configuration: the home that it is registered with says where."""
+
+    _empty_run: ClassVar[bytes | None] = None
+    """What the file of a run is before its first event, as Dagster made the first one of this process."""
 
     def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
         # The rest follows in `register_instance`: until then it is not known where.
@@ -91,8 +96,8 @@ class SqliteEventLog(SqliteEventLogStorage):
             self._kept.pop(shard).dispose()
             self._initialized_dbs.discard(shard)
             engine = None
-        if shard not in self._initialized_dbs:  # with an engine of its own, since it takes two connections at a time
-            self._initdb(sa.create_engine(self.conn_string_for_shard(shard), poolclass=NullPool, connect_args=_PATIENT))
+        if shard not in self._initialized_dbs:
+            self._make_tables(shard)
             self._initialized_dbs.add(shard)
         if engine is None:
             engine = self._kept[shard] = sa.create_engine(
@@ -106,6 +111,20 @@ class SqliteEventLog(SqliteEventLogStorage):
             self._close_the_oldest()
         self._kept.move_to_end(shard)
         return engine
+
+    def _make_tables(self, shard: str) -> None:
+        """Have a file with Dagster's tables, where it is missing or empty."""
+        path = Path(self.path_for_shard(shard))
+        is_new_run = shard != INDEX_SHARD_NAME and not path.exists()
+        if is_new_run and self._empty_run is not None and _is_put(path, self._empty_run):
+            return
+        # With an engine of its own, since Dagster takes two connections at a time.
+        engine = sa.create_engine(self.conn_string_for_shard(shard), poolclass=NullPool, connect_args=_PATIENT)
+        self._initdb(engine)
+        if is_new_run:
+            with engine.connect() as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            SqliteEventLog._empty_run = path.read_bytes()
 
     def _close_the_oldest(self) -> None:
         runs = [shard for shard in self._kept if shard != INDEX_SHARD_NAME]
@@ -175,3 +194,22 @@ class SqliteEventLog(SqliteEventLogStorage):
 def _keep_its_log_small(connection: Any, _: object) -> None:
     """SQLite empties the log of a file when its last connection is closed, and else only from 4 MB on."""
     connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
+
+
+def _is_put(path: Path, content: bytes) -> bool:
+    """Put a file in its place unless another process has, and never half of it, as a kill would leave it.
+
+    Returns:
+        Whether it is there: not where the disk is full, or where its file system knows no hard links.
+    """
+    new = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
+    try:
+        new.write_bytes(content)
+        with suppress(FileExistsError):
+            path.hardlink_to(new)
+    except OSError:
+        return False
+    finally:
+        with suppress(OSError):
+            new.unlink()
+    return True

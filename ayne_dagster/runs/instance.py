@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -18,6 +17,7 @@ import dagster as dg
 
 from ayne_dagster.config import Settings, SettingsError
 from ayne_dagster.errors import OneLineError
+from ayne_dagster.settings.locks import alone_in, sharing
 from ayne_dagster.settings.places import expanded, home_beside
 from ayne_dagster.settings.texts import require_file
 
@@ -112,17 +112,26 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     """
     home = dagster_home(settings)
     os.environ.setdefault(ONE_PLANNED_EVENT, "true")  # also for the daemon and servers that this process starts
-    folder = os.open(home, os.O_RDONLY)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        instance = dg.DagsterInstance.from_config(str(home))
-        ask_each_storage(instance)
-        return instance
+        with alone_in(home):
+            instance = dg.DagsterInstance.from_config(str(home))
+            ask_each_storage(instance)
+            return instance
     except Exception as error:  # noqa: BLE001 -- Dagster raises what its storage does
         fault = fault_of(home, error)
         raise HomeUnusable(f"{fault.what}: no run was started, and the movies are untouched. {fault.do}") from None
-    finally:
-        os.close(folder)
+
+
+def in_use_path(home: Path) -> Path:
+    """The file of a home that is locked by whoever serves it."""
+    return home / "in_use"
+
+
+@contextmanager
+def served(home: Path) -> Iterator[None]:
+    """Let others know, for the length of the block, that a home is served: that it must not be taken away."""
+    with sharing(in_use_path(home)):
+        yield
 
 
 def ask_each_storage(instance: dg.DagsterInstance) -> None:

@@ -9,8 +9,6 @@ lock on a file of its own in the Dagster home, which the operating system lets g
 
 from __future__ import annotations
 
-import fcntl
-import os
 import re
 import uuid
 from collections.abc import Iterator
@@ -20,8 +18,9 @@ from pathlib import Path
 
 import dagster as dg
 
-OWN_RUN_TAG = "ayne/own_run"
-"""Which Dagster home, and which lock in it."""
+from ayne_dagster.settings.locks import holding, is_held
+from ayne_dagster.settings.tags import OWN_RUN_TAG, is_own_run
+
 _LOCK_NAME = re.compile("[0-9a-f]{32}")
 
 UNFINISHED = [
@@ -41,13 +40,11 @@ def own_run(instance: dg.DagsterInstance) -> Iterator[dict[str, str]]:
     folder = _folder(instance)
     name = uuid.uuid4().hex
     path = folder / name
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield {OWN_RUN_TAG: f"{_home_id(folder)}/{name}"}
-    finally:
-        path.unlink(missing_ok=True)
-        os.close(descriptor)
+    with holding(path):
+        try:
+            yield {OWN_RUN_TAG: f"{_home_id(folder)}/{name}"}
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def close_abandoned_runs(instance: dg.DagsterInstance) -> list[str]:
@@ -61,7 +58,12 @@ def close_abandoned_runs(instance: dg.DagsterInstance) -> list[str]:
         run = record.dagster_run
         home, _, name = run.tags.get(OWN_RUN_TAG, "").partition("/")
         # Whoever launches a run writes its tags: only a name as `own_run` gives it may become a path.
-        if home != _home_id(folder) or not _LOCK_NAME.fullmatch(name) or _is_held(folder / name):
+        if (
+            not is_own_run(run.tags)
+            or home != _home_id(folder)
+            or not _LOCK_NAME.fullmatch(name)
+            or is_held(folder / name)
+        ):
             continue
         # It may have ended well since the records were read: it lets go of its lock after it has recorded its end.
         now = instance.get_run_by_id(run.run_id)
@@ -82,7 +84,7 @@ def remove_abandoned_locks(instance: dg.DagsterInstance, before: datetime) -> in
     for path in _folder(instance).iterdir():
         with suppress(FileNotFoundError):
             is_lock = bool(_LOCK_NAME.fullmatch(path.name)) or path.name.startswith("home.")
-            if is_lock and path.stat().st_mtime < before.timestamp() and not _is_held(path):
+            if is_lock and path.stat().st_mtime < before.timestamp() and not is_held(path):
                 path.unlink()
                 removed += 1
     return removed
@@ -115,17 +117,3 @@ def _home_id(folder: Path) -> str:
             path.hardlink_to(new)
         new.unlink()
     return path.read_text()
-
-
-def _is_held(path: Path) -> bool:
-    try:
-        descriptor = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False

@@ -45,12 +45,12 @@ class Instants:
     @classmethod
     def of(cls, settings: Settings) -> Instants:
         """The present instant."""
-        now = settings.now()
-        return cls(now, now - settings.clock_offset)
+        calendar = datetime.now(UTC)
+        return cls(settings.clock.at(calendar), calendar)
 
     def clock_tag(self) -> dict[str, str]:
         """The tag of a run that starts now; none where no clock is turned."""
-        is_turned = abs(self.platform - self.calendar) > timedelta(minutes=1)
+        is_turned = self.platform != self.calendar
         return {CLOCK_TAG: self.platform.isoformat(timespec="seconds")} if is_turned else {}
 
     def age(self, record: dg.RunRecord) -> timedelta:

@@ -16,6 +16,7 @@ from typing import Any
 import dagster as dg
 
 from ayne_dagster.config import Settings
+from ayne_dagster.legacy.reading import remove_left_copies
 from ayne_dagster.runs.retention import Instants, pack, remove_abandoned_files, remove_old_runs
 from ayne_dagster.sources.limits.ledger import RequestLedger
 from ayne_dagster.warehouse.care.thinning import LOG_KEPT, thin
@@ -64,7 +65,8 @@ def tidy_up_surely(
         settings: for how long runs are kept, and what time it is.
 
     Returns:
-        `runs` and `files`: how many went from the Dagster home; `bytes`: how much of it was given back to the disk;
+        `runs`: how many went from the Dagster home; `files`: how many stray ones from there, and copies that killed
+        imports had left beside the database; `bytes`: how much of the home was given back to the disk;
         `rows`: how many went from the warehouse, by table; `ledger`: how many days of accounts.
 
     Raises:
@@ -78,6 +80,8 @@ def tidy_up_surely(
         told["files"] = remove_abandoned_files(instance, settings.run_retention, now.calendar)
         told["bytes"] = pack(instance)
     _note_tidied(instance, database, now)
+    if database.path.parent.is_dir():
+        told["files"] += remove_left_copies(database.path.parent, (now.calendar - EVERY).timestamp())
     if database.path.exists():
         with database.transaction() as connection:
             told["rows"] = {table: number for table, number in thin(connection, now.platform).items() if number}

@@ -11,7 +11,6 @@ the ledger, of which each of the databases gets a copy: a request counted twice 
 
 from __future__ import annotations
 
-import fcntl
 import glob
 import os
 import re
@@ -25,9 +24,10 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from ayne_dagster.errors import OneLineError, WrongUsage
-from ayne_dagster.settings.locks import alone_in
+from ayne_dagster.settings.locks import alone_in, lock_now
 
-LEDGER, SPOOL, HOME = "ledger.sqlite", "spool", "dagster_home"
+LEDGER, SPOOL, HOME, WORLD = "ledger.sqlite", "spool", "dagster_home", "world.json"
+"""What lies beside a database; the last one beside that of a demonstration alone."""
 DAEMON_SILENT_SECONDS = 300.0
 """A daemon that has not told of itself for so long does not run."""
 LONGEST_NAME = 255 - 55
@@ -244,13 +244,11 @@ def _no_former_collection(database: Path) -> Iterator[None]:
         leases = list(database.parent.glob(f"{glob.escape(database.stem)}.*.lease"))
         for lease in leases:
             descriptors.append(descriptor := os.open(lease, os.O_RDWR))
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not lock_now(descriptor):
                 raise FormerInUse(
                     f"A collection of a former version goes on beside {database.name} ({lease.name} is held); nothing "
                     "was asked. Wait for its end, and update what starts it."
-                ) from None
+                )
         yield
         for lease in leases:
             lease.unlink(missing_ok=True)

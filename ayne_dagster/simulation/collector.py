@@ -27,9 +27,9 @@ from ayne_dagster.simulation.policies import Policy
 from ayne_dagster.simulation.world import Numbers, Reals, World
 from ayne_dagster.warehouse.feeds.change_signals import Signal, note_signals
 from ayne_dagster.warehouse.rates import learn_if_due, renew_rates, usual_popularity
+from ayne_dagster.warehouse.refresh_metadata import due_movies, movie_states, new_state_row, state_columns
 from ayne_dagster.warehouse.rows import Row, arrow_schema, insert_rows, naive_utc, registered
 from ayne_dagster.warehouse.schema import CHANGE_FEED_DAYS, FETCH_LOG, REFRESH_METADATA, TABLES
-from ayne_dagster.warehouse.state import due_movies, movie_states, new_state_row, state_columns
 from ayne_dagster.warehouse.strategies import load_strategy
 
 FIRST_DAY = date(2026, 1, 1)

@@ -53,6 +53,8 @@ LONGEST_WAIT = 300.0
 MOST_LATENESS = 0.5
 """How late a request may leave, in distances between requests: a machine that is busy wakes sleepers late, and several
 that leave late together would be a rush."""
+MOST_WAITING_HERE = 20
+"""Places that one client takes ahead: those of several stay below what the ledger believes (`pace.MOST_WAITING`)."""
 LEAST_LATENESS = 0.01
 """Seconds that no timer can be relied on for."""
 
@@ -202,6 +204,7 @@ class RetryTransport(httpx.AsyncBaseTransport):
 class PaceTransport(httpx.AsyncBaseTransport):
     """Lets requests through at the account's rate, and no more at a time than its connections.
 
+    The ledger tells the places where others share the account; a token bucket of its own where nobody does.
     The bucket is one request smaller than the burst that was set: requests that leave at the right distance may
     arrive a little closer together. A request that woke too late for its place takes another.
 
@@ -221,9 +224,9 @@ class PaceTransport(httpx.AsyncBaseTransport):
         self._sleep = sleep
         self._in_flight = 0
         self._freed = asyncio.Condition()
-        rate = account.settings.requests_per_second
         self._bucket = max(1, account.settings.burst - 1)
-        self._limiter = AsyncLimiter(self._bucket, self._bucket / rate) if rate else None
+        self._alone = None if account.shared_ledger else PaceAlone(account, self._bucket)
+        self._waiting = asyncio.Semaphore(MOST_WAITING_HERE)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Wait for a connection and a place in the pace, then send.
@@ -264,21 +267,60 @@ class PaceTransport(httpx.AsyncBaseTransport):
 
     async def _take_place(self) -> bool:
         """Wait for the next place in the pace; whether it was reached in time."""
-        if self._limiter is None:
-            return True
         rate = self._account.settings.requests_per_second
-        await self._limiter.acquire()
-        wait = self._account.ledger.reserve(self._account.name, rate, self._bucket, steady_now())
-        due = time.monotonic() + wait
-        if wait:
-            if wait > 2 * self._account.connections / rate:  # longer than what our own workers cause
-                self._account.waits(wait, "its pace was slowed by refusals, or others use it too")
-            await self._sleep(wait)
+        if not rate:
+            return True
+        if self._alone is not None:
+            return await self._alone.take_place()
+        async with self._waiting:
+            wait = self._account.ledger.reserve(self._account.name, rate, self._bucket, steady_now())
+            due = time.monotonic() + wait
+            if wait:
+                _tell_of_place(self._account, wait)
+                await self._sleep(wait)
         return time.monotonic() - due <= max(MOST_LATENESS / rate, LEAST_LATENESS)
 
     async def aclose(self) -> None:
         """Close the layers below."""
         await self._inner.aclose()
+
+
+class PaceAlone:
+    """The pace of an account that nobody shares: a token bucket, and one without a burst while refusals slow it.
+
+    Args:
+        account: whose pace.
+        bucket: requests that may leave at once.
+    """
+
+    def __init__(self, account: Account, bucket: int) -> None:
+        self._account = account
+        self._bucket = bucket
+        self._halvings = -1
+        self._waiting = 0
+
+    async def take_place(self) -> bool:
+        """Wait for the next place; whether the pace is still the one by which it was given."""
+        rate = self._account.settings.requests_per_second
+        if self._halvings != self._account.halvings:
+            self._halvings = self._account.halvings
+            bucket = 1 if self._halvings else self._bucket
+            self._limiter = AsyncLimiter(bucket, bucket * 2**self._halvings / rate)
+        limiter = self._limiter
+        self._waiting += 1
+        try:
+            if not limiter.has_capacity():
+                _tell_of_place(self._account, self._waiting * 2**self._halvings / rate)
+            await limiter.acquire()
+        finally:
+            self._waiting -= 1
+        return limiter is self._limiter
+
+
+def _tell_of_place(account: Account, wait: float) -> None:
+    """Tell of a wait for a place in the pace that is longer than what our own workers cause."""
+    if wait > 2 * account.connections / account.settings.requests_per_second:
+        account.waits(wait, "its pace was slowed by refusals, or others use it too")
 
 
 class QuotaTransport(httpx.AsyncBaseTransport):

@@ -78,6 +78,7 @@ _PERCENT = re.compile(r"([0-9]{1,3}) ?%")
 _SCORE = re.compile(r"([0-9]{1,3})(?: ?/ ?100)?")
 _OUT_OF_TEN = re.compile(r"([0-9]{1,2}(?:[.,][0-9]{1,15})?)(?: ?/ ?10)?")
 _YEAR = re.compile(r"([0-9]{4})(?![0-9])")
+_SPAN = re.compile(r"([0-9]{4}) ?[-\N{EN DASH}\N{EM DASH}] ?([0-9]{4})")
 _IMDB_ID = re.compile(r"tt([0-9]{7,10})")
 _WIKIDATA_ID = re.compile(r"Q[1-9][0-9]{0,18}")
 
@@ -272,6 +273,12 @@ def year(value: object) -> int | None:
     """The first year of "1999", "2010–2014" or "2010–" (OMDb's series), from FIRST_YEAR to LAST_YEAR."""
     match = _YEAR.match(text(value) or "")
     return int(match[1]) if match and FIRST_YEAR <= int(match[1]) <= LAST_YEAR else None
+
+
+def end_year(value: object) -> int | None:
+    """The last year of "2004–2010"; None for one year, for "2010–", and for a span that ends before it begins."""
+    match = _SPAN.fullmatch(text(value) or "")
+    return int(match[2]) if match and FIRST_YEAR <= int(match[1]) <= int(match[2]) <= LAST_YEAR else None
 
 
 def quoted(words: str, maximum: int) -> str:

@@ -156,6 +156,10 @@ class StandIn:
         """Let the stand-in's clock run on, with real time, from what it shows."""
         self._app.clock.run()
 
+    def follow(self, clock: Callable[[], datetime]) -> None:
+        """Have the stand-in's clock show what another one does (aware UTC)."""
+        self._app.clock.follow(clock)
+
     def now(self) -> datetime:
         """The instant that the stand-in's clock shows (UTC)."""
         return self._app.clock.now()
@@ -193,6 +197,10 @@ class StandIn:
     def befallen(self) -> dict[str, int]:
         """How many requests faults have befallen since they were last cleared, by kind."""
         return self._app.faults.befallen()
+
+    def pending_faults(self) -> list[dict[str, Any]]:
+        """The faults and scripts that are planned and not used up, as JSON has them."""
+        return self._app.faults.pending()
 
     def clear_faults(self) -> None:
         """Forget all faults."""

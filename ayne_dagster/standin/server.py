@@ -67,6 +67,11 @@ class Clock:
         with self._lock:
             self._still = utc(now)
 
+    def follow(self, real: Callable[[], datetime]) -> None:
+        """Show what another clock shows, from now on."""
+        with self._lock:
+            self._real, self._offset, self._still = real, timedelta(), None
+
     def run(self) -> None:
         """Let the clock run on, with real time, from what it shows."""
         with self._lock:

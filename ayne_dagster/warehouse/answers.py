@@ -32,6 +32,8 @@ class Answer:
         body: the body to quarantine.
         due_because: why the movie was asked for, where it is known.
         asked_imdb_id: the IMDb id that was known of the movie when it was asked for.
+        entities: what it says of people, credits, companies, releases: by table (`warehouse.entities`), rows as
+            columns; None: they are not collected, or were not asked for.
     """
 
     tmdb_id: int
@@ -44,6 +46,7 @@ class Answer:
     body: bytes = b""
     due_because: Reason | None = None
     asked_imdb_id: str | None = None
+    entities: Mapping[str, Mapping[str, list[Any]]] | None = None
 
     @property
     def is_of_use(self) -> bool:

@@ -14,7 +14,7 @@ from decimal import Decimal
 import duckdb
 
 from ayne_dagster.config import FIGURE_PROVIDERS, FIGURES, FigureChoice
-from ayne_dagster.warehouse.rows import naive_utc
+from ayne_dagster.warehouse.rows import insert_rows, naive_utc
 from ayne_dagster.warehouse.schema import (
     BOX_OFFICE,
     BOX_OFFICE_PRECEDENCE,
@@ -196,7 +196,8 @@ def put_precedence(connection: duckdb.DuckDBPyConnection, choice: FigureChoice) 
     if sorted(found) == sorted(wanted):
         return False
     connection.execute("DELETE FROM box_office_precedence")
-    connection.executemany(f"INSERT INTO {BOX_OFFICE_PRECEDENCE.name} VALUES (?, ?, ?, ?)", wanted)
+    names = ("figure", "source", "scope", "place")
+    insert_rows(connection, BOX_OFFICE_PRECEDENCE, [dict(zip(names, row, strict=True)) for row in wanted])
     return True
 
 

@@ -7,7 +7,6 @@ open, work, close. Waiting for another process is short and bounded, and the err
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import re
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 import duckdb
 
 from ayne_dagster.errors import OneLineError, WrongUsage, is_of_the_place
+from ayne_dagster.settings.locks import alone_in
 from ayne_dagster.settings.places import FormerInUse, resolve_database, take_over_former
 from ayne_dagster.warehouse.interruption import signals_held_back
 from ayne_dagster.warehouse.migrations import (
@@ -235,18 +235,19 @@ def _create_if_missing(path: Path) -> None:
     if _has_content(path):
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+    with alone_in(path.parent):
         if not _has_content(path):
             new = path.with_name(f".{path.name}.new")
             new.unlink(missing_ok=True)
             new.with_name(f"{new.name}.wal").unlink(missing_ok=True)
-            with duckdb.connect(str(new), config=CONNECTION_CONFIG) as connection:
-                _ensure_schema(connection, new)
+            _make_empty(new)
             new.replace(path)
-    finally:
-        os.close(folder)
+
+
+def _make_empty(new: Path) -> None:
+    """Make a database without a row."""
+    with duckdb.connect(str(new), config=CONNECTION_CONFIG) as connection:
+        _ensure_schema(connection, new)
 
 
 def _require_writable_folder(folder: Path) -> None:

@@ -6,7 +6,6 @@ use none. Two runs that ask for the same due movies would spend the quota twice.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ayne_dagster.errors import is_of_the_place
+from ayne_dagster.settings.locks import lock_now, open_to_lock
 from ayne_dagster.settings.places import companion
 from ayne_dagster.warehouse.database import DatabaseUnusable, WrongDatabase
 
@@ -52,7 +52,7 @@ def lease(
         )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = open_to_lock(path)
     except OSError as error:
         raise (WrongDatabase if is_of_the_place(error) else DatabaseUnusable)(
             f"{path}, which keeps two collections apart, cannot be written ({error.strerror}); nothing was asked. "
@@ -69,18 +69,13 @@ def _acquire(
     descriptor: int, path: Path, source: str, on_wait: Callable[[str], object], sleep: Callable[[float], None]
 ) -> None:
     told = False
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if not told:
-                holder = path.read_text().strip() or "another process"
-                on_wait(f"{holder} is collecting from {source}; waiting for it to end.")
-                told = True
-        else:
-            # The name is for those who wait; on a full disk the lease holds without.
-            with suppress(OSError):
-                os.truncate(descriptor, 0)
-                os.pwrite(descriptor, f"process {os.getpid()}".encode(), 0)
-            return
+    while not lock_now(descriptor):
+        if not told:
+            holder = path.read_text().strip() or "another process"
+            on_wait(f"{holder} is collecting from {source}; waiting for it to end.")
+            told = True
         sleep(POLL_SECONDS)
+    # The name is for those who wait; on a full disk the lease holds without.
+    with suppress(OSError):
+        os.truncate(descriptor, 0)
+        os.pwrite(descriptor, f"process {os.getpid()}".encode(), 0)

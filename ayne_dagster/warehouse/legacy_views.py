@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from ayne_dagster.refresh.ages import AGE_TABLE, by_age_sql
 from ayne_dagster.refresh.states import fully_refreshed_sql
 from ayne_dagster.warehouse.iso_names import COUNTRY_NAMES, LANGUAGE_NAMES
+from ayne_dagster.warehouse.movie_columns import names_sql
 from ayne_dagster.warehouse.tables import Column, View
 
 SCHEMA = "legacy"
@@ -24,9 +25,8 @@ _INTERVAL = by_age_sql([str(band.interval_days["tmdb"]) for band in AGE_TABLE]).
 
 
 def _names_sql(codes: str, names: Mapping[str, str]) -> str:
-    """A list of codes as a text of names; a code without a name stands for itself."""
-    pairs = ", ".join(f"'{code}': '{name.replace(chr(39), chr(39) * 2)}'" for code, name in names.items())
-    return f"array_to_string(list_transform({codes}, lambda code: coalesce(MAP {{{pairs}}}[code], code)), ',')"
+    """A list of codes as a text of names."""
+    return f"array_to_string({names_sql(codes, names)}, ',')"
 
 
 def _view(name: str, description: str, select: str, columns: tuple[Column, ...]) -> View:
@@ -68,7 +68,7 @@ LEGACY_TMDB_MOVIES = _view(
     "One row a movie with TMDB's details: the older collection's `tmdb_movies`.",
     f"""
 SELECT d.tmdb_id, d.imdb_id, d.title, d.release_date, d.status, d.budget, d.revenue, d.runtime,
-       CAST(d.vote_count AS INTEGER) AS vote_count, d.vote_average, d.popularity,
+       d.vote_count, d.vote_average, d.popularity,
        array_to_string(d.genres, ',') AS genres,
        array_to_string(d.production_companies, ',') AS production_companies,
        {_names_sql("d.production_countries", COUNTRY_NAMES)} AS production_countries,
@@ -84,7 +84,7 @@ FROM main.tmdb_details AS d JOIN {_STATE} AS m ON m.tmdb_id = d.tmdb_id""",
         Column("budget", "BIGINT", "US dollars, entered by users"),
         Column("revenue", "BIGINT", "Worldwide, US dollars, entered by users"),
         Column("runtime", "INTEGER", "Minutes"),
-        Column("vote_count", "INTEGER", "Number of votes"),
+        Column("vote_count", "BIGINT", "Number of votes"),
         Column("vote_average", "DOUBLE", "Mean vote, 0 to 10"),
         Column("popularity", "DOUBLE", "TMDB's unitless, daily drifting score"),
         Column("genres", "VARCHAR", "Genre names, joined by commas"),
@@ -101,7 +101,7 @@ LEGACY_OMDB_MOVIES = _view(
     f"""
 SELECT o.imdb_id, o.title, o.year, array_to_string(o.genre, ', ') AS genre,
        array_to_string(o.director, ', ') AS director, o.writer, array_to_string(o.actors, ', ') AS actors,
-       o.imdb_rating, CAST(o.imdb_votes AS INTEGER) AS imdb_votes, o.metascore, o.box_office,
+       o.imdb_rating, o.imdb_votes, o.metascore, o.box_office,
        strftime(o.released, '%d %b %Y') AS released, o.runtime, array_to_string(o.language, ', ') AS language,
        array_to_string(o.country, ', ') AS country, o.rated, o.awards, o.rotten_tomatoes_rating,
        o.metascore AS meta_critic_rating,
@@ -118,7 +118,7 @@ QUALIFY row_number() OVER (PARTITION BY o.imdb_id ORDER BY last_updated_utc DESC
         Column("writer", "VARCHAR", "Writers"),
         Column("actors", "VARCHAR", "Leading actors"),
         Column("imdb_rating", "DOUBLE", "IMDb rating, 1 to 10"),
-        Column("imdb_votes", "INTEGER", "Number of IMDb votes"),
+        Column("imdb_votes", "BIGINT", "Number of IMDb votes"),
         Column("metascore", "INTEGER", "Metacritic score, 0 to 100"),
         Column("box_office", "BIGINT", "US and Canada gross, US dollars (not worldwide)"),
         Column("released", "VARCHAR", "Release date at OMDb, as 02 Feb 1972"),

@@ -15,11 +15,13 @@ import pyarrow as pa
 
 from ayne_dagster.partitions import release_year
 from ayne_dagster.refresh.feeds import Feed
-from ayne_dagster.refresh.outcome import Outcome, after
+from ayne_dagster.refresh.outcome import Outcome, after, is_outdated
 from ayne_dagster.refresh.states import AHEAD
 from ayne_dagster.refresh.strategy import SOURCES, movie_state
 from ayne_dagster.warehouse.answers import KEPT_BYTES, Answer, ListedMovie, MergeReport, QuarantinedBody
+from ayne_dagster.warehouse.entities import merge_entities
 from ayne_dagster.warehouse.figures import StatedFigures, merge_figures
+from ayne_dagster.warehouse.refresh_metadata import new_state_row, state_columns
 from ayne_dagster.warehouse.rows import (
     Row,
     arrow_schema,
@@ -35,6 +37,7 @@ from ayne_dagster.warehouse.rows import (
     same_bulk,
 )
 from ayne_dagster.warehouse.schema import (
+    ALWAYS_TOLD,
     BOX_OFFICE,
     DISCOVERED_MOVIES,
     FETCH_LOG,
@@ -47,7 +50,6 @@ from ayne_dagster.warehouse.schema import (
     Table,
     content_hash_column,
 )
-from ayne_dagster.warehouse.state import new_state_row, state_columns
 from ayne_dagster.warehouse.strategies import load_feeds
 
 _OF_A_FILM = ("checked_at", "missing_since", "tombstoned_at", "signalled_at", "recheck_at", "parts_due_at", "rate")
@@ -107,6 +109,7 @@ def merge_answers(
     if table is TMDB_DETAILS:
         _keep_only_of_the_same_film(connection, states, new_states)
         _move_years(connection, states, new_states)
+        merge_entities(connection, batch.values(), new_states, run_id)
     replace_rows(connection, REFRESH_METADATA, new_states)
     _log(connection, source, batch.values(), states, changes, run_id)
     return report
@@ -141,8 +144,7 @@ def _is_outdated(answer: Answer, source: str, state: Row) -> bool:
 
     A batch is merged twice when its first commit was interrupted; nothing of it may count twice.
     """
-    attempted_at = state[f"{source}_attempted_at"]
-    if attempted_at is not None and naive_utc(answer.at) <= attempted_at:
+    if is_outdated(movie_state(state).at(source), answer.outcome, answer.at):
         return True
     if not SOURCES[source].needs_imdb_id:
         return False
@@ -228,7 +230,8 @@ def _upsert(
 ) -> dict[int, _Change]:
     """Insert, update or leave each row: told apart by content hash; unknown never overwrites known.
 
-    A row whose significant content is the same only has its drifting counters updated, in place.
+    A row whose significant content is the same only has its drifting counters updated, in place. Where what is stored
+    came without parts that nobody asked for, to fill them in is no change: the film is as it was.
     """
     known = {i: states[i][content_hash_column(table)] for i in rows}
     incoming = {i: content_hash(table, row) for i, row in rows.items()}
@@ -237,19 +240,25 @@ def _upsert(
     changes: dict[int, _Change] = {}
     written: list[Row] = []
     history: list[Row] = []
+    completed: set[int] = set()
     for i in suspects:
         row, old = rows[i], stored.get(i)
         if old is not None:
             _keep_known(table, row, old)
             incoming[i] = content_hash(table, row)
-        if old is None or incoming[i] != content_hash(table, old):
+            if _lacks_parts(table, old) and not _lacks_parts(table, row):
+                completed.add(i)
+                old = {name: row.get(name) if value is None else value for name, value in old.items()}
+        differs = old is None or incoming[i] != content_hash(table, old)
+        if differs or i in completed:
             written.append(row | {"updated_at": naive_utc(seen[i].at)})
             fields = table.content if table.history else table.significant
             history += _differences(table, fields, old, row, seen[i].at, run_id)
+        if differs:
             changes[i] = _Change("inserted" if old is None else "updated", incoming[i])
     unchanged = [i for i in rows if i not in changes]
     changes |= {i: _Change("unchanged", incoming[i]) for i in unchanged}
-    history += _drift(connection, table, rows, changes, seen, run_id)
+    history += _drift(connection, table, [i for i in unchanged if i not in completed], rows, seen, run_id)
     replace_rows(connection, table, written)
     insert_rows(connection, MOVIE_HISTORY, history)
     return changes
@@ -273,6 +282,12 @@ def _read_stored(
     return stored
 
 
+def _lacks_parts(table: Table, row: Row) -> bool:
+    """Whether a row came from somebody who never asked for all of it, as the older collection."""
+    always = ALWAYS_TOLD.get(table.name)
+    return always is not None and row.get(always) is None
+
+
 def _keep_known(table: Table, row: Row, old: Row) -> None:
     """Fill what the answer leaves unknown with what is stored, unless the ratings are those of another film."""
     if table is OMDB_RATINGS and row.get("imdb_id") != old.get("imdb_id"):
@@ -285,8 +300,8 @@ def _keep_known(table: Table, row: Row, old: Row) -> None:
 def _drift(
     connection: duckdb.DuckDBPyConnection,
     table: Table,
+    ids: Collection[int],
     rows: Mapping[int, Row],
-    changes: Mapping[int, _Change],
     seen: Mapping[int, Answer] | Mapping[int, ListedMovie],
     run_id: str,
 ) -> list[Row]:
@@ -295,7 +310,6 @@ def _drift(
     An update in place of three numeric columns leaves the wide text alone.
     """
     names = table.drifting
-    ids = [i for i, change in changes.items() if change.kind == "unchanged"]
     stored = read_rows(connection, table, ids, names)
     history: list[Row] = []
     moved = []

@@ -1,23 +1,26 @@
 """How a database of an older schema becomes one of today's: explicit steps, in order, in one transaction.
 
-To change the schema: change `schema.py`, raise `SCHEMA_VERSION`, add the step that leads there to `STEPS`, and note the
-new fingerprint where the test asks for it. A step is SQL or a function; it sees a database of exactly the version
-before, and a kill or an error anywhere leaves that version as it was.
+To change the schema: change `schema.py`, raise `SCHEMA_VERSION`, add the step that leads there in `migration_steps`,
+and note the new fingerprints where the tests ask for them. A step has a name and is literal SQL; it sees a database of
+exactly the version before, and a kill or an error anywhere leaves that version as it was. Which steps a database has
+seen is written in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import duckdb
 
 from ayne_dagster.config import FigureChoice
 from ayne_dagster.warehouse.best_figures import put_precedence
+from ayne_dagster.warehouse.migration_steps import STEPS, Step
 from ayne_dagster.warehouse.schema import SCHEMA_VERSION, TABLES
 from ayne_dagster.warehouse.views import VIEWS
 
 VERSION_TABLE = "warehouse_schema"
-Step = Callable[[duckdb.DuckDBPyConnection], None]
+STEPS_TABLE = "warehouse_steps"
+"""The steps that a database has seen, with the digest of what each was then; of one that was made new, none."""
 
 
 class MigrationFailed(Exception):
@@ -66,7 +69,7 @@ def migrate(connection: duckdb.DuckDBPyConnection, found: int, steps: Mapping[in
     connection.execute("BEGIN")
     try:
         for reached in range(found + 1, SCHEMA_VERSION + 1):
-            steps[reached](connection)
+            _take(connection, reached, steps[reached])
         _note_version(connection)
         connection.execute("COMMIT")
     except BaseException as error:
@@ -77,111 +80,32 @@ def migrate(connection: duckdb.DuckDBPyConnection, found: int, steps: Mapping[in
         raise
 
 
+def _take(connection: duckdb.DuckDBPyConnection, version: int, step: Step) -> None:
+    """Run a step, and write down that it was run."""
+    for statement in step.statements:
+        connection.execute(statement)
+    _make_steps_table(connection)
+    connection.execute(f"INSERT INTO {STEPS_TABLE} VALUES (?, ?, ?)", [version, step.name, step.digest])
+
+
+def steps_taken(connection: duckdb.DuckDBPyConnection) -> list[tuple[int, str, str]]:
+    """Version, name and digest of the steps that a database has seen since they are written down, in order."""
+    rows = connection.execute(f"SELECT version, name, digest FROM {STEPS_TABLE} ORDER BY version").fetchall()
+    return [(int(version), name, digest) for version, name, digest in rows]
+
+
+def _make_steps_table(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute(f"CREATE TABLE IF NOT EXISTS {STEPS_TABLE} (version INTEGER, name VARCHAR, digest VARCHAR)")
+
+
 def _note_version(connection: duckdb.DuckDBPyConnection) -> None:
     """Put the views of today in place, which hold no data, and write the version down."""
     for view in VIEWS:
         connection.execute(view.ddl())
+    _make_steps_table(connection)
     connection.execute(f"CREATE TABLE IF NOT EXISTS {VERSION_TABLE} (version INTEGER)")
     connection.execute(f"DELETE FROM {VERSION_TABLE}")
     connection.execute(f"INSERT INTO {VERSION_TABLE} VALUES (?)", [SCHEMA_VERSION])
-
-
-_SOURCES_OF_2 = ("tmdb", "omdb", "numbers")
-_COUNTERS = ("_exposure", "_changes", "_signals")
-_COLUMNS_OF_2 = {
-    "refresh_metadata": {
-        f"{source}_{name}": kind
-        for source in _SOURCES_OF_2
-        for name, kind in (
-            ("exposure", "DOUBLE"),
-            ("changes", "DOUBLE"),
-            ("signals", "SMALLINT"),
-            ("signalled_at", "TIMESTAMP"),
-            ("recheck_at", "TIMESTAMP"),
-            ("rate", "DOUBLE"),
-            ("reason", "VARCHAR"),
-        )
-    }
-    | {"popularity": "DOUBLE", "importance": "DOUBLE"},
-    "fetch_log": {"due_because": "VARCHAR", "signals": "SMALLINT", "days_since_check": "DOUBLE"},
-}
-_TABLES_OF_2 = (
-    """CREATE TABLE IF NOT EXISTS tmdb_changes (
-    tmdb_id BIGINT, day DATE, seen_at TIMESTAMP, run_id VARCHAR, PRIMARY KEY (tmdb_id, day))""",
-    """CREATE TABLE IF NOT EXISTS change_feed_days (
-    day DATE, covered BOOLEAN, listed INTEGER, known INTEGER, read_at TIMESTAMP, run_id VARCHAR, PRIMARY KEY (day))""",
-    """CREATE TABLE IF NOT EXISTS tmdb_id_export (
-    tmdb_id BIGINT, original_title VARCHAR, popularity DOUBLE, video BOOLEAN, first_listed_on DATE,
-    last_listed_on DATE, missing_since DATE, vanished_on DATE, PRIMARY KEY (tmdb_id))""",
-    """CREATE TABLE IF NOT EXISTS imdb_ratings (
-    tmdb_id BIGINT, release_year VARCHAR, imdb_id VARCHAR, imdb_rating DOUBLE, imdb_votes BIGINT,
-    signalled_votes BIGINT, signalled_rating DOUBLE, listed_at TIMESTAMP, updated_at TIMESTAMP,
-    PRIMARY KEY (tmdb_id))""",
-    """CREATE TABLE IF NOT EXISTS daily_files (
-    name VARCHAR, day DATE, accepted BOOLEAN, lines BIGINT, unreadable BIGINT, reason VARCHAR, read_at TIMESTAMP,
-    run_id VARCHAR, PRIMARY KEY (name, day))""",
-    """CREATE TABLE IF NOT EXISTS refresh_rates (
-    source VARCHAR, category VARCHAR, popularity_bucket SMALLINT, rate DOUBLE, movies BIGINT, learned_at TIMESTAMP,
-    PRIMARY KEY (source, category, popularity_bucket))""",
-    """CREATE TABLE IF NOT EXISTS feed_quality (
-    source VARCHAR, recall DOUBLE, precision DOUBLE, learned_at TIMESTAMP, PRIMARY KEY (source))""",
-)
-
-
-def _to_version_2(connection: duckdb.DuckDBPyConnection) -> None:
-    """Learned rates, change signals and feeds: new tables, and new columns of refresh_metadata and fetch_log."""
-    for ddl in _TABLES_OF_2:
-        connection.execute(ddl)
-    found = existing_columns(connection)
-    for table, columns in _COLUMNS_OF_2.items():
-        for name, kind in columns.items():
-            if name not in found[table]:
-                # Counters start at 0 in new rows (`state.new_state_row`), and so they do here: NULL + 1 would stay
-                # unknown. By default and not by UPDATE, after which DuckDB lets no later step alter the table.
-                starts = " DEFAULT 0" if name.endswith(_COUNTERS) else ""
-                connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}{starts}")
-                if starts:
-                    connection.execute(f"ALTER TABLE {table} ALTER COLUMN {name} DROP DEFAULT")
-
-
-def _to_version_3(connection: duckdb.DuckDBPyConnection) -> None:
-    """Daily sums of old attempts: a new table."""
-    connection.execute(
-        """CREATE TABLE IF NOT EXISTS fetch_log_daily (
-    day DATE, source VARCHAR, outcome VARCHAR, changed BOOLEAN, due_because VARCHAR, attempts BIGINT,
-    requests BIGINT)"""
-    )
-
-
-_TABLES_OF_4 = (
-    """CREATE TABLE IF NOT EXISTS box_office (
-    tmdb_id BIGINT, release_year VARCHAR, source VARCHAR, measure VARCHAR, scope VARCHAR, currency VARCHAR,
-    source_ref VARCHAR, amount DECIMAL(18,2), as_of DATE, preferred BOOLEAN, derived BOOLEAN, suspect VARCHAR,
-    matched_by VARCHAR, observed_at TIMESTAMP, gone_at TIMESTAMP, updated_at TIMESTAMP)""",
-    """CREATE TABLE IF NOT EXISTS box_office_precedence (
-    figure VARCHAR, source VARCHAR, scope VARCHAR, place SMALLINT, PRIMARY KEY (figure, source, scope))""",
-    """CREATE TABLE IF NOT EXISTS box_office_files (
-    digest VARCHAR, name VARCHAR, layout VARCHAR, as_of DATE, rows BIGINT, matched BIGINT, ambiguous BIGINT,
-    unmatched BIGINT, refused BIGINT, first_imported_at TIMESTAMP, imported_at TIMESTAMP, PRIMARY KEY (digest))""",
-    """CREATE TABLE IF NOT EXISTS box_office_unmatched (
-    file_digest VARCHAR, row_number BIGINT, title VARCHAR, other_titles VARCHAR[], year INTEGER, imdb_id VARCHAR,
-    stated_tmdb_id BIGINT, why VARCHAR, reason VARCHAR, candidates BIGINT[], figures VARCHAR, as_of DATE,
-    seen_at TIMESTAMP, PRIMARY KEY (file_digest, row_number))""",
-)
-
-
-def _to_version_4(connection: duckdb.DuckDBPyConnection) -> None:
-    """Figures of movies' money: new tables, and a count of them in the status. When to ask for parts that an answer
-    lacks: new columns, unknown for all movies."""
-    for ddl in _TABLES_OF_4:
-        connection.execute(ddl)
-    put_precedence(connection, FigureChoice())
-    if "with_box_office" not in existing_columns(connection)["collection_status"]:
-        connection.execute("ALTER TABLE collection_status ADD COLUMN with_box_office BIGINT")
-    found = existing_columns(connection)["refresh_metadata"]
-    for source in _SOURCES_OF_2:
-        if f"{source}_parts_due_at" not in found:
-            connection.execute(f"ALTER TABLE refresh_metadata ADD COLUMN {source}_parts_due_at TIMESTAMP")
 
 
 def existing_columns(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
@@ -198,7 +122,3 @@ def existing_columns(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[st
     for table, column, kind in rows:
         found.setdefault(table, {})[column] = kind
     return found
-
-
-STEPS: dict[int, Step] = {2: _to_version_2, 3: _to_version_3, 4: _to_version_4}
-"""By version: what leads to it from the one before."""

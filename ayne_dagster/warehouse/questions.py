@@ -19,8 +19,8 @@ from ayne_dagster.refresh.strategy import (
     ValueOfRefreshStrategy,
     refresh_plan,
 )
+from ayne_dagster.warehouse.refresh_metadata import due_counts, due_movies, movie_states
 from ayne_dagster.warehouse.rows import id_table, naive_utc, registered
-from ayne_dagster.warehouse.state import due_counts, due_movies, movie_states
 from ayne_dagster.warehouse.strategies import value_of_refresh
 
 _LOOK_AHEAD_DAYS = 366

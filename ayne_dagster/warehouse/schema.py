@@ -9,7 +9,7 @@ from ayne_dagster.refresh.strategy import CATEGORIES, SOURCES
 from ayne_dagster.warehouse.tables import Column as Column
 from ayne_dagster.warehouse.tables import Table as Table
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Written to every database; one with a newer number is refused, an older one is migrated when it is opened."""
 
 
@@ -81,6 +81,7 @@ TMDB_DETAILS = Table(
         Column("backdrop_path", "VARCHAR", "Path of the backdrop below TMDB's image host", bulky=True),
         Column("adult", "BOOLEAN", "Adult content"),
         Column("video", "BOOLEAN", "Not a feature film (a concert, a making-of)"),
+        Column("softcore", "BOOLEAN", "TRUE where TMDB calls it softcore; else NULL: most answers do not say"),
         UPDATED_AT,
     ),
     history=True,
@@ -96,6 +97,7 @@ OMDB_RATINGS = Table(
         Column("imdb_id", "VARCHAR", "The IMDb id that was asked for and answered"),
         Column("title", "VARCHAR", "Title at OMDb"),
         Column("year", "INTEGER", "First year at OMDb"),
+        Column("end_year", "INTEGER", "Last year at OMDb, where it states a span: 2010 in 2004–2010"),
         Column("type", "VARCHAR", "movie, series, episode or game"),
         Column("rated", "VARCHAR", "US certification as written there"),
         Column("released", "DATE", "Release date at OMDb"),
@@ -210,6 +212,10 @@ TABLE_OF: dict[str, Table] = {"tmdb": TMDB_DETAILS, "omdb": OMDB_RATINGS, "numbe
 """By source: the table with what it says of a movie. Its name is the asset's."""
 
 
+ALWAYS_TOLD = {TMDB_DETAILS.name: "original_language", OMDB_RATINGS.name: "type"}
+"""By table: a column that every answer of the source itself fills, and that the older collection never had."""
+
+
 def content_hash_column(table: Table) -> str:
     """Name of the column of `refresh_metadata` that holds the hash of a movie's significant content in a table."""
     return f"{table.name}_hash"
@@ -257,6 +263,8 @@ REFRESH_METADATA = Table(
             Column(content_hash_column(t), "BIGINT", f"Hash of the fields of {t.name} that count as a change")
             for t in HASHED_TABLES
         ),
+        Column("entities_hash", "BIGINT", "Hash of what its rows in credits, releases and the like were made of"),
+        Column("entities_checked_at", "TIMESTAMP", "When TMDB last told them (UTC); NULL: none are stored"),
         Column("popularity", "DOUBLE", "TMDB's popularity, as last heard of"),
         Column("importance", "DOUBLE", "Weight of the movie's freshness: share of popularity, more while it is new"),
         Column("category", "VARCHAR", "Age category at decided_at: recent, established, mature, archived"),
@@ -444,6 +452,103 @@ FEED_QUALITY = Table(
     key=("source",),
 )
 
+PERSON_ID = Column("person_id", "BIGINT", "TMDB's number of the person")
+COMPANY_ID = Column("company_id", "BIGINT", "TMDB's number of the company")
+
+ROW_HASH = Column("row_hash", "BIGINT", "Hash of the row: tells whether an answer describes it otherwise")
+
+PEOPLE = Table(
+    "people",
+    "One row a person of whom TMDB credits work in a collected movie, as the latest answer describes them.",
+    (
+        PERSON_ID,
+        Column("name", "VARCHAR", "Name"),
+        Column("gender", "SMALLINT", "1 female, 2 male, 3 non-binary; NULL: not stated"),
+        Column("known_for_department", "VARCHAR", "The department that they mostly work in: Acting, Directing …"),
+        Column("profile_path", "VARCHAR", "Path of the portrait below TMDB's image host"),
+        ROW_HASH,
+        UPDATED_AT,
+    ),
+    key=("person_id",),
+    declares_key=False,
+)
+
+CREDITS = Table(
+    "credits",
+    "One row a credit: a person in a part or a job of a movie, all of the cast and crew. At most 5,000 a movie.",
+    (
+        TMDB_ID,
+        Column("credit_id", "VARCHAR", "TMDB's id of the credit; made of person and job where it gives none"),
+        PERSON_ID,
+        Column("kind", "VARCHAR", "cast or crew"),
+        Column("department", "VARCHAR", "Department of the crew: Directing, Writing, Sound …; NULL for cast"),
+        Column("job", "VARCHAR", "Job in it: Director, Screenplay …; NULL for cast"),
+        Column("character", "VARCHAR", "Whom they play; NULL for crew"),
+        Column("billing_order", "INTEGER", "Place in the cast, from 0; NULL for crew"),
+    ),
+    key=("tmdb_id", "credit_id"),
+    declares_key=False,
+)
+
+COMPANIES = Table(
+    "companies",
+    "One row a company that produced a collected movie, as the latest answer describes it.",
+    (
+        COMPANY_ID,
+        Column("name", "VARCHAR", "Name"),
+        Column("origin_country", "VARCHAR", "ISO 3166-1 code of the country that it is from"),
+        Column("logo_path", "VARCHAR", "Path of the logo below TMDB's image host"),
+        ROW_HASH,
+        UPDATED_AT,
+    ),
+    key=("company_id",),
+    declares_key=False,
+)
+
+MOVIE_COMPANIES = Table(
+    "movie_companies",
+    "One row a company of a movie.",
+    (TMDB_ID, COMPANY_ID, Column("place", "SMALLINT", "Place among the companies of the movie, from 0")),
+    key=("tmdb_id", "company_id"),
+    declares_key=False,
+)
+
+COLLECTIONS = Table(
+    "collections",
+    "One row a series of films of which a movie is collected; `collection_id` in tmdb_details and movies names it.",
+    (
+        Column("collection_id", "BIGINT", "TMDB's number of the series"),
+        Column("name", "VARCHAR", "Name"),
+        Column("poster_path", "VARCHAR", "Path of the poster below TMDB's image host"),
+        Column("backdrop_path", "VARCHAR", "Path of the backdrop below TMDB's image host"),
+        ROW_HASH,
+        UPDATED_AT,
+    ),
+    key=("collection_id",),
+    declares_key=False,
+)
+
+RELEASES = Table(
+    "releases",
+    "One row a release of a movie: in a country, of a type, on a day. At most 2,000 a movie.",
+    (
+        TMDB_ID,
+        Column("country", "VARCHAR", "ISO 3166-1 code"),
+        Column("type", "SMALLINT", "1 premiere, 2 limited, 3 theatrical, 4 digital, 5 physical, 6 TV"),
+        Column("release_date", "DATE", "The day"),
+        Column("certification", "VARCHAR", "Certification in that country (PG-13, 16, …)"),
+        Column("note", "VARCHAR", "What the release was: a festival, a platform"),
+        Column("language", "VARCHAR", "ISO 639-1 code, where the release is for a language"),
+    ),
+    key=(),
+)
+
+ENTITIES_OF_MOVIES = (CREDITS, MOVIE_COMPANIES, RELEASES)
+"""Tables of entities with several rows a movie, by `tmdb_id`: they go with the movie, whatever its release year."""
+SHARED_ENTITIES = (PEOPLE, COMPANIES, COLLECTIONS)
+"""Tables of what movies share: a row goes when no movie names it any more."""
+ENTITY_TABLES = (*SHARED_ENTITIES, *ENTITIES_OF_MOVIES)
+
 MOVIE_TABLES = (DISCOVERED_MOVIES, TMDB_DETAILS, OMDB_RATINGS, IMDB_RATINGS, BOX_OFFICE)
 """What sources say of a movie: it moves with the movie to another release year, and goes with it."""
 TABLES = (
@@ -464,5 +569,6 @@ TABLES = (
     DAILY_FILES,
     REFRESH_RATES,
     FEED_QUALITY,
+    *ENTITY_TABLES,
 )
 ALL_TABLES: dict[str, Table] = {table.name: table for table in TABLES}

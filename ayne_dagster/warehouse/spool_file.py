@@ -19,8 +19,8 @@ from ayne_dagster.warehouse.spool_values import KINDS, decoded, encoded
 
 Item = Answer | ListedMovie | QuarantinedBody
 
-FORMAT = 2
-"""1: answers do not say which IMDb id they were asked for. Both are read."""
+FORMAT = 3
+"""1: answers do not say which IMDb id they were asked for; 2: they have no entities. All are read."""
 PART_ITEMS = 500
 PART_BYTES = 16 * 1024 * 1024
 """A part of a file that is merged at once: so many items, or so many bytes."""

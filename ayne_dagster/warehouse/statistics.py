@@ -1,4 +1,4 @@
-"""Counts of what the warehouse holds, and checks of what must hold. Reads only."""
+"""Counts of what the warehouse holds, and of what is overdue. What must hold of rows is in `row_checks`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from datetime import datetime
 
 import duckdb
 
-from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR, UNKNOWN_YEAR
 from ayne_dagster.refresh.ages import category_sql
 from ayne_dagster.refresh.states import fully_refreshed_sql
 from ayne_dagster.refresh.strategy import AGE_TABLE_STRATEGY, CATEGORIES, COLLECTED, Strategy
 from ayne_dagster.warehouse.rows import insert_rows, naive_utc
-from ayne_dagster.warehouse.schema import COLLECTION_STATUS, REFRESH_METADATA, Table
+from ayne_dagster.warehouse.schema import COLLECTION_STATUS
 
 
 def collection_stats(
@@ -46,34 +45,6 @@ def record_stats(
     connection.execute("DELETE FROM collection_status WHERE observed_at = $now", {"now": naive_utc(now)})
     insert_rows(connection, COLLECTION_STATUS, [{"observed_at": naive_utc(now), **stats}])
     return stats
-
-
-def duplicate_keys(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
-    """How many keys stand in more than one row (0 where the file enforces its keys)."""
-    keys = ", ".join(table.key)
-    query = f"SELECT count(*) FROM (SELECT 1 FROM {table.name} GROUP BY {keys} HAVING count(*) > 1)"
-    return int(connection.execute(query).fetchall()[0][0])
-
-
-def misplaced_rows(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
-    """How many rows are not in the partition of their movie."""
-    if table is REFRESH_METADATA:
-        condition = (
-            f"release_year IS DISTINCT FROM CASE WHEN year(release_date) BETWEEN {FIRST_YEAR} AND {LAST_YEAR}"
-            f" THEN CAST(year(release_date) AS VARCHAR) ELSE '{UNKNOWN_YEAR}' END"
-        )
-        return int(connection.execute(f"SELECT count(*) FROM refresh_metadata WHERE {condition}").fetchall()[0][0])
-    query = (
-        f"SELECT count(*) FROM {table.name} AS t JOIN refresh_metadata AS m USING (tmdb_id)"
-        " WHERE t.release_year IS DISTINCT FROM m.release_year"
-    )
-    return int(connection.execute(query).fetchall()[0][0])
-
-
-def orphans(connection: duckdb.DuckDBPyConnection, table: Table) -> int:
-    """How many rows belong to no known movie."""
-    query = f"SELECT count(*) FROM {table.name} ANTI JOIN refresh_metadata USING (tmdb_id)"
-    return int(connection.execute(query).fetchall()[0][0])
 
 
 def overdue_by_category(

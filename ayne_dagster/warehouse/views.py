@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ayne_dagster.warehouse.best_figures import BEST_FIGURES_SQL, BOX_OFFICE_FIGURES, FIGURE_COLUMNS, FIGURE_LINES
+from ayne_dagster.warehouse.iso_names import COUNTRY_NAMES, LANGUAGE_NAMES
 from ayne_dagster.warehouse.legacy_views import LEGACY_VIEWS
+from ayne_dagster.warehouse.movie_columns import (
+    ADDED_COLUMNS,
+    ADDED_LINES,
+    ADDED_ORIGINS,
+    EXPORT_JOIN,
+    POPULARITY,
+    filled,
+    filled_origins,
+)
 from ayne_dagster.warehouse.schema import (
     DISCOVERED_MOVIES,
     FETCH_LOG,
@@ -14,6 +26,7 @@ from ayne_dagster.warehouse.schema import (
     RELEASE_YEAR,
     TMDB_DETAILS,
     TMDB_ID,
+    TMDB_ID_EXPORT,
 )
 from ayne_dagster.warehouse.tables import Column, View
 
@@ -39,6 +52,11 @@ _IMDB_COLUMNS = (
 )
 
 
+def _shared_sql(name: str) -> str:
+    """What TMDB's details and listing both have; popularity is the freshest."""
+    return POPULARITY if name == "popularity" else filled(name, f"coalesce(d.{name}, l.{name})")
+
+
 def _movies_view() -> View:
     """The analysts' table: details where they are known, else the listing; ratings and refresh times beside them."""
     shared = [c for c in TMDB_DETAILS.columns if c.name in DISCOVERED_MOVIES.types and c.name in TMDB_DETAILS.content]
@@ -62,11 +80,9 @@ def _movies_view() -> View:
         "m.tmdb_id",
         "m.release_year",
         "m.imdb_id",
-        *(
-            "m.release_date" if c.name == "release_date" else f"coalesce(d.{c.name}, l.{c.name}) AS {c.name}"
-            for c in shared
-        ),
-        *(f"d.{c.name}" for c in details_only),
+        *("m.release_date" if c.name == "release_date" else f"{_shared_sql(c.name)} AS {c.name}" for c in shared),
+        *(f"{filled(c.name, f'd.{c.name}')} AS {c.name}" for c in details_only),
+        *ADDED_LINES,
         *_IMDB_LINES,
         *(f"o.{c.name}" for c in ratings),
         *FIGURE_LINES,
@@ -75,8 +91,8 @@ def _movies_view() -> View:
     imdb_id = Column("imdb_id", "VARCHAR", "IMDb's id")
     return View(
         "movies",
-        "One row a movie: the table to analyse. Details where TMDB gave them, else the listing; OMDb's ratings; its "
-        "money, and who states it; when each source last confirmed it.",
+        "One row a movie: the table to analyse. Details where TMDB gave them, else the listing, else OMDb's, with who "
+        "says so; ratings; its money, and who states it; when each source last confirmed it.",
         f"""
 SELECT {", ".join(lines)}
 FROM refresh_metadata AS m
@@ -84,14 +100,28 @@ LEFT JOIN discovered_movies AS l ON l.tmdb_id = m.tmdb_id
 LEFT JOIN tmdb_details AS d ON d.tmdb_id = m.tmdb_id
 LEFT JOIN omdb_ratings AS o ON o.tmdb_id = m.tmdb_id AND o.imdb_id = m.imdb_id
 LEFT JOIN imdb_ratings AS i ON i.tmdb_id = m.tmdb_id AND i.imdb_id = m.imdb_id
+{EXPORT_JOIN}
 LEFT JOIN ({BEST_FIGURES_SQL}) AS b ON b.tmdb_id = m.tmdb_id""",
-        (TMDB_ID, RELEASE_YEAR, imdb_id, *shared, *details_only, *_IMDB_COLUMNS, *ratings, *FIGURE_COLUMNS, *states),
+        (
+            TMDB_ID,
+            RELEASE_YEAR,
+            imdb_id,
+            *shared,
+            *details_only,
+            *ADDED_COLUMNS,
+            *_IMDB_COLUMNS,
+            *ratings,
+            *FIGURE_COLUMNS,
+            *states,
+        ),
         {
             **{c.name: (TMDB_DETAILS.name, DISCOVERED_MOVIES.name) for c in shared},
-            **{c.name: (TMDB_DETAILS.name,) for c in details_only},
+            **{c.name: (TMDB_DETAILS.name, *filled_origins(c.name)) for c in details_only},
+            **ADDED_ORIGINS,
             **{c.name: (OMDB_RATINGS.name,) for c in ratings},
             **{c.name: (REFRESH_METADATA.name,) for c in (TMDB_ID, RELEASE_YEAR, imdb_id, *states)},
             "release_date": (REFRESH_METADATA.name,),
+            "popularity": (TMDB_DETAILS.name, DISCOVERED_MOVIES.name, TMDB_ID_EXPORT.name),
             "imdb_rating": (IMDB_RATINGS.name, OMDB_RATINGS.name),
             "imdb_votes": (IMDB_RATINGS.name, OMDB_RATINGS.name),
             "imdb_rating_source": (),
@@ -121,5 +151,17 @@ GROUP BY ALL""",
         ("source", "outcome", "changed", "due_because", "requests"), (FETCH_LOG.name, FETCH_LOG_DAILY.name)
     ),
 )
-VIEWS = (BOX_OFFICE_FIGURES, MOVIES, FETCHES_BY_DAY, *LEGACY_VIEWS)
+
+
+def _names_view(name: str, what: str, codes: str, names: Mapping[str, str]) -> View:
+    """Codes with their English names: facts of `iso_names`, so that a query can show a name beside each code."""
+    rows = ", ".join(f"('{code}', '{text.replace(chr(39), chr(39) * 2)}')" for code, text in names.items())
+    columns = (Column("code", "VARCHAR", codes), Column("name", "VARCHAR", "English name, as TMDB calls it"))
+    select = f"SELECT code, name FROM (VALUES {rows}) AS known (code, name)"
+    return View(name, f"One row a {what}: its code and English name.", select, columns, {"code": (), "name": ()})
+
+
+COUNTRIES = _names_view("countries", "country", "ISO 3166-1 code, also of former states", COUNTRY_NAMES)
+LANGUAGES = _names_view("languages", "language", "ISO 639-1 code; also 'xx' (none) and 'cn'", LANGUAGE_NAMES)
+VIEWS = (BOX_OFFICE_FIGURES, MOVIES, FETCHES_BY_DAY, COUNTRIES, LANGUAGES, *LEGACY_VIEWS)
 """In the order in which they can be made."""

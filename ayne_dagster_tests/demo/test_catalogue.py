@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from ayne_dagster.standin.bodies import SUB_RESOURCES
 from ayne_dagster.standin.catalogue import Catalogue
 from ayne_dagster.standin.population import OMDB_ODDITIES, TMDB_ODDITIES
+from ayne_dagster_tests.support.thoroughness import examples
 
 EPOCH = date(2026, 3, 1)
 ALL = frozenset(SUB_RESOURCES)
@@ -90,7 +91,7 @@ def content(body: dict[str, Any] | None) -> dict[str, Any] | None:
 # The same arguments give the same data
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(size=st.integers(1, 80), seed=st.integers(0, 2**40), day=st.integers(-40, 900))
 def test_the_same_seed_gives_the_same_data(size: int, seed: int, day: int) -> None:
     one, other = (Catalogue(size, epoch=EPOCH, seed=seed) for _ in range(2))
@@ -140,7 +141,7 @@ def test_a_catalogue_of_one_movie_works() -> None:
 # Listings
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     day=st.integers(-10, 500),
     start=st.integers(-39_000, 800),
@@ -164,7 +165,7 @@ def test_the_pages_of_a_listing_partition_its_total_in_order(
     assert values == sorted(values, reverse=direction == "desc")
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(day=st.integers(-10, 500), cuts=st.lists(st.integers(-39_000, 1_200), max_size=5))
 def test_date_slices_list_every_dated_movie_exactly_once(catalogue: Catalogue, day: int, cuts: list[int]) -> None:
     edges = [-40_000, *sorted(cuts), 1_500]
@@ -198,7 +199,7 @@ def test_a_row_says_what_the_details_say(catalogue: Catalogue) -> None:
 # Changes
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(start=st.integers(-30, 900), length=st.integers(0, 14), ahead=st.integers(-3, 60))
 def test_changed_ids_are_those_whose_version_differs(catalogue: Catalogue, start: int, length: int, ahead: int) -> None:
     now = start + length + ahead
@@ -211,7 +212,7 @@ def test_changed_ids_are_those_whose_version_differs(catalogue: Catalogue, start
     assert changed == (expected if last >= start else [])
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(day=st.integers(-30, 700), later=st.integers(1, 60))
 def test_bodies_differ_exactly_when_their_versions_differ(catalogue: Catalogue, day: int, later: int) -> None:
     one, two = at(day), at(day + later)

@@ -19,6 +19,7 @@ from ayne_dagster.legacy.mapping import (
     figures,
     listed_row,
     ratings_row,
+    read_row,
     split_names,
 )
 from ayne_dagster.legacy.reading import COLUMNS
@@ -39,11 +40,12 @@ def row(table: str, **values: Any) -> dict[str, Any]:
 
 
 def details(**values: Any) -> dict[str, Any]:
-    return details_row(row("tmdb_movies", **{"tmdb_id": 1} | values), {}, Counter())
+    read = read_row(row("tmdb_movies", **{"tmdb_id": 1} | values), Counter())
+    return details_row(read, {}, Counter(), joined_by_blank=False)
 
 
 def ratings(**values: Any) -> dict[str, Any]:
-    return ratings_row(row("omdb_movies", **{"imdb_id": "tt0000001"} | values), 1, "1999", Counter())
+    return ratings_row(read_row(row("omdb_movies", **{"imdb_id": "tt0000001"} | values), Counter()), 1, "1999")
 
 
 @pytest.mark.parametrize("name", ["budget", "revenue", "runtime"])
@@ -88,14 +90,65 @@ def test_every_name_but_two_is_that_of_one_code() -> None:
         ("A,B", ["A", "B"]),
         ("A,X Films, Ltd.,B", ["A", "X Films, Ltd.", "B"]),
         ("X Films, Ltd.", ["X Films, Ltd."]),
-        ("A, B", ["A", "B"]),
-        ("A, X Films, Inc., B", ["A", "X Films, Inc.", "B"]),
+        ("Foo, Bar & Baz", ["Foo, Bar & Baz"]),
+        ("Warner Bros. Pictures,AB Svensk Filmindustri", ["Warner Bros. Pictures", "AB Svensk Filmindustri"]),
         ("", []),
         (None, []),
     ],
 )
-def test_lists_are_split_where_they_can_be(joined: str | None, names: list[str]) -> None:
-    assert list(split_names(joined, Counter())) == names
+def test_a_comma_with_a_blank_is_part_of_a_name_where_names_are_joined_by_commas_alone(
+    joined: str | None, names: list[str]
+) -> None:
+    assert list(split_names(joined, Counter(), joined_by_blank=False)) == names
+
+
+@pytest.mark.parametrize(
+    ("joined", "names"),
+    [
+        ("A, B", ["A", "B"]),
+        ("X Films, Ltd.", ["X Films, Ltd."]),
+        ("A, X Films, Inc., B", ["A", "X Films, Inc.", "B"]),
+        ("Toho Co., Ltd., B", ["Toho Co., Ltd.", "B"]),
+        ("Mosfilm, Sony, Ltd. Co. (JP)", ["Mosfilm", "Sony, Ltd. Co. (JP)"]),
+        ("Warner Bros. Pictures, AB Svensk Filmindustri", ["Warner Bros. Pictures", "AB Svensk Filmindustri"]),
+        ("A, Sara Films, Coproduction Office", ["A", "Sara Films", "Coproduction Office"]),
+    ],
+)
+def test_only_a_legal_form_goes_with_what_is_before_it_where_names_are_joined_by_a_comma_and_a_blank(
+    joined: str, names: list[str]
+) -> None:
+    assert list(split_names(joined, Counter(), joined_by_blank=True)) == names
+
+
+@pytest.mark.parametrize("unknown", ["", " ", "N/A", "n/a", "None", "null", "NaN", "nan", "<NA>", "NaT", "\\N"])
+def test_what_stands_for_unknown_in_dumps_is_unknown(unknown: str) -> None:
+    assert details(overview=unknown, status=unknown, genres=unknown, imdb_id=unknown)["overview"] is None
+    assert ratings(awards=unknown, metascore=unknown, director=unknown)["awards"] is None
+
+
+@pytest.mark.parametrize(("title", "found"), [("None", "None"), ("Null", "Null"), ("N/A", None), ("", None)])
+def test_films_are_called_none(title: str, found: str | None) -> None:
+    assert details(title=title)["title"] == found
+
+
+@pytest.mark.parametrize("written", ["76.0", "76", "76.00", 76.0, 76, Decimal("76.00"), " 76.0 "])
+def test_whole_numbers_are_read_however_a_dump_writes_them(written: object) -> None:
+    assert details(runtime=written, budget=written, vote_count=written) | {"overview": 0} == details(
+        runtime=76, budget=76, vote_count=76
+    ) | {"overview": 0}
+    scores = ratings(metascore=written, rotten_tomatoes_rating=written, runtime=written, imdb_votes=written)
+    names = ("metascore", "rotten_tomatoes_rating", "runtime", "imdb_votes")
+    assert [scores[name] for name in names] == [76] * 4
+
+
+def test_a_rating_in_per_cent_is_a_number() -> None:
+    assert ratings(rotten_tomatoes_rating="85%")["rotten_tomatoes_rating"] == 85
+
+
+def test_a_movie_without_votes_was_not_repaired() -> None:
+    repairs: Repairs = Counter()
+    read_row(row("tmdb_movies", vote_count=0, budget=0), repairs)
+    assert repairs == {"zero_as_unknown": 1}
 
 
 def test_what_omdb_does_not_know_is_unknown() -> None:
@@ -123,9 +176,11 @@ def test_a_metascore_is_taken_from_the_ratings_where_it_is_missing() -> None:
 def test_the_imdb_id_of_the_details_wins_over_that_of_the_movie() -> None:
     repairs: Repairs = Counter()
     movie = row("movies", imdb_id="tt0000002")
-    assert details_row(row("tmdb_movies", tmdb_id=1, imdb_id="tt1"), movie, repairs)["imdb_id"] == "tt0000002"
+    former = row("tmdb_movies", tmdb_id=1, imdb_id="tt1")
+    assert details_row(former, movie, repairs, joined_by_blank=False)["imdb_id"] == "tt0000002"
     assert repairs == {"bad_imdb_id": 1, "imdb_id_from_movies": 1}
-    assert details_row(row("tmdb_movies", imdb_id="tt00000003"), movie, Counter())["imdb_id"] == "tt0000003"
+    former["imdb_id"] = "tt00000003"
+    assert details_row(former, movie, Counter(), joined_by_blank=False)["imdb_id"] == "tt0000003"
 
 
 def test_a_time_that_is_missing_or_lies_ahead_is_not_known() -> None:
@@ -133,6 +188,7 @@ def test_a_time_that_is_missing_or_lies_ahead_is_not_known() -> None:
     for at in (None, "", "yesterday", NOW + timedelta(days=1)):
         assert fetched_at({"last_updated_utc": at}, NOW, repairs) is None
     assert repairs == {"time_unknown": 4}
+    assert fetched_at({"last_updated_utc": date(2026, 5, 1)}, NOW, repairs) == datetime(2026, 5, 1, tzinfo=UTC)
     assert fetched_at({"last_updated_utc": "2026-05-01T10:00:00.5+00:00"}, NOW, repairs) == datetime(
         2026, 5, 1, 10, 0, 0, 500_000, tzinfo=UTC
     )
@@ -159,11 +215,12 @@ def rows_of(table: str) -> st.SearchStrategy[dict[str, Any]]:
 def test_any_values_give_rows_of_the_types_of_the_columns(
     stored: dict[str, Any], movie: dict[str, Any], omdb: dict[str, Any], numbers: dict[str, Any]
 ) -> None:
+    joined = {"joined_by_blank": len(str(stored["title"])) % 2 == 0}
     kinds = {"BIGINT": int, "INTEGER": int, "DOUBLE": float, "VARCHAR": str, "DATE": date, "VARCHAR[]": list}
     mapped = (
-        (TMDB_DETAILS, details_row(stored, movie, Counter())),
-        (DISCOVERED_MOVIES, listed_row(movie)),
-        (OMDB_RATINGS, ratings_row(omdb, 1, "1999", Counter())),
+        (TMDB_DETAILS, details_row(read_row(stored, Counter()), read_row(movie, Counter()), Counter(), **joined)),
+        (DISCOVERED_MOVIES, listed_row(read_row(movie, Counter()))),
+        (OMDB_RATINGS, ratings_row(read_row(omdb, Counter()), 1, "1999")),
     )
     for table, found in mapped:
         for name, value in found.items():

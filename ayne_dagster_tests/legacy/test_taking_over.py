@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,17 +18,20 @@ import pytest
 
 from ayne_dagster import cli
 from ayne_dagster.legacy import taking_over
-from ayne_dagster.legacy.taking_over import LONG_AGO, Report, rehearse, take_over
+from ayne_dagster.legacy.reading import Source, WrongFile, remove_left_copies
+from ayne_dagster.legacy.taking_over import LONG_AGO, ImportInterrupted, Report, rehearse, take_over
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.refresh.strategy import Reason
-from ayne_dagster.warehouse.answers import Answer
+from ayne_dagster.warehouse.answers import Answer, ListedMovie
 from ayne_dagster.warehouse.care.integrity import check_database
 from ayne_dagster.warehouse.care.purge import purge
 from ayne_dagster.warehouse.database import Database, DatabaseNotWritten
 from ayne_dagster.warehouse.lease import lease
-from ayne_dagster.warehouse.merge import merge_answers
-from ayne_dagster.warehouse.schema import OMDB_RATINGS, TABLES, TMDB_DETAILS
-from ayne_dagster.warehouse.state import due_movies
+from ayne_dagster.warehouse.merge import merge_answers, merge_listing
+from ayne_dagster.warehouse.refresh_metadata import due_movies
+from ayne_dagster.warehouse.rows import read_rows
+from ayne_dagster.warehouse.schema import OMDB_RATINGS, REFRESH_METADATA, TABLES, TMDB_DETAILS
+from ayne_dagster.warehouse.tables import Table
 from ayne_dagster_tests.support.legacy import (
     COMMA_COMPANY,
     ERAS,
@@ -42,6 +47,7 @@ from ayne_dagster_tests.support.legacy import (
 NOW = datetime(2026, 8, 23, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 MOVIES = 60
+INVENTED = LONG_AGO.replace(tzinfo=None)
 
 
 @pytest.fixture
@@ -65,6 +71,13 @@ def rows(database: Database, sql: str) -> list[tuple[Any, ...]]:
 def everything(database: Database) -> dict[str, list[tuple[Any, ...]]]:
     with database.connect(read_only=True) as connection:
         return {t.name: connection.execute(f"FROM {t.name} ORDER BY ALL").fetchall() for t in TABLES}
+
+
+def one(database: Database, sql: str) -> dict[str, Any]:
+    with database.connect(read_only=True) as connection:
+        found = connection.execute(sql).fetchall()
+        assert len(found) == 1
+        return dict(zip([column[0] for column in connection.description or ()], found[0], strict=True))
 
 
 @pytest.mark.parametrize("era", ERAS)
@@ -185,12 +198,48 @@ def test_hostile_rows_are_refused_or_repaired_and_told(tmp_path: Path, database:
     listed = rows(database, "SELECT tmdb_id, title, release_year FROM discovered_movies")
     assert listed == [(900_007, "Without details", "2003")]
     # Nobody knows when it was fetched: it is here, and due.
-    state = rows(database, "SELECT tmdb_checked_at, tmdb_attempted_at FROM refresh_metadata WHERE tmdb_id = 900004")
-    assert state == [(None, LONG_AGO.replace(tzinfo=None))]
+    state = rows(
+        database,
+        "SELECT tmdb_checked_at, tmdb_attempted_at, tmdb_changed_at, tmdb_failures FROM refresh_metadata"
+        " WHERE tmdb_id = 900004",
+    )
+    assert state == [(None, None, None, 0)]
+    assert not [at for table in everything(database).values() for row in table for at in row if at == INVENTED]
     before = everything(database)
     taken(path, database)
     assert everything(database) == before
     assert check_database(database, NOW).findings == []
+
+
+def test_figures_are_found_by_any_number_that_a_movie_has_however_it_is_written(
+    tmp_path: Path, database: Database
+) -> None:
+    path = legacy_database(tmp_path, MOVIES, NOW)
+    whole = rehearse(path, Database(tmp_path / "other.duckdb"), NOW)
+    assert whole.taken["box_office"] > 0
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("CREATE TABLE again AS SELECT * REPLACE (CAST(movie_id AS VARCHAR) AS movie_id) FROM movies")
+        # Each movie once more, with another number and a later time: its figures are those of the first one.
+        connection.execute(
+            "INSERT INTO again SELECT * REPLACE ('9' || movie_id AS movie_id, now() AS created_at) FROM movies"
+        )
+        connection.execute("DROP TABLE movies CASCADE; ALTER TABLE again RENAME TO movies")
+    report = taken(path, database)
+    assert report.taken["box_office"] == whole.taken["box_office"]
+    assert report.refused["no_movie"] == whole.refused["no_movie"]
+
+
+def test_every_refused_row_is_kept_though_several_have_no_key(tmp_path: Path, database: Database) -> None:
+    path = legacy_database(tmp_path, 5, NOW)
+    with duckdb.connect(str(path)) as connection:
+        columns = "(imdb_id, title, last_updated_utc)"
+        connection.execute("CREATE TABLE free AS SELECT * FROM omdb_movies; DROP TABLE omdb_movies CASCADE")
+        connection.execute("ALTER TABLE free RENAME TO omdb_movies")
+        for title in ("One", "Another", "A third"):
+            connection.execute(f"INSERT INTO omdb_movies {columns} VALUES ('N/A', ?, now())", [title + str(len(title))])
+    report = taken(path, database)
+    kept = rows(database, "SELECT body FROM quarantine WHERE source = 'legacy' AND reason LIKE '%IMDb id%'")
+    assert len(kept) == report.refused["no_imdb_id"]
 
 
 def test_doubled_rows_count_once_and_the_latest_wins(tmp_path: Path, database: Database) -> None:
@@ -240,6 +289,127 @@ def test_fresh_answers_are_not_asked_for_and_incomplete_ones_come_last_and_not_a
     waits = [r["tmdb"] is Reason.INCOMPLETE and r["omdb"] is not Reason.NEVER_FETCHED for r in order]
     assert waits == sorted(waits)
     assert any(waits)
+
+
+PARTS = {
+    TMDB_DETAILS: {"original_language": "en", "tagline": "One line", "directors": ["A Person"], "cast_names": ["B"]},
+    OMDB_RATINGS: {"type": "movie", "plot": "Much happens.", "poster": "https://example.org/p.jpg"},
+}
+"""What the older collection never asked for, by table."""
+
+
+def asked_again(
+    database: Database, table: Table, source: str, at: datetime, **changes: object
+) -> tuple[int, dict[str, int]]:
+    """Merge what the source answers about the first movie that is stored: that, and the parts that were never asked
+    for; returns its id and what was counted."""
+    parts = {name: value for name, value in PARTS[table].items() if name in table.types}
+    assert len(parts) >= 3
+    with database.transaction() as connection:
+        tmdb_id = connection.execute(f"SELECT min(tmdb_id) FROM {table.name}").fetchall()[0][0]
+        stored = read_rows(connection, table, [tmdb_id], table.content)[tmdb_id]
+        state = read_rows(connection, REFRESH_METADATA, [tmdb_id])[tmdb_id]
+        row = stored | parts | changes | {"tmdb_id": tmdb_id, "release_year": state["release_year"]}
+        answer = Answer(tmdb_id, Outcome.FETCHED, at, row, state["release_year"], asked_imdb_id=state["imdb_id"])
+        return tmdb_id, dict(merge_answers(connection, table, source, [answer], "again", now=at).total())
+
+
+@pytest.mark.parametrize(("table", "source"), [(TMDB_DETAILS, "tmdb"), (OMDB_RATINGS, "omdb")])
+def test_parts_that_nobody_had_asked_for_are_stored_and_are_no_change(
+    tmp_path: Path, database: Database, table: Table, source: str
+) -> None:
+    taken(legacy_database(tmp_path, MOVIES, NOW), database)
+    later = NOW + 40 * DAY
+    tmdb_id, counted = asked_again(database, table, source, later)
+    assert (counted["unchanged"], counted.get("updated", 0)) == (1, 0)
+    stored = one(database, f"FROM {table.name} WHERE tmdb_id = {tmdb_id}")
+    assert stored[next(iter(PARTS[table]))] == next(iter(PARTS[table].values()))
+    assert rows(database, "FROM movie_history WHERE run_id = 'again'") == []
+    assert rows(database, "SELECT changed FROM fetch_log WHERE run_id = 'again'") == [(False,)]
+    state = one(database, f"FROM refresh_metadata WHERE tmdb_id = {tmdb_id}")
+    assert state[f"{source}_changes"] == 0
+    assert state[f"{source}_exposure"] > 0
+    assert state[f"{source}_changed_at"] < NOW.replace(tzinfo=None)
+    # From now on it is whole: the next difference is one.
+    _, counted = asked_again(database, table, source, later + DAY, **{next(iter(PARTS[table])): "xx"})
+    assert counted["updated"] == 1
+
+
+def test_of_what_was_held_another_value_is_a_change(tmp_path: Path, database: Database) -> None:
+    taken(legacy_database(tmp_path, MOVIES, NOW), database)
+    _, counted = asked_again(database, TMDB_DETAILS, "tmdb", NOW + DAY, title="Another title")
+    assert counted["updated"] == 1
+    assert rows(database, "SELECT field FROM movie_history WHERE run_id = 'again'") == [("title",)]
+
+
+@pytest.mark.parametrize("outcome", [Outcome.UNAVAILABLE, Outcome.FAILED])
+def test_an_attempt_without_an_answer_does_not_stand_for_one(
+    tmp_path: Path, database: Database, outcome: Outcome
+) -> None:
+    path = legacy_database(tmp_path, MOVIES, NOW)
+    made = Database(tmp_path / "other.duckdb")
+    taken(path, made)
+    ids = [row[0] for row in rows(made, "SELECT tmdb_id FROM refresh_metadata ORDER BY 1")]
+    at = NOW - timedelta(minutes=1)
+    with database.transaction() as connection:
+        failed = [Answer(i, outcome, at, None, "unknown") for i in ids]
+        merge_answers(connection, TMDB_DETAILS, "tmdb", failed, "run", now=NOW)
+    report, whole = taken(path, database), rehearse(path, Database(tmp_path / "third.duckdb"), NOW)
+    assert (report.taken, report.refused) == (whole.taken, whole.refused)
+    state = one(database, f"FROM refresh_metadata WHERE tmdb_id = {ids[0]}")
+    assert state["tmdb_checked_at"] < state["tmdb_attempted_at"] == at.replace(tzinfo=None)
+    before = everything(database)
+    assert not taken(path, database).taken["tmdb_details"]
+    assert everything(database) == before
+
+
+def test_what_a_purge_dropped_is_taken_over_again(tmp_path: Path, database: Database) -> None:
+    path = legacy_database(tmp_path, MOVIES, NOW)
+    whole = taken(path, database)
+    later = NOW + 200 * DAY
+    with database.transaction() as connection:
+        purge(connection, later)
+    assert rows(database, "SELECT count(*) FROM tmdb_details") == [(0,)]
+    again = taken(path, database, later)
+    assert again.taken["tmdb_details"] == whole.taken["tmdb_details"]
+
+
+def test_movies_without_details_are_known_as_of_the_import(tmp_path: Path, database: Database) -> None:
+    path = legacy_database(tmp_path, MOVIES, NOW)
+    make_hostile(path, NOW)
+    taken(path, database)
+    seen = rows(database, "SELECT DISTINCT last_seen_at FROM refresh_metadata JOIN discovered_movies USING (tmdb_id)")
+    assert seen == [(NOW.replace(tzinfo=None),)]
+    with database.transaction() as connection:
+        assert purge(connection, NOW + 100 * DAY)["refresh_metadata"] == 0
+
+
+def test_a_later_file_does_not_put_off_what_is_to_be_asked_for(tmp_path: Path, database: Database) -> None:
+    path = legacy_database(tmp_path, MOVIES, NOW)
+    taken(path, database)
+    due = "SELECT tmdb_id, tmdb_parts_due_at FROM refresh_metadata ORDER BY 1"
+    before = rows(database, due)
+    assert any(at for _, at in before)
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("UPDATE tmdb_movies SET last_updated_utc = ?", [NOW.replace(tzinfo=None)])
+    report = taken(path, database, NOW + 50 * DAY)
+    assert report.taken["tmdb_details"] > 0
+    assert rows(database, due) == before
+
+
+def test_an_imdb_id_is_taken_for_a_movie_that_is_listed_without_one(tmp_path: Path, database: Database) -> None:
+    path = legacy_database(tmp_path, MOVIES, NOW)
+    with duckdb.connect(str(path)) as connection:
+        ((tmdb_id, imdb_id),) = connection.execute(
+            "SELECT tmdb_id, imdb_id FROM movies SEMI JOIN omdb_movies USING (imdb_id) LIMIT 1"
+        ).fetchall()
+        connection.execute("DELETE FROM tmdb_movies WHERE tmdb_id = ?", [tmdb_id])
+    with database.transaction() as connection:
+        listed = ListedMovie(tmdb_id, NOW - DAY, {"tmdb_id": tmdb_id, "title": "Known"}, "unknown")
+        merge_listing(connection, [listed], "run")
+    taken(path, database)
+    assert one(database, f"FROM refresh_metadata WHERE tmdb_id = {tmdb_id}")["imdb_id"] == imdb_id
+    assert rows(database, f"SELECT count(*) FROM omdb_ratings WHERE imdb_id = '{imdb_id}'") == [(1,)]
 
 
 def test_a_whole_answer_ends_the_wish_for_missing_parts(tmp_path: Path, database: Database) -> None:
@@ -310,6 +480,26 @@ def test_lines_of_a_dump_that_are_no_rows_are_refused(tmp_path: Path, database: 
     assert reason == "It is no row"
 
 
+def test_a_quote_that_is_never_closed_costs_the_row_that_it_is_in_and_is_told(
+    tmp_path: Path, database: Database
+) -> None:
+    dump = tmp_path / "tmdb_movies.csv"
+    dump.write_text(
+        'tmdb_id,title,status,runtime,genres\n1,One,Released,90,Drama\n2,"Two,Released,91,Drama\n3,Three,Released,92,\n'
+    )
+    report = taken(dump, database)
+    assert report.refused["unreadable"] == 1
+    assert rows(database, "SELECT title FROM tmdb_details") == [("One",)]
+    assert "never closed: 1 lines after it" in rows(database, "SELECT body FROM quarantine")[0][0]
+
+
+def test_a_dump_in_utf_16_is_read(tmp_path: Path, database: Database) -> None:
+    dump = tmp_path / "tmdb_movies.csv"
+    dump.write_text("tmdb_id,title,status,runtime,genres\n1,Amélie,Released,122,Comedy\n", encoding="utf-16")
+    taken(dump, database)
+    assert rows(database, "SELECT title, runtime FROM tmdb_details") == [("Amélie", 122)]
+
+
 def test_a_dump_of_another_encoding_is_read(tmp_path: Path, database: Database) -> None:
     folder = tmp_path / "dumps"
     folder.mkdir()
@@ -345,6 +535,136 @@ def test_a_file_that_another_program_holds_is_read_from_a_copy_with_its_log(held
     assert report.was_copied
     assert rows(database, "SELECT DISTINCT title FROM tmdb_details") == [("In the log",)]
     assert not [p for p in database.path.parent.iterdir() if p.name.startswith(".ayne-legacy")]
+
+
+def test_a_source_that_breaks_while_it_is_read_is_told_as_the_source_and_makes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = legacy_database(tmp_path, 3_000, NOW)
+    content = bytearray(source.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 300_000] = b"\xa5" * 300_000
+    source.write_bytes(content)
+    database = tmp_path / "data" / "ayne.duckdb"
+    monkeypatch.setenv("AYNE_DATABASE", str(database))
+    for arguments in ((), ("--dry-run",)):
+        assert cli.run(["import-legacy", str(source), *arguments]) == 2
+        told = capsys.readouterr().err
+        assert told.startswith(f"ayne: {source} cannot be read"), told
+        assert told.count("\n") == 1
+        assert not database.exists()
+
+
+@pytest.mark.parametrize("error", [duckdb.IOException("Corrupt"), duckdb.OutOfMemoryException("no more")])
+def test_what_the_source_cannot_give_is_never_told_as_a_fault_of_ours(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    path = legacy_database(tmp_path, 5, NOW)
+
+    def fails(*_: object) -> object:
+        raise error
+
+    monkeypatch.setattr(Source, "_rows", fails)
+    with pytest.raises(WrongFile, match=re.escape(str(path))):
+        taken(path, database)
+
+
+def test_the_database_itself_is_refused_at_once(database: Database) -> None:
+    with database.connect():
+        pass
+    for import_of in (lambda: taken(database.path, database), lambda: rehearse(database.path, database, NOW)):
+        with pytest.raises(WrongFile, match="is the database of this platform"):
+            import_of()
+
+
+def test_a_signal_in_the_middle_takes_nothing_over_and_says_so(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = legacy_database(tmp_path, MOVIES, NOW)
+    with database.connect():
+        pass
+    before, merge = everything(database), taking_over.merge_answers
+
+    def interrupted(*arguments: Any, **more: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return merge(*arguments, **more)
+
+    monkeypatch.setattr(taking_over, "merge_answers", interrupted)
+    with pytest.raises(ImportInterrupted, match="nothing was taken over") as raised:
+        taken(path, database)
+    assert raised.value.exit_code == 130
+    assert everything(database) == before
+    monkeypatch.undo()
+    assert taken(path, database).taken["tmdb_details"] > MOVIES
+
+
+def test_a_signal_that_comes_too_late_is_told_so(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = legacy_database(tmp_path, MOVIES, NOW)
+    insert = taking_over.insert_rows  # of the quarantine, last of all
+
+    def interrupted(*arguments: Any) -> None:
+        insert(*arguments)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(taking_over, "insert_rows", interrupted)
+    with pytest.raises(ImportInterrupted, match="everything was taken over"):
+        taken(path, database)
+    assert rows(database, "SELECT count(*) > 0 FROM tmdb_details") == [(True,)]
+
+
+def test_lists_decimals_views_and_other_names_of_tables_are_read(tmp_path: Path, database: Database) -> None:
+    path = tmp_path / "odd.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(
+            """
+CREATE TABLE base (TMDB_ID INTEGER, Title VARCHAR, genres VARCHAR[], budget DECIMAL(18, 2), runtime DECIMAL(9, 1),
+    release_date DATE, status VARCHAR, last_updated_utc DATE);
+INSERT INTO base VALUES (7, 'A film', ['Drama', 'Comedy'], 1200000.00, 96.0, DATE '2001-02-03', 'Released',
+    DATE '2026-08-01');
+CREATE VIEW "TMDB_Movies" AS FROM base;
+"""
+        )
+    report = taken(path, database)
+    assert report.taken["tmdb_details"] == 1
+    found = one(database, "FROM tmdb_details")
+    assert (found["genres"], found["budget"], found["runtime"]) == (["Drama", "Comedy"], 1_200_000, 96)
+    state = one(database, "FROM refresh_metadata")
+    assert state["tmdb_checked_at"] == datetime(2026, 8, 1)  # noqa: DTZ001 -- as stored
+
+
+def test_a_schema_that_is_newer_than_known_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = legacy_database(tmp_path, 5, datetime.now(UTC), era="D4")
+    monkeypatch.setenv("AYNE_DATABASE", str(tmp_path / "data" / "ayne.duckdb"))
+    assert cli.run(["import-legacy", str(path), "--dry-run"]) == 0
+    assert "newer than" not in capsys.readouterr().out
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("UPDATE schema_migrations SET version = 5 WHERE version = 4")
+    assert cli.run(["import-legacy", str(path), "--dry-run"]) == 0
+    assert "its schema is newer than" in capsys.readouterr().out
+
+
+def test_empty_tables_are_told_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_legacy(tmp_path / "old.duckdb", legacy_collection(0, NOW, era="B", orphans=False), "B")
+    monkeypatch.setenv("AYNE_DATABASE", str(tmp_path / "data" / "ayne.duckdb"))
+    assert cli.run(["import-legacy", str(path), "--dry-run"]) == 0
+    assert "era B; no rows" in capsys.readouterr().out
+
+
+def test_copies_that_a_killed_import_has_left_are_removed_when_they_are_old(tmp_path: Path) -> None:
+    for number, name in enumerate((".ayne-legacy-abc", ".ayne-rehearsal-def", ".ayne-other-x", "ayne-legacy-y")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "copy.duckdb").write_bytes(b"x")
+        os.utime(tmp_path / name / "copy.duckdb", (number, number))
+        os.utime(tmp_path / name, (number, number))
+    (tmp_path / ".ayne-legacy-new").mkdir()
+    assert remove_left_copies(tmp_path, NOW.timestamp()) == 2
+    assert sorted(f.name for f in tmp_path.iterdir()) == [".ayne-legacy-new", ".ayne-other-x", "ayne-legacy-y"]
 
 
 def test_an_error_in_the_middle_leaves_the_database_as_it_was(

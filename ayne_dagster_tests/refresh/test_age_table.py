@@ -7,11 +7,11 @@ from datetime import UTC, date, datetime, timedelta, timezone
 import pytest
 
 from ayne_dagster.refresh.strategy import (
+    AGE_TABLE_STRATEGY,
     Reason,
     age_in_days,
     band_of,
     calculate_refresh_plan,
-    decide,
     interval,
 )
 from ayne_dagster_tests.support.states import DAY, NOW, SECOND, aged, checked, movie
@@ -52,44 +52,46 @@ def test_each_source_has_the_interval_of_the_age(age: int, source: str, days: in
 
 @pytest.mark.parametrize(("age", "source", "days"), INTERVALS)
 def test_a_movie_is_due_exactly_when_the_interval_has_passed(age: int, source: str, days: int) -> None:
-    decision = decide(movie(release_date=aged(age), **{source: checked(days * DAY)}), source, NOW)
+    decision = AGE_TABLE_STRATEGY.decide(movie(release_date=aged(age), **{source: checked(days * DAY)}), source, NOW)
     assert (decision.due, decision.reason, decision.due_at) == (True, Reason.AGE_TABLE, NOW)
 
 
 @pytest.mark.parametrize(("age", "source", "days"), INTERVALS)
 def test_a_movie_is_not_due_a_second_before(age: int, source: str, days: int) -> None:
-    decision = decide(movie(release_date=aged(age), **{source: checked(days * DAY - SECOND)}), source, NOW)
+    decision = AGE_TABLE_STRATEGY.decide(
+        movie(release_date=aged(age), **{source: checked(days * DAY - SECOND)}), source, NOW
+    )
     assert (decision.due, decision.reason) == (False, Reason.FRESH)
 
 
 @pytest.mark.parametrize("source", ["tmdb", "omdb", "numbers"])
 def test_an_undated_movie_is_asked_for_every_five_days(source: str) -> None:
-    assert decide(movie(**{source: checked(5 * DAY)}), source, NOW).due
-    assert not decide(movie(**{source: checked(5 * DAY - SECOND)}), source, NOW).due
+    assert AGE_TABLE_STRATEGY.decide(movie(**{source: checked(5 * DAY)}), source, NOW).due
+    assert not AGE_TABLE_STRATEGY.decide(movie(**{source: checked(5 * DAY - SECOND)}), source, NOW).due
 
 
 @pytest.mark.parametrize("source", ["tmdb", "omdb", "numbers"])
 @pytest.mark.parametrize("age", [None, -10, 0, 100, 300, 5000])
 def test_a_movie_never_fetched_is_due(source: str, age: int | None) -> None:
-    decision = decide(movie(release_date=None if age is None else aged(age)), source, NOW)
+    decision = AGE_TABLE_STRATEGY.decide(movie(release_date=None if age is None else aged(age)), source, NOW)
     assert (decision.due, decision.reason, decision.due_at) == (True, Reason.NEVER_FETCHED, NOW)
 
 
 def test_a_movie_without_an_imdb_id_is_not_due_for_omdb() -> None:
-    decision = decide(movie(imdb_id=None), "omdb", NOW)
+    decision = AGE_TABLE_STRATEGY.decide(movie(imdb_id=None), "omdb", NOW)
     assert (decision.due, decision.reason, decision.due_at) == (False, Reason.NO_IMDB_ID, None)
 
 
 @pytest.mark.parametrize("source", ["tmdb", "numbers"])
 def test_a_movie_without_an_imdb_id_is_due_for_the_other_sources(source: str) -> None:
-    assert decide(movie(imdb_id=None), source, NOW).reason is Reason.NEVER_FETCHED
+    assert AGE_TABLE_STRATEGY.decide(movie(imdb_id=None), source, NOW).reason is Reason.NEVER_FETCHED
 
 
 def test_a_failed_attempt_is_no_check() -> None:
     never = movie(tmdb=checked(40 * DAY), release_date=aged(200))
     state = {"attempted_at": NOW - 2 * DAY, "checked_at": NOW - 40 * DAY, "failures": 1}
     failed = movie(release_date=aged(200), tmdb=type(never.at("tmdb"))(**state))
-    assert decide(failed, "tmdb", NOW).reason is Reason.AGE_TABLE
+    assert AGE_TABLE_STRATEGY.decide(failed, "tmdb", NOW).reason is Reason.AGE_TABLE
 
 
 def test_age_is_counted_in_utc_days() -> None:

@@ -18,7 +18,6 @@ from ayne_dagster.refresh.strategy import (
     Reason,
     SourceState,
     Strategy,
-    decide,
 )
 from ayne_dagster_tests.support.states import (
     AGES,
@@ -33,6 +32,7 @@ from ayne_dagster_tests.support.states import (
     movie,
     movies,
 )
+from ayne_dagster_tests.support.thoroughness import examples
 
 FAR = [timedelta(days=days) for days in (1, 5, 30, 90, 171, 200, 366, 1000, 5000)]
 
@@ -50,7 +50,7 @@ def check_foretold(
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=examples(400))
 @given(data=st.data())
 def test_a_movie_that_is_not_due_becomes_due_exactly_when_foretold(strategy: Strategy, data: st.DataObject) -> None:
     now = data.draw(INSTANTS)
@@ -61,18 +61,18 @@ def test_a_movie_that_is_not_due_becomes_due_exactly_when_foretold(strategy: Str
     check_foretold(state, decision, now, strategy)
 
 
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=examples(500))
 @given(INSTANTS, AGES, st.integers(0, 180 * 86400), st.sampled_from(sorted(SOURCES)))
 def test_a_fresh_movie_becomes_due_exactly_when_foretold(now: datetime, age: int | None, ago: int, source: str) -> None:
     state = movie(
         release_date=None if age is None else aged(age, now), **{source: checked(timedelta(seconds=ago), now)}
     )
-    decision = decide(state, source, now)
+    decision = AGE_TABLE_STRATEGY.decide(state, source, now)
     assume(decision.reason is Reason.FRESH)
     check_foretold(state, decision, now)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(INSTANTS, AGES, st.integers(1, 9), st.integers(0, 30 * 86400), st.integers(0, 200), st.booleans())
 def test_a_failing_movie_becomes_due_exactly_when_foretold(
     now: datetime, age: int | None, failures: int, ago: int, before: int, ever: bool
@@ -80,13 +80,13 @@ def test_a_failing_movie_becomes_due_exactly_when_foretold(
     attempted = now - timedelta(seconds=ago)
     state = SourceState(attempted, attempted - before * DAY if ever else None, failures=failures)
     failing = movie(release_date=None if age is None else aged(age, now), tmdb=state)
-    decision = decide(failing, "tmdb", now)
+    decision = AGE_TABLE_STRATEGY.decide(failing, "tmdb", now)
     assume(decision.reason is Reason.BACKOFF)
     check_foretold(failing, decision, now)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(data=st.data())
 def test_a_due_movie_has_been_due_since_the_instant_that_is_named(strategy: Strategy, data: st.DataObject) -> None:
     now = data.draw(INSTANTS)
@@ -111,32 +111,32 @@ def test_a_due_movie_has_been_due_since_the_instant_that_is_named(strategy: Stra
 )
 def test_a_movie_that_grows_older_waits_for_the_longer_interval(source: str, age: int, days: int) -> None:
     state = movie(release_date=aged(age), **{source: checked(HOUR)})
-    assert decide(state, source, NOW).due_at == NOW - HOUR + days * DAY
+    assert AGE_TABLE_STRATEGY.decide(state, source, NOW).due_at == NOW - HOUR + days * DAY
 
 
 def test_a_movie_that_reaches_the_next_band_a_day_late_keeps_the_shorter_interval() -> None:
     state = movie(release_date=aged(59), omdb=checked(4 * DAY))
-    assert decide(state, "omdb", NOW).due_at == NOW + DAY
+    assert AGE_TABLE_STRATEGY.decide(state, "omdb", NOW).due_at == NOW + DAY
 
 
 def test_a_movie_that_will_have_frozen_by_then_is_not_promised() -> None:
     stable = movie(release_date=aged(340), unchanged_cycles=3, tmdb=checked(DAY), omdb=checked(HOUR))
-    tmdb = decide(stable, "tmdb", NOW)
+    tmdb = AGE_TABLE_STRATEGY.decide(stable, "tmdb", NOW)
     assert tmdb.reason is Reason.FRESH
     assert tmdb.due_at == NOW - DAY + 170 * DAY
-    assert decide(stable, "omdb", NOW).due_at is None
+    assert AGE_TABLE_STRATEGY.decide(stable, "omdb", NOW).due_at is None
 
 
 def test_a_failing_movie_with_a_fresh_answer_waits_for_its_interval() -> None:
     tried_again = SourceState(NOW - HOUR, NOW - DAY, failures=1)
-    decision = decide(movie(release_date=aged(5000), tmdb=tried_again), "tmdb", NOW)
+    decision = AGE_TABLE_STRATEGY.decide(movie(release_date=aged(5000), tmdb=tried_again), "tmdb", NOW)
     assert (decision.reason, decision.due_at) == (Reason.BACKOFF, NOW - DAY + 90 * DAY)
 
 
 def test_a_failing_frozen_movie_waits_for_the_ceiling() -> None:
     tried_again = SourceState(NOW - HOUR, NOW - DAY, failures=1)
     frozen = movie(release_date=aged(5), override=Override.FREEZE, override_at=NOW - DAY, tmdb=tried_again)
-    decision = decide(frozen, "tmdb", NOW)
+    decision = AGE_TABLE_STRATEGY.decide(frozen, "tmdb", NOW)
     assert (decision.reason, decision.due_at) == (Reason.BACKOFF, NOW - DAY + 170 * DAY)
     never_asked = replace(frozen, sources={"tmdb": replace(tried_again, checked_at=None)})
-    assert decide(never_asked, "tmdb", NOW).due_at is None
+    assert AGE_TABLE_STRATEGY.decide(never_asked, "tmdb", NOW).due_at is None

@@ -20,6 +20,7 @@ from ayne_dagster.refresh.strategy import (
     ValueOfRefreshStrategy,
 )
 from ayne_dagster_tests.support.states import DAY, HOUR, INSTANTS, NOW, STRATEGIES, aged, checked, movie, movies
+from ayne_dagster_tests.support.thoroughness import examples
 
 VALUE = ValueOfRefreshStrategy({"tmdb": Feed()})
 
@@ -98,7 +99,7 @@ def test_a_failing_movie_is_told_until_when_it_waits() -> None:
     )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(st.data())
 def test_every_decision_of_every_strategy_can_be_told(data: st.DataObject) -> None:
     now = data.draw(INSTANTS)

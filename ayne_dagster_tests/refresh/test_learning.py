@@ -13,6 +13,7 @@ from ayne_dagster.refresh.learning import buckets, correction, factor, learn, ra
 from ayne_dagster.refresh.outcome import Outcome, after
 from ayne_dagster.refresh.strategy import AGE_TABLE, Feed, Gap, MovieState
 from ayne_dagster_tests.support.states import DAY, HOUR, INSTANTS, NOW, aged, checked, movie, movies
+from ayne_dagster_tests.support.thoroughness import examples
 
 
 def known(rate: float = 0.02, **fields: object) -> MovieState:
@@ -118,7 +119,7 @@ def test_repeated_answers_find_the_true_rate() -> None:
     assert state.at("tmdb").rate == pytest.approx(1 / 25, rel=0.35)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(st.data())
 def test_rates_stay_above_zero_and_finite_and_the_same_answer_counts_once(data: st.DataObject) -> None:
     now = data.draw(INSTANTS)

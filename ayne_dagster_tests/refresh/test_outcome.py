@@ -10,8 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ayne_dagster.refresh.outcome import Outcome, after
-from ayne_dagster.refresh.strategy import SOURCES, MovieState, Override, Reason, SourceState, backoff, decide
+from ayne_dagster.refresh.strategy import (
+    AGE_TABLE_STRATEGY,
+    SOURCES,
+    MovieState,
+    Override,
+    Reason,
+    SourceState,
+    backoff,
+)
 from ayne_dagster_tests.support.states import DAY, HOUR, INSTANTS, NOW, SECOND, checked, movie, movies
+from ayne_dagster_tests.support.thoroughness import examples
 
 FAILURES = [Outcome.FAILED, Outcome.NOT_FOUND, Outcome.QUARANTINED]
 
@@ -69,9 +78,9 @@ def test_each_failure_doubles_the_wait_up_to_a_month(failures: int, days: int) -
 @pytest.mark.parametrize(("failures", "days"), [(1, 1), (2, 2), (3, 4), (4, 8), (5, 16), (6, 30), (9, 30)])
 def test_a_failing_movie_is_left_alone_exactly_that_long(failures: int, days: int) -> None:
     state = failed(failures)
-    waiting = decide(state, "tmdb", NOW + days * DAY - SECOND)
+    waiting = AGE_TABLE_STRATEGY.decide(state, "tmdb", NOW + days * DAY - SECOND)
     assert (waiting.due, waiting.reason, waiting.due_at) == (False, Reason.BACKOFF, NOW + days * DAY)
-    assert decide(state, "tmdb", NOW + days * DAY).reason is Reason.NEVER_FETCHED
+    assert AGE_TABLE_STRATEGY.decide(state, "tmdb", NOW + days * DAY).reason is Reason.NEVER_FETCHED
 
 
 def test_a_success_clears_the_failures() -> None:
@@ -114,7 +123,7 @@ def test_a_tombstone_keeps_its_date() -> None:
 
 def test_a_tombstoned_movie_is_not_due() -> None:
     state = after(failed(1, Outcome.NOT_FOUND), "tmdb", Outcome.NOT_FOUND, NOW + DAY)
-    decision = decide(state, "tmdb", NOW + 1000 * DAY)
+    decision = AGE_TABLE_STRATEGY.decide(state, "tmdb", NOW + 1000 * DAY)
     assert (decision.due, decision.reason, decision.due_at) == (False, Reason.TOMBSTONE, None)
 
 
@@ -152,7 +161,7 @@ def test_an_answer_older_than_the_last_attempt_changes_nothing() -> None:
     assert after(state, "tmdb", Outcome.FETCHED, NOW - DAY, changed=True) == state
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(st.data())
 def test_applying_an_outcome_twice_is_the_same_as_once(data: st.DataObject) -> None:
     now = data.draw(INSTANTS)
@@ -168,7 +177,7 @@ def test_applying_an_outcome_twice_is_the_same_as_once(data: st.DataObject) -> N
         state = once
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(st.data())
 def test_cycles_are_never_negative_and_grow_by_one_at_most(data: st.DataObject) -> None:
     now = data.draw(INSTANTS)
@@ -186,13 +195,13 @@ def test_a_movie_without_an_answer_is_due_again_in_the_next_run_and_backs_off_wh
     state = MovieState(1, date(1999, 10, 15), sources={"tmdb": SourceState()})
     once = after(state, "tmdb", Outcome.UNAVAILABLE, NOW)
     assert (once.at("tmdb").attempted_at, once.at("tmdb").failures) == (NOW, 0)
-    assert decide(once, "tmdb", NOW).due
+    assert AGE_TABLE_STRATEGY.decide(once, "tmdb", NOW).due
     assert after(once, "tmdb", Outcome.UNAVAILABLE, NOW) == once, "merged twice it counts once"
 
     for number, at in enumerate((NOW + HOUR, NOW + 3 * DAY, NOW + 9 * DAY), 1):
         once = after(once, "tmdb", Outcome.UNAVAILABLE, at)
         assert once.at("tmdb").failures == number
-        assert decide(once, "tmdb", at).due_at == at + backoff(number)
+        assert AGE_TABLE_STRATEGY.decide(once, "tmdb", at).due_at == at + backoff(number)
 
 
 def test_an_answer_in_between_makes_the_next_one_missing_the_sources_fault_again() -> None:
@@ -204,6 +213,6 @@ def test_a_force_is_not_used_up_by_an_attempt_that_is_the_sources_fault_alone() 
     checked = SourceState(attempted_at=NOW - DAY, checked_at=NOW - DAY)
     forced = MovieState(1, date(1999, 10, 15), override=Override.FORCE, override_at=NOW, sources={"tmdb": checked})
     once = after(forced, "tmdb", Outcome.UNAVAILABLE, NOW + HOUR)
-    assert decide(once, "tmdb", NOW + 2 * HOUR).reason is Reason.MANUAL
+    assert AGE_TABLE_STRATEGY.decide(once, "tmdb", NOW + 2 * HOUR).reason is Reason.MANUAL
     twice = after(once, "tmdb", Outcome.UNAVAILABLE, NOW + 2 * HOUR)
-    assert decide(twice, "tmdb", NOW + 3 * HOUR).reason is Reason.BACKOFF
+    assert AGE_TABLE_STRATEGY.decide(twice, "tmdb", NOW + 3 * HOUR).reason is Reason.BACKOFF

@@ -14,15 +14,16 @@ from hypothesis import strategies as st
 
 import ayne_dagster
 from ayne_dagster.refresh.strategy import (
+    AGE_TABLE_STRATEGY,
     Override,
     SourceState,
     as_date,
     as_utc,
     calculate_refresh_plan,
-    decide,
     movie_state,
 )
 from ayne_dagster_tests.support.states import DAY, INSTANTS, NOW, SECOND, aged, checked, movie, movies
+from ayne_dagster_tests.support.thoroughness import examples
 
 ALL = {"needs_tmdb": True, "needs_omdb": True, "needs_numbers": True}
 FRESH = {"needs_tmdb": False, "needs_omdb": False, "needs_numbers": False}
@@ -169,14 +170,16 @@ def test_without_now_the_present_decides() -> None:
     assert calculate_refresh_plan({"tmdb_checked_at": just_now - 6 * DAY})["needs_tmdb"]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(st.data())
 def test_the_same_now_gives_the_same_answer(data: st.DataObject) -> None:
     now = data.draw(INSTANTS)
     state = data.draw(movies(now))
     plan = calculate_refresh_plan(state, now)
     assert plan == calculate_refresh_plan(state, now)
-    assert plan == {f"needs_{source}": decide(state, source, now).due for source in ("tmdb", "omdb", "numbers")}
+    assert plan == {
+        f"needs_{source}": AGE_TABLE_STRATEGY.decide(state, source, now).due for source in ("tmdb", "omdb", "numbers")
+    }
 
 
 def test_a_movie_of_the_default_age_is_planned_by_the_table() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ayne_dagster.refresh.feeds import silent_days
 from ayne_dagster.refresh.strategy import Feed, Gap, MovieState, Override, Reason, ValueOfRefreshStrategy
 from ayne_dagster.refresh.worth import HARMONIC_SHARE, Worth
-from ayne_dagster_tests.support.states import DAY, HOUR, NOW, RATES, aged, checked, movie
+from ayne_dagster_tests.support.states import DAY, HOUR, NOW, RATES, aged, checked, may_use_reserve, movie
 
 VALUE = ValueOfRefreshStrategy()
 FEED = Feed(recall=0.9, precision=0.5)
@@ -153,11 +153,11 @@ def test_at_a_source_without_a_ceiling_it_is_due_by_the_index_as_late(tmdb_id: i
     almost = at_omdb(days * DAY - timedelta(seconds=1))
     assert VALUE.decide(almost, "omdb", NOW).reason is Reason.BELOW_CUTOFF
     assert VALUE.decide(almost, "omdb", NOW).due_at == NOW + timedelta(seconds=1)
-    assert not VALUE.may_use_reserve(almost, "omdb", NOW)
+    assert not may_use_reserve(VALUE, almost, "omdb", NOW)
     long_unchecked = at_omdb(days * DAY + DAY)
     decision = VALUE.decide(long_unchecked, "omdb", NOW)
     assert (decision.reason, decision.due_at) == (Reason.INDEX, NOW - DAY)
-    assert VALUE.may_use_reserve(long_unchecked, "omdb", NOW)
+    assert may_use_reserve(VALUE, long_unchecked, "omdb", NOW)
 
 
 @pytest.mark.parametrize(

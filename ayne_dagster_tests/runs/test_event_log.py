@@ -1,5 +1,6 @@
 """The event log keeps what Dagster's own keeps, in the same files, and says when Dagster changes what it needs."""
 
+import errno
 import inspect
 import sqlite3
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ import dagster as dg
 import pytest
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 
+from ayne_dagster.runs import event_log
 from ayne_dagster.runs.event_log import BATCH_VARIABLE, MOST_OPEN, SqliteEventLog
 
 YEARS = dg.StaticPartitionsDefinition([str(year) for year in range(1990, 2000)])
@@ -127,6 +129,42 @@ def test_a_run_that_was_deleted_is_gone_and_its_file_may_be_removed_while_it_is_
         (home / "history" / "runs" / f"{run_id}.db").unlink()
         assert instance.all_logs(run_id) == []
         assert instance.all_logs(_run(instance))
+
+
+def test_the_file_of_a_later_run_has_the_tables_of_the_first(home: Path) -> None:
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        first, second = (dg.materialize([summed], instance=instance).run_id for _ in range(2))
+        tables = []
+        for run_id in (first, second):
+            with sqlite3.connect(home / "history" / "runs" / f"{run_id}.db") as connection:
+                tables.append(connection.execute("SELECT sql FROM sqlite_master ORDER BY name").fetchall())
+                tables.append(connection.execute("SELECT * FROM alembic_version").fetchall())
+                assert connection.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
+        assert tables[0] == tables[2]
+        assert tables[1] == tables[3]
+        assert len(instance.all_logs(second)) == len(instance.all_logs(first)) > 0
+    assert {path.suffix for path in (home / "history" / "runs").iterdir()} <= {".db", ".db-wal", ".db-shm"}
+
+
+def test_a_file_that_another_process_made_meanwhile_is_kept(home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "run.db"
+    assert event_log._is_put(file, b"made by one")
+    assert event_log._is_put(file, b"made by another")
+    assert file.read_bytes() == b"made by one"
+
+
+@pytest.mark.parametrize("error", [errno.EPERM, errno.ENOSPC])
+def test_where_no_copy_can_be_put_dagster_makes_the_file(
+    home: Path, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(error, "refused")
+
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        dg.materialize([summed], instance=instance)
+        monkeypatch.setattr(Path, "hardlink_to", refused)
+        run_id = dg.materialize([summed], instance=instance).run_id
+        assert instance.all_logs(run_id)
 
 
 def test_of_a_batch_with_events_of_other_kinds_all_are_stored(home: Path) -> None:

@@ -220,7 +220,8 @@ def test_a_run_launched_in_the_ui_is_refused_what_is_not_its_to_decide(dev: Runn
 @pytest.mark.timeout(400)
 def test_what_is_served_is_told_at_the_start_and_nothing_frightens(dev: Running) -> None:
     assert dev.log.splitlines() == [
-        f"Dagster on http://127.0.0.1:{dev.port}, database {dev.command.database}, its home in {dev.command.home}"
+        f"Dagster on http://127.0.0.1:{dev.port} shows the database {dev.command.database}; its runs are in "
+        f"{dev.command.home}"
     ]
 
 

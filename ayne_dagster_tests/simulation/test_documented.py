@@ -27,8 +27,8 @@ from ayne_dagster.refresh.value import (
 from ayne_dagster.refresh.worth import HARMONIC_SHARE
 from ayne_dagster.simulation.assumptions import Assumptions
 from ayne_dagster.simulation.criteria import criteria
-from ayne_dagster.simulation.proof import proof_cases, proof_tables
 from ayne_dagster.simulation.worlds import WORLDS
+from proofs.freshness_cases import proof_cases, proof_tables
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "freshness.md").read_text()

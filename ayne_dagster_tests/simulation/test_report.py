@@ -10,9 +10,9 @@ import pytest
 from ayne_dagster.simulation.assumptions import Assumptions
 from ayne_dagster.simulation.criteria import Criterion, criteria
 from ayne_dagster.simulation.measure import Day, Figures, Series, average
-from ayne_dagster.simulation.proof import proof_cases, proof_tables
 from ayne_dagster.simulation.report import Report
 from ayne_dagster.simulation.run import Case, Result
+from proofs.freshness_cases import proof_cases, proof_tables
 
 DAYS = 730
 
@@ -128,7 +128,7 @@ def test_the_proof_covers_every_source_seed_and_budget_once() -> None:
 
 def test_the_tables_of_the_proof_say_what_was_simulated() -> None:
     text = proof_tables(_full())
-    assert text.startswith("20,000 movies, 730 days, 1 world: `python benchmarks/prove_freshness.py --movies 20000")
+    assert text.startswith("20,000 movies, 730 days, 1 world: `python -m proofs.freshness --movies 20000")
     assert "| `value_of_refresh_feed` | 0.800 | 0.900 | 0.900 | 0.900 | 0.500 | 200 | 25% | 170 |" in text
     assert text.count("ok ") == 9
 

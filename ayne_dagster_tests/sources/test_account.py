@@ -37,7 +37,7 @@ def ledger(tmp_path: Path) -> RequestLedger:
 
 
 def account(settings: ApiSettings, ledger: RequestLedger | None = None, **more: Any) -> Account:
-    return Account("omdb", settings, ledger or RequestLedger.in_memory(), KEY, lambda: NOON, **more)
+    return Account("omdb", settings, ledger, KEY, lambda: NOON, **more)
 
 
 async def ask(wire: Wire, of: Account, times: int) -> list[Any]:
@@ -244,7 +244,7 @@ def test_a_wait_that_people_notice_is_told_once() -> None:
 
 def test_a_place_that_others_have_taken_is_a_wait_that_is_told() -> None:
     told: list[str] = []
-    of = account(ApiSettings(FREE.base_url, 1.0, 1, 1))
+    of = account(ApiSettings(FREE.base_url, 1.0, 1, 1), RequestLedger.in_memory())
     of.on_wait = told.append
 
     async def sleep(seconds: float) -> None:
@@ -259,12 +259,28 @@ def test_a_place_that_others_have_taken_is_a_wait_that_is_told() -> None:
     assert told == ["omdb: waiting 8 s, since its pace was slowed by refusals, or others use it too"]
 
 
+@pytest.mark.parametrize("shared", [False, True], ids=["alone", "through the ledger"])
+def test_a_place_that_refusals_put_off_is_a_wait_that_is_told(shared: bool) -> None:
+    told: list[str] = []
+    of = account(ApiSettings(FREE.base_url, 1.0, 10, 2, retry_wait=0.0), RequestLedger.in_memory() if shared else None)
+    of.on_wait = told.append
+
+    async def main() -> None:
+        for _ in range(2 * MOST_HALVINGS):
+            of.refused(0.0)
+            await asyncio.sleep(1.1)
+        await ask(Wire(), of, 2)
+
+    virtually(main)
+    assert [text for text in told if "slowed by refusals" in text], "one request in 8 s"
+
+
 # Machines that wake sleepers late
 
 
 def test_a_request_that_wakes_too_late_for_its_place_takes_another() -> None:
     slept: list[float] = []
-    of = account(ApiSettings(FREE.base_url, 10.0, 1, 5))
+    of = account(ApiSettings(FREE.base_url, 10.0, 1, 5), RequestLedger.in_memory())
 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)

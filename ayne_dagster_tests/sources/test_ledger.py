@@ -31,6 +31,7 @@ from ayne_dagster.sources.limits.ledger import (
     steady_now,
 )
 from ayne_dagster.sources.limits.pace import LONGEST_PAUSE, MOST_HALVINGS
+from ayne_dagster_tests.support.thoroughness import examples
 
 TODAY = date(2026, 3, 1)
 NOW = 1_772_366_400.0
@@ -112,21 +113,21 @@ def test_a_raised_cap_can_be_used_on_the_same_day(ledger: RequestLedger) -> None
     assert ledger.charge(OMDB, TODAY, 2)
 
 
-def test_a_filled_day_grants_nothing_more_whatever_the_quota(ledger: RequestLedger) -> None:
+def test_an_exhausted_day_grants_nothing_more_whatever_the_quota(ledger: RequestLedger) -> None:
     ledger.charge(OMDB, TODAY, 1000)
-    ledger.fill(OMDB, TODAY)
-    assert ledger.use(OMDB, TODAY, 1000) == QuotaUse(1, 1000, closed=True)
+    ledger.exhaust(OMDB, TODAY)
+    assert ledger.use(OMDB, TODAY, 1000) == QuotaUse(1, 1000, exhausted=True)
     assert ledger.use(OMDB, TODAY, 1000).left == ledger.use(OMDB, TODAY, 0).left == 0
     assert not ledger.charge(OMDB, TODAY, 1000)
     assert not ledger.charge(OMDB, TODAY, 2000)
-    assert ledger.standing(OMDB, TODAY, NOW).closed
+    assert ledger.standing(OMDB, TODAY, NOW).exhausted
     assert ledger.charge(OMDB, TODAY + timedelta(days=1), 1000)
     assert ledger.charge("omdb:another", TODAY, 1000)
 
 
-def test_a_day_can_be_filled_before_the_first_charge_and_more_than_once(ledger: RequestLedger) -> None:
-    ledger.fill(OMDB, TODAY)
-    ledger.fill(OMDB, TODAY)
+def test_a_day_can_be_exhausted_before_the_first_charge_and_more_than_once(ledger: RequestLedger) -> None:
+    ledger.exhaust(OMDB, TODAY)
+    ledger.exhaust(OMDB, TODAY)
     assert not ledger.charge(OMDB, TODAY, 1000)
 
 
@@ -145,7 +146,7 @@ def test_an_unused_day_is_unused(ledger: RequestLedger) -> None:
 # Pace
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     rate=st.sampled_from([0.5, 2.0, 4.0, 50.0]),
     burst=st.integers(1, 40),
@@ -193,11 +194,11 @@ def test_nobody_sends_during_a_pause(ledger: RequestLedger) -> None:
 
 def test_what_one_process_learns_of_a_source_holds_for_the_others(place: Path | str) -> None:
     one, other = RequestLedger(place), RequestLedger(place)
-    assert other.standing("tmdb:x", TODAY, NOW) == Standing(0.0, closed=False, halvings=0)
+    assert other.standing("tmdb:x", TODAY, NOW) == Standing(0.0, exhausted=False, halvings=0)
     one.refuse("tmdb:x", 30, NOW)
     assert other.standing("tmdb:x", TODAY, NOW + 10).pause_left == pytest.approx(20.0, abs=0.1)
     other.refuse("tmdb:x", 30, NOW + 40)
-    assert one.standing("tmdb:x", TODAY, NOW + 70.1) == Standing(0.0, closed=False, halvings=1)
+    assert one.standing("tmdb:x", TODAY, NOW + 70.1) == Standing(0.0, exhausted=False, halvings=1)
     waits = [one.reserve("tmdb:x", 4.0, 3, NOW + 71), other.reserve("tmdb:x", 4.0, 3, NOW + 71)]
     assert waits == pytest.approx([0, 0.5], abs=0.1)
 
@@ -303,6 +304,7 @@ def go(process: subprocess.Popen[str]) -> None:
     process.stdin.flush()
 
 
+@pytest.mark.end_to_end
 def test_four_processes_one_of_them_killed_use_exactly_the_quota(place: Path | str, tmp_path: Path) -> None:
     killed, cap = tmp_path / "killed", 800
     with processes(4, CHARGE, str(place), OMDB, str(cap), "100", str(killed)) as started:
@@ -337,11 +339,12 @@ for place in sys.argv[1:]:
     ledger = RequestLedger(place if "://" in place else Path(place))
     assert ledger.charge("x", date(2026, 3, 1), 100)
     ledger.reserve("x", 1.0, 1, 1000.0)
-    ledger.fill("x", date(2026, 3, 2))
+    ledger.exhaust("x", date(2026, 3, 2))
     print("opened", flush=True)
 """
 
 
+@pytest.mark.end_to_end
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 def test_processes_that_make_the_ledger_at_the_same_moment_do_not_trip_over_each_other(
     tmp_path: Path, request: pytest.FixtureRequest, kind: str
@@ -392,13 +395,13 @@ def unusable(tmp_path: Path) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("kind", ["below a file", "a folder", "no database", "not to be made", "too long a name"])
-@pytest.mark.parametrize("call", ["charge", "fill", "use", "reserve", "refuse", "count", "standing"])
+@pytest.mark.parametrize("call", ["charge", "exhaust", "use", "reserve", "refuse", "count", "standing"])
 def test_a_place_that_cannot_hold_it_is_told_in_one_line(tmp_path: Path, kind: str, call: str) -> None:
     path = unusable(tmp_path)[kind]
     ledger = RequestLedger(path)
     arguments: dict[str, tuple[object, ...]] = {
         "charge": (OMDB, TODAY, 10),
-        "fill": (OMDB, TODAY),
+        "exhaust": (OMDB, TODAY),
         "use": (OMDB, TODAY, 10),
         "reserve": (OMDB, 1.0, 1, NOW),
         "refuse": (OMDB, 1.0, NOW),
@@ -450,13 +453,13 @@ def test_a_ledger_that_nothing_was_written_to_is_not_made_by_asking_whether_it_e
     ledger = RequestLedger(tmp_path / "ledger.sqlite")
     assert not ledger.exists
     assert list(tmp_path.iterdir()) == []
-    ledger.fill(OMDB, TODAY)
+    ledger.exhaust(OMDB, TODAY)
     assert ledger.exists
 
 
 def test_ledgers_in_memory_know_nothing_of_each_other() -> None:
     one, other = RequestLedger.in_memory(), RequestLedger.in_memory()
-    one.fill(OMDB, TODAY)
+    one.exhaust(OMDB, TODAY)
     assert not one.charge(OMDB, TODAY, 10)
     assert other.charge(OMDB, TODAY, 10)
 

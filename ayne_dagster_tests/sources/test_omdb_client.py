@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import Callable, Coroutine, Iterator
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +14,6 @@ import pytest
 
 from ayne_dagster import AsyncOMDBClient
 from ayne_dagster.config import ApiSettings, Settings
-from ayne_dagster.sources import transport
 from ayne_dagster.sources.errors import (
     InvalidCredentials,
     MalformedAnswer,
@@ -27,7 +25,6 @@ from ayne_dagster.sources.errors import (
 )
 from ayne_dagster.sources.limits.ledger import RequestLedger
 from ayne_dagster.sources.omdb.models import OMDbMovie
-from ayne_dagster.sources.transport import RetryTransport
 from ayne_dagster.standin.faults import Fault
 from ayne_dagster.standin.running import StandIn
 
@@ -39,16 +36,6 @@ BASE = "http://api.example/omdb/"
 KEY = "feedc0de"
 MOVIE = {"Response": "True", "imdbID": "tt0137523", "Title": "Fight Club", "imdbRating": "8.8"}
 LIMIT = {"Response": "False", "Error": "Request limit reached!"}
-
-
-@pytest.fixture(autouse=True)
-def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Attempts follow each other at once."""
-
-    async def at_once(_: float) -> None:
-        await asyncio.sleep(0)
-
-    monkeypatch.setattr(transport, "RetryTransport", partial(RetryTransport, sleep=at_once))
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +71,7 @@ class OMDb:
 
 
 def settings(base_url: str = BASE, quota: int = 0) -> Settings:
-    return Settings(omdb=ApiSettings(base_url, 0.0, 40, 5, quota))
+    return Settings(omdb=ApiSettings(base_url, 0.0, 40, 5, quota, retry_wait=0.0))
 
 
 def with_client(

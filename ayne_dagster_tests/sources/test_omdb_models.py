@@ -74,6 +74,7 @@ def test_a_movie_becomes_a_row_with_the_columns_of_the_table() -> None:
         "imdb_id": "tt0200001",
         "title": "The Lamp",
         "year": 1999,
+        "end_year": None,
         "type": "movie",
         "rated": "R",
         "released": date(1999, 10, 15),

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import aclosing
 from datetime import UTC, date, datetime, timedelta
-from functools import partial
 from typing import Any, TypeVar
 
 import httpx
@@ -30,7 +29,6 @@ from ayne_dagster.sources.errors import (
 )
 from ayne_dagster.sources.tmdb.client import APPENDED, MAX_WINDOW_ROWS, ChangedMovies, DateWindow, ListedPage
 from ayne_dagster.sources.tmdb.models import MovieDetails
-from ayne_dagster.sources.transport import RetryTransport
 from ayne_dagster.standin.faults import Fault
 from ayne_dagster.standin.running import StandIn
 
@@ -41,16 +39,6 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 BASE = "http://api.example/3"
 TOKEN = "a-read-access-token"
 KEY = "a-v3-key"
-
-
-@pytest.fixture(autouse=True)
-def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Attempts follow each other at once."""
-
-    async def at_once(_: float) -> None:
-        await asyncio.sleep(0)
-
-    monkeypatch.setattr(transport, "RetryTransport", partial(RetryTransport, sleep=at_once))
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +56,7 @@ def standin(running: StandIn) -> StandIn:
 
 
 def settings(base_url: str = BASE, *, rate: float = 0.0, burst: int = 40, concurrent: int = 10) -> Settings:
-    return Settings(tmdb=ApiSettings(base_url, rate, burst, concurrent))
+    return Settings(tmdb=ApiSettings(base_url, rate, burst, concurrent, retry_wait=0.0))
 
 
 def with_client(

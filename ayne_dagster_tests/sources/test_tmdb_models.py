@@ -166,6 +166,7 @@ def test_details_become_a_row_with_the_columns_of_the_table() -> None:
         "backdrop_path": "/backdrop.jpg",
         "adult": False,
         "video": False,
+        "softcore": None,
     }
 
 
@@ -423,3 +424,8 @@ def test_the_models_can_be_used_without_bytes() -> None:
     assert MovieDetails.model_validate(DETAILS) == validate_json(MovieDetails, json.dumps(DETAILS).encode())
     with pytest.raises(ValidationError):
         MovieDetails.model_validate({})
+
+
+@pytest.mark.parametrize(("said", "stored"), [(True, True), (False, None), (None, None), ("x", None)])
+def test_softcore_is_told_where_it_is_so(said: object, stored: bool | None) -> None:
+    assert details_row(validate(MovieDetails, DETAILS | {"softcore": said}))["softcore"] is stored

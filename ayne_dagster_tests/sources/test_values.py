@@ -25,6 +25,7 @@ from ayne_dagster.sources.values import (
     MOST_ITEMS,
     MOST_LISTED,
     bounded,
+    end_year,
     text,
 )
 
@@ -304,6 +305,25 @@ def test_a_rating_is_from_0_to_10_or_unknown(written: object, stored: float | No
 )
 def test_the_first_year_counts_or_is_unknown(written: object, stored: int | None) -> None:
     check(values.year, written, stored)
+
+
+@pytest.mark.parametrize(
+    ("written", "stored"),
+    [
+        ("2004–2010", 2010),
+        ("2004-2010", 2010),
+        ("2004—2010", 2010),
+        ("2004–2004", 2004),
+        ("2010–2004", None),
+        ("2010–", None),
+        ("2010", None),
+        (f"2010–{LAST_YEAR + 1}", None),
+        ("2004–2010x", None),
+        *((value, None) for value in NOTHING),
+    ],
+)
+def test_the_last_year_of_a_span_counts_or_is_unknown(written: object, stored: int | None) -> None:
+    assert end_year(written) == stored
 
 
 @pytest.mark.parametrize("unknown", ["N/A", " n/a ", "N/a", "", None, "\x00N/A\x9f"])

@@ -21,9 +21,9 @@ import pyarrow.parquet as pq
 
 from ayne_dagster.partitions import release_year
 from ayne_dagster.warehouse.database import Database
+from ayne_dagster.warehouse.refresh_metadata import new_state_row
 from ayne_dagster.warehouse.rows import insert_rows
 from ayne_dagster.warehouse.schema import DISCOVERED_MOVIES, REFRESH_METADATA, TMDB_DETAILS
-from ayne_dagster.warehouse.state import new_state_row
 from ayne_dagster_tests.support.samples import START
 
 FIRST = (

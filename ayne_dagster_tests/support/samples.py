@@ -21,9 +21,9 @@ from ayne_dagster.refresh.strategy import MovieState
 from ayne_dagster.warehouse.answers import Answer, ListedMovie, MergeReport
 from ayne_dagster.warehouse.best_figures import put_precedence
 from ayne_dagster.warehouse.merge import merge_answers, merge_listing
+from ayne_dagster.warehouse.refresh_metadata import movie_states
 from ayne_dagster.warehouse.rows import Row
 from ayne_dagster.warehouse.schema import BOX_OFFICE, BOX_OFFICE_PRECEDENCE, OMDB_RATINGS, TABLES, TMDB_DETAILS
-from ayne_dagster.warehouse.state import movie_states
 from ayne_dagster.warehouse.views import VIEWS
 
 START = datetime(2024, 1, 1, 12, tzinfo=UTC)
@@ -33,6 +33,7 @@ RELEASED = date(1999, 10, 15)
 RUN = "run-1"
 
 DETAILS: Row = {
+    "original_language": "en",
     "imdb_id": "tt0137523",
     "title": "Fight Club",
     "release_date": RELEASED,
@@ -46,6 +47,7 @@ DETAILS: Row = {
     "directors": ["David Fincher"],
 }
 RATINGS: Row = {
+    "type": "movie",
     "imdb_id": "tt0137523",
     "title": "Fight Club",
     "imdb_rating": 8.8,

@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from ayne_dagster.refresh.learning import expected_of_share
+from ayne_dagster.refresh.states import is_ahead
 from ayne_dagster.refresh.strategy import (
     AGE_TABLE,
     AGE_TABLE_STRATEGY,
@@ -16,11 +17,12 @@ from ayne_dagster.refresh.strategy import (
     Gap,
     MovieState,
     Override,
+    Reason,
     SourceState,
     Strategy,
     ValueOfRefreshStrategy,
 )
-from ayne_dagster.refresh.value import CUTOFF
+from ayne_dagster.refresh.value import CUTOFF, LONGEST_UNCHECKED, RESERVE_DAYS
 
 NOW = datetime(2024, 6, 15, 12, 30, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -122,3 +124,14 @@ STRATEGIES: dict[str, Strategy] = {
         {"omdb": Feed(0.4, 0.2)}, 7.3, cutoff=0.05, popularity_share=0.3, reserves={"tmdb": 0.02}
     ),
 }
+
+
+def may_use_reserve(strategy: ValueOfRefreshStrategy, state: MovieState, source: str, now: datetime) -> bool:
+    """Whether the movie was not checked for so long that a place of the reserve may be its own."""
+    reason, checked_at = strategy.reason_at(state, source, now), state.at(source).checked_at
+    if SOURCES[source].ceiling:
+        return reason is Reason.CEILING
+    if reason is not Reason.INDEX or checked_at is None:
+        return False
+    longest = LONGEST_UNCHECKED - timedelta(days=RESERVE_DAYS - state.tmdb_id % RESERVE_DAYS)
+    return is_ahead(checked_at, now) or now >= checked_at + longest

@@ -20,8 +20,8 @@ from ayne_dagster.warehouse.feeds.change_signals import Signal, note_signals
 from ayne_dagster.warehouse.feeds.daily_files import Unpacked, last_accepted, record
 from ayne_dagster.warehouse.merge import merge_answers, quarantine
 from ayne_dagster.warehouse.rates import learn_if_due, usual_popularity
+from ayne_dagster.warehouse.refresh_metadata import derive_columns, due_counts, due_movies, set_override
 from ayne_dagster.warehouse.schema import CHANGE_FEED_DAYS, DAILY_FILES, TABLES, TMDB_DETAILS
-from ayne_dagster.warehouse.state import derive_columns, due_counts, due_movies, set_override
 from ayne_dagster.warehouse.statistics import record_stats
 from ayne_dagster.warehouse.strategies import load_strategy
 from ayne_dagster_tests.support.samples import (

@@ -37,6 +37,7 @@ from ayne_dagster_tests.support.samples import (
     state_of,
     without_row,
 )
+from ayne_dagster_tests.support.thoroughness import examples
 
 TMDB_REVENUE = 100_853_753
 OMDB_DOMESTIC = 37_030_102
@@ -161,7 +162,7 @@ stated = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(stated, max_size=5))
 def test_whatever_is_stated_in_turn_the_last_is_what_is_stated_still(turns: list[list[dict[str, Any]]]) -> None:
     connection = duckdb.connect()

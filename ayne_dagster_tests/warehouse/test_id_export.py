@@ -13,7 +13,7 @@ import duckdb
 import pytest
 
 from ayne_dagster.refresh.outcome import Outcome
-from ayne_dagster.refresh.strategy import FREEZE_AFTER_CYCLES, Reason, decide
+from ayne_dagster.refresh.strategy import AGE_TABLE_STRATEGY, FREEZE_AFTER_CYCLES, Reason
 from ayne_dagster.warehouse.feeds.id_export import ExportReport, merge_export, unpacked_export
 from ayne_dagster.warehouse.rows import Row
 from ayne_dagster_tests.support.samples import (
@@ -148,11 +148,11 @@ def test_a_movie_that_comes_back_is_asked_for_again(exports: Exports) -> None:
     for hours in (10, 40):
         at = MORNING + 2 * DAY + timedelta(hours=hours)
         merge_details(connection, without_row(Outcome.NOT_FOUND, 2, at))
-    assert decide(state_of(connection, 2), "tmdb", MORNING + 60 * DAY).reason is Reason.TOMBSTONE
+    assert AGE_TABLE_STRATEGY.decide(state_of(connection, 2), "tmdb", MORNING + 60 * DAY).reason is Reason.TOMBSTONE
     told = exports.merge(60, [line(1), line(2)])
     assert (told.back, told.signals) == (1, 1)
     state = state_of(connection, 2)
-    assert decide(state, "tmdb", MORNING + 60 * DAY).reason is not Reason.TOMBSTONE
+    assert AGE_TABLE_STRATEGY.decide(state, "tmdb", MORNING + 60 * DAY).reason is not Reason.TOMBSTONE
     assert (state.at("tmdb").failures, state.at("tmdb").signals) == (0, 2)
     export = one(connection, "tmdb_id_export", 2)
     assert (export["missing_since"], export["vanished_on"]) == (None, None)
@@ -172,7 +172,7 @@ def test_no_movie_becomes_known_unless_a_popularity_is_named(exports: Exports) -
     assert exports.merge(1, lines, min_popularity=10.0).became_known == 2
     state = state_of(exports.connection, 2)
     assert (state.popularity, state.at("tmdb").failures) == (10.0, 0)
-    assert decide(state, "tmdb", MORNING).reason is Reason.NEVER_FETCHED
+    assert AGE_TABLE_STRATEGY.decide(state, "tmdb", MORNING).reason is Reason.NEVER_FETCHED
     assert one(exports.connection, "refresh_metadata", 2)["release_year"] == "unknown"
     assert exports.merge(2, lines, min_popularity=10.0).became_known == 0
 

@@ -27,6 +27,7 @@ from ayne_dagster_tests.support.samples import (
     rows,
     state_of,
 )
+from ayne_dagster_tests.support.thoroughness import examples
 
 HEADING = "tconst\taverageRating\tnumVotes\n"
 FIRST = date(2024, 1, 10)
@@ -216,7 +217,7 @@ def expected_jumps(steps: list[tuple[int, int]]) -> list[bool]:
 steps_of_a_week = st.lists(st.tuples(st.integers(10, 100), st.integers(0, 3000)), min_size=6, max_size=6)
 
 
-@settings(max_examples=8)
+@settings(max_examples=examples(8))
 @given(st.lists(steps_of_a_week, min_size=10, max_size=12))
 def test_jumps_are_those_of_the_rule(
     tmp_path_factory: pytest.TempPathFactory, titles: list[list[tuple[int, int]]]

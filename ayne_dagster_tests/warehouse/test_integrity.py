@@ -16,9 +16,9 @@ from ayne_dagster.warehouse.care.integrity import ROWS_OF, Finding, Report, chec
 from ayne_dagster.warehouse.care.purge import purge
 from ayne_dagster.warehouse.database import CONNECTION_CONFIG, Database, DatabaseBusy, DatabaseUnusable
 from ayne_dagster.warehouse.merge import merge_answers, quarantine
+from ayne_dagster.warehouse.refresh_metadata import derive_columns, set_override
 from ayne_dagster.warehouse.schema import ANSWER_TABLES, SCHEMA_VERSION, TMDB_DETAILS
 from ayne_dagster.warehouse.spool import SET_ASIDE, spool_folder
-from ayne_dagster.warehouse.state import derive_columns, set_override
 from ayne_dagster.warehouse.statistics import record_stats
 from ayne_dagster_tests.support.samples import (
     DAY,

@@ -14,10 +14,10 @@ from ayne_dagster.refresh.strategy import Override, SourceState
 from ayne_dagster.warehouse.answers import Answer, MergeReport, QuarantinedBody
 from ayne_dagster.warehouse.care.purge import purge
 from ayne_dagster.warehouse.merge import quarantine
+from ayne_dagster.warehouse.refresh_metadata import set_override
+from ayne_dagster.warehouse.row_checks import count_of, duplicate_keys, misplaced_rows, orphans
 from ayne_dagster.warehouse.rows import naive_utc
 from ayne_dagster.warehouse.schema import OMDB_RATINGS, TABLES, TMDB_DETAILS, Table
-from ayne_dagster.warehouse.state import set_override
-from ayne_dagster.warehouse.statistics import duplicate_keys, misplaced_rows, orphans
 from ayne_dagster_tests.support.samples import (
     DAY,
     DETAILS,
@@ -450,14 +450,14 @@ def test_details_without_a_date_join_the_year_of_the_listing(connection: Connect
     merge_details(connection, details(at=START + HOUR, release_date=None))
     assert one(connection, "refresh_metadata")["release_year"] == "1999"
     assert one(connection, "tmdb_details")["release_year"] == "1999"
-    assert misplaced_rows(connection, TMDB_DETAILS) == 0
+    assert count_of(connection, misplaced_rows(TMDB_DETAILS)) == 0
 
 
 def test_ratings_join_the_year_to_which_the_movie_moved_meanwhile(connection: Connection) -> None:
     merge_details(connection, details(release_date=date(2000, 1, 7)))
     merge_ratings(connection, ratings(at=START + HOUR, year="1999"))
     assert one(connection, "omdb_ratings")["release_year"] == "2000"
-    assert misplaced_rows(connection, OMDB_RATINGS) == 0
+    assert count_of(connection, misplaced_rows(OMDB_RATINGS)) == 0
 
 
 def test_a_listing_older_than_the_details_does_not_move_a_movie_back(connection: Connection) -> None:
@@ -729,7 +729,11 @@ def test_nothing_is_doubled_or_orphaned(connection: Connection, table: Table) ->
         fill_at = START + step * timedelta(days=40)
         merge_details(connection, *(details(i, fill_at, budget=step // 2 + i) for i in (1, 2, 3)))
         merge_ratings(connection, *(ratings(i, fill_at, metascore=step) for i in (1, 2)))
-    assert (duplicate_keys(connection, table), orphans(connection, table), misplaced_rows(connection, table)) == (
+    assert (
+        count_of(connection, duplicate_keys(table)),
+        count_of(connection, orphans(table)),
+        count_of(connection, misplaced_rows(table)),
+    ) == (
         0,
         0,
         0,

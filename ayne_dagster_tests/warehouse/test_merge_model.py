@@ -17,10 +17,10 @@ from ayne_dagster.partitions import UNKNOWN_YEAR, release_year
 from ayne_dagster.refresh.outcome import Outcome, after
 from ayne_dagster.refresh.strategy import MovieState, SourceState
 from ayne_dagster.warehouse.answers import Answer, ListedMovie, MergeReport
+from ayne_dagster.warehouse.refresh_metadata import movie_states
+from ayne_dagster.warehouse.row_checks import count_of, duplicate_keys, misplaced_rows, orphans
 from ayne_dagster.warehouse.rows import Row, as_json, naive_utc
 from ayne_dagster.warehouse.schema import DISCOVERED_MOVIES, OMDB_RATINGS, TABLES, TMDB_DETAILS, Table
-from ayne_dagster.warehouse.state import movie_states
-from ayne_dagster.warehouse.statistics import duplicate_keys, misplaced_rows, orphans
 from ayne_dagster_tests.support.samples import (
     START,
     create_tables,
@@ -30,6 +30,7 @@ from ayne_dagster_tests.support.samples import (
     merge_ratings,
     rows,
 )
+from ayne_dagster_tests.support.thoroughness import examples
 
 IDS = (1, 2, 3)
 ANSWER_TABLES = (DISCOVERED_MOVIES, TMDB_DETAILS, OMDB_RATINGS)
@@ -180,7 +181,11 @@ def check(connection: duckdb.DuckDBPyConnection, model: Model) -> None:
             for tmdb_id, row in model.tables[table.name].items()
         }
         assert {row[0]: row[1:] for row in found} == expected, table.name
-        assert (duplicate_keys(connection, table), misplaced_rows(connection, table), orphans(connection, table)) == (
+        assert (
+            count_of(connection, duplicate_keys(table)),
+            count_of(connection, misplaced_rows(table)),
+            count_of(connection, orphans(table)),
+        ) == (
             0,
             0,
             0,
@@ -201,7 +206,7 @@ def check(connection: duckdb.DuckDBPyConnection, model: Model) -> None:
     assert rows(connection, "SELECT count(*) FROM quarantine") == [(model.quarantined,)]
 
 
-@settings(deadline=None, max_examples=20, phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink))
+@settings(deadline=None, max_examples=examples(20), phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink))
 @given(batches=st.lists(batch(), min_size=1, max_size=7), again=st.booleans())
 def test_any_sequence_of_answers_gives_what_the_model_gives(
     shared: duckdb.DuckDBPyConnection, batches: list[tuple[str, timedelta, list[tuple[int, Outcome, Row]]]], again: bool

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +16,27 @@ import pytest
 from ayne_dagster.config import Settings
 from ayne_dagster.orchestrator import DataCollectionOrchestrator, DiscoveryPlan
 from ayne_dagster.refresh.strategy import SOURCES
-from ayne_dagster.warehouse import migrations
+from ayne_dagster.warehouse import migration_steps, migrations
 from ayne_dagster.warehouse.client import DuckDBClient
 from ayne_dagster.warehouse.database import CONNECTION_CONFIG, Database, DatabaseUnusable
-from ayne_dagster.warehouse.migrations import STEPS, existing_columns, schema_version
-from ayne_dagster.warehouse.schema import SCHEMA_VERSION, TABLES
-from ayne_dagster.warehouse.state import movie_states, new_state_row
+from ayne_dagster.warehouse.migrations import STEPS, existing_columns, schema_version, steps_taken
+from ayne_dagster.warehouse.refresh_metadata import movie_states, new_state_row
+from ayne_dagster.warehouse.schema import ENTITY_TABLES, SCHEMA_VERSION, TABLES
 from ayne_dagster_tests.support.samples import START, everything, opens_elsewhere, python
 from ayne_dagster_tests.support.schema_v1 import DDL, ROWS, make_version_1
 
-FINGERPRINTS = {2: "680c36b75554161d", 3: "f474423e4ce53914", 4: "7cdf520a126d3fd0"}
+FINGERPRINTS = {2: "680c36b75554161d", 3: "f474423e4ce53914", 4: "7cdf520a126d3fd0", 5: "724cddb25e626cf5"}
 """By version: a hash of the DDL of its tables. An entry is changed only while its version is unreleased."""
 
+DIGESTS = {2: "2a78620c5be69096", 3: "dc84436fff300005", 4: "9084d0ac4e8f5cc4", 5: "e9450d91f7eb3ae2"}
+"""By version: the digest of the step that leads there. As with fingerprints, only an unreleased one is changed."""
+
+SINCE_VERSION_4 = (
+    ("refresh_metadata", "entities_hash"),
+    ("refresh_metadata", "entities_checked_at"),
+    ("tmdb_details", "softcore"),
+    ("omdb_ratings", "end_year"),
+)
 OLD_TABLES = ("refresh_metadata", "discovered_movies", "tmdb_details", "omdb_ratings", "fetch_log", "movie_history")
 
 
@@ -98,19 +109,16 @@ def test_readers_of_an_older_database_get_it_migrated(old: Database) -> None:
     assert DuckDBClient(old.path).get_collection_stats(START)["total_movies"] == 2
 
 
-def test_a_migration_happens_once(old: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    steps: list[int] = []
-    step = STEPS[2]
-
-    def counted(connection: duckdb.DuckDBPyConnection) -> None:
-        steps.append(2)
-        step(connection)
-
-    monkeypatch.setitem(STEPS, 2, counted)
+def test_a_migration_happens_once_and_is_written_down(old: Database) -> None:
     for _ in range(2):
-        with old.connect(), old.connect():
-            pass
-    assert steps == [2]
+        with old.connect() as connection, old.connect():
+            taken = steps_taken(connection)
+    assert taken == [(version, STEPS[version].name, STEPS[version].digest) for version in sorted(STEPS)]
+
+
+def test_a_database_that_was_made_new_has_seen_no_step(tmp_path: Path) -> None:
+    with Database(tmp_path / "new.duckdb").connect() as connection:
+        assert steps_taken(connection) == []
 
 
 def test_inspecting_an_older_database_leaves_it_as_it_is(old: Database) -> None:
@@ -121,11 +129,7 @@ def test_inspecting_an_older_database_leaves_it_as_it_is(old: Database) -> None:
 
 def test_a_step_that_fails_leaves_the_older_version_and_says_so(old: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     step = STEPS[2]
-
-    def failing(connection: duckdb.DuckDBPyConnection) -> None:
-        step(connection)
-        connection.execute("SELECT no_such_column FROM refresh_metadata")
-
+    failing = replace(step, statements=(*step.statements, "SELECT no_such_column FROM refresh_metadata"))
     monkeypatch.setitem(STEPS, 2, failing)
     with (
         pytest.raises(DatabaseUnusable, match=r"from version 1 to 2 failed.*nothing was changed") as caught,
@@ -140,7 +144,7 @@ def test_a_step_that_fails_leaves_the_older_version_and_says_so(old: Database, m
 KILLED_IN_A_MIGRATION = """
 import os, signal, sys
 from pathlib import Path
-from ayne_dagster.warehouse import migrations
+from ayne_dagster.warehouse import migration_steps, migrations
 from ayne_dagster.warehouse.database import Database
 
 note = migrations._note_version
@@ -192,6 +196,21 @@ def test_there_is_a_step_to_every_version() -> None:
     assert sorted(STEPS) == list(range(2, SCHEMA_VERSION + 1))
 
 
+def test_a_step_that_was_released_is_never_another() -> None:
+    assert {version: step.digest for version, step in STEPS.items()} == DIGESTS, (
+        "A step of migration_steps has changed. Databases that it has led to its version are there: leave it and add a "
+        "new step. Only that of an unreleased version may change, and its digest with it."
+    )
+
+
+def test_steps_name_nothing_but_sql() -> None:
+    """What a step does follows from its own text, and not from the schema, the settings or the views of today."""
+    module = ast.parse(Path(migration_steps.__file__).read_text())
+    imported = {node.module for node in ast.walk(module) if isinstance(node, ast.ImportFrom)}
+    assert imported == {"__future__", "dataclasses", "functools"}
+    assert not [node for node in ast.walk(module) if isinstance(node, ast.JoinedStr)], "no text is put together"
+
+
 def test_the_schema_does_not_change_without_a_new_version() -> None:
     ddl = "\n".join(sorted(table.ddl() for table in TABLES))
     fingerprint = hashlib.sha256(ddl.encode()).hexdigest()[:16]
@@ -205,13 +224,17 @@ def test_the_schema_does_not_change_without_a_new_version() -> None:
 
 def test_the_step_to_version_2_leads_to_what_version_2_was(old: Database) -> None:
     with duckdb.connect(str(old.path), config=CONNECTION_CONFIG) as connection:
-        STEPS[2](connection)
+        for statement in STEPS[2].statements:
+            connection.execute(statement)
         found = existing_columns(connection)
     since = {table.name for table in TABLES if table.name.startswith("box_office")} | {"fetch_log_daily"}
+    since |= {table.name for table in ENTITY_TABLES}
     ours = {table.name: dict(table.types) for table in TABLES if table.name not in since}
     del ours["collection_status"]["with_box_office"]
     for source in SOURCES:
         del ours["refresh_metadata"][f"{source}_parts_due_at"]
+    for table, name in SINCE_VERSION_4:
+        del ours[table][name]
     assert ours == {name: found[name] for name in ours}
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from ayne_dagster.refresh.outlook import LEAST_ANSWERS
 from ayne_dagster.warehouse.outlook import misfits
+from ayne_dagster.warehouse.refresh_metadata import new_state_row
 from ayne_dagster.warehouse.rows import insert_rows, naive_utc
 from ayne_dagster.warehouse.schema import FETCH_LOG, REFRESH_METADATA
-from ayne_dagster.warehouse.state import new_state_row
 from ayne_dagster_tests.support.samples import DAY, START
 
 Connection = duckdb.DuckDBPyConnection

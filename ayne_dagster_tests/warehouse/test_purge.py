@@ -13,8 +13,8 @@ from ayne_dagster.warehouse.answers import Answer, ListedMovie
 from ayne_dagster.warehouse.care.purge import purge
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.merge import merge_answers, merge_listing
+from ayne_dagster.warehouse.refresh_metadata import due_movies
 from ayne_dagster.warehouse.schema import OMDB_RATINGS, TMDB_DETAILS
-from ayne_dagster.warehouse.state import due_movies
 
 NOW = datetime(2026, 6, 30, tzinfo=UTC)
 

@@ -10,9 +10,9 @@ import pytest
 
 from ayne_dagster.config import STRATEGIES
 from ayne_dagster.warehouse.questions import QUOTA_EXHAUSTED, explain_movie, list_due
+from ayne_dagster.warehouse.refresh_metadata import derive_columns, new_state_row
 from ayne_dagster.warehouse.rows import insert_rows, naive_utc
 from ayne_dagster.warehouse.schema import REFRESH_METADATA
-from ayne_dagster.warehouse.state import derive_columns, new_state_row
 from ayne_dagster.warehouse.strategies import load_strategy
 from ayne_dagster_tests.support.samples import DAY, START
 

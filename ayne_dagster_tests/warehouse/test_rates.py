@@ -14,9 +14,9 @@ from ayne_dagster.refresh.feeds import FIRST_PRECISION, FIRST_RECALL
 from ayne_dagster.refresh.learning import buckets, corrections, importance
 from ayne_dagster.refresh.strategy import SOURCES
 from ayne_dagster.warehouse.rates import judge_feeds, recalibrate, usual_popularity
+from ayne_dagster.warehouse.refresh_metadata import derive_columns, new_state_row
 from ayne_dagster.warehouse.rows import insert_rows, naive_utc
 from ayne_dagster.warehouse.schema import CHANGE_FEED_DAYS, FETCH_LOG, REFRESH_METADATA
-from ayne_dagster.warehouse.state import derive_columns, new_state_row
 from ayne_dagster_tests.support.samples import DAY, HOUR, START, one, rows, values
 
 Connection = duckdb.DuckDBPyConnection
@@ -24,13 +24,11 @@ NOW = START
 OLD = date(1999, 10, 15)
 
 
-def add(connection: Connection, tmdb_id: int, **fields: Any) -> None:
+def add(connection: Connection, *tmdb_ids: int, **fields: Any) -> None:
     fields = {"release_date": OLD, **fields}
-    insert_rows(
-        connection,
-        REFRESH_METADATA,
-        [new_state_row(tmdb_id, NOW - 99 * DAY, release_year(fields["release_date"])) | fields],
-    )
+    year = release_year(fields["release_date"])
+    states = [new_state_row(tmdb_id, NOW - 99 * DAY, year) | fields for tmdb_id in tmdb_ids]
+    insert_rows(connection, REFRESH_METADATA, states)
 
 
 def rate_of(
@@ -87,8 +85,7 @@ def test_what_hardly_moved_is_not_written_again(connection: Connection) -> None:
 
 def learned(connection: Connection, number: int, exposure: float, changes: float) -> None:
     """Movies of median popularity that showed so much each."""
-    for tmdb_id in range(1, number + 1):
-        add(connection, tmdb_id, popularity=5.0, tmdb_exposure=exposure, tmdb_changes=changes)
+    add(connection, *range(1, number + 1), popularity=5.0, tmdb_exposure=exposure, tmdb_changes=changes)
 
 
 def test_a_bucket_is_corrected_by_what_its_movies_showed(connection: Connection) -> None:

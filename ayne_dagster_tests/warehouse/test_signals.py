@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ayne_dagster.refresh.states import AHEAD
 from ayne_dagster.refresh.strategy import FREEZE_AFTER_CYCLES, Override
 from ayne_dagster.warehouse.feeds.change_signals import MOST_SIGNALS, Signal, SignalReport, note_signals
-from ayne_dagster.warehouse.state import set_override
+from ayne_dagster.warehouse.refresh_metadata import set_override
 from ayne_dagster_tests.support.samples import (
     DAY,
     HOUR,
@@ -26,6 +26,7 @@ from ayne_dagster_tests.support.samples import (
     ratings,
     state_of,
 )
+from ayne_dagster_tests.support.thoroughness import examples
 
 NOW = START + 30 * DAY
 
@@ -80,7 +81,7 @@ def test_there_is_no_signal_for_a_source_that_does_not_exist(connection: duckdb.
 hours = st.integers(-48, 48)
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(st.lists(st.tuples(st.integers(1, 4), hours), max_size=12), st.lists(st.none() | hours, min_size=3, max_size=3))
 def test_signals_add_up_as_the_model_does(signals: Sequence[tuple[int, int]], checked: Sequence[int | None]) -> None:
     """Movies 1 to 3 are known, checked at some hour or never; movie 4 is not. A check well ahead is at no known one."""

@@ -191,10 +191,10 @@ HEADERS: dict[str, bytes] = {
     "no format": b'{"source": "tmdb"}\n',
     "a format of no number": b'{"format": "2", "source": "tmdb"}\n',
     "an absurd format": b'{"format": 1%s}\n' % (b"0" * 5000),
-    "no table": b'{"format": 2, "source": "tmdb", "table": "passwords", "run_id": "r", "items": 1}\n',
-    "a table of no name": b'{"format": 2, "source": "tmdb", "table": ["tmdb_details"], "run_id": "r", "items": 1}\n',
-    "another source": b'{"format": 2, "source": "omdb", "table": "omdb_ratings", "run_id": "r", "items": 1}\n',
-    "a count of no number": b'{"format": 2, "source": "tmdb", "table": "tmdb_details", "run_id": "r", "items": "x"}\n',
+    "no table": b'{"format": 3, "source": "tmdb", "table": "passwords", "run_id": "r", "items": 1}\n',
+    "a table of no name": b'{"format": 3, "source": "tmdb", "table": ["tmdb_details"], "run_id": "r", "items": 1}\n',
+    "another source": b'{"format": 3, "source": "omdb", "table": "omdb_ratings", "run_id": "r", "items": 1}\n',
+    "a count of no number": b'{"format": 3, "source": "tmdb", "table": "tmdb_details", "run_id": "r", "items": "x"}\n',
     "nested lists": b"[" * 100_000 + b"\n",
     "binary": b"\xff\x00\xfe" * 100,
 }
@@ -286,7 +286,7 @@ def test_whatever_a_header_promises_what_is_there_is_counted_and_merged(database
 
 def test_a_file_of_a_newer_version_stays_for_it(database: Database) -> None:
     newer = keep(database.path, TMDB, [details(1)])
-    newer.write_text(newer.read_text().replace('"format": 2', '"format": 3'))
+    newer.write_text(newer.read_text().replace('"format": 3', '"format": 4'))
     written = newer.read_bytes()
     keep(database.path, TMDB, [details(2)])
     told: list[str] = []
@@ -294,15 +294,18 @@ def test_a_file_of_a_newer_version_stays_for_it(database: Database) -> None:
         merge_kept(database, "tmdb", told.append)
     assert stored(database) == [2]
     assert newer.read_bytes() == written
-    assert [text for text in told if "has format 3, this program knows 2" in text]
+    assert [text for text in told if "has format 4, this program knows 3" in text]
     assert kept(database.path) == 0, "nothing of it can be merged here"
     assert contents_of_spool(database.path) == Contents(newer=1)
 
 
-def test_a_file_of_an_older_version_is_merged(database: Database) -> None:
+@pytest.mark.parametrize(("version", "lacking"), [(1, ("asked_imdb_id", "entities")), (2, ("entities",))])
+def test_a_file_of_an_older_version_is_merged(database: Database, version: int, lacking: tuple[str, ...]) -> None:
     older = keep(database.path, OMDB, [ratings(1)])
-    text = older.read_text().replace('"format": 2', '"format": 1').replace(', "asked_imdb_id": null', "")
-    assert "asked" not in text
+    text = older.read_text().replace('"format": 3', f'"format": {version}')
+    for name in lacking:
+        assert f', "{name}": null' in text
+        text = text.replace(f', "{name}": null', "")
     older.write_text(text)
     merge_kept(database, "omdb", silent)
     with database.connect() as connection:

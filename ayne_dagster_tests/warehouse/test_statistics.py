@@ -10,6 +10,8 @@ import pytest
 from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.refresh.strategy import Override, ValueOfRefreshStrategy
+from ayne_dagster.warehouse.refresh_metadata import set_override
+from ayne_dagster.warehouse.row_checks import count_of, duplicate_keys, misplaced_rows, orphans
 from ayne_dagster.warehouse.rows import naive_utc
 from ayne_dagster.warehouse.schema import (
     ANSWER_TABLES,
@@ -20,12 +22,8 @@ from ayne_dagster.warehouse.schema import (
     TMDB_DETAILS,
     Table,
 )
-from ayne_dagster.warehouse.state import set_override
 from ayne_dagster.warehouse.statistics import (
     collection_stats,
-    duplicate_keys,
-    misplaced_rows,
-    orphans,
     overdue_by_category,
     record_stats,
 )
@@ -147,7 +145,11 @@ def test_nothing_overdue_is_zeros(connection: Connection) -> None:
 
 @pytest.mark.parametrize("table", [*ANSWER_TABLES, REFRESH_METADATA], ids=lambda table: table.name)
 def test_sound_tables_have_no_faults(filled: Connection, table: Table) -> None:
-    assert (duplicate_keys(filled, table), misplaced_rows(filled, table), orphans(filled, table)) == (0, 0, 0)
+    assert (
+        count_of(filled, duplicate_keys(table)),
+        count_of(filled, misplaced_rows(table)),
+        count_of(filled, orphans(table)),
+    ) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("table", [*ANSWER_TABLES, REFRESH_METADATA], ids=lambda table: table.name)
@@ -155,26 +157,26 @@ def test_a_doubled_key_is_found_where_the_file_does_not_enforce_keys(filled: Con
     filled.execute(f"CREATE TEMP TABLE copied AS FROM {table.name}")
     filled.execute(f"DROP TABLE {table.name} CASCADE")
     filled.execute(f"CREATE TABLE {table.name} AS FROM copied UNION ALL (FROM copied WHERE tmdb_id IN (1, 4))")
-    assert duplicate_keys(filled, table) == 2
+    assert count_of(filled, duplicate_keys(table)) == 2
 
 
 @pytest.mark.parametrize("table", ANSWER_TABLES, ids=lambda table: table.name)
 @pytest.mark.parametrize("year", ["'1901'", "NULL"])
 def test_a_row_in_another_partition_than_its_movie_is_found(filled: Connection, table: Table, year: str) -> None:
     filled.execute(f"UPDATE {table.name} SET release_year = {year} WHERE tmdb_id IN (1, 4)")
-    assert misplaced_rows(filled, table) == 2
-    assert all(misplaced_rows(filled, other) == 0 for other in ANSWER_TABLES if other is not table)
+    assert count_of(filled, misplaced_rows(table)) == 2
+    assert all(count_of(filled, misplaced_rows(other)) == 0 for other in ANSWER_TABLES if other is not table)
 
 
 @pytest.mark.parametrize("year", ["'1901'", "'unknown'", "NULL"])
 def test_a_movie_in_a_partition_that_is_not_its_release_year_is_found(filled: Connection, year: str) -> None:
     filled.execute(f"UPDATE refresh_metadata SET release_year = {year} WHERE tmdb_id = 1")
-    assert misplaced_rows(filled, REFRESH_METADATA) == 1
+    assert count_of(filled, misplaced_rows(REFRESH_METADATA)) == 1
 
 
 def test_an_undated_movie_in_a_year_is_found(filled: Connection) -> None:
     filled.execute("UPDATE refresh_metadata SET release_year = '1901' WHERE tmdb_id = 3")
-    assert misplaced_rows(filled, REFRESH_METADATA) == 1
+    assert count_of(filled, misplaced_rows(REFRESH_METADATA)) == 1
 
 
 @pytest.mark.parametrize(
@@ -189,10 +191,10 @@ def test_an_undated_movie_in_a_year_is_found(filled: Connection) -> None:
 def test_the_bounds_of_the_partitions_are_those_of_the_check(connection: Connection, year: int, partition: str) -> None:
     merge_listed(connection, listed(release_date=date(year, 7, 1)))
     assert rows(connection, "SELECT release_year FROM refresh_metadata") == [(partition,)]
-    assert misplaced_rows(connection, REFRESH_METADATA) == 0
+    assert count_of(connection, misplaced_rows(REFRESH_METADATA)) == 0
 
 
 @pytest.mark.parametrize("table", [DISCOVERED_MOVIES, TMDB_DETAILS, OMDB_RATINGS], ids=lambda table: table.name)
 def test_a_row_of_no_known_movie_is_found(filled: Connection, table: Table) -> None:
     filled.execute("DELETE FROM refresh_metadata WHERE tmdb_id IN (1, 4)")
-    assert orphans(filled, table) == 2
+    assert count_of(filled, orphans(table)) == 2

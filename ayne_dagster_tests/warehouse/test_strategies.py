@@ -10,9 +10,9 @@ import pytest
 from ayne_dagster.config import STRATEGIES
 from ayne_dagster.refresh.strategy import AGE_TABLE_STRATEGY, Feed, Gap, Reason, ValueOfRefreshStrategy
 from ayne_dagster.warehouse.answers import Answer
+from ayne_dagster.warehouse.refresh_metadata import derive_columns
 from ayne_dagster.warehouse.rows import insert_rows, naive_utc
 from ayne_dagster.warehouse.schema import CHANGE_FEED_DAYS, DAILY_FILES, FEED_QUALITY
-from ayne_dagster.warehouse.state import derive_columns
 from ayne_dagster.warehouse.strategies import load_feeds, load_strategy
 from ayne_dagster_tests.support.samples import (
     DAY,

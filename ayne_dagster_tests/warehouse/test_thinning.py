@@ -33,6 +33,7 @@ from ayne_dagster_tests.support.samples import (
     rows,
     without_row,
 )
+from ayne_dagster_tests.support.thoroughness import examples
 
 BY_DAY = "SELECT day, source, outcome, changed, due_because, attempts, requests FROM fetches_by_day ORDER BY ALL"
 
@@ -98,7 +99,7 @@ def test_attempts_at_movies_that_are_gone_are_summed_up_to_the_last(connection: 
     assert rows(connection, BY_DAY) == before
 
 
-@settings(max_examples=12)
+@settings(max_examples=examples(12))
 @given(
     st.lists(st.tuples(st.integers(1, 4), st.integers(0, 900), st.sampled_from(list(Outcome))), max_size=25),
     st.lists(st.integers(300, 1500), min_size=1, max_size=3),

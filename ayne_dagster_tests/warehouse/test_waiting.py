@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 from ayne_dagster.refresh.budget import DayBudget, midnight
 from ayne_dagster.refresh.gathering import Gathering
 from ayne_dagster.refresh.strategy import AGE_TABLE_STRATEGY, COLLECTED, Override, Strategy
+from ayne_dagster.warehouse.refresh_metadata import due_movies, new_state_row, set_override
 from ayne_dagster.warehouse.rows import insert_rows, naive_utc
 from ayne_dagster.warehouse.schema import REFRESH_METADATA
-from ayne_dagster.warehouse.state import due_movies, new_state_row, set_override
 from ayne_dagster.warehouse.strategies import value_of_refresh
 from ayne_dagster.warehouse.waiting import waiting_at
 from ayne_dagster_tests.conftest import START
 from ayne_dagster_tests.support.samples import create_tables
+from ayne_dagster_tests.support.thoroughness import examples
 
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
@@ -103,7 +104,7 @@ BELOW_CEILING = st.one_of(
 """A source, and for how many days movies were not checked at it: less than makes them due a second time."""
 
 
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(BELOW_CEILING, st.booleans())
 def test_what_waits_is_what_is_due_and_was_not_due_before_it_waited(
     unchecked: tuple[str, list[float]], by_value: bool

@@ -11,7 +11,7 @@ import pytest
 from ayne_dagster.refresh.strategy import Override
 from ayne_dagster.warehouse.care.witness import HOLE, doubt_of_age, doubt_of_mend, doubt_of_purge
 from ayne_dagster.warehouse.database import Database
-from ayne_dagster.warehouse.state import set_override
+from ayne_dagster.warehouse.refresh_metadata import set_override
 from ayne_dagster_tests.support.processes import Ayne
 from ayne_dagster_tests.support.samples import DAY, START, details, listed, merge_details, merge_listed, rows
 

@@ -38,7 +38,8 @@ class Account:
 
     source: str
     settings: ApiSettings
-    ledger: RequestLedger = field(default_factory=RequestLedger.in_memory)
+    shared_ledger: RequestLedger | None = None
+    """Where all who use the account agree; None: nobody else uses it."""
     key: str | None = field(default=None, repr=False)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     """The platform's clock; it says which day's quota is charged."""
@@ -62,6 +63,8 @@ class Account:
     _told_at: float = float("-inf")
 
     def __post_init__(self) -> None:
+        self.ledger = self.shared_ledger or RequestLedger.in_memory()
+        """Where its requests are counted, and refusals noted."""
         self.name = account_name(self.source, self.settings.base_url, self.key)
         """Its name in the ledger."""
         former = former_account_names(self.source, self.settings.base_url, self.key)
@@ -87,6 +90,11 @@ class Account:
         """How many requests may be under way now: fewer while refusals slow an account that has no pace."""
         most = self.settings.max_concurrent
         return most if self.settings.requests_per_second else max(1, most >> self._halvings)
+
+    @property
+    def halvings(self) -> int:
+        """How often refusals have halved the pace, as far as this process has seen."""
+        return self._halvings
 
     @property
     def slowest_share(self) -> float | None:
@@ -148,7 +156,7 @@ class Account:
         return max(0, self.settings.daily_quota - reserve)
 
     def _why_refused(self) -> str:
-        if self.quota_use.closed:
+        if self.quota_use.exhausted:
             self.exhausted_on = self.today
             return f"{self.source}: today's requests are used up, it says"
         kept = self.settings.daily_quota - self._cap
@@ -158,7 +166,7 @@ class Account:
     def note_exhausted(self) -> None:
         """The source's own count is ahead of ours: ask nothing more today, in no process."""
         self.exhausted_on = self.today
-        self.ledger.fill(self.name, self.today)
+        self.ledger.exhaust(self.name, self.today)
 
     def refused(self, pause: float) -> None:
         """The source answered "too many requests": let no worker send for some seconds, and slow down when repeated."""
@@ -194,7 +202,7 @@ class Account:
         self._resume_at = max(self._resume_at, time.monotonic() + standing.pause_left)
         self._halvings = standing.halvings
         self.most_halvings = max(self.most_halvings, standing.halvings)
-        if standing.closed:
+        if standing.exhausted:
             self.exhausted_on = self.today
 
     def settle(self) -> None:

@@ -46,7 +46,7 @@ _QUOTA = sa.Table(
     sa.Column("day", sa.String(10), primary_key=True),
     sa.Column("used", sa.Integer, nullable=False),
 )
-_CLOSED = sa.Table(  # days on which the source itself said that the quota is used up
+_EXHAUSTED = sa.Table(  # days on which the source itself said that the quota is used up
     "closed_days",
     METADATA,
     sa.Column("account", sa.String(80), primary_key=True),
@@ -86,13 +86,13 @@ class QuotaUse:
     used: int
     cap: int
     """The day's quota; 0: no limit."""
-    closed: bool = False
+    exhausted: bool = False
     """Whether the source itself said that nothing is left, whatever our count."""
 
     @property
     def left(self) -> int | None:
         """Requests left; None without a limit."""
-        if self.closed:
+        if self.exhausted:
             return 0
         return max(0, self.cap - self.used) if self.cap else None
 
@@ -103,7 +103,7 @@ class Standing:
 
     pause_left: float
     """Seconds until anybody may send."""
-    closed: bool
+    exhausted: bool
     """Whether the source says that today's quota is used up."""
     halvings: int
     """How often refusals have halved the pace."""
@@ -155,9 +155,9 @@ class RequestLedger:
             _insert_new(connection, _QUOTA, {"account": account, "day": row["day"], "used": 0})
             mine = sa.update(_QUOTA).where(_QUOTA.c.account == account, _QUOTA.c.day == row["day"])
             connection.execute(mine.values(used=_QUOTA.c.used + number))
-        for row in connection.execute(sa.select(_CLOSED).where(_CLOSED.c.account == former)).mappings().all():
-            _insert_new(connection, _CLOSED, {"account": account, "day": row["day"]})
-        for table in (_QUOTA, _CLOSED, _PACE):
+        for row in connection.execute(sa.select(_EXHAUSTED).where(_EXHAUSTED.c.account == former)).mappings().all():
+            _insert_new(connection, _EXHAUSTED, {"account": account, "day": row["day"]})
+        for table in (_QUOTA, _EXHAUSTED, _PACE):
             connection.execute(sa.delete(table).where(table.c.account == former))
 
     @classmethod
@@ -189,7 +189,7 @@ class RequestLedger:
             sa.update(_QUOTA)
             .where(_QUOTA.c.account == account, _QUOTA.c.day == row["day"])
             .where(_QUOTA.c.used >= 0, _QUOTA.c.used < cap)
-            .where(~_is_closed(account, day))
+            .where(~_is_exhausted(account, day))
             .values(used=_QUOTA.c.used + 1)
         )
 
@@ -219,17 +219,17 @@ class RequestLedger:
 
         self._run(account, work)
 
-    def fill(self, account: str, day: date) -> None:
+    def exhaust(self, account: str, day: date) -> None:
         """Note that the source itself says the day's quota is used up: it holds for everybody, whatever their quota."""
         row = {"account": account, "day": day.isoformat()}
-        self._run(account, lambda connection: _insert_new(connection, _CLOSED, row))
+        self._run(account, lambda connection: _insert_new(connection, _EXHAUSTED, row))
 
     def use(self, account: str, day: date, cap: int) -> QuotaUse:
         """How much of the day's quota is used."""
 
         def work(connection: Connection) -> QuotaUse:
-            closed = bool(connection.execute(sa.select(_is_closed(account, day))).scalar())
-            return QuotaUse(self._used(connection, account, day), cap, closed)
+            exhausted = bool(connection.execute(sa.select(_is_exhausted(account, day))).scalar())
+            return QuotaUse(self._used(connection, account, day), cap, exhausted)
 
         return self._run(account, work)
 
@@ -256,7 +256,7 @@ class RequestLedger:
         """Forget the counts of days before this one; returns how many rows went."""
 
         def work(connection: Connection) -> int:
-            old = [sa.delete(table).where(table.c.day < before.isoformat()) for table in (_QUOTA, _CLOSED)]
+            old = [sa.delete(table).where(table.c.day < before.isoformat()) for table in (_QUOTA, _EXHAUSTED)]
             return sum(connection.execute(statement).rowcount for statement in old)
 
         return self._database.run(work)
@@ -290,8 +290,8 @@ class RequestLedger:
             instant = self._database.shared_time(now)
             row = connection.execute(sa.select(_PACE).where(_PACE.c.account == account)).mappings().first()
             pace = _pace(row) if row else Pace()
-            closed = bool(connection.execute(sa.select(_is_closed(account, day))).scalar())
-            return Standing(pace.pause_left(instant), closed, pace.halvings_at(instant))
+            exhausted = bool(connection.execute(sa.select(_is_exhausted(account, day))).scalar())
+            return Standing(pace.pause_left(instant), exhausted, pace.halvings_at(instant))
 
         return self._run(account, work)
 
@@ -327,8 +327,8 @@ def _number(value: object, otherwise: float) -> float:
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else otherwise
 
 
-def _is_closed(account: str, day: date) -> sa.Exists:
-    return sa.exists().where(_CLOSED.c.account == account, _CLOSED.c.day == day.isoformat())
+def _is_exhausted(account: str, day: date) -> sa.Exists:
+    return sa.exists().where(_EXHAUSTED.c.account == account, _EXHAUSTED.c.day == day.isoformat())
 
 
 def _insert_new(connection: Connection, table: sa.Table, row: dict[str, Any]) -> None:

@@ -6,7 +6,6 @@ https://www.omdbapi.com/ ; only lookups by id: by title OMDb easily answers with
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import httpx
@@ -58,18 +57,17 @@ class AsyncOMDBClient(AsyncClosing):
         settings: Settings | None = None,
     ) -> None:
         settings = settings or load_settings()
-        given = {
-            "base_url": base_url,
-            "requests_per_second": requests_per_second,
-            "burst": burst,
-            "max_concurrent": max_concurrent,
-            "daily_quota": daily_quota,
-        }
-        api = replace(settings.omdb, **{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
+        api = settings.omdb.but(
+            base_url=base_url,
+            requests_per_second=requests_per_second,
+            burst=burst,
+            max_concurrent=max_concurrent,
+            daily_quota=daily_quota,
+        )
         api_key = api_key or settings.omdb_api_key
         if not api_key:
             raise InvalidCredentials("No OMDb key: set OMDB_API_KEY.")
-        self.account = Account("omdb", api, ledger or RequestLedger.in_memory(), api_key, now, use_reserve)
+        self.account = Account("omdb", api, ledger, api_key, now, use_reserve)
         self._http = build_client(self.account, parameters={"apikey": api_key}, wire=wire)
 
     async def get_movie_by_imdb_id(self, imdb_id: str) -> OMDbMovie:

@@ -100,10 +100,11 @@ class AsyncNumbersClient(AsyncClosing):
         settings = replace(settings, contact=contact or settings.contact)
         if settings.why_the_numbers_are_not_asked is not None:
             raise InvalidCredentials(f"The Numbers is not asked: {settings.why_the_numbers_are_not_asked}.")
-        given = {"base_url": base_url, "requests_per_second": requests_per_second, "daily_quota": daily_quota}
-        api = replace(settings.the_numbers, **{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
+        api = settings.the_numbers.but(
+            base_url=base_url, requests_per_second=requests_per_second, daily_quota=daily_quota
+        )
         rate = min(api.requests_per_second or 1 / LEAST_DISTANCE, 1 / LEAST_DISTANCE)
-        api = replace(api, requests_per_second=rate, burst=1, max_concurrent=1)
+        api = api.but(requests_per_second=rate, burst=1, max_concurrent=1)
         self.account = Account("the_numbers", api, ledger or RequestLedger.in_memory(), None, now, use_reserve)
         headers = {"accept": "text/html", "user-agent": user_agent(settings.contact or "")}
         self._http = build_client(self.account, request_headers=headers, rules=NumbersRules(), wire=wire)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import TypeVar
@@ -91,20 +90,17 @@ class AsyncTMDBClient(AsyncClosing):
         settings: Settings | None = None,
     ) -> None:
         settings = settings or load_settings()
-        given = {
-            "base_url": base_url,
-            "requests_per_second": requests_per_second,
-            "burst": burst,
-            "max_concurrent": max_concurrent,
-        }
-        api = replace(settings.tmdb, **{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
+        api = settings.tmdb.but(
+            base_url=base_url,
+            requests_per_second=requests_per_second,
+            burst=burst,
+            max_concurrent=max_concurrent,
+        )
         if read_token is None and api_key is None:
             read_token, api_key = settings.tmdb_read_token, settings.tmdb_api_key
         if not (read_token or api_key):
             raise InvalidCredentials("No TMDB key: set TMDB_READ_TOKEN (or TMDB_API_KEY).")
-        self.account = Account(
-            "tmdb", api, ledger or RequestLedger.in_memory(), read_token or api_key, now, use_reserve
-        )
+        self.account = Account("tmdb", api, ledger, read_token or api_key, now, use_reserve)
         self._base = api.base_url.rstrip("/")
         self._http = build_client(
             self.account,

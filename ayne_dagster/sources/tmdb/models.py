@@ -1,7 +1,7 @@
 """The shape of TMDB's answers, as received. What a value means (0 is unknown, …) is in `normalize.py`.
 
-Fields that nothing reads are not declared: TMDB adds keys at will (`softcore`, 2026) and all unknown ones are
-ignored. Everything but the id is optional, since each field has been missing, null or "" at some time.
+Fields that nothing reads are not declared: TMDB adds keys at will and all unknown ones are ignored. Everything but the
+id is optional, since each field has been missing, null or "" at some time.
 Reference: https://developer.themoviedb.org/reference/movie-details
 """
 
@@ -15,6 +15,8 @@ from ayne_dagster.sources.json_body import LenientModel
 
 # Strict: without it `true` and "550" would pass as ids, and an id is never guessed.
 TMDBId = Annotated[int, Field(strict=True, gt=0, lt=2**63)]
+StatedId = TMDBId | None
+"""An id without which the rest is still of use: what is none counts as missing."""
 
 
 SUB_RESOURCES = ("external_ids", "keywords", "release_dates", "credits")
@@ -22,9 +24,18 @@ SUB_RESOURCES = ("external_ids", "keywords", "release_dates", "credits")
 
 
 class Named(LenientModel):
-    """A genre, company or keyword: only its name is kept."""
+    """A genre or keyword: only its name is kept."""
 
     name: str | None = None
+
+
+class Company(LenientModel):
+    """A company that produced the movie."""
+
+    id: StatedId = None
+    name: str | None = None
+    origin_country: str | None = None
+    logo_path: str | None = None
 
 
 class Collection(LenientModel):
@@ -32,6 +43,8 @@ class Collection(LenientModel):
 
     id: int | None = None
     name: str | None = None
+    poster_path: str | None = None
+    backdrop_path: str | None = None
 
 
 class Country(LenientModel):
@@ -66,6 +79,8 @@ class Release(LenientModel):
     release_date: str | None = None
     """A timestamp such as 1993-07-08T00:00:00.000Z, unlike the movie's own date."""
     type: int | None = None
+    note: str | None = None
+    iso_639_1: str | None = None
 
 
 class CountryReleases(LenientModel):
@@ -81,17 +96,27 @@ class ReleaseDates(LenientModel):
     results: list[CountryReleases] | None = None
 
 
-class CastMember(LenientModel):
+class Credited(LenientModel):
+    """A person, and the credit that names them; `gender` is 1 female, 2 male, 3 non-binary, 0 not stated."""
+
+    id: StatedId = None
+    credit_id: str | None = None
+    name: str | None = None
+    gender: int | None = None
+    known_for_department: str | None = None
+    profile_path: str | None = None
+
+
+class CastMember(Credited):
     """One actor; `order` is the billing order from 0."""
 
-    name: str | None = None
     order: int | None = None
+    character: str | None = None
 
 
-class CrewMember(LenientModel):
+class CrewMember(Credited):
     """One person in one job."""
 
-    name: str | None = None
     job: str | None = None
     department: str | None = None
 
@@ -129,13 +154,14 @@ class MovieDetails(LenientModel):
     vote_count: int | None = None
     belongs_to_collection: Collection | None = None
     genres: list[Named] | None = None
-    production_companies: list[Named] | None = None
+    production_companies: list[Company] | None = None
     production_countries: list[Country] | None = None
     spoken_languages: list[Language] | None = None
     poster_path: str | None = None
     backdrop_path: str | None = None
     adult: bool | None = None
     video: bool | None = None
+    softcore: bool | None = None
     external_ids: ExternalIds | None = None
     keywords: Keywords | None = None
     release_dates: ReleaseDates | None = None

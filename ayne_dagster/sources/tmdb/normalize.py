@@ -83,6 +83,7 @@ def details_row(movie: MovieDetails) -> dict[str, object]:
     """The row of `tmdb_details` for one movie.
 
     `imdb_id` comes from the body, else from `external_ids`. A sub-resource that the answer lacks leaves None.
+    `softcore` is told of few movies: that it is not said and that it is denied are one, so that no movie seems changed.
     """
     released = iso_date(movie.release_date)
     collection = movie.belongs_to_collection
@@ -126,6 +127,7 @@ def details_row(movie: MovieDetails) -> dict[str, object]:
         "backdrop_path": text(movie.backdrop_path),
         "adult": movie.adult,
         "video": movie.video,
+        "softcore": movie.softcore or None,
     }
     return bounded(row, long=LONG, addresses=ADDRESSES)
 

@@ -100,18 +100,17 @@ class AsyncWikidataClient(AsyncClosing):
         settings: Settings | None = None,
     ) -> None:
         settings = settings or load_settings()
-        given = {
-            "base_url": base_url,
-            "requests_per_second": requests_per_second,
-            "burst": burst,
-            "max_concurrent": max_concurrent,
-            "daily_quota": daily_quota,
-        }
-        api = replace(settings.wikidata, **{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
+        api = settings.wikidata.but(
+            base_url=base_url,
+            requests_per_second=requests_per_second,
+            burst=burst,
+            max_concurrent=max_concurrent,
+            daily_quota=daily_quota,
+        )
         settings = replace(settings, contact=contact or settings.contact)
         if settings.wikidata_off_because is not None:
             raise InvalidCredentials(settings.wikidata_off_because)
-        self.account = Account("wikidata", api, ledger or RequestLedger.in_memory(), None, now, use_reserve)
+        self.account = Account("wikidata", api, ledger, None, now, use_reserve)
         headers = {"accept": "application/sparql-results+json", "user-agent": user_agent(settings.contact or "")}
         self._http = build_client(self.account, request_headers=headers, rules=WikidataRules(), wire=wire)
         # Of a step: an answer that takes long to find says nothing until it is found.

@@ -14,17 +14,23 @@ from typing import Any
 
 import duckdb
 
-from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR, UNKNOWN_YEAR
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.refresh.strategy import SOURCES, Override
 from ayne_dagster.warehouse.care.ahead import MENDED, mend, moments, not_mended_sql
 from ayne_dagster.warehouse.database import Database, DatabaseUnusable
 from ayne_dagster.warehouse.migrations import VERSION_TABLE, existing_columns, schema_version
+from ayne_dagster.warehouse.row_checks import duplicate_keys, misplaced_rows, orphans
 from ayne_dagster.warehouse.rows import naive_utc
 from ayne_dagster.warehouse.schema import (
     ALL_TABLES,
+    ALWAYS_TOLD,
+    COMPANIES,
+    CREDITS,
+    ENTITIES_OF_MOVIES,
     HASHED_TABLES,
+    MOVIE_COMPANIES,
     MOVIE_TABLES,
+    PEOPLE,
     REFRESH_METADATA,
     SCHEMA_VERSION,
     TABLE_OF,
@@ -247,11 +253,10 @@ def _rules() -> Iterator[_Rule]:
 def _key_rules() -> Iterator[_Rule]:
     for table in TABLES:
         if table.key:
-            keys = ", ".join(table.key)
             yield _Rule(
                 "duplicate_key",
                 table.name,
-                f"SELECT {keys} FROM {table.name} GROUP BY {keys} HAVING count(*) > 1",
+                duplicate_keys(table),
                 "{n} key(s) stand in it more than once.",
                 _RESTORE,
             )
@@ -267,28 +272,34 @@ def _key_rules() -> Iterator[_Rule]:
 
 def _membership_rules() -> Iterator[_Rule]:
     """Every row belongs to a known movie, and stands in its partition."""
-    for table in MOVIE_TABLES:
+    for table in (*MOVIE_TABLES, *ENTITIES_OF_MOVIES):
         yield _Rule(
             "orphan",
             table.name,
-            f"SELECT tmdb_id FROM {table.name} ANTI JOIN refresh_metadata USING (tmdb_id)",
+            orphans(table),
             "{n} row(s) belong to no known movie: they have no refresh state.",
             _RESTORE,
         )
+    for table, named in ((CREDITS, PEOPLE), (MOVIE_COMPANIES, COMPANIES)):
+        yield _Rule(
+            "unnamed",
+            table.name,
+            f"SELECT tmdb_id FROM {table.name} ANTI JOIN {named.name} USING ({named.key[0]})",
+            f"{{n}} row(s) name what is not in {named.name}.",
+            _FETCH_AGAIN,
+        )
+    for table in MOVIE_TABLES:
         yield _Rule(
             "misplaced",
             table.name,
-            f"SELECT t.tmdb_id FROM {table.name} AS t JOIN refresh_metadata AS m USING (tmdb_id)"
-            " WHERE t.release_year IS DISTINCT FROM m.release_year",
+            misplaced_rows(table),
             "{n} row(s) are not in the partition of their movie's release year.",
             "`ayne force` the movies, then collect.",
         )
     yield _Rule(
         "misplaced",
         "refresh_metadata",
-        "SELECT tmdb_id FROM refresh_metadata WHERE release_year IS DISTINCT FROM"
-        f" CASE WHEN year(release_date) BETWEEN {FIRST_YEAR} AND {LAST_YEAR}"
-        f" THEN CAST(year(release_date) AS VARCHAR) ELSE '{UNKNOWN_YEAR}' END",
+        misplaced_rows(REFRESH_METADATA),
         "{n} movie(s) are not in the partition of their release date.",
         "`ayne force` the movies, then collect.",
     )
@@ -420,17 +431,20 @@ def _row_rules(source: str) -> Iterator[_Rule]:
     # Another IMDb id makes a check void and leaves the row of the former one, until OMDb is asked again.
     another = " AND tmdb_id NOT IN (SELECT tmdb_id FROM movie_history WHERE field = 'imdb_id')"
     same_movie = f" AND t.imdb_id = m.imdb_id{another}" if SOURCES[source].needs_imdb_id else ""
-    # So does an answer without all of its parts, which is kept and is no check, and one at a time that was mended.
+    # So does an answer without all of its parts, which is kept and is no check, and one at a time that was mended, or
+    # that nobody knows, as of the older collection.
     no_check = (
         f"(SELECT tmdb_id FROM fetch_log WHERE source = '{source}'"
         f" AND (outcome = '{Outcome.INCOMPLETE}' OR starts_with(reason, '{MENDED}')))"
     )
+    always = ALWAYS_TOLD.get(table)
+    whole = f" AND (t.{always} IS NOT NULL OR m.{table}_hash IS NULL)" if always else ""
     yield _Rule(
         "missing_check",
         table,
         f"SELECT tmdb_id FROM {table} AS t JOIN refresh_metadata AS m USING (tmdb_id)"
         f" WHERE m.{checked} IS NULL{same_movie} AND tmdb_id NOT IN {no_check}"
-        f" AND tmdb_id NOT IN ({_set_back_sql(source)})",
+        f" AND tmdb_id NOT IN ({_set_back_sql(source)}){whole}",
         f"{{n}} row(s) are stored of which the refresh state says that {title} never answered.",
         "Collect: the movies are due, and asked for again.",
     )

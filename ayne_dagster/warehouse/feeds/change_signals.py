@@ -12,9 +12,8 @@ from datetime import datetime
 import duckdb
 import pyarrow as pa
 
-from ayne_dagster.refresh.due import frozen_sql
 from ayne_dagster.refresh.states import FREEZING, ahead_sql, overridden_sql
-from ayne_dagster.refresh.strategy import SOURCES
+from ayne_dagster.refresh.strategy import AGE_TABLE_STRATEGY, SOURCES
 from ayne_dagster.warehouse.rows import naive_utc, registered
 
 MOST_SIGNALS = 32_767
@@ -62,7 +61,8 @@ def note_signals(
         return SignalReport()
     schema = pa.schema([("tmdb_id", pa.int64()), ("latest", pa.timestamp("us"))])
     incoming = pa.table([[i for i, _ in at], [latest for _, latest in at]], schema=schema)
-    frozen = f"{frozen_sql()} AND NOT {overridden_sql(FREEZING)} AND coalesce({name}_signals, 0) = 0"
+    by_itself = f"{AGE_TABLE_STRATEGY.frozen_sql()} AND NOT {overridden_sql(FREEZING)}"
+    frozen = f"{by_itself} AND coalesce({name}_signals, 0) = 0"
     with registered(connection, "incoming_signals", incoming):
         connection.execute(
             f"""

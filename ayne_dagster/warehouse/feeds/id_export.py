@@ -15,7 +15,7 @@ from pathlib import Path
 import duckdb
 
 from ayne_dagster.partitions import UNKNOWN_YEAR
-from ayne_dagster.refresh.due import frozen_sql
+from ayne_dagster.refresh.age_table import AGE_TABLE_STRATEGY
 from ayne_dagster.refresh.learning import HIGHEST_POPULARITY
 from ayne_dagster.warehouse.feeds.change_signals import Signal, note_signals
 from ayne_dagster.warehouse.feeds.daily_files import (
@@ -29,9 +29,9 @@ from ayne_dagster.warehouse.feeds.daily_files import (
     record,
     unpacked,
 )
+from ayne_dagster.warehouse.refresh_metadata import new_state_row
 from ayne_dagster.warehouse.rows import naive_utc
 from ayne_dagster.warehouse.schema import DISCOVERED_MOVIES, TMDB_DETAILS, TMDB_ID_EXPORT, content_hash_column
-from ayne_dagster.warehouse.state import new_state_row
 
 PUBLISHED_AT = time(8)
 """UTC; the file tells of TMDB as it was at most this late on its day."""
@@ -335,7 +335,8 @@ def _jumped(connection: duckdb.DuckDBPyConnection, now: datetime) -> tuple[list[
         CREATE OR REPLACE TEMP TABLE frozen_movies AS
         SELECT tmdb_id, coalesce(tmdb_signals, 0) = 0 AND m.popularity >= {JUMP} * d.popularity AND m.popularity >
                (SELECT median(popularity) FROM refresh_metadata) AS jumped
-        FROM (SELECT * FROM refresh_metadata WHERE {frozen_sql()}) AS m JOIN tmdb_details AS d USING (tmdb_id)
+        FROM (SELECT * FROM refresh_metadata WHERE {AGE_TABLE_STRATEGY.frozen_sql()}) AS m
+        JOIN tmdb_details AS d USING (tmdb_id)
         WHERE d.popularity > 0""",
         {"now": naive_utc(now)},
     )

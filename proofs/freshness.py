@@ -17,9 +17,9 @@ from typing import Any
 from ayne_dagster.simulation.assumptions import Assumptions
 from ayne_dagster.simulation.criteria import criteria
 from ayne_dagster.simulation.plots import draw
-from ayne_dagster.simulation.proof import add_bounds, proof_cases, proof_tables
 from ayne_dagster.simulation.report import Report
 from ayne_dagster.simulation.run import Result, simulate_all
+from proofs.freshness_cases import add_bounds, proof_cases, proof_tables
 
 MOVIES, DAYS, SEEDS = 2_000, 730, 2
 DOCS = Path(__file__).parent.parent / "docs"

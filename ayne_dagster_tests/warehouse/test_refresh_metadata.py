@@ -17,12 +17,9 @@ from ayne_dagster.refresh.strategy import (
     Reason,
     SourceState,
     ValueOfRefreshStrategy,
-    is_frozen,
     movie_state,
 )
-from ayne_dagster.warehouse.rows import insert_rows, naive_utc
-from ayne_dagster.warehouse.schema import REFRESH_METADATA
-from ayne_dagster.warehouse.state import (
+from ayne_dagster.warehouse.refresh_metadata import (
     DueMovie,
     derive_columns,
     due_by_year,
@@ -33,6 +30,8 @@ from ayne_dagster.warehouse.state import (
     set_override,
     state_columns,
 )
+from ayne_dagster.warehouse.rows import insert_rows, naive_utc
+from ayne_dagster.warehouse.schema import REFRESH_METADATA
 from ayne_dagster_tests.support.samples import DAY, HOUR, START, one, rows, state_of
 
 Connection = duckdb.DuckDBPyConnection
@@ -186,7 +185,7 @@ def test_a_forced_movie_is_due(filled: Connection) -> None:
 
 def test_a_thaw_starts_the_count_of_cycles_anew(connection: Connection) -> None:
     add(connection, 1, release_date=date(1999, 1, 1), unchanged_cycles=5, **checked(100, "tmdb"))
-    assert is_frozen(state_of(connection, 1), NOW)
+    assert AGE_TABLE_STRATEGY.is_frozen(state_of(connection, 1), NOW)
     set_override(connection, [1], Override.THAW, NOW)
     assert state_of(connection, 1).unchanged_cycles == 0
     assert ids(due_movies(connection, ("tmdb",), NOW, 100)) == [1]

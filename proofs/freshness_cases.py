@@ -1,4 +1,4 @@
-"""The proof in docs/freshness.md: which cases it simulates, and its figures as Markdown. Writes no file."""
+"""The proof of `freshness.py`: which cases it simulates, and its figures as Markdown. Writes no file."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def add_bounds(report: dict[str, Any], assumptions: Assumptions) -> None:
 def proof_tables(report: Mapping[str, Any]) -> str:
     """The figures of a report as JSON: what was simulated, a table a source and budget, and each promise."""
     movies, days, seeds = report["assumptions"]["movies"], report["days"], len(report["seeds"])
-    command = f"`python benchmarks/prove_freshness.py --movies {movies} --days {days} --seeds {seeds}`"
+    command = f"`python -m proofs.freshness --movies {movies} --days {days} --seeds {seeds}`"
     parts = [f"{movies:,} movies, {days:,} days, {seeds} world{'s' if seeds > 1 else ''}: {command}"]
     for source, told in report["sources"].items():
         for budget in (f"{budget:g}" for budget in BUDGETS):

@@ -1,0 +1,239 @@
+"""Questions of a person in SQL, and what tables there are to ask. The work itself is in `warehouse.query`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ayne_dagster.commands.options import FilePath, Number, json_option
+from ayne_dagster.commands.output import one_line, print_result, table, writing
+from ayne_dagster.config import load_settings
+
+if TYPE_CHECKING:
+    from ayne_dagster.warehouse.query import Answered
+    from ayne_dagster.warehouse.tables import Table, View
+
+MOST_SHOWN = 100
+"""Rows of a table on a terminal."""
+WIDEST_CELL = 60
+"""Characters of a cell on a terminal."""
+_database = click.option("--database", type=FilePath(), help="Ask this file, a snapshot maybe. Default: AYNE_DATABASE.")
+
+
+@click.command()
+@click.argument("sql", required=False)
+@click.option("--file", "sql_file", type=FilePath(), help="Read the question from this file.")
+@click.option("--csv", "form", flag_value="csv", help="Print CSV; lists as JSON.")
+@click.option("--json", "form", flag_value="json", help="Print one JSON object: columns and rows.")
+@click.option("--markdown", "form", flag_value="markdown", help="Print a Markdown table.")
+@click.option("--parquet", type=FilePath(), help="Write a Parquet file instead of printing.")
+@click.option(
+    "--limit", type=click.IntRange(0), default=MOST_SHOWN, show_default=True, help="Rows shown as a table; 0: all."
+)
+@click.option("--seconds", type=Number(0.01, 86_400), default=60.0, show_default=True, help="The question ends then.")
+@click.option("--memory", default="512MB", show_default=True, help="What the question may take: 200MB, 2GB.")
+@_database
+def query(
+    sql: str | None,
+    sql_file: Path | None,
+    form: str | None,
+    parquet: Path | None,
+    limit: int,
+    seconds: float,
+    memory: str,
+    database: Path | None,
+) -> None:
+    """Answer a question in SQL: `ayne query "SELECT title, imdb_rating FROM movies LIMIT 5"`.
+
+    It only reads. A quick question is put to the database itself, another one to a copy, so that no run waits: stderr
+    says when that was made. `ayne tables` and `ayne schema TABLE` tell what there is to ask.
+
+    \b
+    Examples:
+      ayne query "FROM movies WHERE title ILIKE '%night%' LIMIT 5"
+      ayne query --file best.sql --csv > best.csv
+      ayne query "FROM movies" --parquet movies.parquet
+    """
+    from ayne_dagster.warehouse.query import Limits, ask
+
+    if form and parquet:
+        raise click.UsageError(f"--{form} and --parquet are two ways of having the answer: choose one.")
+    question, settings = _question(sql, sql_file), load_settings()
+    place = _database_of(database, settings.database)
+    with ask(place, question, Limits(seconds, _memory(memory)), datetime.now(UTC)) as answered:
+        if answered.as_of is not None:
+            click.echo(f"Asked a copy of {place.path} as of {answered.as_of:%Y-%m-%d %H:%M:%S} UTC.", err=True)
+        if parquet is not None:
+            _write_parquet(answered, parquet)
+        elif form == "csv":
+            _print_csv(answered)
+        elif form == "json":
+            columns = {field.name: str(field.type) for field in answered.schema}
+            print_result({"columns": columns, "rows": list(_rows(answered))}, True, str)
+        else:
+            _print_table(answered, limit, markdown=form == "markdown")
+
+
+def _question(sql: str | None, sql_file: Path | None) -> str:
+    if (sql is None) == (sql_file is None):
+        raise click.UsageError(
+            'Say the question, as in `ayne query "SELECT count(*) FROM movies"`, or name its --file.'
+        )
+    if sql_file is None:
+        return str(sql)
+    try:
+        return sql_file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text in UTF-8"
+        raise click.UsageError(f"{sql_file} cannot be read: {reason}.") from None
+
+
+def _memory(text: str) -> str:
+    number = text.strip().upper().removesuffix("B").rstrip("KMGI")
+    if not (number.isascii() and number.isdigit() and int(number)) or not text.strip()[-1].isalpha():
+        raise click.UsageError(f"--memory must be a size such as 200MB or 2GB, and not {text!r}.")
+    return text.strip()
+
+
+def _database_of(named: Path | None, default: Path) -> Any:
+    from ayne_dagster.warehouse.database import Database
+
+    return Database(named or default)
+
+
+def _rows(answered: Answered) -> Iterator[dict[str, Any]]:
+    for batch in answered.batches:
+        yield from batch.to_pylist()
+
+
+def _write_parquet(answered: Answered, file: Path) -> None:
+    import pyarrow.parquet as pq
+
+    rows, partial = 0, file.with_name(f".{file.name}.partial")
+    try:
+        with pq.ParquetWriter(partial, answered.schema) as writer:
+            for batch in answered.batches:
+                writer.write_batch(batch)
+                rows += batch.num_rows
+        partial.replace(file)
+    except OSError as error:
+        raise click.UsageError(f"{file} cannot be written: {error.strerror or error}.") from None
+    finally:
+        partial.unlink(missing_ok=True)
+    click.echo(f"{file}  {rows:,} rows", err=True)
+
+
+def _print_csv(answered: Answered) -> None:
+    with writing():
+        out = csv.writer(sys.stdout, lineterminator="\n")
+        out.writerow([field.name for field in answered.schema])
+        for row in _rows(answered):
+            out.writerow([_plain(value) for value in row.values()])
+
+
+def _plain(value: object) -> object:
+    """A value as a field of a file: lists and structures as JSON, nothing for NULL."""
+    if value is None:
+        return ""
+    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list | dict) else value
+
+
+def _print_table(answered: Answered, limit: int, *, markdown: bool) -> None:
+    rows = _rows(answered)
+    shown = [[_cell(value) for value in row.values()] for row in (islice(rows, limit) if limit else rows)]
+    left = sum(1 for _ in rows)
+    names = [one_line(field.name) for field in answered.schema]
+    with writing():
+        if markdown:
+            click.echo(_as_markdown(names, shown))
+        else:
+            described = table(*names)
+            for row in shown:
+                described.add_row(*row)
+            print_result({}, False, lambda _: described)
+    if left:
+        click.echo(f"The first {len(shown):,} of {len(shown) + left:,} rows; --limit 0 shows all.", err=True)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, list):
+        value = ", ".join("NULL" if item is None else str(item) for item in value)
+    text = one_line("NULL" if value is None else str(value))
+    return text if len(text) <= WIDEST_CELL else f"{text[: WIDEST_CELL - 1]}…"
+
+
+def _as_markdown(names: list[str], rows: list[list[str]]) -> str:
+    lines = [names, ["---"] * len(names), *rows]
+    out = io.StringIO()
+    for line in lines:
+        out.write(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n")
+    return out.getvalue().rstrip("\n")
+
+
+@click.command()
+@_database
+@json_option
+def tables(database: Path | None, as_json: bool) -> None:
+    """List the tables and views: how many rows each has, and what a row is."""
+    from ayne_dagster.warehouse.query import Limits, ask
+    from ayne_dagster.warehouse.schema import ALL_TABLES
+
+    place = _database_of(database, load_settings().database)
+    counts = " UNION ALL ".join(f"SELECT '{name}', count(*) FROM {name}" for name in ALL_TABLES)
+    with ask(place, counts, Limits(), datetime.now(UTC)) as answered:
+        rows = dict(tuple(row.values()) for row in _rows(answered))
+    found = [{"table": n, "rows": rows.get(n), "description": t.description} for n, t in _relations().items()]
+    print_result({"tables": found}, as_json, _describe_tables)
+
+
+def _relations() -> dict[str, Table | View]:
+    """All that can be asked, by name: views first, of which `movies` is the one that most questions want."""
+    from ayne_dagster.warehouse.schema import ALL_TABLES
+    from ayne_dagster.warehouse.views import MOVIES, VIEWS
+
+    first = MOVIES.name
+    views = {view.name: view for view in VIEWS}
+    return {first: views[first], **views, **ALL_TABLES}
+
+
+def _describe_tables(result: dict[str, Any]) -> Any:
+    described = table("Table", "Rows", "A row is")
+    described.columns[1].justify = "right"
+    for found in result["tables"]:
+        rows = "view" if found["rows"] is None else f"{found['rows']:,}"
+        described.add_row(found["table"], rows, found["description"])
+    return described
+
+
+@click.command()
+@click.argument("name", metavar="TABLE")
+@json_option
+def schema(name: str, as_json: bool) -> None:
+    """Tell the columns of a table or view: type and meaning."""
+    relations = _relations()
+    if name not in relations:
+        near = get_close_matches(name, relations, n=1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        raise click.UsageError(f"There is no table {name!r}: {meant}`ayne tables` lists all.")
+    found = relations[name]
+    columns = [{"column": c.name, "type": c.type, "description": c.description} for c in found.columns]
+    result = {"table": name, "description": found.description, "columns": columns}
+    print_result(result, as_json, _describe_schema)
+
+
+def _describe_schema(result: dict[str, Any]) -> Any:
+    described = table("Column", "Type", "Meaning")
+    described.title, described.title_justify = f"{result['table']}: {result['description']}", "left"
+    for column in result["columns"]:
+        described.add_row(column["column"], column["type"], column["description"])
+    return described

@@ -1,0 +1,44 @@
+"""What `ayne dev` and `ayne ui` show: the database that is set up, or a demonstration's, with its world beside it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+from ayne_dagster.config import LOOPBACK, Settings, load_settings
+from ayne_dagster.demo.story import DEFAULT_DATABASE
+from ayne_dagster.demo.world import read_world, variables
+from ayne_dagster.settings.places import HOME, companion, resolve_database
+
+
+@contextmanager
+def with_its_world(settings: Settings) -> Iterator[tuple[Settings, str]]:
+    """The settings to show, and what is to be said of the database, for the length of the block.
+
+    A demonstration's database gets the stand-in of its world to ask, in the environment of the processes that are
+    started in the block, unless a stand-in is set up.
+    """
+    if nothing_is_set_up(settings) and read_world(demonstration := resolve_database(DEFAULT_DATABASE)):
+        settings = replace(settings, database=demonstration)
+    world = read_world(settings.database)
+    if world is None or urlsplit(settings.tmdb.base_url).hostname in LOOPBACK:
+        yield settings, ""
+        return
+    with world.standin() as standin:
+        before = dict(os.environ)
+        home = companion(settings.database, HOME)  # where its runs are, whatever a person has for others
+        os.environ.update(variables(standin, settings.database) | {"DAGSTER_HOME": str(home)})
+        try:
+            yield load_settings(), f" (a demonstration's, with the stand-in for its sources on {standin.tmdb_url})"
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+
+def nothing_is_set_up(settings: Settings) -> bool:
+    """Whether a person has neither a database nor a key, nor has named another file to collect into."""
+    untouched = settings.database == Settings().database and not settings.database.exists()
+    return untouched and not (settings.key_of("tmdb") or settings.key_of("omdb"))

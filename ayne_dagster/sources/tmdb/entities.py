@@ -1,0 +1,153 @@
+"""From TMDB's details to what they say of people, credits, companies, series and releases: rows as columns, by table.
+
+One bad part never costs the movie, nor the other parts: what has no id, or names nothing, is left out. Values are read
+as everywhere (`values`), and bounded in number and length. How they are stored is in `warehouse.entities`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ayne_dagster.sources.tmdb.models import CastMember, Credited, CrewMember, MovieDetails
+from ayne_dagster.sources.values import INTEGER_MAX, LONGEST_ADDRESS, LONGEST_NAME, count, cut, iso_date, text
+
+Columns = dict[str, list[Any]]
+"""Rows of a table, column by column, all of one length: a tenth of what as many dictionaries take."""
+Entities = Mapping[str, Columns]
+"""By table; one that is not named is not known: the answer lacked that part, or had nothing in it."""
+
+MOST_CREDITS = 5_000
+"""Credits of a movie; the longest real casts and crews together have about 4,000."""
+MOST_RELEASES = 2_000
+MOST_COMPANIES = 500
+MOST_TEXT = 1_000_000
+"""Characters of a table's rows of one movie, all of them together; real ones have less than 300,000."""
+GENDERS = (1, 2, 3)
+_CODE = 10
+"""Characters of a country's or language's code, as long as any can be."""
+_SMALL = 2**15 - 1
+
+_CREDITS = ("credit_id", "person_id", "kind", "department", "job", "character", "billing_order")
+_PEOPLE = ("person_id", "name", "gender", "known_for_department", "profile_path")
+_COMPANIES = ("company_id", "name", "origin_country", "logo_path")
+_MOVIE_COMPANIES = ("company_id", "place")
+_COLLECTIONS = ("collection_id", "name", "poster_path", "backdrop_path")
+_RELEASES = ("country", "type", "release_date", "certification", "note", "language")
+
+
+def entities_of(movie: MovieDetails) -> Entities:
+    """What an answer says of each table, without the movie's id. Rows are in the answer's order, none twice."""
+    tables = {
+        "credits": _columns(_CREDITS, _credit_rows(movie), MOST_CREDITS, key=0),
+        "people": _columns(_PEOPLE, _people_rows(movie), MOST_CREDITS, key=0),
+        "companies": _columns(_COMPANIES, _company_rows(movie), MOST_COMPANIES, key=0),
+        "movie_companies": _columns(_MOVIE_COMPANIES, _place_rows(movie), MOST_COMPANIES, key=0),
+        "collections": _columns(_COLLECTIONS, _collection_rows(movie), 1, key=0),
+        "releases": _columns(_RELEASES, _release_rows(movie), MOST_RELEASES),
+    }
+    return {name: columns for name, columns in tables.items() if columns}
+
+
+def no_entities(movie: MovieDetails) -> None:
+    """What is known of them where they are not collected."""
+
+
+Reader = Callable[[MovieDetails], Entities | None]
+"""Reads an answer: `entities_of` or `no_entities`."""
+
+
+def _columns(names: Sequence[str], rows: Iterable[tuple[Any, ...]], most: int, key: int | None = None) -> Columns:
+    """Rows as columns: the first of each key (or each row, without one), as far as number and length allow."""
+    kept: dict[Any, tuple[Any, ...]] = {}
+    room = MOST_TEXT
+    for row in rows:
+        identity = row if key is None else row[key]
+        if identity in kept:
+            continue
+        room -= sum(len(value) for value in row if isinstance(value, str))
+        if room < 0 or len(kept) >= most:
+            break
+        kept[identity] = row
+    return {name: list(values) for name, values in zip(names, zip(*kept.values(), strict=True), strict=False)}
+
+
+def _people(movie: MovieDetails) -> Iterator[CastMember | CrewMember]:
+    """All of the cast and crew who can be told from others: a credit without a person's id is nobody's."""
+    credits = movie.credits
+    if credits is not None:
+        yield from (member for member in credits.cast or () if member.id is not None)
+        yield from (member for member in credits.crew or () if member.id is not None)
+
+
+def _credit_rows(movie: MovieDetails) -> Iterator[tuple[Any, ...]]:
+    for person in _people(movie):
+        if isinstance(person, CastMember):
+            order = count(person.order, INTEGER_MAX)
+            credit_id = _name(person.credit_id) or f"cast-{person.id}-{order}"
+            yield credit_id, person.id, "cast", None, None, _name(person.character), order
+        else:
+            job = _name(person.job)
+            credit_id = _name(person.credit_id) or cut(f"crew-{person.id}-{job}", LONGEST_NAME)
+            yield credit_id, person.id, "crew", _name(person.department), job, None, None
+
+
+def _people_rows(movie: MovieDetails) -> Iterator[tuple[Any, ...]]:
+    for person in _people(movie):
+        yield (
+            person.id,
+            _name(person.name),
+            _gender(person),
+            _name(person.known_for_department),
+            _path(person.profile_path),
+        )
+
+
+def _gender(person: Credited) -> int | None:
+    return person.gender if person.gender in GENDERS else None
+
+
+def _company_rows(movie: MovieDetails) -> Iterator[tuple[Any, ...]]:
+    for company in movie.production_companies or ():
+        if company.id is not None:
+            yield company.id, _name(company.name), _code(company.origin_country), _path(company.logo_path)
+
+
+def _place_rows(movie: MovieDetails) -> Iterator[tuple[Any, ...]]:
+    known = dict.fromkeys(company.id for company in movie.production_companies or () if company.id is not None)
+    return ((company_id, place) for place, company_id in enumerate(known))
+
+
+def _collection_rows(movie: MovieDetails) -> Iterator[tuple[Any, ...]]:
+    collection = movie.belongs_to_collection
+    if collection is not None and collection.id is not None and collection.id > 0:
+        yield collection.id, _name(collection.name), _path(collection.poster_path), _path(collection.backdrop_path)
+
+
+def _release_rows(movie: MovieDetails) -> Iterator[tuple[Any, ...]]:
+    for country in (movie.release_dates and movie.release_dates.results) or ():
+        code = _code(country.iso_3166_1)
+        if code is None:
+            continue
+        for release in country.release_dates or ():
+            kind, day = count(release.type, _SMALL) or None, iso_date(release.release_date)
+            if kind is not None or day is not None:
+                yield code, kind, day, _name(release.certification), _name(release.note), _code(release.iso_639_1)
+
+
+def _name(value: str | None) -> str | None:
+    """A clean text of ordinary length."""
+    if value is None:
+        return None
+    found = text(value)
+    return None if found is None else cut(found, LONGEST_NAME)
+
+
+def _code(value: str | None) -> str | None:
+    found = text(value)
+    return found if found is not None and len(found) <= _CODE else None
+
+
+def _path(value: str | None) -> str | None:
+    found = text(value)
+    return found if found is not None and len(found) <= LONGEST_ADDRESS else None

@@ -1,0 +1,118 @@
+"""The columns of the view `movies` that more than one source can fill: expressions over its joined rows. No joins, no
+tables.
+
+Aliases as in `views`: m the refresh state, l the listing, d TMDB's details, o OMDb's ratings, x TMDB's daily ID export.
+TMDB comes first wherever it knows something, since `movies` is of TMDB's movies; nothing is mixed within a value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ayne_dagster.warehouse.best_figures import LEAST_BUDGET
+from ayne_dagster.warehouse.iso_names import COUNTRY_NAMES, LANGUAGE_NAMES
+from ayne_dagster.warehouse.schema import OMDB_RATINGS, TMDB_ID_EXPORT
+from ayne_dagster.warehouse.tables import Column
+
+_OMDB_COLUMNS = {
+    "overview": "plot",
+    "genres": "genre",
+    "runtime": "runtime",
+    "directors": "director",
+    "actors": "actors",
+    "certification": "rated",
+}
+"""By column of `movies`: the column of `omdb_ratings` that stands in where TMDB knows nothing."""
+
+
+def names_sql(codes: str, names: Mapping[str, str]) -> str:
+    """A list of codes as a list of their names; a code without a name stands for itself."""
+    pairs = ", ".join(f"'{code}': '{name.replace(chr(39), chr(39) * 2)}'" for code, name in names.items())
+    return f"list_transform({codes}, lambda code: coalesce(MAP {{{pairs}}}[code], code))"
+
+
+def _source_sql(of_tmdb: str, of_omdb: str) -> str:
+    return f"CASE WHEN {of_tmdb} IS NOT NULL THEN 'tmdb' WHEN {of_omdb} IS NOT NULL THEN 'omdb' END"
+
+
+def filled(column: str, of_tmdb: str) -> str:
+    """The expression for a column of `movies`, given what TMDB says of it."""
+    return f"coalesce({of_tmdb}, o.{_OMDB_COLUMNS[column]})" if column in _OMDB_COLUMNS else of_tmdb
+
+
+def filled_origins(column: str) -> tuple[str, ...]:
+    """The tables other than TMDB's that such a column can come from under its own name."""
+    return (OMDB_RATINGS.name,) if _OMDB_COLUMNS.get(column) == column else ()
+
+
+_EXPORT_IS_NEWER = (
+    "x.popularity IS NOT NULL AND x.last_listed_on > coalesce(CAST(m.tmdb_checked_at AS DATE),"
+    " CAST(m.last_seen_at AS DATE), DATE '1970-01-01')"
+)
+POPULARITY = f"CASE WHEN {_EXPORT_IS_NEWER} THEN x.popularity ELSE coalesce(d.popularity, l.popularity) END"
+"""TMDB's score as last told: the export of a later day than details and listing, else theirs."""
+_POPULARITY_AS_OF = (
+    f"CASE WHEN {_EXPORT_IS_NEWER} THEN CAST(x.last_listed_on AS TIMESTAMP)"
+    " WHEN d.popularity IS NOT NULL THEN m.tmdb_checked_at WHEN l.popularity IS NOT NULL THEN m.last_seen_at END"
+)
+
+_ADDED: tuple[tuple[Column, str, tuple[str, ...]], ...] = (
+    (
+        Column("popularity_as_of", "TIMESTAMP", "When TMDB last told the popularity: details, listing or daily export"),
+        _POPULARITY_AS_OF,
+        (),
+    ),
+    *(
+        (
+            Column(f"{column}_source", "VARCHAR", f"Who says {column}: tmdb, or omdb where TMDB knows nothing"),
+            _source_sql("coalesce(d.overview, l.overview)" if column == "overview" else f"d.{column}", f"o.{of_omdb}"),
+            (),
+        )
+        for column, of_omdb in _OMDB_COLUMNS.items()
+    ),
+    (
+        Column("countries", "VARCHAR[]", "English names of the countries that it was made in"),
+        f"coalesce({names_sql('d.production_countries', COUNTRY_NAMES)}, o.country)",
+        (),
+    ),
+    (
+        Column("countries_source", "VARCHAR", "Who says countries: tmdb or omdb"),
+        _source_sql("d.production_countries", "o.country"),
+        (),
+    ),
+    (
+        Column("languages", "VARCHAR[]", "English names of the languages spoken in it"),
+        f"coalesce({names_sql('d.spoken_languages', LANGUAGE_NAMES)}, o.language)",
+        (),
+    ),
+    (
+        Column("languages_source", "VARCHAR", "Who says languages: tmdb or omdb"),
+        _source_sql("d.spoken_languages", "o.language"),
+        (),
+    ),
+    (
+        Column("type", "VARCHAR", "movie, series, episode or game, as OMDb has it; NULL where OMDb was not asked"),
+        "o.type",
+        (OMDB_RATINGS.name,),
+    ),
+    (
+        Column("end_year", "INTEGER", "Last year of a series, as OMDb has it"),
+        "o.end_year",
+        (OMDB_RATINGS.name,),
+    ),
+    (
+        Column("budget_plausible", "BOOLEAN", f"Whether budget is at least {LEAST_BUDGET:,} dollars: less is none"),
+        f"d.budget >= {LEAST_BUDGET}",
+        (),
+    ),
+    (
+        Column("revenue_plausible", "BOOLEAN", f"Whether revenue is at least {LEAST_BUDGET:,} dollars"),
+        f"d.revenue >= {LEAST_BUDGET}",
+        (),
+    ),
+)
+ADDED_COLUMNS = tuple(column for column, _, _ in _ADDED)
+"""Columns of `movies` that no table has under the same name and meaning."""
+ADDED_LINES = tuple(f"{sql} AS {column.name}" for column, sql, _ in _ADDED)
+ADDED_ORIGINS = {column.name: origins for column, _, origins in _ADDED}
+EXPORT_JOIN = f"LEFT JOIN {TMDB_ID_EXPORT.name} AS x ON x.tmdb_id = m.tmdb_id"

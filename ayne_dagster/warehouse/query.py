@@ -1,0 +1,246 @@
+"""A person's question in SQL: it only reads, ends within limits, and stands in no run's way. Prints nothing.
+
+DuckDB lets nobody write to a file that another process has open, so a question has the database itself for a moment
+only. One that takes longer is asked again of a copy. The SQL may come from anywhere: it reaches no other file, no
+variable of this process and no network, and cannot undo that.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import duckdb
+import pyarrow as pa
+
+from ayne_dagster.errors import WrongUsage
+from ayne_dagster.refresh.states import SOURCES
+from ayne_dagster.settings.locks import is_held
+from ayne_dagster.warehouse.care.snapshot import copy_as_it_is
+from ayne_dagster.warehouse.database import Database, WarehouseError
+from ayne_dagster.warehouse.lease import lease_path
+
+ALONE_SECONDS = 1.0
+"""How long a question may have the database itself while no collection runs: one that begins waits for so long."""
+BESIDE_A_RUN_SECONDS = 0.02
+"""The same while one runs; with opening and closing the file, a commit is held up by less than 50 ms."""
+COPIED_BESIDE_A_RUN = 32 * 1024 * 1024
+"""Bytes of a database that are copied in such a moment."""
+ROWS_AT_ONCE = 5_000
+MOST_ROWS_HELD = 50_000
+"""Rows of an answer that are taken from the database itself; more are read from a copy, as they are needed."""
+MOST_BYTES_AT_ONCE = 256 * 1024 * 1024
+"""Bytes of so many rows; real ones have a hundredth of that."""
+_QUESTIONS = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
+_SHUT = (
+    "SET python_enable_replacements = false",  # a name is a table, and never a variable of the program
+    "SET enable_external_access = false",
+    "SET lock_configuration = true",
+)
+
+
+class WrongQuestion(WrongUsage):
+    """The SQL is no question, or cannot be answered; nothing was changed."""
+
+
+class QuestionEnded(WarehouseError):
+    """A question was ended, or not begun, for the sake of others."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a question may take."""
+
+    seconds: float = 60.0
+    memory: str = "512MB"
+
+
+@dataclass(frozen=True)
+class Answered:
+    """An answer, as long as the block lasts in which it was given."""
+
+    schema: pa.Schema
+    batches: Iterator[pa.RecordBatch]
+    as_of: datetime | None
+    """When the copy that was asked was made (aware UTC); None: the database itself was asked."""
+
+
+class _TooLong(Exception):
+    """A question has had the database itself for as long as it may."""
+
+
+@contextmanager
+def ask(database: Database, sql: str, limits: Limits, now: datetime) -> Iterator[Answered]:
+    """Put a question: one SELECT, or what DuckDB makes one of (FROM, DESCRIBE, SUMMARIZE, SHOW, EXPLAIN).
+
+    Args:
+        database: the warehouse, or a snapshot of it.
+        sql: the question.
+        limits: what it may take.
+        now: the present instant (aware UTC).
+
+    Raises:
+        WrongQuestion: it is none, or is wrong.
+        QuestionEnded: it took longer than it may, or a run would have to wait for it.
+        WarehouseError: there is no database, or it cannot be had.
+    """
+    database.require_file()
+    _require_question(sql)
+    is_busy = any(_is_collected_from(source, database) for source in SOURCES)
+    try:
+        yield _of_the_database_itself(database, sql, limits, BESIDE_A_RUN_SECONDS if is_busy else ALONE_SECONDS)
+        return
+    except _TooLong:
+        pass
+    size = database.path.stat().st_size
+    if is_busy and size > COPIED_BESIDE_A_RUN:
+        raise QuestionEnded(
+            f"A collection is writing to {database.path}, and this question would hold it up: ask a snapshot (`ayne"
+            " snapshot FILE`, then `ayne query --database FILE`), or when it has ended."
+        )
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix=".ayne-query-", dir=database.path.parent)))
+        with database.connect(read_only=True):
+            copy_as_it_is(database.path, folder / "ayne.duckdb")
+        connection = stack.enter_context(_shut_off(folder / "ayne.duckdb", limits))
+        ended = stack.enter_context(_interrupted_after(connection, limits.seconds))
+        with _told(ended, limits):
+            reader = connection.execute(sql).to_arrow_reader(ROWS_AT_ONCE)
+            yield Answered(reader.schema, _read(reader, ended, limits), now)
+
+
+def _is_collected_from(source: str, database: Database) -> bool:
+    try:
+        return is_held(lease_path(database.path, source))
+    except OSError:  # a snapshot in a place where this person may only read
+        return False
+
+
+def _of_the_database_itself(database: Database, sql: str, limits: Limits, seconds: float) -> Answered:
+    """The whole of a small answer, with the file closed again.
+
+    Raises:
+        _TooLong: it is not to be had so quickly, or is not small.
+    """
+    with database.connect(read_only=True):
+        pass  # waits for a commit, migrates, and says in words what is wrong with the file
+    try:
+        with _shut_off(database.path, limits) as connection, _interrupted_after(connection, seconds) as ended:
+            try:
+                return _whole(connection.execute(sql).to_arrow_reader(ROWS_AT_ONCE))
+            except (
+                duckdb.Error,
+                pa.ArrowException,
+                OSError,
+            ) as error:  # Arrow's reader tells of an interruption its way
+                if ended.is_set():
+                    raise _TooLong from None
+                if isinstance(error, duckdb.Error):
+                    raise _wrong(error) from None
+                raise
+    except duckdb.IOException as error:
+        if "lock on file" in str(error):  # a commit that began just now
+            raise _TooLong from None
+        raise
+
+
+def _whole(reader: pa.RecordBatchReader) -> Answered:
+    batches: list[pa.RecordBatch] = []
+    for batch in reader:
+        batches.append(_bounded(batch))
+        if sum(b.num_rows for b in batches) > MOST_ROWS_HELD:
+            raise _TooLong
+    return Answered(reader.schema, iter(batches), None)
+
+
+def _read(reader: pa.RecordBatchReader, ended: threading.Event, limits: Limits) -> Iterator[pa.RecordBatch]:
+    with _told(ended, limits):
+        for batch in reader:
+            yield _bounded(batch)
+
+
+def _bounded(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Some rows of an answer, if anybody can look at them: DuckDB bounds its own memory, and not what it hands out."""
+    if batch.nbytes > MOST_BYTES_AT_ONCE:
+        raise WrongQuestion(
+            f"The answer holds rows of {batch.nbytes / batch.num_rows / 1e6:,.0f} MB: ask for parts of such values."
+        )
+    return batch
+
+
+@contextmanager
+def _told(ended: threading.Event, limits: Limits) -> Iterator[None]:
+    try:
+        yield
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
+        if ended.is_set():
+            raise QuestionEnded(
+                f"The question took longer than {limits.seconds:g} s and was ended: ask for less, or give it more time"
+                " (--seconds)."
+            ) from None
+        if isinstance(error, duckdb.Error):
+            raise _wrong(error) from None
+        raise
+
+
+def _require_question(sql: str) -> None:
+    try:
+        statements = duckdb.extract_statements(sql)
+    except duckdb.Error as error:
+        raise _wrong(error) from None
+    if len(statements) != 1:
+        number = "several statements" if statements else "no statement"
+        raise WrongQuestion(f"One question at a time: these are {number}. Nothing was done.")
+    if statements[0].type not in _QUESTIONS:
+        raise WrongQuestion(
+            "Only questions are answered (SELECT, FROM, DESCRIBE, SUMMARIZE, EXPLAIN). Nothing was done."
+        )
+
+
+def _wrong(error: duckdb.Error) -> WrongQuestion:
+    lines: Sequence[str] = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return WrongQuestion(
+            "The question needs more memory than it may have: ask for less, or give it more (--memory)."
+        )
+    hints = [line for line in lines[1:] if line.startswith(("Did you mean", "Candidate"))]
+    return WrongQuestion("; ".join([*lines[:1], *hints[:1]]) or type(error).__name__)
+
+
+@contextmanager
+def _shut_off(path: Path, limits: Limits) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection that reaches nothing but a file of ours."""
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "threads": 2,
+        "memory_limit": limits.memory,
+        "temp_directory": "",
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+    }
+    with duckdb.connect(f"duckdb:{path}", read_only=True, config=config) as connection:
+        for statement in _SHUT:
+            connection.execute(statement)
+        yield connection
+
+
+@contextmanager
+def _interrupted_after(connection: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[threading.Event]:
+    """Within the block, what the connection does ends after some time; then the event is set."""
+    ended = threading.Event()
+
+    def end() -> None:
+        ended.set()
+        connection.interrupt()
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield ended
+    finally:
+        timer.cancel()

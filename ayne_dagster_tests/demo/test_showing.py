@@ -1,0 +1,65 @@
+"""What `ayne dev` shows: what is set up, else the demonstration that was made here, never with real keys."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ayne_dagster.config import load_settings
+from ayne_dagster.demo.showing import with_its_world
+from ayne_dagster.demo.story import DEFAULT_DATABASE
+
+NOTE = '{"movies": 5, "epoch": "2025-11-28"}'
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in which `ayne demo` was run, with nothing set up."""
+    for name in [name for name in os.environ if name.startswith(("AYNE_", "TMDB_", "OMDB_", "DAGSTER_HOME"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    for end in ("", ".world.json"):
+        (tmp_path / f"{DEFAULT_DATABASE}{end}").write_text(NOTE)
+    return tmp_path
+
+
+def test_where_nothing_is_set_up_the_demonstration_is_shown_with_its_world_beside_it(here: Path) -> None:
+    with with_its_world(load_settings()) as (shown, said):
+        assert shown.database == here / DEFAULT_DATABASE
+        assert "a demonstration's" in said
+        assert shown.tmdb.base_url in said
+        shown.require_keys()
+        assert load_settings() == shown, "processes that are started now know the same"
+    assert not any(name.startswith(("AYNE_", "TMDB_")) for name in os.environ)
+
+
+@pytest.mark.parametrize("database", ["data/ayne.duckdb", "elsewhere.duckdb"])
+def test_what_a_person_has_set_up_is_shown_instead(here: Path, monkeypatch: pytest.MonkeyPatch, database: str) -> None:
+    monkeypatch.setenv("AYNE_DATABASE", database)
+    (here / "data/ayne.duckdb").touch()
+    with with_its_world(settings := load_settings()) as (shown, said):
+        assert (shown, said) == (settings, "")
+
+
+def test_with_a_key_the_demonstration_is_not_what_a_person_means(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMDB_READ_TOKEN", "a-real-one")
+    with with_its_world(settings := load_settings()) as (shown, said):
+        assert (shown, said) == (settings, "")
+
+
+def test_a_demonstration_that_is_named_asks_its_world_and_never_with_a_real_key(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AYNE_DATABASE", str(DEFAULT_DATABASE))
+    monkeypatch.setenv("TMDB_READ_TOKEN", "a-real-one")
+    monkeypatch.setenv("DAGSTER_HOME", "another")
+    with with_its_world(load_settings()) as (shown, _):
+        assert shown.dagster_home == here / f"{DEFAULT_DATABASE}.dagster_home"
+        assert shown.tmdb_read_token == "demo"
+        assert shown.tmdb.base_url.startswith("http://127.0.0.1:")
+    monkeypatch.setenv("AYNE_TMDB_BASE_URL", "http://127.0.0.1:8765/3")
+    with with_its_world(load_settings()) as (shown, said):
+        assert (shown.tmdb.base_url, said) == ("http://127.0.0.1:8765/3", ""), "a stand-in that is set up is asked"

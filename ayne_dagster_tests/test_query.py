@@ -1,0 +1,255 @@
+"""`ayne query`, `tables` and `schema`: what is answered, in which form, and what SQL cannot do."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+
+from ayne_dagster import cli
+from ayne_dagster.warehouse import query
+from ayne_dagster.warehouse.database import Database
+from ayne_dagster.warehouse.lease import lease
+from ayne_dagster.warehouse.merge import merge_answers
+from ayne_dagster.warehouse.query import Limits, QuestionEnded, WrongQuestion, ask
+from ayne_dagster.warehouse.schema import ALL_TABLES, TMDB_DETAILS
+from ayne_dagster.warehouse.views import VIEWS
+from ayne_dagster_tests.support.samples import details
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+MOVIES = 120
+EVIL = "\x1b[31mRed | \u202emoor"
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    database = Database(tmp_path_factory.mktemp("asked") / "ayne.duckdb")
+    with database.transaction() as connection:
+        answers = [details(number, title=f"Film {number}") for number in range(1, MOVIES)]
+        merge_answers(connection, TMDB_DETAILS, "tmdb", [*answers, details(MOVIES, title=EVIL)], "run")
+    return database.path
+
+
+@pytest.fixture
+def database(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
+    path = tmp_path / "ayne.duckdb"
+    shutil.copyfile(template, path)
+    monkeypatch.setenv("AYNE_DATABASE", str(path))
+    return Database(path)
+
+
+def answer(database: Database, sql: str, limits: Limits = Limits()) -> list[dict[str, Any]]:  # noqa: B008 -- frozen
+    with ask(database, sql, limits, NOW) as answered:
+        return [row for batch in answered.batches for row in batch.to_pylist()]
+
+
+class Said:
+    """What a command printed."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], *arguments: str) -> None:
+        self.code = cli.run(list(arguments))
+        self.out, self.err = capsys.readouterr()
+
+
+def test_a_question_is_answered_as_a_table_with_what_was_left_out(
+    database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = Said(
+        capsys, "query", "SELECT tmdb_id, title, genres, imdb_votes FROM movies ORDER BY tmdb_id", "--limit", "3"
+    )
+    assert said.code == 0
+    assert "Film 3" in said.out
+    assert "Film 4" not in said.out
+    assert "Drama, Thriller" in said.out
+    assert "NULL" in said.out
+    assert said.err == f"The first 3 of {MOVIES} rows; --limit 0 shows all.\n"
+
+
+def test_a_title_steers_no_terminal(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    for form in ((), ("--markdown",), ("--json",)):
+        said = Said(capsys, "query", f"SELECT title FROM movies WHERE tmdb_id = {MOVIES}", *form)
+        assert said.code == 0
+        assert "\x1b" not in said.out
+        assert "\u202e" not in said.out
+    assert "\\|" in Said(capsys, "query", f"SELECT title FROM movies WHERE tmdb_id = {MOVIES}", "--markdown").out
+
+
+def test_every_form_has_all_rows(database: Database, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    sql = "SELECT tmdb_id, genres, release_date, NULL AS nothing FROM movies ORDER BY tmdb_id"
+    found = json.loads(Said(capsys, "query", sql, "--json").out)
+    assert list(found["columns"]) == ["tmdb_id", "genres", "release_date", "nothing"]
+    assert len(found["rows"]) == MOVIES
+    assert found["rows"][0] == {
+        "tmdb_id": 1, "genres": ["Drama", "Thriller"], "release_date": "1999-10-15", "nothing": None
+    }  # fmt: skip
+    lines = Said(capsys, "query", sql, "--csv").out.splitlines()
+    assert lines[:2] == ["tmdb_id,genres,release_date,nothing", '1,"[""Drama"", ""Thriller""]",1999-10-15,']
+    assert len(lines) == MOVIES + 1
+    file = tmp_path / "movies.parquet"
+    assert Said(capsys, "query", sql, "--parquet", str(file)).err == f"{file}  {MOVIES} rows\n"
+    assert pq.read_table(file).num_rows == MOVIES
+
+
+def test_a_question_may_stand_in_a_file(database: Database, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "q.sql"
+    file.write_text("-- how many\nSELECT count(*) AS n FROM movies;\n", encoding="utf-8-sig")
+    assert json.loads(Said(capsys, "query", "--file", str(file), "--json").out)["rows"] == [{"n": MOVIES}]
+
+
+HOSTILE = [
+    "DELETE FROM tmdb_details",
+    "CREATE TABLE x (i INTEGER)",
+    "ATTACH 'x.duckdb'",
+    "COPY movies TO 'x.csv'",
+    "EXPORT DATABASE 'x'",
+    "SET enable_external_access = true",
+    "RESET lock_configuration",
+    "PRAGMA memory_limit = '99GB'",
+    "INSTALL httpfs",
+    "LOAD httpfs",
+    "CALL pragma_version()",
+    "SELECT 1; SELECT 2",
+    "",
+    "-- nothing",
+    "SELECT * FROM read_text('/etc/passwd')",
+    "SELECT * FROM read_csv('q.sql')",
+    "SELECT * FROM '/etc/passwd'",
+    "SELECT * FROM 'other.parquet'",
+    "SELECT * FROM glob('/*')",
+    "SELECT * FROM sql",
+    "SELECT * FROM limits",
+    "EXPLAIN ANALYZE DELETE FROM tmdb_details",
+    "SELEC 1",
+    "SELECT nothing FROM movies",
+    "SELECT * FROM moves",
+]
+
+
+@pytest.mark.parametrize("sql", HOSTILE)
+def test_what_is_no_question_or_reaches_for_more_is_one_line_and_changes_nothing(
+    database: Database, capsys: pytest.CaptureFixture[str], tmp_path: Path, sql: str
+) -> None:
+    duckdb.sql("SELECT 1 AS a").write_parquet(str(tmp_path / "other.parquet"))
+    before, files = database.path.read_bytes(), sorted(tmp_path.iterdir())
+    said = Said(capsys, "query", sql)
+    assert (said.code, said.out) == (2, "")
+    assert said.err.startswith("ayne: ")
+    assert said.err.count("\n") == 1
+    assert database.path.read_bytes() == before
+    assert sorted(tmp_path.iterdir()) == files
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT count(*) FROM range(10000000) AS a, range(10000000) AS b WHERE a.range % 7 = b.range % 11",
+        "WITH RECURSIVE t AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM t) SELECT count(*) FROM t",
+        "SELECT * FROM range(100000000000) WHERE range < 0",
+    ],
+)
+def test_a_question_without_an_end_is_ended(database: Database, sql: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(query, "ALONE_SECONDS", 0.01)
+    with pytest.raises(QuestionEnded, match=r"took longer than 0\.1 s"):
+        answer(database, sql, Limits(seconds=0.1))
+
+
+def test_a_question_that_takes_too_much_memory_is_told_so(database: Database) -> None:
+    with pytest.raises(WrongQuestion, match="more memory"):
+        answer(database, "SELECT list(range) FROM range(30000000)", Limits(memory="40MB"))
+
+
+def test_a_value_that_nobody_can_look_at_is_refused(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(query, "MOST_BYTES_AT_ONCE", 1_000)
+    with pytest.raises(WrongQuestion, match="ask for parts"):
+        answer(database, "SELECT repeat('x', 2000)")
+
+
+def test_a_quick_question_is_put_to_the_database_itself_and_a_long_one_to_a_copy(
+    database: Database, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert Said(capsys, "query", "SELECT count(*) FROM movies").err == ""
+    monkeypatch.setattr(query, "MOST_ROWS_HELD", 10)
+    said = Said(capsys, "query", "SELECT tmdb_id FROM movies", "--csv")
+    assert len(said.out.splitlines()) == MOVIES + 1
+    assert said.err.startswith(f"Asked a copy of {database.path} as of 20")
+    assert not [f for f in database.path.parent.iterdir() if f.name.startswith(".ayne-query-")]
+
+
+def test_nobody_waits_while_an_answer_is_read(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    for most in (query.MOST_ROWS_HELD, 10):
+        monkeypatch.setattr(query, "MOST_ROWS_HELD", most)
+        with ask(database, "SELECT tmdb_id FROM movies", Limits(), NOW) as answered:
+            first = next(answered.batches)
+            with Database(database.path, wait_seconds=0).transaction() as connection:
+                merge_answers(connection, TMDB_DETAILS, "tmdb", [details(999)], "run")
+            assert first.num_rows == MOVIES + (most == 10)
+
+
+@pytest.fixture
+def running(database: Database) -> Iterator[None]:
+    with lease(database.path, "omdb", print):
+        yield
+
+
+def test_beside_a_collection_a_small_database_is_copied_and_a_large_one_is_not(
+    database: Database, running: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(query, "MOST_ROWS_HELD", 10)
+    with ask(database, "SELECT tmdb_id FROM movies", Limits(), NOW) as answered:
+        assert answered.as_of == NOW
+    monkeypatch.setattr(query, "COPIED_BESIDE_A_RUN", 1000)
+    with pytest.raises(QuestionEnded, match="ask a snapshot"):
+        answer(database, "SELECT tmdb_id FROM movies")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "Say the question"),
+        (("SELECT 1", "--file", "x.sql"), "Say the question"),
+        (("--file", "nowhere.sql"), "cannot be read"),
+        (("SELECT 1", "--json", "--parquet", "x"), "choose one"),
+        (("SELECT 1", "--memory", "lots"), "--memory must be a size"),
+        (("SELECT 1", "--memory", "512"), "--memory must be a size"),
+        (("SELECT 1", "--seconds", "nan"), "--seconds"),
+        (("SELECT 1", "--parquet", "no/folder/x.parquet"), "cannot be written"),
+        (("SELECT 1", "--database", "nowhere.duckdb"), "There is no database"),
+    ],
+)
+def test_wrong_usage_is_one_line(
+    database: Database, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str
+) -> None:
+    ended = Said(capsys, "query", *arguments)
+    assert ended.code == 2
+    assert said in ended.err
+    assert ended.err.count("\n") == 1
+
+
+def test_all_tables_and_views_are_listed_and_described(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    listed = json.loads(Said(capsys, "tables", "--json").out)["tables"]
+    assert {row["table"] for row in listed} == {*ALL_TABLES, *(view.name for view in VIEWS)}
+    assert listed[0]["table"] == "movies"
+    assert next(row["rows"] for row in listed if row["table"] == "tmdb_details") == MOVIES
+    assert "tmdb_details" in Said(capsys, "tables").out
+    for name in [row["table"] for row in listed]:
+        columns = json.loads(Said(capsys, "schema", name, "--json").out)["columns"]
+        with database.connect(read_only=True) as connection:
+            found = connection.execute(f"DESCRIBE {name}").fetchall()
+        assert [(c["column"], c["type"]) for c in columns] == [(row[0], row[1]) for row in found]
+        assert all(c["description"] for c in columns)
+    assert "Tomatometer" in Said(capsys, "schema", "omdb_ratings").out
+
+
+def test_a_table_that_there_is_not_is_told_with_the_nearest(
+    database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = Said(capsys, "schema", "movie")
+    assert said.code == 2
+    assert "did you mean movies?" in said.err
