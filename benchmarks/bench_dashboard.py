@@ -25,8 +25,8 @@ from ayne_dagster.config import Settings
 from ayne_dagster.dashboard.app import create_app
 from ayne_dagster.dashboard.replica import Replica
 from ayne_dagster.warehouse.database import Database
+from ayne_dagster.warehouse.refresh_metadata import derive_columns
 from ayne_dagster.warehouse.rows import naive_utc
-from ayne_dagster.warehouse.state import derive_columns
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

@@ -288,7 +288,7 @@ def _around(shared: Dashboard, name: str, found: Page | None) -> Model:
         "as_of": found.as_of if found else shared.settings.now(),
         "note": found.note if found else "",
         "titles": {source.name: source.title for source in SOURCES.values()},
-        "is_turned": bool(shared.settings.clock_offset),
+        "is_turned": bool(shared.settings.clock_offset or shared.settings.fast_clock),
     }
 
 

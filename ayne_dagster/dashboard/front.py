@@ -19,7 +19,7 @@ from ayne_dagster.refresh.budget import DayBudget, hours_left, midnight
 from ayne_dagster.refresh.strategy import SOURCES
 from ayne_dagster.warehouse.outlook import misfits
 from ayne_dagster.warehouse.questions import movie_titles
-from ayne_dagster.warehouse.state import due_counts, due_movies, movie_states
+from ayne_dagster.warehouse.refresh_metadata import due_counts, due_movies, movie_states
 
 if TYPE_CHECKING:
     from ayne_dagster.runs.budgets import SourceBudget

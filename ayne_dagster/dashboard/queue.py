@@ -10,7 +10,7 @@ from ayne_dagster.dashboard.pages import Asked, Model
 from ayne_dagster.refresh.explain import Circumstances, explain
 from ayne_dagster.refresh.strategy import SOURCES
 from ayne_dagster.warehouse.questions import movie_titles
-from ayne_dagster.warehouse.state import due_counts, due_movies, movie_states
+from ayne_dagster.warehouse.refresh_metadata import due_counts, due_movies, movie_states
 
 CALENDAR_DAYS, NEXT, LISTED = 30, 100, 50
 SAMPLED = 20_000

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from socket import socket
 
 import uvicorn
@@ -10,6 +12,7 @@ import uvicorn
 from ayne_dagster.config import Settings
 from ayne_dagster.dashboard.app import create_app
 from ayne_dagster.dashboard.health import Examine
+from ayne_dagster.serving.listening import ADDRESS, PortTaken, listen
 
 
 def server(settings: Settings, examine: Examine) -> uvicorn.Server:
@@ -28,6 +31,25 @@ def server(settings: Settings, examine: Examine) -> uvicorn.Server:
             timeout_graceful_shutdown=2,
         )
     )
+
+
+@contextmanager
+def served_beside(settings: Settings, examine: Examine, port: int) -> Iterator[str | None]:
+    """Serve the dashboard in a thread for the length of the block; its address, or None where the port is taken."""
+    try:
+        listener = listen(port)
+    except PortTaken:
+        yield None
+        return
+    with listener:
+        beside = server(settings, examine)
+        thread = threading.Thread(target=beside.run, args=([listener],), name="dashboard")
+        thread.start()
+        try:
+            yield f"http://{ADDRESS}:{listener.getsockname()[1]}"
+        finally:
+            beside.should_exit = True
+            thread.join()
 
 
 def serve(settings: Settings, examine: Examine, listener: socket) -> None:
