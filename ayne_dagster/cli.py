@@ -57,6 +57,7 @@ for _command in (
     asking.query,
     asking.tables,
     asking.schema,
+    asking.history,
     data.export,
     data.purge,
     operations.snapshot,
