@@ -18,6 +18,7 @@ from ayne_dagster.commands import (
     asking,
     box_office,
     collecting,
+    dashboard,
     data,
     decisions,
     feeds,
@@ -68,6 +69,7 @@ for _command in (
     serving.dev,
     serving.ui,
     serving.daemon,
+    dashboard.dashboard,
 ):
     ayne.add_command(_command)
 

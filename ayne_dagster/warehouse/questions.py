@@ -80,8 +80,9 @@ def explain_movie(
     now: datetime,
     strategy: Strategy = AGE_TABLE_STRATEGY,
     *,
-    batch_limit: int = 100,
+    batch_limit: int | None = 100,
     hindrances: Mapping[str, str] | None = None,
+    value: ValueOfRefreshStrategy | None = None,
 ) -> dict[str, Any] | None:
     """Why a movie is due or not, by source; None for an unknown movie.
 
@@ -90,14 +91,17 @@ def explain_movie(
         tmdb_id: the movie.
         now: the instant (aware UTC).
         strategy: what decides.
-        batch_limit: movies a run and source, which the order of a strategy may depend on.
+        batch_limit: movies a run and source, which the order of a strategy may depend on; None: its rank is not
+            worked out, which takes the order of all movies.
         hindrances: by source, why it may not be asked now, and until when.
+        value: the numbers of the value of refresh; loaded where they are not at hand.
     """
     states = movie_states(connection, [tmdb_id])
     if not states:
         return None
     movie = states[0]
-    value = strategy if isinstance(strategy, ValueOfRefreshStrategy) else value_of_refresh(connection)
+    if value is None:
+        value = strategy if isinstance(strategy, ValueOfRefreshStrategy) else value_of_refresh(connection)
     sources = {}
     for source in SOURCES:
         decision = strategy.decide(movie, source, now)
@@ -125,10 +129,12 @@ def _circumstances(
     decision: Decision,
     now: datetime,
     strategy: Strategy,
-    batch_limit: int,
+    batch_limit: int | None,
     hindrance: str | None,
 ) -> Circumstances:
     """Rank and budget of a decision."""
+    if batch_limit is None:
+        return Circumstances(hindrance=hindrance)
     source, bound = decision.source, {"now": naive_utc(now), "limit": batch_limit, "tmdb_id": movie.tmdb_id}
     place = connection.execute(strategy.rank_query(source), bound).fetchall() if decision.due else []
     return Circumstances(
