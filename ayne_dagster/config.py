@@ -9,19 +9,26 @@ import logging
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from io import StringIO
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
 from ayne_dagster.errors import SettingsError
+from ayne_dagster.settings.apis import (
+    NUMBERS_DEFAULTS,
+    OMDB_DEFAULTS,
+    TMDB_DEFAULTS,
+    WIKIDATA_DEFAULTS,
+    ApiSettings,
+)
 from ayne_dagster.settings.clock import Clock, Fast, read_fast
 from ayne_dagster.settings.places import LEDGER, WORLD, companion, expanded, resolve_database
+from ayne_dagster.settings.sources import SOURCES
 from ayne_dagster.settings.texts import read_named_text
 from ayne_dagster.settings.variables import (
     checked_address,
@@ -32,69 +39,25 @@ from ayne_dagster.settings.variables import (
     misspelt,
 )
 
-__all__ = ["ApiSettings", "Settings", "SettingsError", "load_settings"]
+__all__ = [
+    "NUMBERS_DEFAULTS",
+    "OMDB_DEFAULTS",
+    "TMDB_DEFAULTS",
+    "WIKIDATA_DEFAULTS",
+    "ApiSettings",
+    "Settings",
+    "SettingsError",
+    "load_settings",
+]
 
 MAX_NUMBER = 1e9
 """No setting means anything beyond it; SQL and timers do not take it."""
 MAX_OFFSET_DAYS = 36_500.0
 MAX_WAIT_HOURS = 24 * 5.0
 """The shortest interval of a refresh strategy: to wait longer would be to skip one."""
-ANSWER_DEADLINE = 60.0
-LEAST_DEADLINE = 0.1
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_-]+(\.[a-z0-9_-]+)*)\.?(:[1-9][0-9]{0,4})?")
 
 
-def _at_least(number: float) -> dict[str, float]:
-    """Marks a field as a limit that a setting sets."""
-    return {"least": number}
-
-
-@dataclass(frozen=True)
-class ApiSettings:
-    """How to talk to one API."""
-
-    base_url: str
-    requests_per_second: float = field(metadata=_at_least(0))
-    """Sustained rate; 0: no pace."""
-    burst: int = field(metadata=_at_least(1))
-    """Size of the token bucket."""
-    max_concurrent: int = field(metadata=_at_least(1))
-    """Connections."""
-    daily_quota: int = field(default=0, metadata=_at_least(0))
-    """Requests a UTC day; 0: no limit."""
-    quota_reserve: int = field(default=0, metadata=_at_least(0))
-    """Requests of the daily quota that unattended collections leave to people."""
-    retry_wait: float = field(default=0.5, metadata=_at_least(0))
-    """Seconds before the second attempt at a request; each further wait is twice as long."""
-    answer_deadline: float = field(default=ANSWER_DEADLINE, metadata=_at_least(LEAST_DEADLINE))
-    """Seconds from sending a request to the last byte of its answer; what takes longer counts as no answer."""
-
-    @property
-    def spendable(self) -> int:
-        """Requests a day that unattended collections may spend; 0: no limit is set, or all are kept for people."""
-        return max(0, self.daily_quota - self.quota_reserve)
-
-    @classmethod
-    def limits(cls) -> dict[str, float]:
-        """The limits by name, each with the least that it may be."""
-        return {limit.name: limit.metadata["least"] for limit in fields(cls) if limit.metadata}
-
-    def but(self, **given: str | float | None) -> ApiSettings:
-        """The same with what is given of it; what is None stays as it is.
-
-        Raises:
-            ValueError: a limit is below the least that it may be.
-        """
-        changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-        return replace(self, **changed)
-
-    def __post_init__(self) -> None:
-        for name, least in self.limits().items():
-            if not getattr(self, name) >= least:
-                raise ValueError(f"{name} is {getattr(self, name)!r}: it must be at least {least}.")
-
-
-TMDB_DEFAULTS = ApiSettings("https://api.themoviedb.org/3", 4.0, 40, 10)
 STRATEGIES = ("age_table", "value_of_refresh")
 """The refresh strategies that can be chosen, the default first."""
 
@@ -117,16 +80,13 @@ OFF = "off"
 FORMER_NAMES = {"OMDB_DAILY_REQUEST_LIMIT": "AYNE_OMDB_DAILY_QUOTA"}
 """Variables of the older collection that mean the same as one of ours: understood where ours is not set. Its keys have
 the same names; what means something else is not understood (docs/from-the-older-collection.md)."""
-OMDB_DEFAULTS = ApiSettings("https://www.omdbapi.com/", 2.0, 40, 5, daily_quota=1000)
-WIKIDATA_DEFAULTS = ApiSettings("https://query.wikidata.org/sparql", 1.0, 1, 1, answer_deadline=75.0)
-"""One request at a time, as its operators ask for. It stops a query after 60 s, and says so: that is waited for."""
-NUMBERS_DEFAULTS = ApiSettings("https://www.the-numbers.com", 0.2, 1, 1)
-"""Pages made for people: one request at a time and in 5 seconds, whatever is set."""
-API_OF = {"tmdb": "tmdb", "omdb": "omdb", "numbers": "wikidata"}
+API_OF = {source.name: source.api.name for source in SOURCES.values()}
 """By source of the refresh rules: the API that is asked for it."""
-KEYLESS = ("wikidata",)
-"""APIs that want no key."""
-API_TITLES = {"tmdb": "TMDB", "omdb": "OMDb", "wikidata": "Wikidata"}
+APIS = {source.api.name: source.api for source in SOURCES.values()}
+"""The APIs that are asked for sources, by name."""
+API_TITLES = {name: api.title for name, api in APIS.items()}
+_NAMED_APIS = ("tmdb", "omdb", "wikidata")
+"""APIs whose settings have a field of their own in `Settings`."""
 FIGURE_PROVIDERS = ("file", "the_numbers", "wikidata", "tmdb", "omdb")
 """Who can state a figure of a movie's money. Wikidata is asked; TMDB and OMDb have said it already."""
 FIGURES = ("worldwide_gross", "domestic_gross", "opening_weekend", "production_budget")
@@ -162,6 +122,10 @@ class Settings:
     tmdb: ApiSettings = TMDB_DEFAULTS
     omdb: ApiSettings = OMDB_DEFAULTS
     wikidata: ApiSettings = WIKIDATA_DEFAULTS
+    further_apis: Mapping[str, ApiSettings] = field(
+        default_factory=lambda: {name: api.defaults for name, api in APIS.items() if name not in _NAMED_APIS}
+    )
+    """By name: the APIs that have no field of their own."""
     the_numbers: ApiSettings = NUMBERS_DEFAULTS
     numbers_terms_acknowledged: bool = False
     """Whether a person has said that the terms of The Numbers let them ask for its pages."""
@@ -221,7 +185,7 @@ class Settings:
     @property
     def _asked_elsewhere(self) -> str | None:
         """The first of the APIs and files that is not on this machine; None where all are."""
-        places = {API_TITLES[api]: limits.base_url for api, limits in self.apis.items() if api not in KEYLESS}
+        places = {API_TITLES[api]: limits.base_url for api, limits in self.apis.items() if api != "wikidata"}
         if self.contact is not None:
             places |= {"Wikidata": self.wikidata.base_url}
         if self.numbers_terms_acknowledged:
@@ -238,7 +202,7 @@ class Settings:
     @property
     def apis(self) -> dict[str, ApiSettings]:
         """How to talk to each API, by its name."""
-        return {"tmdb": self.tmdb, "omdb": self.omdb, "wikidata": self.wikidata}
+        return {"tmdb": self.tmdb, "omdb": self.omdb, "wikidata": self.wikidata, **self.further_apis}
 
     def key_of(self, api: str) -> str | None:
         """The key that opens an API; None where there is none."""
@@ -247,7 +211,7 @@ class Settings:
     @property
     def sources(self) -> tuple[str, ...]:
         """The sources of the refresh rules that are asked."""
-        return ("tmdb", "omdb", *(() if self.why_no_figures_are_asked else ("numbers",)))
+        return tuple(source for source in SOURCES if source != "numbers" or not self.why_no_figures_are_asked)
 
     @property
     def why_no_figures_are_asked(self) -> str | None:
@@ -360,6 +324,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         ("TMDB", settings.tmdb),
         ("WIKIDATA", settings.wikidata),
         ("NUMBERS", settings.the_numbers),
+        *((name.upper(), api) for name, api in settings.further_apis.items()),
     ):
         if api.quota_reserve and api.quota_reserve >= api.daily_quota:
             _warn(_idle_reserve(source, api))
@@ -383,6 +348,9 @@ def _settings(read: _Reader) -> Settings:
         tmdb=read.api("TMDB", TMDB_DEFAULTS),
         omdb=read.api("OMDB", OMDB_DEFAULTS),
         wikidata=read.api("WIKIDATA", WIKIDATA_DEFAULTS, deadline="AYNE_WIKIDATA_ANSWER_DEADLINE"),
+        further_apis={
+            name: read.api(name.upper(), api.defaults) for name, api in APIS.items() if name not in _NAMED_APIS
+        },
         the_numbers=read.api("NUMBERS", NUMBERS_DEFAULTS),
         numbers_terms_acknowledged=read.text("AYNE_NUMBERS_ACKNOWLEDGE_TERMS") == "yes",
         box_office=read.figure_choice("AYNE_BOX_OFFICE"),

@@ -3,20 +3,19 @@
 https://docs.dagster.io/deployment/code-locations
 """
 
+import inspect
 from typing import Any
 
 import dagster as dg
 
-from ayne_dagster.assets.box_office import box_office
+from ayne_dagster.assets.answers import ANSWER_ASSETS
 from ayne_dagster.assets.changes import tmdb_changes
 from ayne_dagster.assets.checks import with_freshness_policies
 from ayne_dagster.assets.code_references import linked_to_code, published_at
-from ayne_dagster.assets.details import tmdb_details
 from ayne_dagster.assets.discovery import discovered_movies
 from ayne_dagster.assets.id_export import tmdb_id_export
 from ayne_dagster.assets.imdb import imdb_ratings
 from ayne_dagster.assets.marts import collection_status, movies
-from ayne_dagster.assets.ratings import omdb_ratings
 from ayne_dagster.assets.refresh import refresh_metadata
 from ayne_dagster.automation.alerts import ALERT_SENSORS
 from ayne_dagster.automation.demonstration import DEMONSTRATION_SENSORS
@@ -42,9 +41,7 @@ from ayne_dagster.resources.io_manager import MergingDuckDBIOManager
 
 ASSETS = [
     discovered_movies,
-    tmdb_details,
-    omdb_ratings,
-    box_office,
+    *ANSWER_ASSETS,
     tmdb_changes,
     tmdb_id_export,
     imdb_ratings,
@@ -77,7 +74,10 @@ def build_defs(settings: Settings, *, resource_overrides: dict[str, Any] | None 
     overrides = resource_overrides or {}
     ours = build_resources(settings) | {"notifier": build_notifier(settings)}
     io_manager = MergingDuckDBIOManager((ours | overrides)["database"]).sealed
-    resources = {name: sealed(resource, DESCRIPTIONS[name]) for name, resource in ours.items()}
+    resources = {
+        name: sealed(resource, DESCRIPTIONS.get(name) or inspect.getdoc(resource) or name)
+        for name, resource in ours.items()
+    }
     return dg.Definitions(
         assets=with_freshness_policies(linked_to_code(ASSETS, published_at())),
         jobs=[discover_movies_job, refresh_movies_job, read_change_feed_job, read_daily_files_job, tidy_up_job],

@@ -24,8 +24,9 @@ import duckdb
 
 from ayne_dagster.automation.due_movies import due_movies_sensor
 from ayne_dagster.automation.schedules import discovery_schedule
-from ayne_dagster.config import API_OF, API_TITLES, KEYLESS, Settings, SettingsError
+from ayne_dagster.config import API_OF, API_TITLES, APIS, Settings, SettingsError
 from ayne_dagster.refresh.strategy import AGE_TABLE_STRATEGY, SOURCES
+from ayne_dagster.resources.clients import RESOURCES
 from ayne_dagster.runs.instance import (
     ask_each_storage,
     damage_of,
@@ -42,7 +43,6 @@ from ayne_dagster.sources.limits.account import accounts_of
 from ayne_dagster.sources.limits.ledger import LedgerError, QuotaUse, RequestLedger, open_ledger
 from ayne_dagster.sources.omdb.client import AsyncOMDBClient
 from ayne_dagster.sources.tmdb.client import AsyncTMDBClient
-from ayne_dagster.sources.wikidata.client import AsyncWikidataClient
 from ayne_dagster.warehouse.database import Database, DatabaseBusy, WarehouseError
 from ayne_dagster.warehouse.lease import is_in_the_way, lease_path
 from ayne_dagster.warehouse.migrations import schema_version
@@ -401,21 +401,21 @@ def _online(settings: Settings) -> Iterator[Line]:
     """Ask each API for one movie."""
     ledger = open_ledger(settings)
     for api in map(API_OF.__getitem__, settings.sources):
-        if api in KEYLESS or settings.key_of(api):
+        if APIS[api].is_keyless or settings.key_of(api):
             yield asyncio.run(_asked(f"{API_TITLES[api]} online", partial(_question, api, settings, ledger)))
 
 
 async def _question(api: str, settings: Settings, ledger: RequestLedger) -> None:
     """One request, by the key and within the limits of the settings."""
-    if api == "wikidata":
-        async with AsyncWikidataClient(settings=settings, ledger=ledger, now=settings.now) as wikidata:
-            await wikidata.probe()
-    elif api == "tmdb":
+    if api == "tmdb":
         async with AsyncTMDBClient(settings=settings, ledger=ledger, now=settings.now) as tmdb:
             await tmdb.fetch_details(KNOWN_MOVIE)
-    else:
+    elif api == "omdb":
         async with AsyncOMDBClient(settings=settings, ledger=ledger, now=settings.now) as omdb:
             await omdb.fetch_movie(KNOWN_IMDB_ID)
+    else:
+        async with RESOURCES[api](settings, ledger).client(settings.clock, use_reserve=True) as client:
+            await client.probe()
 
 
 async def _asked(name: str, ask: Callable[[], Any]) -> Line:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import dagster as dg
 from sqlalchemy.exc import SQLAlchemyError
 
+from ayne_dagster.collecting.numbers import Derived, Discovered, FeedRead, Refreshed
 from ayne_dagster.collecting.progress import Progress, Watcher, watched_by
 from ayne_dagster.collecting.stopping import Interrupted, pause, stopping
 from ayne_dagster.config import Settings, load_settings
@@ -25,7 +26,7 @@ from ayne_dagster.errors import INTERRUPTED as INTERRUPTED_CODE
 from ayne_dagster.errors import OneLineError
 from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR
 from ayne_dagster.refresh.strategy import COLLECTED, SOURCES
-from ayne_dagster.runs.batch import ASSET_OF, pick_batch, range_tags
+from ayne_dagster.runs.batch import pick_batch, range_tags
 from ayne_dagster.runs.failures import failure_reason, gave_a_reason
 from ayne_dagster.runs.foreground import Foreground
 from ayne_dagster.runs.instance import home_path, open_instance
@@ -34,6 +35,7 @@ from ayne_dagster.runs.own_runs import close_abandoned_runs, note_interruption, 
 from ayne_dagster.runs.retention import Instants
 from ayne_dagster.runs.tidying import describe, is_due, removed_anything, tidy_up
 from ayne_dagster.sources.limits.ledger import open_ledger
+from ayne_dagster.warehouse.answers import Numbers
 from ayne_dagster.warehouse.best_figures import put_precedence
 from ayne_dagster.warehouse.client import DuckDBClient
 from ayne_dagster.warehouse.database import Database, DatabaseBusy, WarehouseError
@@ -72,19 +74,23 @@ class DiscoveryPlan:
 
 
 @dataclass
+class SourceResult:
+    """What a collection did at one source."""
+
+    updated: int = 0
+    """Movies whose answers were stored or confirmed."""
+    changed: int = 0
+    """Of these, movies that were new or had changed."""
+
+
+@dataclass
 class CollectionResult:
     """What a collection did: the numbers of `ayne collect --json`."""
 
     discovered: int = 0
     """Movies that were not known before."""
-    tmdb_updated: int = 0
-    """Movies whose details were fetched and stored or confirmed."""
-    tmdb_changed: int = 0
-    """Of these, movies that were new or had changed."""
-    omdb_updated: int = 0
-    omdb_changed: int = 0
-    box_office_updated: int = 0
-    box_office_changed: int = 0
+    sources: dict[str, SourceResult] = field(default_factory=lambda: {source: SourceResult() for source in SOURCES})
+    """By source, whether it is asked or not."""
     frozen: int = 0
     """Movies that froze in this collection."""
     failed: int = 0
@@ -99,17 +105,83 @@ class CollectionResult:
     """Sources that refused requests until the pace was halved: how many `refusals`, and the `slowest_share` of it."""
     seconds: float = 0.0
 
-    def add_fetched(self, source: str, counts: Mapping[str, int]) -> None:
-        """Add what was fetched of what was due at a source."""
-        name = _NAMES.get(source, source)
-        for told, number in ((f"{name}_updated", counts["fetched"]), (f"{name}_changed", counts["changed"])):
-            setattr(self, told, getattr(self, told) + number)
+    @property
+    def tmdb_updated(self) -> int:
+        """Movies whose details were fetched and stored or confirmed."""
+        return self.sources["tmdb"].updated
+
+    @property
+    def tmdb_changed(self) -> int:
+        """Of these, movies that were new or had changed."""
+        return self.sources["tmdb"].changed
+
+    @property
+    def omdb_updated(self) -> int:
+        """Movies whose ratings were fetched and stored or confirmed."""
+        return self.sources["omdb"].updated
+
+    @property
+    def omdb_changed(self) -> int:
+        """Of these, movies that were new or had changed."""
+        return self.sources["omdb"].changed
+
+    @property
+    def box_office_updated(self) -> int:
+        """Movies whose figures were asked for and stored or confirmed."""
+        return self.sources["numbers"].updated
+
+    @property
+    def box_office_changed(self) -> int:
+        """Of these, movies with new or other figures."""
+        return self.sources["numbers"].changed
+
+    def add(self, numbers: Numbers, progress: Progress) -> None:
+        """Add what a step tells at its end, with how it went on."""
+        match numbers:
+            case Discovered():
+                self.discovered += numbers.discovered
+                self._spend(progress, numbers.requests)
+            case FeedRead():
+                self.signals += numbers.signals
+                self._spend(progress, numbers.requests)
+            case Refreshed():
+                self.failed += numbers.failed
+                self.deferred += numbers.deferred
+                self._add_fetched(progress, numbers)
+                self._spend(progress, numbers.requests)
+            case Derived():
+                self.frozen += numbers.newly_frozen
+
+    def _add_fetched(self, progress: Progress, numbers: Refreshed) -> None:
+        if progress.source is not None:
+            at_source = self.sources[progress.source]
+            at_source.updated += numbers.fetched
+            at_source.changed += numbers.changed
+
+    def _spend(self, progress: Progress, requests: int) -> None:
+        """Count the requests that a step has sent, and note how it was slowed."""
+        source, share = progress.source, progress.slowest_share
+        if source is None:
+            return
         if source in self.requests:
-            self.requests[source] += counts["requests"]
+            self.requests[source] += requests
+        if share is not None:
+            earlier = self.slowed.get(source, {"refusals": 0, "slowest_share": share})
+            self.slowed[source] = {
+                "refusals": earlier["refusals"] + progress.refusals,
+                "slowest_share": min(earlier["slowest_share"], share),
+            }
 
     def as_dict(self) -> dict[str, Any]:
-        """The numbers by name."""
-        return asdict(self)
+        """The numbers by name; those of a source begin with its name."""
+        told = asdict(self)
+        del told["sources"]
+        of_sources = {
+            f"{_NAMES.get(source, source)}_{name}": number
+            for source, result in self.sources.items()
+            for name, number in asdict(result).items()
+        }
+        return {"discovered": told.pop("discovered"), **of_sources, **told}
 
 
 _NAMES = {"numbers": "box_office"}
@@ -120,7 +192,7 @@ class _Counting:
     """Adds up what the steps of a collection report, and passes it on to who shows it."""
 
     def __init__(self, result: CollectionResult, shown_by: Watcher | None) -> None:
-        self.told: dict[str, dict[str, int]] = {}
+        self.told: dict[str, Numbers] = {}
         """What each step told at its end."""
         self.result = result
         self._shown_by = shown_by
@@ -131,44 +203,15 @@ class _Counting:
         if self._shown_by is not None:
             self._shown_by.started(step, progress)
 
-    def finished(self, step: str, counts: Mapping[str, int]) -> None:
-        result = self.result
-        result.failed += counts.get("failed", 0)
-        result.deferred += counts.get("deferred", 0)
-        self.told[step] = dict(counts)
-        if step == "discovered_movies":
-            result.discovered += counts["discovered"]
-            result.requests["tmdb"] += counts["requests"]
-        elif step == "tmdb_changes":
-            result.signals += counts["signals"]
-            result.requests["tmdb"] += counts["requests"]
-        elif source := _FETCHED.get(step):
-            result.add_fetched(source, counts)
-        elif step == "refresh_metadata":
-            result.frozen += counts["newly_frozen"]
-        if step in _SOURCE_OF:
-            self._note_pace(_SOURCE_OF[step])
+    def finished(self, step: str, numbers: Numbers) -> None:
+        self.told[step] = numbers
+        self.result.add(numbers, self._progress)
         if self._shown_by is not None:
-            self._shown_by.finished(step, counts)
+            self._shown_by.finished(step, numbers)
 
     def note(self, text: str) -> None:
         if self._shown_by is not None:
             self._shown_by.note(text)
-
-    def _note_pace(self, source: str) -> None:
-        share, refusals = self._progress.slowest_share, self._progress.refusals
-        if share is not None:
-            earlier = self.result.slowed.get(source, {"refusals": 0, "slowest_share": share})
-            self.result.slowed[source] = {
-                "refusals": earlier["refusals"] + refusals,
-                "slowest_share": min(earlier["slowest_share"], share),
-            }
-
-
-_FETCHED = {asset: source for source, asset in ASSET_OF.items()}
-"""By step that fetches what is due: from where."""
-_SOURCE_OF = {"discovered_movies": "tmdb"} | _FETCHED
-"""Which source a step asks."""
 
 
 class DataCollectionOrchestrator:
@@ -293,10 +336,10 @@ class DataCollectionOrchestrator:
             WarehouseError: the database cannot be used.
         """
         self.settings.require_tmdb_key()
-        counts = _waited_for(partial(self._run_alone, "read_change_feed"))["tmdb_changes"]
+        numbers = _waited_for(partial(self._run_alone, "read_change_feed"))["tmdb_changes"]
         with Database(self.settings.database).connect() as connection:
             cursor = feed_position(connection, self.now()).cursor
-        return {"read_up_to": cursor.isoformat() if cursor else None, **counts}
+        return {"read_up_to": cursor.isoformat() if cursor else None, **numbers.as_dict()}
 
     def read_daily_files(self) -> dict[str, Any]:
         """Read TMDB's ID export and IMDb's ratings file, as far as they are switched on and were not read; blocking.
@@ -308,9 +351,10 @@ class DataCollectionOrchestrator:
             CollectionFailed: a file could not be had, or was refused; what the other one told is kept.
             WarehouseError: the database cannot be used.
         """
-        return dict(_waited_for(partial(self._run_alone, "read_daily_files")))
+        told = _waited_for(partial(self._run_alone, "read_daily_files"))
+        return {file: numbers.as_dict() for file, numbers in told.items()}
 
-    def _run_alone(self, job_name: str) -> dict[str, dict[str, int]]:
+    def _run_alone(self, job_name: str) -> dict[str, Numbers]:
         """Execute a job of unpartitioned assets; returns what its steps told."""
         counting = _Counting(CollectionResult(), self._watcher)
         with _as_interruption(counting):

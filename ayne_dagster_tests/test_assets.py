@@ -11,18 +11,21 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from ayne_dagster.assets.refreshing import left_out, taken
 from ayne_dagster.collecting.streams import Batches
 from ayne_dagster.config import Settings
 from ayne_dagster.definitions import build_defs
+from ayne_dagster.refresh.strategy import Override, Reason
 from ayne_dagster.resources.clients import DuckDBDatabase
 from ayne_dagster.resources.io_manager import MergeStream, MergingDuckDBIOManager
-from ayne_dagster.runs.batch import range_tags
+from ayne_dagster.runs.batch import pick_batch, range_tags
 from ayne_dagster.standin.faults import Fault
 from ayne_dagster.standin.running import StandIn
 from ayne_dagster.warehouse.answers import ListedMovie, MergeReport
 from ayne_dagster.warehouse.client import DuckDBClient
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.merge import merge_listing
+from ayne_dagster.warehouse.refresh_metadata import DueMovie, set_override
 from ayne_dagster.warehouse.rows import read_rows
 from ayne_dagster.warehouse.schema import REFRESH_METADATA
 from ayne_dagster_tests.conftest import START, later
@@ -133,6 +136,35 @@ def test_the_chosen_ids_alone_are_fetched(platform: Platform) -> None:
     config = {"config": {"tmdb_ids": chosen}}
     platform.run("refresh_movies", config={"tmdb_details": config, "omdb_ratings": config})
     assert sorted(platform.details_asked()) == chosen
+
+
+def test_what_was_picked_is_not_picked_again_but_for_what_was_done_meanwhile(platform: Platform) -> None:
+    platform.discover()
+    file = Database(platform.settings.database)
+    batch = pick_batch(file, START, {"tmdb": 5})
+    fetched, frozen, *left = batch.ids
+    none, one = {"config": {"limit": 0}}, {"config": {"tmdb_ids": [fetched]}}
+    platform.run("refresh_movies", config={"tmdb_details": one, "omdb_ratings": none})
+    with file.transaction() as connection:
+        set_override(connection, [frozen], Override.FREEZE, START)
+    result = platform.run("refresh_movies", config=batch.run_config()["ops"])
+    assert sorted(platform.details_asked()) == sorted([fetched, *left]), "and no movie in place of those left out"
+    told = [entry.message for entry in platform.instance.all_logs(result.run_id)]
+    assert any("2 of 5 movies that were picked" in line and "1 fresh, 1 frozen" in line for line in told)
+
+
+def test_what_was_picked_comes_before_what_became_due_since() -> None:
+    due = [DueMovie(number, "2020", None, None, {"omdb": Reason.AGE_TABLE}) for number in (5, 3, 8, 1)]
+    assert [movie.tmdb_id for movie in taken(due, [8, 1], 3)] == [5, 8, 1], "in the order of the strategy"
+    assert [movie.tmdb_id for movie in taken(due, [8, 1], 2)] == [8, 1]
+    assert [movie.tmdb_id for movie in taken(due, [8, 1, 7], 9)] == [5, 3, 8, 1]
+    assert taken(due, [8, 1], 0) == []
+
+
+def test_movies_that_are_left_out_are_told_by_reason() -> None:
+    told = left_out(9, 6, {Reason.FRESH: 3, Reason.FROZEN: 1, Reason.AGE_TABLE: 1})
+    assert told.startswith("6 of 9 movies that were picked for this run")
+    assert told.endswith("left out: 3 fresh, 1 frozen, 1 no more known, 1 moved to another year.")
 
 
 def test_no_movie_freezes_before_three_counted_unchanged_cycles(platform: Platform) -> None:
@@ -297,7 +329,7 @@ def test_an_interruption_keeps_what_has_arrived(platform: Platform) -> None:
     class Interruption(BaseException):
         pass
 
-    class Interrupted(MergeStream[ListedMovie]):
+    class Interrupted(MergeStream[ListedMovie, MergeReport]):
         merged = 0
 
         async def produce(self, emit: Any) -> None:
@@ -315,6 +347,9 @@ def test_an_interruption_keeps_what_has_arrived(platform: Platform) -> None:
             if self.merged == 2:
                 raise Interruption
             return report
+
+        def nothing(self) -> MergeReport:
+            return MergeReport()
 
         def report(self, merged: MergeReport, seconds: float) -> None:
             pass

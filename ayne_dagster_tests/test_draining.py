@@ -8,7 +8,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from ayne_dagster.collecting.draining import Drain, MergeStream
 from ayne_dagster.collecting.progress import Progress, watched_by
 from ayne_dagster.collecting.streams import Batches, Emit
 from ayne_dagster.warehouse import spool
-from ayne_dagster.warehouse.answers import Answer, MergeReport
+from ayne_dagster.warehouse.answers import Answer, MergeReport, Numbers
 from ayne_dagster.warehouse.database import Database, DatabaseBusy
 from ayne_dagster.warehouse.merge import merge_answers
 from ayne_dagster.warehouse.schema import TMDB_DETAILS
@@ -45,7 +45,7 @@ class Noting:
     def started(self, step: str, progress: Progress) -> None:
         pass
 
-    def finished(self, step: str, counts: Mapping[str, int]) -> None:
+    def finished(self, step: str, numbers: Numbers) -> None:
         pass
 
     def note(self, text: str) -> None:
@@ -66,7 +66,7 @@ class Log:
 
 
 @dataclass
-class Streaming(MergeStream[Answer]):
+class Streaming(MergeStream[Answer, MergeReport]):
     """A stream of given batches, and given functions for the rest."""
 
     given: Batches[Answer]
@@ -83,6 +83,9 @@ class Streaming(MergeStream[Answer]):
 
     def merge(self, connection: duckdb.DuckDBPyConnection, batch: list[Answer]) -> MergeReport:
         return self.merging(connection, batch)
+
+    def nothing(self) -> MergeReport:
+        return MergeReport()
 
     def report(self, merged: MergeReport, seconds: float) -> None:
         self.done(merged, seconds)
@@ -138,11 +141,11 @@ class Run:
             return report
 
         def done(report: MergeReport, seconds: float) -> None:
-            self.told.append(("done", report.total()["inserted"]))
+            self.told.append(("done", report.total().inserted))
             self.at_the_end()
 
         def stopped(report: MergeReport, seconds: float) -> None:
-            self.told.append(("stopped", report.total()["inserted"]))
+            self.told.append(("stopped", report.total().inserted))
             self.at_the_end()
 
         batches = Batches(produce, **{"max_batch": 10, "max_wait": 0.01, "capacity": 30} | options)

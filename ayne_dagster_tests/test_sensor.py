@@ -322,6 +322,11 @@ def test_each_source_is_asked_for_no_more_movies_than_its_own_limit(settings: Se
     batch = pick_batch(Database(settings.database), START, {"tmdb": 2})
     assert batch.ids == [2, 3]
     ops = batch.run_config()["ops"]
+    assert {asset: ops[asset]["config"]["picked"] for asset in ops} == {
+        "tmdb_details": 2,
+        "omdb_ratings": 0,
+        "box_office": 0,
+    }
     assert {asset: ops[asset]["config"]["limit"] for asset in ops} == {
         "tmdb_details": 2,
         "omdb_ratings": 0,

@@ -145,10 +145,10 @@ class _Stopwatch:
         if step == "tmdb_details":
             self._started, self._cpu = time.perf_counter(), cpu_seconds()
 
-    def finished(self, step: str, counts: Mapping[str, int]) -> None:
+    def finished(self, step: str, numbers: Any) -> None:
         if step == "tmdb_details":
             self.seconds, self.cpu_seconds = time.perf_counter() - self._started, cpu_seconds() - self._cpu
-            self.fetched = counts["fetched"]
+            self.fetched = numbers.fetched
 
     def note(self, text: str) -> None:
         print(text, file=sys.stderr)

@@ -157,7 +157,7 @@ def _answers(rows: Collection[Row]) -> list[Answer]:
 
 def _merged(connection: Connection, answers: list[Answer], expected: str) -> None:
     total = merge_answers(connection, TMDB_DETAILS, "tmdb", answers, "bench").total()
-    assert total[expected] == len(answers), f"{total}, not {len(answers)} {expected}"
+    assert total.as_dict()[expected] == len(answers), f"{total}, not {len(answers)} {expected}"
 
 
 TRANSACTION = "transaction"

@@ -6,26 +6,17 @@ from dataclasses import dataclass, field
 import dagster as dg
 import duckdb
 
-from ayne_dagster.assets.checks import check_results, check_specs
-from ayne_dagster.assets.definition import NUMBERS_POOL, partitioned_options
 from ayne_dagster.assets.details import tmdb_details
-from ayne_dagster.assets.refreshing import RefreshConfig, RefreshStream, Steps
+from ayne_dagster.assets.refreshing import RefreshConfig, RefreshStream, Steps, refresh_options, refreshed
 from ayne_dagster.collecting.asking import Fetch
 from ayne_dagster.collecting.figures import figures_fetcher
 from ayne_dagster.config import Settings
 from ayne_dagster.resources.clients import Clock, DuckDBDatabase, WikidataResource
 from ayne_dagster.sources.wikidata.client import AsyncWikidataClient
 from ayne_dagster.warehouse.figures import stated_before, wikidata_ids
-from ayne_dagster.warehouse.schema import BOX_OFFICE
 
 
-@dg.asset(
-    **partitioned_options(BOX_OFFICE, "ratings", {"wikidata"}),
-    deps=[tmdb_details],
-    pool=NUMBERS_POOL,
-    config_schema=RefreshConfig.schema_for_runs(),
-    check_specs=check_specs(BOX_OFFICE),
-)
+@dg.asset(**refresh_options("numbers", "ratings", {"wikidata"}), deps=[tmdb_details])
 def box_office(
     context: dg.AssetExecutionContext,
     wikidata: dg.ResourceParam[WikidataResource],
@@ -38,23 +29,14 @@ def box_office(
     if settings.why_no_figures_are_asked:
         context.log.info(f"Wikidata is not asked: {settings.why_no_figures_are_asked}.")
         config = config.model_copy(update={"limit": 0})
-    stream = FiguresStream(
-        context,
-        config,
-        source="numbers",
-        table=BOX_OFFICE,
-        database=database,
-        clock=clock,
-        settings=settings,
-        open_client=lambda: wikidata.client(clock, use_reserve=config.use_reserve),
-    )
-    yield dg.Output(stream)
-    yield from check_results(BOX_OFFICE, database.file, clock.now())
+    yield from refreshed(FiguresStream(context, config, wikidata, database, clock, settings))
 
 
 @dataclass
 class FiguresStream(RefreshStream[AsyncWikidataClient]):
     """The due movies of the run's partitions, asked for many at a time."""
+
+    source = "numbers"
 
     _wikidata_ids: Mapping[int, str] = field(default_factory=dict, init=False)
 

@@ -1,9 +1,8 @@
 """TMDB's change feed: which movies changed, day by day. Asking is in `sources.tmdb`, storing in `warehouse`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import dagster as dg
 import duckdb
@@ -12,11 +11,12 @@ from ayne_dagster.assets.checks import check_results, check_specs
 from ayne_dagster.assets.definition import TMDB_POOL, table_options
 from ayne_dagster.assets.refreshing import Steps, asking, collecting_from, failing_clearly, telling
 from ayne_dagster.collecting.feed import FeedItem, read_change_feed
+from ayne_dagster.collecting.numbers import FeedRead
 from ayne_dagster.collecting.progress import Progress, watcher
 from ayne_dagster.collecting.streams import Batches, Emit
 from ayne_dagster.resources.clients import Clock, DuckDBDatabase, TMDBResource
 from ayne_dagster.resources.io_manager import MergeStream
-from ayne_dagster.warehouse.answers import MergeReport, QuarantinedBody
+from ayne_dagster.warehouse.answers import FeedCounts, QuarantinedBody
 from ayne_dagster.warehouse.care.ahead import told_ahead
 from ayne_dagster.warehouse.feeds.change_feed import (
     FeedPlan,
@@ -28,7 +28,8 @@ from ayne_dagster.warehouse.feeds.change_feed import (
 from ayne_dagster.warehouse.merge import quarantine
 from ayne_dagster.warehouse.schema import CHANGE_FEED_DAYS, TMDB_CHANGES
 
-COUNTS = ("days", "gaps", "listed", "known", "signals", "thawed")
+SOURCE = "tmdb"
+"""Whose feed it is."""
 
 
 @dg.asset(
@@ -49,7 +50,7 @@ def tmdb_changes(
 
 
 @dataclass
-class ChangeFeedStream(MergeStream[FeedItem]):
+class ChangeFeedStream(MergeStream[FeedItem, FeedCounts]):
     """The days of the change feed that are to be read."""
 
     context: dg.AssetExecutionContext
@@ -58,7 +59,7 @@ class ChangeFeedStream(MergeStream[FeedItem]):
     clock: Clock
 
     def __post_init__(self) -> None:
-        self._progress = Progress()
+        self._progress = Progress(SOURCE)
         self._tell_people = telling(self.context)
         self._plan: FeedPlan | None = None
         watcher().started(TMDB_CHANGES.name, self._progress)
@@ -67,7 +68,7 @@ class ChangeFeedStream(MergeStream[FeedItem]):
     def held(self) -> Iterator[None]:
         """TMDB's lease; which days are to be read is known once it is held."""
         now = self.clock.now()
-        with collecting_from("tmdb", self.database, self.context):
+        with collecting_from(SOURCE, self.database, self.context):
             with self.database.file.connect() as connection:
                 self._plan = plan_reading(connection, now)
                 if told := told_ahead(connection, CHANGE_FEED_DAYS, now):
@@ -88,29 +89,30 @@ class ChangeFeedStream(MergeStream[FeedItem]):
         """Each day is a commit of its own, with the cursor: a reading that is killed goes on with the next day."""
         return Batches(self.produce, max_batch=1)
 
-    def merge(self, connection: duckdb.DuckDBPyConnection, batch: list[FeedItem]) -> MergeReport:
+    def merge(self, connection: duckdb.DuckDBPyConnection, batch: list[FeedItem]) -> FeedCounts:
         """Signal the movies that the days name."""
         run_id = self.context.run.run_id
-        report = quarantine(connection, (i for i in batch if isinstance(i, QuarantinedBody)), run_id)
+        kept = quarantine(connection, (i for i in batch if isinstance(i, QuarantinedBody)), run_id)
         days = [day for item in batch if not isinstance(item, QuarantinedBody) for day in item]
-        report.add(merge_feed_days(connection, days, self.clock.now(), run_id))
-        return report
+        read = merge_feed_days(connection, days, self.clock.now(), run_id)
+        return read + FeedCounts(quarantined=kept.total().quarantined)
 
-    def report(self, merged: MergeReport, seconds: float) -> None:
+    def nothing(self) -> FeedCounts:
+        """No day."""
+        return FeedCounts()
+
+    def report(self, merged: FeedCounts, seconds: float) -> None:
         """Counts, and up to which day the feed is read."""
         with self.database.file.connect() as connection:
             position = feed_position(connection, self.clock.now())
-        counts, requests = merged.total(), self._progress.requests
-        told = {name: counts.get(name, 0) for name in COUNTS}
-        self.context.add_asset_metadata(
-            told | {"cursor": str(position.cursor), "requests": requests, "seconds": round(seconds, 3)}
-        )
-        if told["gaps"]:
-            self.context.log.warning(f"{told['gaps']} days of the change feed were not read as a whole, and stay so.")
+        told = FeedRead.of(merged, self._progress.requests)
+        self.context.add_asset_metadata(told.as_dict() | {"cursor": str(position.cursor), "seconds": round(seconds, 3)})
+        if told.gaps:
+            self.context.log.warning(f"{told.gaps} days of the change feed were not read as a whole, and stay so.")
         self.context.log.info(_in_words(told, position, self._progress))
-        watcher().finished(TMDB_CHANGES.name, told | {"requests": requests})
+        watcher().finished(TMDB_CHANGES.name, told)
 
 
-def _in_words(told: Mapping[str, Any], position: FeedPosition, progress: Progress) -> str:
+def _in_words(told: FeedRead, position: FeedPosition, progress: Progress) -> str:
     stopped = f"; stopped: {progress.stopped_because}" if progress.stopped_because else ""
-    return f"{dict(told)}; read up to {position.cursor}{stopped}"
+    return f"{told.as_dict()}; read up to {position.cursor}{stopped}"

@@ -36,20 +36,10 @@ MOST_APART = 0.15
 """Share of figures stated by several sources that may differ: of two comparisons of Wikidata with The Numbers, 9 % did
 after its figures without a place had been looked at."""
 
-FRESHNESS = {
-    "discovered_movies": timedelta(days=2),
-    "tmdb_details": timedelta(days=2),
-    "omdb_ratings": timedelta(days=2),
-    "box_office": timedelta(days=2),
-    "refresh_metadata": timedelta(days=2),
-    "tmdb_changes": timedelta(days=2),
-    "tmdb_id_export": timedelta(days=3),
-    "imdb_ratings": timedelta(days=3),
-    "movies": timedelta(days=2),
-    "collection_status": timedelta(days=2),
-}
-"""An asset fails its freshness policy when it has not been materialized for this long, and warns at half of it. A file
-that is published daily may be a day late."""
+FRESHNESS = timedelta(days=2)
+"""An asset fails its freshness policy when it has not been materialized for this long, and warns at half of it."""
+FRESHNESS_OF_FILES = {"tmdb_id_export": timedelta(days=3), "imdb_ratings": timedelta(days=3)}
+"""A file that is published daily may be a day late."""
 
 
 def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
@@ -132,7 +122,7 @@ def with_freshness_policies(assets: list[dg.AssetsDefinition]) -> list[dg.Assets
     """The assets, each with its freshness policy."""
 
     def with_policy(spec: dg.AssetSpec) -> dg.AssetSpec:
-        window = FRESHNESS[spec.key.path[-1]]
+        window = FRESHNESS_OF_FILES.get(spec.key.path[-1], FRESHNESS)
         policy = dg.FreshnessPolicy.time_window(fail_window=window, warn_window=window / 2)
         return spec.replace_attributes(freshness_policy=policy)
 

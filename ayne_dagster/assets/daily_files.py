@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import dagster as dg
 import duckdb
@@ -19,12 +19,14 @@ from pydantic import Field
 from ayne_dagster.assets.checks import check_results
 from ayne_dagster.assets.refreshing import Steps
 from ayne_dagster.assets.run_config import RunConfig
+from ayne_dagster.collecting.numbers import Nothing
 from ayne_dagster.collecting.progress import Progress, watcher
 from ayne_dagster.collecting.stopping import pause, stopping
 from ayne_dagster.resources.io_manager import TableWrite
 from ayne_dagster.settings.places import companion
 from ayne_dagster.sources.daily_files import NotPublished, address_of, fetch, is_dated
 from ayne_dagster.sources.errors import SourceError
+from ayne_dagster.warehouse.answers import Numbers
 from ayne_dagster.warehouse.care.ahead import told_ahead
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.feeds.daily_files import (
@@ -47,11 +49,11 @@ class DailyFileConfig(RunConfig):
 
 
 class Merge(Protocol):
-    """Takes a file in, within an open transaction, and reports what it told as a dataclass."""
+    """Takes a file in, within an open transaction, and reports what it told."""
 
     def __call__(
         self, connection: duckdb.DuckDBPyConnection, file: Unpacked, day: date, now: datetime, run_id: str
-    ) -> Any:
+    ) -> Numbers:
         """Merge."""
 
 
@@ -63,7 +65,7 @@ class DoubtsOf(Protocol):
 
 
 @dataclass
-class DailyFileReading(TableWrite[Any]):
+class DailyFileReading(TableWrite[Numbers | None]):
     """The newest file that was not read yet.
 
     Args:
@@ -138,25 +140,25 @@ class DailyFileReading(TableWrite[Any]):
         elif verdict.doubt:
             raise FileRefused(f"The file of {day} is refused: {verdict.doubt} ({BELIEVE.format(name=name)})")
 
-    def write(self, connection: duckdb.DuckDBPyConnection) -> Any:
+    def write(self, connection: duckdb.DuckDBPyConnection) -> Numbers | None:
         """Take the file in; returns what it told, None where there is none."""
         if self._file is None or self._day is None:
             return None
         run_id = self.context.run.run_id
         return self.merge(connection, file=self._file, day=self._day, now=self.now, run_id=run_id)
 
-    def report(self, written: Any) -> None:
+    def report(self, written: Numbers | None) -> None:
         """Counts, or that there is nothing new."""
         name = self.table.name
         if written is None:
             self.context.add_asset_metadata({"file": "the last one was read already"})
             self.context.log.info(f"{name}: there is no newer file than the last one that was read.")
-            watcher().finished(name, {})
+            watcher().finished(name, Nothing())
             return
-        counts = {field: int(number) for field, number in asdict(written).items()}
+        counts = written.as_dict()
         self.context.add_asset_metadata({"file": str(self._day), **counts})
         self.context.log.info(f"{name}: the file of {self._day}: {counts}")
-        watcher().finished(name, counts)
+        watcher().finished(name, written)
 
 
 def switched_off(
@@ -165,7 +167,7 @@ def switched_off(
     """Say that an asset does nothing, and why; there is no materialization, and its checks see what there was."""
     watcher().started(table.name, Progress())
     context.log.info(f"{table.name} is off: {variable} is not set. Nothing was read, and nothing changed.")
-    watcher().finished(table.name, {})
+    watcher().finished(table.name, Nothing())
     yield from check_results(table, database, now)
 
 

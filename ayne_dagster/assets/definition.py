@@ -14,8 +14,6 @@ from ayne_dagster.warehouse.tables import Column, Table, View
 RELEASE_YEARS = dg.StaticPartitionsDefinition(list(PARTITION_KEYS))
 OWNERS = ["team:movies"]
 TMDB_POOL = "tmdb"
-OMDB_POOL = "omdb"
-NUMBERS_POOL = "numbers"
 SOURCE_RETRIES = dg.RetryPolicy(max_retries=2, delay=60, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 """When a step whose source was down is tried again within its run: after one minute and after two more, about."""
 

@@ -1,9 +1,7 @@
 """Movies found on TMDB's discover pages. Listing is in `sources.tmdb`, storing in `warehouse`."""
 
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
 
 import dagster as dg
 import duckdb
@@ -14,6 +12,7 @@ from ayne_dagster.assets.definition import TMDB_POOL, partitioned_options
 from ayne_dagster.assets.refreshing import Steps, asking, collecting_from, failing_clearly, pace_metadata, telling
 from ayne_dagster.assets.run_config import RunConfig
 from ayne_dagster.collecting.listing import Listed, date_span, discover
+from ayne_dagster.collecting.numbers import Discovered, Found
 from ayne_dagster.collecting.progress import Progress, watcher
 from ayne_dagster.collecting.streams import Emit
 from ayne_dagster.config import MAX_NUMBER
@@ -24,6 +23,8 @@ from ayne_dagster.warehouse.merge import merge_listing, quarantine
 from ayne_dagster.warehouse.schema import DISCOVERED_MOVIES
 from ayne_dagster.warehouse.spool import Origin
 
+SOURCE = "tmdb"
+"""Who is asked."""
 MOST_PAGES = 500
 """TMDB shows no further ones."""
 SHORTAGES_TOLD = 20
@@ -58,7 +59,7 @@ def discovered_movies(
 
 
 @dataclass
-class DiscoveryStream(MergeStream[Listed]):
+class DiscoveryStream(MergeStream[Listed, MergeReport]):
     """The movies of the run's release years, as TMDB lists them."""
 
     context: dg.AssetExecutionContext
@@ -68,14 +69,14 @@ class DiscoveryStream(MergeStream[Listed]):
     clock: Clock
 
     def __post_init__(self) -> None:
-        self.origin = Origin("tmdb", DISCOVERED_MOVIES.name, self.context.run.run_id)
-        self._progress = Progress()
+        self.origin = Origin(SOURCE, DISCOVERED_MOVIES.name, self.context.run.run_id)
+        self._progress = Progress(SOURCE)
         self._tell_people = telling(self.context)
         watcher().started(DISCOVERED_MOVIES.name, self._progress)
 
     def held(self) -> AbstractContextManager[None]:
         """TMDB's lease."""
-        return collecting_from("tmdb", self.database, self.context)
+        return collecting_from(SOURCE, self.database, self.context)
 
     async def produce(self, emit: Emit[Listed]) -> None:
         """List the span of the years."""
@@ -99,23 +100,27 @@ class DiscoveryStream(MergeStream[Listed]):
         """Note those that are new, and what could not be read."""
         run_id = self.context.run.run_id
         report = merge_listing(connection, (i for i in batch if isinstance(i, ListedMovie)), run_id)
-        report.add(quarantine(connection, (i for i in batch if isinstance(i, QuarantinedBody)), run_id))
-        return report
+        return report + quarantine(connection, (i for i in batch if isinstance(i, QuarantinedBody)), run_id)
+
+    def nothing(self) -> MergeReport:
+        """No movie."""
+        return MergeReport()
 
     def report(self, merged: MergeReport, seconds: float) -> None:
         """Counts by partition, and where the listing came out short."""
         progress = self._progress
         for year, counts in merged.by_year.items():
             if year in self.context.partition_keys:
-                metadata = _metadata(counts) | {"seconds": round(seconds, 3)} | pace_metadata(progress)
+                metadata = Found.of(counts).as_dict() | {"seconds": round(seconds, 3)} | pace_metadata(progress)
                 self.context.add_asset_metadata(metadata, partition_key=year)
         remarks = [f"stopped: {progress.stopped_because}" if progress.stopped_because else None, progress.slowed]
         self.context.log.info(
-            f"{dict(merged.total())}, {progress.requests} requests, {progress.short_by} promised and not shown"
+            f"{merged}, {progress.requests} requests, {progress.short_by} promised and not shown"
             + "".join(f"; {remark}" for remark in remarks if remark)
         )
         _tell_shortages(self.context, progress)
-        watcher().finished(DISCOVERED_MOVIES.name, _metadata(merged.total()) | {"requests": progress.requests})
+        found = Found.of(merged.total()).as_dict()
+        watcher().finished(DISCOVERED_MOVIES.name, Discovered(**found, requests=progress.requests))
 
 
 def _tell_shortages(context: dg.AssetExecutionContext, progress: Progress) -> None:
@@ -125,14 +130,3 @@ def _tell_shortages(context: dg.AssetExecutionContext, progress: Progress) -> No
     if progress.shortages:
         more = f", and of {len(progress.shortages) - 1:,} more windows" if len(progress.shortages) > 1 else ""
         watcher().note(f"The listing came out short of {progress.shortages[0]}{more} (see the table quarantine).")
-
-
-def _metadata(counts: Mapping[str, int]) -> dict[str, Any]:
-    inserted, updated, unchanged = (counts.get(kind, 0) for kind in ("inserted", "updated", "unchanged"))
-    return {
-        "listed": inserted + updated + unchanged,
-        "discovered": inserted,
-        "changed": updated,
-        "unchanged": unchanged,
-        "quarantined": counts.get("quarantined", 0),
-    }

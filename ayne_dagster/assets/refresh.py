@@ -6,26 +6,25 @@ from datetime import datetime
 import dagster as dg
 import duckdb
 
-from ayne_dagster.assets.box_office import box_office
+from ayne_dagster.assets.answers import ANSWER_ASSETS
 from ayne_dagster.assets.changes import tmdb_changes
 from ayne_dagster.assets.checks import check_results, check_specs
 from ayne_dagster.assets.definition import partitioned_options
-from ayne_dagster.assets.details import tmdb_details
 from ayne_dagster.assets.id_export import tmdb_id_export
 from ayne_dagster.assets.imdb import imdb_ratings
-from ayne_dagster.assets.ratings import omdb_ratings
 from ayne_dagster.assets.refreshing import Steps, partitions_of
+from ayne_dagster.collecting.numbers import Derived
 from ayne_dagster.collecting.progress import Progress, watcher
 from ayne_dagster.config import Settings
 from ayne_dagster.resources.clients import Clock, DuckDBDatabase
 from ayne_dagster.resources.io_manager import TableWrite
-from ayne_dagster.warehouse.refresh_metadata import derive_columns
+from ayne_dagster.warehouse.refresh_metadata import DerivedYear, derive_columns
 from ayne_dagster.warehouse.schema import REFRESH_METADATA
 
 
 @dg.asset(
     **partitioned_options(REFRESH_METADATA, "refresh", set()),
-    deps=[tmdb_details, omdb_ratings, box_office, tmdb_changes, tmdb_id_export, imdb_ratings],
+    deps=[*ANSWER_ASSETS, tmdb_changes, tmdb_id_export, imdb_ratings],
     check_specs=check_specs(REFRESH_METADATA),
     config_schema={},
 )
@@ -42,7 +41,7 @@ def refresh_metadata(
 
 
 @dataclass
-class Derivation(TableWrite[dict[str, dict[str, int]]]):
+class Derivation(TableWrite[dict[str, DerivedYear]]):
     """What follows from the answers, for the run's partitions."""
 
     context: dg.AssetExecutionContext
@@ -52,17 +51,18 @@ class Derivation(TableWrite[dict[str, dict[str, int]]]):
     def __post_init__(self) -> None:
         watcher().started(REFRESH_METADATA.name, Progress())
 
-    def write(self, connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, int]]:
+    def write(self, connection: duckdb.DuckDBPyConnection) -> dict[str, DerivedYear]:
         """Work it out; returns counts by partition."""
         strategy = self.database.strategy(connection)
         return derive_columns(connection, self.now, years=partitions_of(self.context), strategy=strategy)
 
-    def report(self, written: dict[str, dict[str, int]]) -> None:
+    def report(self, written: dict[str, DerivedYear]) -> None:
         """Counts by partition."""
+        numbers = {
+            year: Derived(found.movies, found.updated, found.newly_frozen, found.frozen)
+            for year, found in written.items()
+        }
         for year in self.context.partition_keys:
             if year in written:
-                self.context.add_asset_metadata(written[year], partition_key=year)
-        names = ("movies", "updated", "newly_frozen", "frozen")
-        watcher().finished(
-            REFRESH_METADATA.name, {name: sum(counts[name] for counts in written.values()) for name in names}
-        )
+                self.context.add_asset_metadata(numbers[year].as_dict() | written[year].reasons, partition_key=year)
+        watcher().finished(REFRESH_METADATA.name, sum(numbers.values(), Derived()))

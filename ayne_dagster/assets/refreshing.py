@@ -6,34 +6,38 @@ Which source, table and client is theirs to say; which movie is due is decided i
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, Protocol, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Protocol, TypeVar
 
 import dagster as dg
 import duckdb
 from pydantic import Field
 
-from ayne_dagster.assets.definition import retry_or_fail
+from ayne_dagster.assets.checks import check_results, check_specs
+from ayne_dagster.assets.definition import partitioned_options, retry_or_fail
 from ayne_dagster.assets.run_config import RunConfig
 from ayne_dagster.collecting.asking import Fetch, collect_answers
+from ayne_dagster.collecting.numbers import Refreshed
 from ayne_dagster.collecting.progress import Progress, watcher
 from ayne_dagster.collecting.stopping import pause
 from ayne_dagster.collecting.streams import Emit
 from ayne_dagster.config import API_TITLES, MAX_NUMBER, Settings
 from ayne_dagster.partitions import PARTITION_KEYS
-from ayne_dagster.resources.clients import Clock, DuckDBDatabase
+from ayne_dagster.refresh.strategy import DUE_REASONS, Reason
+from ayne_dagster.resources.clients import ApiResource, Clock, DuckDBDatabase
 from ayne_dagster.resources.io_manager import MergeStream
 from ayne_dagster.sources.errors import InvalidCredentials, SourceDown
 from ayne_dagster.sources.limits.account import Account
 from ayne_dagster.sources.limits.ledger import LedgerError
 from ayne_dagster.sources.trust import Trust
-from ayne_dagster.warehouse.answers import Answer, MergeReport
+from ayne_dagster.warehouse.answers import Answer, MergeCounts, MergeReport
 from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.merge import merge_answers
-from ayne_dagster.warehouse.refresh_metadata import DueMovie, answered_before, due_by_year, due_movies
-from ayne_dagster.warehouse.schema import Table
+from ayne_dagster.warehouse.refresh_metadata import DueMovie, answered_before, due_by_year, due_movies, reasons_now
+from ayne_dagster.warehouse.schema import TABLE_OF
 from ayne_dagster.warehouse.spool import Origin, merge_kept
 
 T = TypeVar("T")
@@ -50,6 +54,13 @@ class RefreshConfig(RunConfig):
 
     tmdb_ids: list[Annotated[int, Field(ge=1, le=LARGEST_ID)]] = Field(
         default=[], max_length=MOST_IDS, description="Only these movies, as far as they are due; empty: any"
+    )
+    picked: int | None = Field(
+        default=None,
+        ge=0,
+        le=MOST_IDS,
+        description="So many of these movies, the first, were picked for this source; the others are asked for where"
+        " they became due since, and there is room. Unset: all were",
     )
     limit: int | None = Field(
         default=None,
@@ -109,36 +120,34 @@ def trust_in(client: Client, known: Collection[Any] = ()) -> Trust:
 
 
 @dataclass
-class RefreshStream(MergeStream[Answer], Generic[C]):
+class RefreshStream(MergeStream[Answer, MergeReport], Generic[C]):
     """The due movies of the run's partitions, fetched from one source.
 
-    How one is fetched, each source's own class says.
+    Which source that is, and how one movie is fetched, each source's own class says.
 
     Args:
         context: of the asset.
         config: its config.
-        source: which source.
-        table: where the answers go.
+        api: access to where the source is asked.
         database: the warehouse.
         clock: the clock.
         settings: which say how many movies a run takes unless its config does.
-        open_client: makes the source's client.
     """
 
+    source: ClassVar[str]
     context: dg.AssetExecutionContext
     config: RefreshConfig
-    source: str
-    table: Table
+    api: ApiResource[C]
     database: DuckDBDatabase
     clock: Clock
     settings: Settings
-    open_client: Callable[[], C]
 
     def __post_init__(self) -> None:
+        self.table = TABLE_OF[self.source]
         self.origin = Origin(self.source, self.table.name, self.context.run.run_id)
         self._due: list[DueMovie] = []
         self._known: list[Any] = []
-        self._progress = Progress()
+        self._progress = Progress(self.source)
         self._tell_people = telling(self.context)
 
     @abstractmethod
@@ -164,16 +173,23 @@ class RefreshStream(MergeStream[Answer], Generic[C]):
 
     def _pick(self) -> None:
         limit = self.settings.refresh_limit if self.config.limit is None else self.config.limit
+        ids, now = self.config.tmdb_ids, self.clock.now()
         with self.database.file.connect() as connection:
-            self._due = due_movies(
+            strategy = self.database.strategy(connection)
+            due = due_movies(
                 connection,
                 (self.source,),
-                self.clock.now(),
-                limit,
+                now,
+                limit if not ids else len(ids),
                 years=partitions_of(self.context),
-                ids=self.config.tmdb_ids or None,
-                strategy=self.database.strategy(connection),
+                ids=ids or None,
+                strategy=strategy,
             )
+            picked = ids if self.config.picked is None else ids[: self.config.picked]
+            self._due = taken(due, picked, limit)
+            if dropped := set(picked).difference(movie.tmdb_id for movie in due):
+                reasons = reasons_now(connection, dropped, self.source, now, strategy=strategy)
+                self.context.log.info(left_out(len(picked), len(dropped), reasons))
             if self._due:
                 self.look_up(connection)
 
@@ -182,9 +198,9 @@ class RefreshStream(MergeStream[Answer], Generic[C]):
         if not self._due:
             return
         with failing_clearly(self.context):
-            async with asking(
-                self.open_client(), self._progress, self._tell_people, self._known, again=self.context.retry_number > 0
-            ) as client:
+            opened = self.api.client(self.clock, use_reserve=self.config.use_reserve)
+            again = self.context.retry_number > 0
+            async with asking(opened, self._progress, self._tell_people, self._known, again=again) as client:
                 await collect_answers(
                     self._due,
                     self.fetch(client),
@@ -200,6 +216,10 @@ class RefreshStream(MergeStream[Answer], Generic[C]):
         run_id = self.context.run.run_id
         return merge_answers(connection, self.table, self.source, batch, run_id, now=self.clock.now())
 
+    def nothing(self) -> MergeReport:
+        """No answer."""
+        return MergeReport()
+
     def report(self, merged: MergeReport, seconds: float) -> None:
         """Counts by partition, with what is due still."""
         with self.database.file.connect() as connection:
@@ -213,7 +233,53 @@ class RefreshStream(MergeStream[Answer], Generic[C]):
 
     def _tell(self, merged: MergeReport, seconds: float, left: dict[str, int]) -> None:
         _report(self.context, merged, self._progress, left, seconds)
-        watcher().finished(self.table.name, _totals(merged, self._progress, left))
+        numbers = Refreshed.of(
+            merged.total(),
+            deferred=len(self._progress.deferred),
+            due_left=sum(left.values()),
+            requests=self._progress.requests,
+        )
+        watcher().finished(self.table.name, numbers)
+
+
+def taken(due: Sequence[DueMovie], picked: Collection[int], limit: int) -> list[DueMovie]:
+    """The movies that a step asks for, in their order: what was picked for it, and others as far as there is room.
+
+    Args:
+        due: those that are due now.
+        picked: ids of those that were picked for the step.
+        limit: how many at most.
+    """
+    ours = set(picked)
+    room = limit - sum(movie.tmdb_id in ours for movie in due)
+    others = [movie.tmdb_id for movie in due if movie.tmdb_id not in ours][: max(0, room)]
+    ours.update(others)
+    return [movie for movie in due if movie.tmdb_id in ours][:limit]
+
+
+def left_out(picked: int, dropped: int, reasons: Mapping[Reason, int]) -> str:
+    """How many of the movies that were picked are not asked for, and why."""
+    why = Counter({str(reason): number for reason, number in reasons.items() if reason not in DUE_REASONS})
+    why["no_more_known"] = dropped - sum(reasons.values())
+    why["moved_to_another_year"] = dropped - why.total()
+    told = ", ".join(f"{number:,} {reason.replace('_', ' ')}" for reason, number in why.most_common() if number)
+    return f"{dropped:,} of {picked:,} movies that were picked for this run are no more due, and left out: {told}."
+
+
+def refresh_options(source: str, group: str, kinds: set[str]) -> dict[str, Any]:
+    """Options of `@dg.asset` for the asset that holds a source's answers: its table, pool, configuration and checks."""
+    table = TABLE_OF[source]
+    return partitioned_options(table, group, kinds) | {
+        "pool": source,
+        "config_schema": RefreshConfig.schema_for_runs(),
+        "check_specs": check_specs(table),
+    }
+
+
+def refreshed(stream: RefreshStream[Any]) -> Steps:
+    """What an asset that holds a source's answers yields: the answers, then its checks."""
+    yield dg.Output(stream)
+    yield from check_results(stream.table, stream.database.file, stream.clock.now())
 
 
 @contextmanager
@@ -275,40 +341,15 @@ def _report(
     for year in context.partition_keys:
         counts = report.by_year.get(year)
         if counts or deferred.get(year) or left.get(year):
-            metadata = partition_metadata(counts or {}) | {
-                "deferred": deferred.get(year, 0),
-                "due_left": left.get(year, 0),
-                "seconds": round(seconds, 3),
-                **pace_metadata(progress),
-            }
+            numbers = Refreshed.of(counts or MergeCounts(), deferred=deferred.get(year, 0), due_left=left.get(year, 0))
+            metadata = numbers.as_dict() | {"seconds": round(seconds, 3)} | pace_metadata(progress)
             context.add_asset_metadata(metadata, partition_key=year)
     stopped = f"; stopped: {progress.stopped_because}" if progress.stopped_because else ""
     slowed = f"; {progress.slowed}" if progress.slowed else ""
-    context.log.info(
-        f"{dict(report.total())}, {len(progress.deferred)} deferred, {sum(left.values())} due left{slowed}{stopped}"
-    )
+    context.log.info(f"{report}, {len(progress.deferred)} deferred, {sum(left.values())} due left{slowed}{stopped}")
 
 
 def pace_metadata(progress: Progress) -> dict[str, Any]:
     """How the source refused requests and slowed the run, where it did."""
     refused = {"refusals": progress.refusals} if progress.refusals else {}
     return refused | ({"slowest_share": progress.slowest_share} if progress.slowest_share is not None else {})
-
-
-def partition_metadata(counts: Mapping[str, int]) -> dict[str, Any]:
-    """Counts of a merge in the words of the UI."""
-    inserted, updated, unchanged = (counts.get(kind, 0) for kind in ("inserted", "updated", "unchanged"))
-    failed = sum(counts.get(kind, 0) for kind in ("failed", "unavailable", "not_found", "quarantined", "incomplete"))
-    return {
-        "fetched": inserted + updated + unchanged,
-        "changed": inserted + updated,
-        "unchanged": unchanged,
-        "failed": failed,
-        "quarantined": counts.get("quarantined", 0),
-        "requests": counts.get("requests", 0),
-    }
-
-
-def _totals(report: MergeReport, progress: Progress, left: dict[str, int]) -> dict[str, int]:
-    totals = partition_metadata(report.total())
-    return totals | {"deferred": len(progress.deferred), "due_left": sum(left.values()), "requests": progress.requests}

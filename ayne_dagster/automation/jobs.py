@@ -2,14 +2,12 @@
 
 import dagster as dg
 
-from ayne_dagster.assets.box_office import box_office
+from ayne_dagster.assets.answers import ANSWER_ASSETS
 from ayne_dagster.assets.changes import tmdb_changes
-from ayne_dagster.assets.details import tmdb_details
 from ayne_dagster.assets.discovery import discovered_movies
 from ayne_dagster.assets.id_export import tmdb_id_export
 from ayne_dagster.assets.imdb import imdb_ratings
 from ayne_dagster.assets.marts import collection_status, movies
-from ayne_dagster.assets.ratings import omdb_ratings
 from ayne_dagster.assets.refresh import refresh_metadata
 from ayne_dagster.config import Settings
 from ayne_dagster.resources.clients import DuckDBDatabase
@@ -27,7 +25,7 @@ discover_movies_job = dg.define_asset_job(
 )
 refresh_movies_job = dg.define_asset_job(
     "refresh_movies",
-    selection=[tmdb_details, omdb_ratings, box_office, refresh_metadata, movies, collection_status],
+    selection=[*ANSWER_ASSETS, refresh_metadata, movies, collection_status],
     executor_def=EXECUTOR,
     description="Fetch what is due from TMDB, OMDb and Wikidata, and bring the analysts' tables up to date.",
 )

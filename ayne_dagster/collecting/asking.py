@@ -49,44 +49,53 @@ def details_fetcher(client: AsyncTMDBClient, now: Now, read_entities: EntityRead
     """Asks TMDB for a movie's details; what they say of people, companies and releases is read as the last one does."""
 
     async def fetch(due: DueMovie) -> Answer:
-        try:
-            movie, requests = await client.fetch_details(due.tmdb_id)
-            row = _normalized(lambda: details_row(movie), movie, requests)
-            entities = _normalized(lambda: read_entities(movie), movie, requests)
-        except NotFound as error:
-            return without_row(due, Outcome.NOT_FOUND, now(), error)
-        except MalformedAnswer as error:
-            return without_row(due, Outcome.QUARANTINED, now(), error)
-        except RequestRejected as error:
-            return without_row(due, Outcome.FAILED, now(), error)
+        movie, requests = await client.fetch_details(due.tmdb_id)
+        row = normalized(lambda: details_row(movie), movie, requests)
+        entities = normalized(lambda: read_entities(movie), movie, requests)
         answer = answer_about(due, Outcome.FETCHED, now(), row=row, entities=entities, requests=requests)
         # Kept as far as it goes, but no check: TMDB once left sub-resources out for hours (see `MovieDetails`).
         missing = ", ".join(movie.missing_parts)
         return replace(answer, outcome=Outcome.INCOMPLETE, reason=f"TMDB left out {missing}") if missing else answer
 
-    return fetch
+    return with_outcomes(fetch, now, missing=Outcome.NOT_FOUND)
 
 
 def ratings_fetcher(client: AsyncOMDBClient, now: Now) -> Fetch:
     """Asks OMDb for a movie's ratings, by its IMDb id."""
 
     async def fetch(due: DueMovie) -> Answer:
+        movie, requests = await client.fetch_movie(due.imdb_id or "")
+        row = normalized(lambda: ratings_row(movie, due.tmdb_id, due.release_year), movie, requests)
+        # The id as it was asked for: OMDb pads differently, and a row belongs to the id that TMDB gave.
+        return answer_about(due, Outcome.FETCHED, now(), row=row | {"imdb_id": due.imdb_id}, requests=requests)
+
+    return with_outcomes(fetch, now, missing=Outcome.ABSENT)
+
+
+def with_outcomes(fetch: Fetch, now: Now, *, missing: Outcome) -> Fetch:
+    """The same, where an error that concerns one movie alone is an answer about it.
+
+    Args:
+        fetch: asks for a movie; raises what its client does.
+        now: the clock.
+        missing: what it means that the source does not know a movie: `NOT_FOUND` where its id came from there, `ABSENT`
+            where it may have never been there.
+    """
+
+    async def answered(due: DueMovie) -> Answer:
         try:
-            movie, requests = await client.fetch_movie(due.imdb_id or "")
-            row = _normalized(lambda: ratings_row(movie, due.tmdb_id, due.release_year), movie, requests)
+            return await fetch(due)
         except NotFound as error:
-            return without_row(due, Outcome.ABSENT, now(), error)
+            return without_row(due, missing, now(), error)
         except MalformedAnswer as error:
             return without_row(due, Outcome.QUARANTINED, now(), error)
         except RequestRejected as error:
             return without_row(due, Outcome.FAILED, now(), error)
-        # The id as it was asked for: OMDb pads differently, and a row belongs to the id that TMDB gave.
-        return answer_about(due, Outcome.FETCHED, now(), row=row | {"imdb_id": due.imdb_id}, requests=requests)
 
-    return fetch
+    return answered
 
 
-def _normalized(row: Callable[[], T], movie: BaseModel, requests: int) -> T:
+def normalized(row: Callable[[], T], movie: BaseModel, requests: int) -> T:
     """The row of an answer, say; a fault of ours in making it costs this one answer.
 
     Raises:

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import dagster as dg
 import duckdb
@@ -18,7 +18,6 @@ from ayne_dagster.collecting.progress import watcher
 from ayne_dagster.collecting.stopping import stopping
 from ayne_dagster.collecting.streams import Batches, Emit
 from ayne_dagster.collecting.watch import Watch
-from ayne_dagster.warehouse.answers import MergeReport
 from ayne_dagster.warehouse.apart import merge_apart
 from ayne_dagster.warehouse.database import Database, DatabaseBusy, WarehouseError
 from ayne_dagster.warehouse.interruption import HeldSignals, signals_held_back
@@ -26,6 +25,7 @@ from ayne_dagster.warehouse.spool import Origin, instead_of, keep, merge_items, 
 from ayne_dagster.warehouse.spool_file import SpoolError, reason_of
 
 T = TypeVar("T")
+R = TypeVar("R", bound="Report")
 
 LAST_WAIT_SECONDS = 2.0
 """How long an ending run waits for a file that another process holds, before what has arrived goes to the spool: with
@@ -34,7 +34,14 @@ FAULTS_OF_ITEMS = 3
 """So many items of a batch, and no other, that cannot be merged are not at fault: it is the merging."""
 
 
-class MergeStream(ABC, Generic[T]):
+class Report(Protocol):
+    """What merging a batch did, in numbers that can be added up."""
+
+    def __add__(self, other: Self, /) -> Self:
+        """Both together."""
+
+
+class MergeStream(ABC, Generic[T, R]):
     """What an asset hands to the IO manager to have batches merged as they arrive. Each kind of it is a class."""
 
     origin: Origin | None = None
@@ -57,14 +64,18 @@ class MergeStream(ABC, Generic[T]):
         return Batches(self.produce)
 
     @abstractmethod
-    def merge(self, connection: duckdb.DuckDBPyConnection, batch: list[T]) -> MergeReport:
+    def merge(self, connection: duckdb.DuckDBPyConnection, batch: list[T]) -> R:
         """Merge one batch within an open transaction; merging it twice must change nothing the second time."""
 
     @abstractmethod
-    def report(self, merged: MergeReport, seconds: float) -> None:
+    def nothing(self) -> R:
+        """The report of a stream that has merged nothing yet."""
+
+    @abstractmethod
+    def report(self, merged: R, seconds: float) -> None:
         """Tell what was merged in how many seconds, before the materialization is recorded."""
 
-    def report_stop(self, merged: MergeReport, seconds: float) -> None:
+    def report_stop(self, merged: R, seconds: float) -> None:
         """The same where the stream ended before its time. The database may be out of reach."""
         self.report(merged, seconds)
 
@@ -82,7 +93,7 @@ class Drain:
         log: of the run.
     """
 
-    def __init__(self, stream: MergeStream[Any], database: Database, log: dg.DagsterLogManager) -> None:
+    def __init__(self, stream: MergeStream[Any, Any], database: Database, log: dg.DagsterLogManager) -> None:
         self._stream = stream
         self._batches: Batches[Any] = stream.batches()
         self._database = replace(
@@ -92,7 +103,7 @@ class Drain:
         self._committed_batches = 0
         self._watcher = watcher()
         self._watch = Watch(lambda: self._batches.arrived + self._committed_batches, log.info, self._warn)
-        self._report = MergeReport()
+        self._report = stream.nothing()
         self._uncommitted: list[Any] = []
         self._interrupted = False
         self._kept = self._lost = 0
@@ -149,19 +160,19 @@ class Drain:
         done = 0
         refused: list[tuple[Any, Exception]] = []
 
-        def merge(part: Sequence[Any]) -> MergeReport:
+        def merge(part: Sequence[Any]) -> None:
             nonlocal done
             with database.transaction() as connection:
                 merged = self._stream.merge(connection, list(part))
+            self._report += merged
             done += len(part)
-            return merged
 
         def refuse(item: Any, error: Exception) -> None:
             refused.append((item, error))
             if self._stream.origin is None or (len(refused) >= FAULTS_OF_ITEMS and not done):
                 raise error
 
-        self._report.add(merge_apart(batch, merge, refuse, database))
+        merge_apart(batch, merge, refuse, database)
         for item, error in refused:
             self._replace(database, item, error)
 
@@ -171,7 +182,8 @@ class Drain:
         assert origin is not None  # noqa: S101 -- else nothing is refused
         aside = put_aside(database.path, origin, item)
         with database.transaction() as connection:
-            self._report.add(merge_items(connection, origin, [instead_of(item, origin, error)]))
+            merged = merge_items(connection, origin, [instead_of(item, origin, error)])
+        self._report += merged
         self._tell(
             f"An answer could not be stored ({reason_of(error)}): it is in quarantine, and as it came in {aside}."
         )
@@ -206,7 +218,7 @@ class Drain:
             self._kept += len(batch)
 
     def _report_stop(self, seconds: float) -> None:
-        self._log.info(f"Stopped early; committed before that: {dict(self._report.total())}")
+        self._log.info(f"Stopped early; committed before that: {self._report}")
         try:
             self._stream.report_stop(self._report, seconds)
         except Exception as error:  # noqa: BLE001 -- it must not hide why the stream stopped

@@ -20,6 +20,7 @@ from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.sources.errors import MalformedAnswer, QuotaExhausted, RequestRejected, SourceError
 from ayne_dagster.sources.limits.ledger import LedgerError
 from ayne_dagster.sources.the_numbers.client import AsyncNumbersClient
+from ayne_dagster.warehouse.answers import RowChange
 from ayne_dagster.warehouse.best_figures import put_precedence
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.figures import StatedFigures, merge_figures
@@ -184,7 +185,7 @@ class _Reading:
         """Figures and log of one movie, in one transaction."""
         at = self._settings.now()
         with self._database.transaction() as connection:
-            kind = "unchanged"
+            kind = RowChange.UNCHANGED
             if figures is not None:
                 stated = {movie.tmdb_id: StatedFigures(movie.release_year, at, figures)}
                 kind = merge_figures(connection, stated, self._run_id)[movie.tmdb_id]
@@ -193,7 +194,7 @@ class _Reading:
                 "source": SOURCE,
                 "fetched_at": naive_utc(at),
                 "outcome": str(outcome),
-                "changed": kind != "unchanged",
+                "changed": kind is not RowChange.UNCHANGED,
                 "requests": requests,
                 "reason": reason,
                 "run_id": self._run_id,
@@ -201,5 +202,5 @@ class _Reading:
             insert_rows(connection, FETCH_LOG, [logged])
         self._report.asked += 1
         self._report.requests += requests
-        self._report.changed += kind != "unchanged"
+        self._report.changed += kind is not RowChange.UNCHANGED
         self._tell(f"{movie.title} ({movie.year}): {reason or f'figures: {len((figures or {})[SOURCE])}'}")

@@ -5,13 +5,14 @@ A command watches the assets that it materializes in its own process: `with watc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from ayne_dagster.warehouse.answers import Numbers
     from ayne_dagster.warehouse.refresh_metadata import DueMovie
 
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 class Progress:
     """How one collection goes on; written by the collection alone."""
 
+    source: str | None = None
+    """Of the refresh rules: which one is asked, where one is."""
     total: int = 0
     done: int = 0
     deferred: list[DueMovie] = field(default_factory=list)
@@ -49,8 +52,8 @@ class Watcher(Protocol):
     def started(self, step: str, progress: Progress) -> None:
         """A step begins; `progress` changes while it goes on."""
 
-    def finished(self, step: str, counts: Mapping[str, int]) -> None:
-        """A step has ended, with these counts."""
+    def finished(self, step: str, numbers: Numbers) -> None:
+        """A step has ended, with these numbers (`collecting.numbers`)."""
 
     def note(self, text: str) -> None:
         """Something that a person should know while it happens: a wait, say."""
@@ -60,7 +63,7 @@ class _Nobody:
     def started(self, step: str, progress: Progress) -> None:
         pass
 
-    def finished(self, step: str, counts: Mapping[str, int]) -> None:
+    def finished(self, step: str, numbers: Numbers) -> None:
         pass
 
     def note(self, text: str) -> None:

@@ -11,6 +11,7 @@ from ayne_dagster.commands.options import Year, json_option
 from ayne_dagster.commands.output import OutputLost, fail, print_result
 from ayne_dagster.config import API_OF, API_TITLES, load_settings
 from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR
+from ayne_dagster.settings.sources import SOURCES
 
 
 @click.command()
@@ -97,6 +98,7 @@ def _describe_collection(result: dict[str, Any]) -> str:
             f"TMDB details  {result['tmdb_updated']:,} fetched, {result['tmdb_changed']:,} of them new or changed",
             f"OMDb ratings  {result['omdb_updated']:,} fetched, {result['omdb_changed']:,} of them new or changed",
             *([money] if (money := _money(result)) else []),
+            *(_fetched(source, result) for source in result["requests"] if source not in _TOLD_APART),
             f"Frozen        {result['frozen']:,} movies found stable",
             f"Failed        {result['failed']:,}",
             f"Still due     {_number(result['due_remaining'])}, {result['deferred']:,} of them deferred by this run",
@@ -104,6 +106,16 @@ def _describe_collection(result: dict[str, Any]) -> str:
             *slowed,
         ]
     )
+
+
+_TOLD_APART = ("tmdb", "omdb", "numbers")
+"""Sources whose line has words of its own."""
+
+
+def _fetched(source: str, result: dict[str, Any]) -> str:
+    """What was fetched from a source."""
+    updated, changed = result[f"{source}_updated"], result[f"{source}_changed"]
+    return f"{SOURCES[source].title:13} {updated:,} fetched, {changed:,} of them new or changed"
 
 
 def _money(result: dict[str, Any]) -> str | None:

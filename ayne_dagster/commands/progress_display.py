@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 
@@ -16,6 +16,7 @@ from rich.progress import Progress as Bars
 
 from ayne_dagster.collecting.progress import Progress
 from ayne_dagster.commands.output import one_line
+from ayne_dagster.warehouse.answers import Numbers
 
 REFRESH_SECONDS = 0.25
 LINE_SECONDS = 10.0
@@ -50,13 +51,13 @@ class Display:
         if self._bars is not None:
             self._task = self._bars.add_task(self._step, total=progress.total or None)
 
-    def finished(self, step: str, counts: Mapping[str, int]) -> None:
-        """A step has ended: its counts as a line."""
+    def finished(self, step: str, numbers: Numbers) -> None:
+        """A step has ended: its numbers as a line."""
         progress, self._progress = self._progress, None
         if self._bars is not None and self._task is not None:
             self._bars.remove_task(self._task)
             self._task = None
-        shown = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in counts.items() if number)
+        shown = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in numbers.not_zero().items())
         self._console.print(f"{WORDS.get(step, step)}: {shown or 'nothing to do'}", markup=False, soft_wrap=True)
         if progress is not None and progress.slowed:
             self._console.print(f"  {progress.slowed}", markup=False, soft_wrap=True)

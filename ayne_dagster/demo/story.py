@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -25,6 +25,7 @@ from ayne_dagster.orchestrator import CollectionResult, DataCollectionOrchestrat
 from ayne_dagster.refresh.strategy import COLLECTED
 from ayne_dagster.settings.places import resolve_database
 from ayne_dagster.standin.running import StandIn
+from ayne_dagster.warehouse.answers import Numbers
 from ayne_dagster.warehouse.client import DuckDBClient
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.questions import next_due
@@ -121,8 +122,8 @@ class _Lines:
     def started(self, step: str, progress: Progress) -> None:
         pass
 
-    def finished(self, step: str, counts: Mapping[str, int]) -> None:
-        shown = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in counts.items() if number)
+    def finished(self, step: str, numbers: Numbers) -> None:
+        shown = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in numbers.not_zero().items())
         self._console.print(f"day {self._day:>3}  {step:18} {shown or 'nothing to do'}", markup=False, soft_wrap=True)
 
     def note(self, text: str) -> None:

@@ -20,12 +20,13 @@ from ayne_dagster.config import ApiSettings, Settings, SettingsError
 from ayne_dagster.errors import OneLineError
 from ayne_dagster.runs.instance import in_use_path
 from ayne_dagster.settings.places import HOME, LEDGER, SPOOL, WORLD, companion, former
+from ayne_dagster.settings.sources import SOURCES
 from ayne_dagster.standin.running import StandIn
 from ayne_dagster.warehouse.lease import lease_path
 
 CONTACT, KEY = "demo@example.org", "demo"
 """Any word opens the stand-in."""
-_LEASES = ("tmdb", "omdb", "numbers")
+_LEASES = tuple(SOURCES)
 _OF_SQLITE = ("", "-wal", "-shm", "-journal")
 
 

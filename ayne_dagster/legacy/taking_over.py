@@ -320,8 +320,7 @@ class _TakingOver:
         self._count(table.name, len(answers), merged)
 
     def _count(self, table: str, offered: int, merged: MergeReport) -> None:
-        total = merged.total()
-        taken = sum(total[kind] for kind in ("inserted", "updated", "unchanged"))
+        taken = merged.total().stored
         self.report.taken[table] += taken
         self.report.known[table] += offered - taken
 

@@ -1,6 +1,6 @@
 """The age table: categories and intervals by days since release, in Python and SQL. Decides nothing.
 
-The table below is the only place where ages and intervals stand (DESIGN, "Refresh rules").
+Ages stand here, and intervals in `settings.sources`, and nowhere else (DESIGN, "Refresh rules").
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from ayne_dagster.refresh.states import as_utc
+from ayne_dagster.refresh.states import SOURCES, as_utc
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,13 @@ class AgeBand:
     """Days between two checks, by source."""
 
 
-AGE_TABLE: tuple[AgeBand, ...] = (
-    AgeBand("recent", 60, {"tmdb": 5, "omdb": 5, "numbers": 5}),
-    AgeBand("established", 180, {"tmdb": 15, "omdb": 30, "numbers": 30}),
-    AgeBand("mature", 365, {"tmdb": 30, "omdb": 90, "numbers": 90}),
-    AgeBand("archived", None, {"tmdb": 90, "omdb": 180, "numbers": 180}),
+AGE_TABLE: tuple[AgeBand, ...] = tuple(
+    AgeBand(category, up_to_days, {source.name: source.interval_days[number] for source in SOURCES.values()})
+    for number, (category, up_to_days) in enumerate(
+        (("recent", 60), ("established", 180), ("mature", 365), ("archived", None))
+    )
 )
+"""The ages stand here, the intervals in the rows of the sources."""
 CATEGORIES = tuple(band.category for band in AGE_TABLE)
 
 

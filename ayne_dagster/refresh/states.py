@@ -1,4 +1,4 @@
-"""What is known of a movie: sources, refresh states, and how they are read from rows and objects. No decisions."""
+"""What is known of a movie: refresh states, and how they are read from rows and objects. No decisions."""
 
 from __future__ import annotations
 
@@ -8,35 +8,9 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from ayne_dagster.settings.sources import SOURCES as SOURCES
+from ayne_dagster.settings.sources import Source as Source
 
-@dataclass(frozen=True)
-class Source:
-    """A source of data about a movie, as the refresh rules see it."""
-
-    name: str
-    title: str
-    needs_imdb_id: bool = False
-    """Without an IMDb id the source cannot be asked, and the movie counts as complete without it."""
-    ceiling: timedelta | None = None
-    """An answer older than this is asked for again whatever else holds (terms of use)."""
-    is_supplement: bool = False
-    """Asked where it is switched on, and never waited for: a movie counts as complete without it."""
-    recheck_after: timedelta | None = None
-    """How long after a change its caches may still serve the body from before; None: not looked at twice."""
-
-
-SOURCES: Mapping[str, Source] = {
-    source.name: source
-    for source in (
-        # TMDB's terms, 1.C: nothing may be kept for longer than 6 months without being fetched again.
-        # Its edge caches keep a body for 8 hours.
-        Source("tmdb", "TMDB", ceiling=timedelta(days=170), recheck_after=timedelta(hours=8)),
-        # Its cache lasts a day, longer than a second look is worth.
-        Source("omdb", "OMDb", needs_imdb_id=True),
-        # Few movies have figures anywhere: who knows one, and which is shown, is in `warehouse.best_figures`.
-        Source("numbers", "Box office", is_supplement=True),
-    )
-}
 AHEAD = timedelta(hours=1)
 """How far clocks of machines may differ. What happened later than this after the present was noted by a clock that was
 ahead: it happened at an unknown time."""

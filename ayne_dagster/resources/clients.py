@@ -101,6 +101,14 @@ class WikidataResource(ApiResource[AsyncWikidataClient]):
     _make = AsyncWikidataClient
 
 
+RESOURCES: dict[str, type[ApiResource[Any]]] = {
+    "tmdb": TMDBResource,
+    "omdb": OMDBResource,
+    "wikidata": WikidataResource,
+}
+"""By API: what gives access to it, under the name that assets ask for."""
+
+
 def build_resources(settings: Settings) -> dict[str, Any]:
     """The resources of a code location, by the names that assets ask for; `settings` themselves among them."""
     ledger = open_ledger(settings)
@@ -113,10 +121,8 @@ def build_resources(settings: Settings) -> dict[str, Any]:
             freshness_weight=settings.freshness_weight,
         ),
         "clock": settings.clock,
-        "tmdb": TMDBResource(settings, ledger),
         "ledger": ledger,
-        "wikidata": WikidataResource(settings, ledger),
-        "omdb": OMDBResource(settings, ledger),
+        **{name: resource(settings, ledger) for name, resource in RESOURCES.items()},
     }
 
 

@@ -60,7 +60,7 @@ class MergingDuckDBIOManager(dg.IOManager):
         """As a resource that no run configuration reaches."""
         return dg.IOManagerDefinition(lambda _: self, config_schema={}, description="Merges by key, batch by batch.")
 
-    def handle_output(self, context: dg.OutputContext, obj: MergeStream[Any] | TableWrite[Any]) -> None:
+    def handle_output(self, context: dg.OutputContext, obj: MergeStream[Any, Any] | TableWrite[Any]) -> None:
         """Store what an asset returned.
 
         Raises:

@@ -33,6 +33,10 @@ class RefreshBatch:
     limits: Mapping[str, int]
     """Movies at most, by source; a source that is left out is not asked."""
 
+    def picked_for(self, source: str) -> list[int]:
+        """The ids of those that were picked for a source."""
+        return [movie.tmdb_id for movie in self.movies if source in movie.reasons]
+
     @property
     def ids(self) -> list[int]:
         """Their TMDB ids, in the order of the strategy."""
@@ -64,14 +68,20 @@ class RefreshBatch:
         return range_tags(*span) | chosen
 
     def run_config(self, *, use_reserve: bool = False) -> dict[str, Any]:
-        """Run config: each source's limit and the chosen ids, or only the limit where they are too many to list."""
-        ids = self.ids if len(self.movies) <= MAX_IDS_IN_CONFIG else []
-        return {
-            "ops": {
-                asset: {"config": {"tmdb_ids": ids, "limit": self.limits.get(source, 0), "use_reserve": use_reserve}}
-                for source, asset in ASSET_OF.items()
-            }
-        }
+        """Run config: each source's limit and the chosen ids, or only the limit where they are too many to list.
+
+        A step takes the movies that were picked for its source. The others are named behind them: one that gets its
+        IMDb id in this run is due at OMDb in this run.
+        """
+        return {"ops": {asset: {"config": self._config(source, use_reserve)} for source, asset in ASSET_OF.items()}}
+
+    def _config(self, source: str, use_reserve: bool) -> dict[str, Any]:
+        config: dict[str, Any] = {"limit": self.limits.get(source, 0), "use_reserve": use_reserve}
+        if len(self.movies) > MAX_IDS_IN_CONFIG:
+            return config | {"tmdb_ids": []}
+        picked = self.picked_for(source)
+        ids = dict.fromkeys([*picked, *self.ids])
+        return config | {"tmdb_ids": list(ids), "picked": len(picked)}
 
 
 def range_tags(first: str, last: str) -> dict[str, str]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
-from typing import Any
+from enum import StrEnum
+from typing import Any, Self
 
 from ayne_dagster.partitions import UNKNOWN_YEAR
 from ayne_dagster.refresh.outcome import Outcome
@@ -83,21 +83,103 @@ class QuarantinedBody:
     release_year: str = UNKNOWN_YEAR
 
 
+class RowChange(StrEnum):
+    """What merging an answer did to what is stored of its movie."""
+
+    INSERTED = "inserted"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Whole numbers under names, which can be added up: each kind is a dataclass of its own."""
+
+    def __add__(self, other: Self) -> Self:
+        return type(self)(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def as_dict(self) -> dict[str, int]:
+        """All of them, by name."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return str(self.not_zero())
+
+    def not_zero(self) -> dict[str, int]:
+        """Those that are not zero, by name."""
+        return {name: number for name, number in self.as_dict().items() if number}
+
+
+@dataclass(frozen=True)
+class MergeCounts(Numbers):
+    """What became of answers, listed movies and bodies: how many of each. Of answers, the requests that they cost."""
+
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    absent: int = 0
+    not_found: int = 0
+    failed: int = 0
+    unavailable: int = 0
+    quarantined: int = 0
+    incomplete: int = 0
+    requests: int = 0
+
+    @classmethod
+    def of(cls, became: RowChange | Outcome, requests: int = 0) -> MergeCounts:
+        """One of a kind; what was fetched is counted by what it changed."""
+        kind = {} if became is Outcome.FETCHED else {str(became): 1}
+        return cls(**kind, requests=requests)
+
+    @property
+    def stored(self) -> int:
+        """How many told something whole about their movie."""
+        return self.inserted + self.updated + self.unchanged
+
+    @property
+    def changed(self) -> int:
+        """Of these, how many told something new."""
+        return self.inserted + self.updated
+
+    @property
+    def without_use(self) -> int:
+        """How many attempts brought nothing that counts as a check."""
+        return self.failed + self.unavailable + self.not_found + self.quarantined + self.incomplete
+
+
+@dataclass(frozen=True)
+class FeedCounts(Numbers):
+    """What days of a change feed told: days, gaps, ids listed, known and new, movies signalled and thawed."""
+
+    days: int = 0
+    gaps: int = 0
+    listed: int = 0
+    known: int = 0
+    new: int = 0
+    signals: int = 0
+    thawed: int = 0
+    quarantined: int = 0
+
+
 @dataclass
 class MergeReport:
-    """What merging did: inserted, updated, unchanged, failed …, by the release year a movie was asked for under."""
+    """What merging did, by the release year a movie was asked for under."""
 
-    by_year: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    by_year: dict[str, MergeCounts] = field(default_factory=dict)
 
-    def count(self, year: str, what: str, number: int = 1) -> None:
-        """Add to a count."""
-        self.by_year[year][what] += number
+    def count(self, year: str, counts: MergeCounts) -> None:
+        """Add to the counts of a year."""
+        self.by_year[year] = self.by_year.get(year, MergeCounts()) + counts
 
-    def total(self) -> Counter[str]:
+    def total(self) -> MergeCounts:
         """The counts over all years."""
-        return sum(self.by_year.values(), Counter())
+        return sum(self.by_year.values(), MergeCounts())
 
-    def add(self, other: MergeReport) -> None:
-        """Take another report's counts in."""
+    def __str__(self) -> str:
+        return str(self.total())
+
+    def __add__(self, other: MergeReport) -> MergeReport:
+        report = MergeReport(dict(self.by_year))
         for year, counts in other.by_year.items():
-            self.by_year[year].update(counts)
+            report.count(year, counts)
+        return report

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from ayne_dagster.warehouse.answers import MergeReport
 from ayne_dagster.warehouse.database import Database, DatabaseNotWritten, WarehouseError
 
 T = TypeVar("T")
@@ -22,15 +21,15 @@ _FULL = ("No space left", "Could not write")
 
 def merge_apart(
     items: Sequence[T],
-    merge: Callable[[Sequence[T]], MergeReport],
+    merge: Callable[[Sequence[T]], object],
     refuse: Callable[[T, Exception], object],
     database: Database,
-) -> MergeReport:
+) -> None:
     """Merge all of the items that can be merged.
 
     Args:
         items: what to merge, in order.
-        merge: merges some of them in one transaction.
+        merge: merges some of them in one transaction, and keeps count of what it did.
         refuse: told of each item that cannot be merged, and why.
         database: where they go; asked whether it takes anything at all.
 
@@ -38,14 +37,13 @@ def merge_apart(
         WarehouseError: the database cannot take anything now; some of the items may be merged.
         Exception: as `refuse` raises.
     """
-    report = MergeReport()
     parts = [items]
     while parts:
         part = parts.pop()
         if not part:
             continue
         try:
-            report.add(merge(part))
+            merge(part)
         except Exception as error:
             if _may_pass(error, database):
                 raise
@@ -54,7 +52,6 @@ def merge_apart(
             else:
                 middle = len(part) // 2
                 parts += [part[middle:], part[:middle]]
-    return report
 
 
 def _may_pass(error: Exception, database: Database) -> bool:

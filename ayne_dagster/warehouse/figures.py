@@ -15,6 +15,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from ayne_dagster.warehouse.answers import RowChange
 from ayne_dagster.warehouse.rows import Row, as_json, insert_rows, naive_utc, read_rows, registered
 from ayne_dagster.warehouse.schema import BOX_OFFICE, MOVIE_HISTORY, TMDB_DETAILS
 
@@ -54,7 +55,7 @@ class _Merged:
 
 def merge_figures(
     connection: duckdb.DuckDBPyConnection, stated: Mapping[int, StatedFigures], run_id: str
-) -> dict[int, str]:
+) -> dict[int, RowChange]:
     """Merge what sources state of movies' money: the figures of a source take the place of its former ones.
 
     A figure that its source states no more is kept and marked (`gone_at`): unknown never overwrites known.
@@ -65,7 +66,7 @@ def merge_figures(
         run_id: the run that asked, for the history.
 
     Returns:
-        By TMDB id: `inserted` (the first figures of the movie), `updated` or `unchanged`.
+        By TMDB id what changed; `INSERTED` are the first figures of the movie.
     """
     stored = _read_stored(connection, stated)
     merged = _Merged()
@@ -74,7 +75,8 @@ def merge_figures(
         before = len(merged.history)
         known = any(stored[tmdb_id].values())
         news = [_merge_one(tmdb_id, heard, by, stored[tmdb_id][by], merged, run_id) for by in heard.figures]
-        kinds[tmdb_id] = "unchanged" if not any(news) else "updated" if known else "inserted"
+        changed = RowChange.UPDATED if known else RowChange.INSERTED
+        kinds[tmdb_id] = changed if any(news) else RowChange.UNCHANGED
         if not known:  # as for every table: the first version of a movie's rows is no change of them
             del merged.history[before:]
     _replace(connection, merged)

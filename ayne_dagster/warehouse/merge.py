@@ -18,7 +18,15 @@ from ayne_dagster.refresh.feeds import Feed
 from ayne_dagster.refresh.outcome import Outcome, after, is_outdated
 from ayne_dagster.refresh.states import AHEAD
 from ayne_dagster.refresh.strategy import SOURCES, movie_state
-from ayne_dagster.warehouse.answers import KEPT_BYTES, Answer, ListedMovie, MergeReport, QuarantinedBody
+from ayne_dagster.warehouse.answers import (
+    KEPT_BYTES,
+    Answer,
+    ListedMovie,
+    MergeCounts,
+    MergeReport,
+    QuarantinedBody,
+    RowChange,
+)
 from ayne_dagster.warehouse.entities import merge_entities
 from ayne_dagster.warehouse.figures import StatedFigures, merge_figures
 from ayne_dagster.warehouse.refresh_metadata import new_state_row, state_columns
@@ -62,7 +70,7 @@ _HAPPENED = ("attempted_at", "checked_at", "changed_at", "missing_since", "tombs
 class _Change:
     """What upserting one row did."""
 
-    kind: str
+    kind: RowChange
     content_hash: int | None = None
     """Of the row; None where a movie has several."""
 
@@ -104,8 +112,8 @@ def merge_answers(
         change = changes.get(answer.tmdb_id)
         new_states.append(_state_after(states[answer.tmdb_id], table, source, answer, change, feed))
         complete = change is not None and answer.outcome is Outcome.FETCHED
-        report.count(answer.release_year, change.kind if change and complete else str(answer.outcome))
-        report.count(answer.release_year, "requests", answer.requests)
+        became = change.kind if change and complete else answer.outcome
+        report.count(answer.release_year, MergeCounts.of(became, answer.requests))
     if table is TMDB_DETAILS:
         _keep_only_of_the_same_film(connection, states, new_states)
         _move_years(connection, states, new_states)
@@ -198,7 +206,7 @@ def merge_listing(connection: duckdb.DuckDBPyConnection, listed: Iterable[Listed
     report = MergeReport()
     for tmdb_id, change in changes.items():
         states[tmdb_id][content_hash_column(DISCOVERED_MOVIES)] = change.content_hash
-        report.count(states[tmdb_id]["release_year"], change.kind)
+        report.count(states[tmdb_id]["release_year"], MergeCounts.of(change.kind))
     _move_years(connection, before, (states[i] for i in before))
     replace_rows(connection, REFRESH_METADATA, list(states.values()))
     return report
@@ -214,7 +222,7 @@ def quarantine(connection: duckdb.DuckDBPyConnection, bodies: Iterable[Quarantin
     for item in bodies:
         if (item.subject, naive_utc(item.at)) in kept:
             continue
-        report.count(item.release_year, "quarantined")
+        report.count(item.release_year, MergeCounts.of(Outcome.QUARANTINED))
         rows.append(_quarantine_row(item.source, item.subject, item.at, item.reason, item.body, run_id))
     insert_rows(connection, QUARANTINE, rows)
     return report
@@ -255,9 +263,9 @@ def _upsert(
             fields = table.content if table.history else table.significant
             history += _differences(table, fields, old, row, seen[i].at, run_id)
         if differs:
-            changes[i] = _Change("inserted" if old is None else "updated", incoming[i])
+            changes[i] = _Change(RowChange.INSERTED if old is None else RowChange.UPDATED, incoming[i])
     unchanged = [i for i in rows if i not in changes]
-    changes |= {i: _Change("unchanged", incoming[i]) for i in unchanged}
+    changes |= {i: _Change(RowChange.UNCHANGED, incoming[i]) for i in unchanged}
     history += _drift(connection, table, [i for i in unchanged if i not in completed], rows, seen, run_id)
     replace_rows(connection, table, written)
     insert_rows(connection, MOVIE_HISTORY, history)
@@ -354,7 +362,7 @@ def _state_after(
     before: Row, table: Table, source: str, answer: Answer, change: _Change | None, feed: Feed | None
 ) -> Row:
     """The movie's row in refresh_metadata after an answer."""
-    changed = change is not None and change.kind != "unchanged"
+    changed = change is not None and change.kind is not RowChange.UNCHANGED
     state = after(movie_state(before), source, answer.outcome, answer.at, changed=changed, feed=feed)
     row = before | state_columns(state, source)
     if change is not None and change.content_hash is not None:
@@ -458,7 +466,7 @@ def _logged(source: str, answer: Answer, before: Row, change: _Change | None, ru
         "source": source,
         "fetched_at": at,
         "outcome": str(answer.outcome),
-        "changed": change is not None and change.kind != "unchanged",
+        "changed": change is not None and change.kind is not RowChange.UNCHANGED,
         "requests": answer.requests,
         "reason": answer.reason or None,
         "due_because": str(answer.due_because) if answer.due_because else None,

@@ -24,7 +24,7 @@ from ayne_dagster.refresh.strategy import (
 )
 from ayne_dagster.warehouse.rates import learn_if_due, renew_rates, usual_popularity
 from ayne_dagster.warehouse.rows import Row, id_table, naive_utc, registered
-from ayne_dagster.warehouse.schema import REFRESH_METADATA
+from ayne_dagster.warehouse.schema import REFRESH_METADATA, TABLE_OF
 
 _FETCHED_AT_ONCE = 5_000
 
@@ -38,6 +38,20 @@ class DueMovie:
     release_date: date | None
     imdb_id: str | None
     reasons: Mapping[str, Reason]
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedYear:
+    """What was worked out of a release year's movies."""
+
+    movies: int
+    """How many it has."""
+    updated: int
+    """Rows that came out otherwise than before."""
+    newly_frozen: int
+    frozen: int
+    reasons: dict[str, int]
+    """Movies by reason, for each collected source: `tmdb_never_fetched` …"""
 
 
 def new_state_row(tmdb_id: int, at: datetime, release_year: str) -> Row:
@@ -102,6 +116,24 @@ def due_movies(
     return due
 
 
+def reasons_now(
+    connection: duckdb.DuckDBPyConnection,
+    ids: Collection[int],
+    source: str,
+    now: datetime,
+    *,
+    strategy: Strategy = AGE_TABLE_STRATEGY,
+) -> dict[Reason, int]:
+    """Why these movies are due for a source at `now`, or why not, as far as they are known: how many of each reason."""
+    with registered(connection, "incoming_ids", id_table(ids)):
+        rows = connection.execute(
+            f"SELECT {strategy.reason_sql(source)}, count(*) FROM refresh_metadata SEMI JOIN incoming_ids"
+            " USING (tmdb_id) WHERE $now IS NOT NULL GROUP BY ALL",
+            {"now": naive_utc(now)},
+        ).fetchall()
+    return {Reason(reason): number for reason, number in rows}
+
+
 def due_counts(
     connection: duckdb.DuckDBPyConnection,
     sources: Sequence[str],
@@ -131,11 +163,13 @@ def due_by_year(
 
 def answered_before(connection: duckdb.DuckDBPyConnection, source: str) -> list[Any]:
     """The two movies that a source answered last, by the id that it is asked with: what it surely has, if it works."""
-    table, by = ("omdb_ratings", "imdb_id") if SOURCES[source].needs_imdb_id else ("tmdb_details", "tmdb_id")
+    table, by = TABLE_OF[source], "imdb_id" if SOURCES[source].needs_imdb_id else "tmdb_id"
+    of_the_same = f" AND t.{by} = m.{by}" if by in table.types else ""
+    titled = " AND t.title IS NOT NULL" if "title" in table.types else ""
     rows = connection.execute(
-        f"SELECT t.{by} FROM {table} AS t JOIN refresh_metadata AS m USING (tmdb_id)"
+        f"SELECT m.{by} FROM {table.name} AS t JOIN refresh_metadata AS m USING (tmdb_id)"
         f" WHERE m.{source}_checked_at IS NOT NULL AND m.{source}_failures = 0"
-        f" AND t.{by} = m.{by} AND t.title IS NOT NULL"
+        f"{of_the_same}{titled}"
         f" ORDER BY m.{source}_checked_at DESC, tmdb_id LIMIT 2"
     ).fetchall()
     return [row[0] for row in reversed(rows)]
@@ -191,14 +225,13 @@ def derive_columns(
     *,
     years: Collection[str] | None = None,
     strategy: Strategy = AGE_TABLE_STRATEGY,
-) -> dict[str, dict[str, int]]:
+) -> dict[str, DerivedYear]:
     """Work out anew, where they changed: category, fully_refreshed, frozen, reasons, rates and importance.
 
     Once a week the rates of buckets are corrected first by what was found (`warehouse.rates`).
 
     Returns:
-        By release year: how many movies it has, how many rows changed, how many froze just now, how many are frozen,
-        and for each collected source how many movies there are of each reason (`tmdb_never_fetched` …).
+        What came out, by release year.
     """
     popularity = usual_popularity(connection)
     learn_if_due(connection, now, popularity)
@@ -228,7 +261,7 @@ def derive_columns(
 
 def _report(
     connection: duckdb.DuckDBPyConnection, newly_frozen: Mapping[str, int], where: str, bound: Mapping[str, Any]
-) -> dict[str, dict[str, int]]:
+) -> dict[str, DerivedYear]:
     """What `derive_columns` tells, read from what it has written."""
     rows = connection.execute(
         "SELECT release_year, count(*), count(*) FILTER (WHERE decided_at = $now), count(*) FILTER (WHERE frozen)"
@@ -236,7 +269,7 @@ def _report(
         bound,
     ).fetchall()
     report = {
-        year: {"movies": movies, "updated": updated, "newly_frozen": newly_frozen.get(year, 0), "frozen": frozen}
+        year: DerivedYear(movies, updated, newly_frozen.get(year, 0), frozen, {})
         for year, movies, updated, frozen in rows
     }
     for source in COLLECTED:
@@ -245,5 +278,5 @@ def _report(
             f" WHERE $now IS NOT NULL{where} GROUP BY ALL ORDER BY ALL",
             bound,
         ).fetchall():
-            report[year][f"{source}_{reason}"] = movies
+            report[year].reasons[f"{source}_{reason}"] = movies
     return report

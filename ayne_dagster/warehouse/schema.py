@@ -6,6 +6,7 @@ What a table, a column and a view are is in `tables`; the views are in `views`.
 from __future__ import annotations
 
 from ayne_dagster.refresh.strategy import CATEGORIES, SOURCES
+from ayne_dagster.warehouse.tables import TABLES_OF_SOURCES
 from ayne_dagster.warehouse.tables import Column as Column
 from ayne_dagster.warehouse.tables import Table as Table
 
@@ -204,12 +205,12 @@ BOX_OFFICE_UNMATCHED = Table(
     key=("file_digest", "row_number"),
 )
 
-HASHED_TABLES = (DISCOVERED_MOVIES, TMDB_DETAILS, OMDB_RATINGS)
-"""Tables with one row a movie that is merged by key, told apart by a hash of its content."""
-ANSWER_TABLES = (*HASHED_TABLES, BOX_OFFICE)
-"""Tables filled with answers."""
-TABLE_OF: dict[str, Table] = {"tmdb": TMDB_DETAILS, "omdb": OMDB_RATINGS, "numbers": BOX_OFFICE}
+TABLE_OF: dict[str, Table] = {"tmdb": TMDB_DETAILS, "omdb": OMDB_RATINGS, "numbers": BOX_OFFICE, **TABLES_OF_SOURCES}
 """By source: the table with what it says of a movie. Its name is the asset's."""
+ANSWER_TABLES: tuple[Table, ...] = (DISCOVERED_MOVIES, *TABLE_OF.values())
+"""Tables filled with answers."""
+HASHED_TABLES: tuple[Table, ...] = tuple(table for table in ANSWER_TABLES if table is not BOX_OFFICE)
+"""Tables with one row a movie that is merged by key, told apart by a hash of its content."""
 
 
 ALWAYS_TOLD = {TMDB_DETAILS.name: "original_language", OMDB_RATINGS.name: "type"}
@@ -549,7 +550,7 @@ SHARED_ENTITIES = (PEOPLE, COMPANIES, COLLECTIONS)
 """Tables of what movies share: a row goes when no movie names it any more."""
 ENTITY_TABLES = (*SHARED_ENTITIES, *ENTITIES_OF_MOVIES)
 
-MOVIE_TABLES = (DISCOVERED_MOVIES, TMDB_DETAILS, OMDB_RATINGS, IMDB_RATINGS, BOX_OFFICE)
+MOVIE_TABLES = (*ANSWER_TABLES, IMDB_RATINGS)
 """What sources say of a movie: it moves with the movie to another release year, and goes with it."""
 TABLES = (
     *ANSWER_TABLES,

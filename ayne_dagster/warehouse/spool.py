@@ -165,7 +165,7 @@ def merge_kept(database: Database, source: str, tell: Callable[[str], object]) -
         except Exception as error:  # noqa: BLE001 -- no file keeps a run from its work
             tell(f"{path} cannot be merged ({reason_of(error)}); it stays where it is.")
             continue
-        report.add(merging.report)
+        report += merging.report
         merged += merging.merged
         for text in merging.end():
             tell(text)
@@ -256,11 +256,12 @@ class _Merging:
     def _merge(self, part: Sequence[tuple[bytes, Item]]) -> None:
         refused = self._refused
 
-        def merge(pairs: Sequence[tuple[bytes, Item]]) -> MergeReport:
+        def merge(pairs: Sequence[tuple[bytes, Item]]) -> None:
             with self._database.transaction() as connection:
-                return merge_items(connection, self._origin, [item for _, item in pairs])
+                merged = merge_items(connection, self._origin, [item for _, item in pairs])
+            self.report += merged
 
-        self.report.add(merge_apart(part, merge, self._refuse, self._database))
+        merge_apart(part, merge, self._refuse, self._database)
         self.merged += len(part) - (self._refused - refused)
 
     def _refuse(self, pair: tuple[bytes, Item | None], error: Exception) -> None:
@@ -282,11 +283,11 @@ def merge_items(connection: duckdb.DuckDBPyConnection, origin: Origin, items: Se
     bodies = [item for item in items if isinstance(item, QuarantinedBody)]
     report = MergeReport()
     if answers:
-        report.add(merge_answers(connection, TABLES[origin.table], origin.source, answers, origin.run_id))
+        report += merge_answers(connection, TABLES[origin.table], origin.source, answers, origin.run_id)
     if movies:
-        report.add(merge_listing(connection, movies, origin.run_id))
+        report += merge_listing(connection, movies, origin.run_id)
     if bodies:
-        report.add(quarantine(connection, bodies, origin.run_id))
+        report += quarantine(connection, bodies, origin.run_id)
     return report
 
 

@@ -83,6 +83,10 @@ class Table:
         return f"CREATE TABLE IF NOT EXISTS {self.name} (\n    " + ",\n    ".join(lines) + "\n)"
 
 
+TABLES_OF_SOURCES: dict[str, Table] = {}
+"""By source: a table with one row a movie that is described outside of `schema`, and before that is imported."""
+
+
 @dataclass(frozen=True)
 class View:
     """A view: a SELECT under a name, with the meaning of each of its columns."""

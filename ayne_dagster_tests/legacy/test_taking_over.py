@@ -311,7 +311,8 @@ def asked_again(
         state = read_rows(connection, REFRESH_METADATA, [tmdb_id])[tmdb_id]
         row = stored | parts | changes | {"tmdb_id": tmdb_id, "release_year": state["release_year"]}
         answer = Answer(tmdb_id, Outcome.FETCHED, at, row, state["release_year"], asked_imdb_id=state["imdb_id"])
-        return tmdb_id, dict(merge_answers(connection, table, source, [answer], "again", now=at).total())
+        merged = merge_answers(connection, table, source, [answer], "again", now=at)
+        return tmdb_id, merged.total().not_zero()
 
 
 @pytest.mark.parametrize(("table", "source"), [(TMDB_DETAILS, "tmdb"), (OMDB_RATINGS, "omdb")])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import UTC, date, datetime, time, timedelta
 
 import duckdb
@@ -10,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ayne_dagster.warehouse.answers import FeedCounts
 from ayne_dagster.warehouse.feeds.change_feed import (
     DAY,
     REACH_DAYS,
@@ -101,9 +101,9 @@ def feed_day(day: date, *ids: int, at: datetime = NOW, covered: bool = True) -> 
     return FeedDay(day, frozenset(ids), covered, at)
 
 
-def merge(connection: duckdb.DuckDBPyConnection, *days: FeedDay, now: datetime = NOW) -> Counter[str]:
+def merge(connection: duckdb.DuckDBPyConnection, *days: FeedDay, now: datetime = NOW) -> FeedCounts:
     with Transaction(connection):
-        return merge_feed_days(connection, days, now, "run").total()
+        return merge_feed_days(connection, days, now, "run")
 
 
 def know(connection: duckdb.DuckDBPyConnection, *ids: int, checked: datetime) -> None:
@@ -116,7 +116,7 @@ LONG_AGO = NOW - timedelta(days=30)
 def test_a_day_signals_the_known_movies_and_keeps_the_ids_of_all(connection: duckdb.DuckDBPyConnection) -> None:
     know(connection, 1, 2, checked=LONG_AGO)
     told = merge(connection, feed_day(YESTERDAY, 2, 3))
-    assert told == Counter(listed=2, known=1, new=2, signals=1, days=1)
+    assert told == FeedCounts(listed=2, known=1, new=2, signals=1, days=1)
     assert rows(connection, "SELECT tmdb_id, day FROM tmdb_changes ORDER BY 1") == [(2, YESTERDAY), (3, YESTERDAY)]
     assert rows(connection, "SELECT day, covered, listed, known FROM change_feed_days") == [(YESTERDAY, True, 2, 1)]
     assert (state_of(connection, 1).at("tmdb").signals, state_of(connection, 2).at("tmdb").signals) == (0, 1)
@@ -127,7 +127,7 @@ def test_a_movie_checked_after_the_day_had_ended_is_not_signalled(connection: du
     midnight = datetime.combine(TODAY, time(), UTC)
     know(connection, 1, checked=midnight - timedelta(seconds=1))
     know(connection, 2, checked=midnight)
-    assert merge(connection, feed_day(YESTERDAY, 1, 2))["signals"] == 1
+    assert merge(connection, feed_day(YESTERDAY, 1, 2)).signals == 1
     assert state_of(connection, 2).at("tmdb").signals == 0
 
 
@@ -135,7 +135,7 @@ def test_a_day_read_again_signals_only_what_it_did_not_name_before(connection: d
     know(connection, 1, 2, checked=LONG_AGO)
     merge(connection, feed_day(YESTERDAY, 1))
     told = merge(connection, feed_day(YESTERDAY, 1, 2))
-    assert (told["listed"], told["new"], told["signals"]) == (2, 1, 1)
+    assert (told.listed, told.new, told.signals) == (2, 1, 1)
     assert [state_of(connection, i).at("tmdb").signals for i in (1, 2)] == [1, 1]
     assert rows(connection, "SELECT count(*) FROM tmdb_changes") == [(2,)]
 
@@ -155,7 +155,7 @@ def test_a_list_that_is_cut_leaves_the_day_uncovered_and_signals_all_the_same(
 ) -> None:
     know(connection, 1, checked=LONG_AGO)
     told = merge(connection, feed_day(YESTERDAY, 1, covered=False))
-    assert (told["signals"], told["gaps"], told["days"]) == (1, 1, 0)
+    assert (told.signals, told.gaps, told.days) == (1, 1, 0)
     assert feed_position(connection, NOW) == FeedPosition(None, YESTERDAY)
 
 

@@ -97,7 +97,7 @@ def test_the_first_rows_are_no_change(connection: duckdb.DuckDBPyConnection) -> 
     merge_details(connection, telling(None))
     report = merge_details(connection, telling(credits_of(7) | releases_of("US"), days=1))
     assert history(connection) == []
-    assert report.total()["unchanged"] == 1
+    assert report.total().unchanged == 1
     assert rows(connection, "SELECT changed FROM fetch_log ORDER BY fetched_at") == [(True,), (False,)]
 
 
@@ -112,7 +112,7 @@ def test_what_went_is_removed_and_what_came_and_went_is_told_with_names(connecti
         ("movie_companies", [{"company_id": 5, "name": "Company 5"}], None),
         ("releases", [{"country": "DE", "type": 3, "release_date": "2000-01-01"}], None),
     ]
-    assert report.total()["unchanged"] == 1, "what counts as a change are the columns of tmdb_details"
+    assert report.total().unchanged == 1, "what counts as a change are the columns of tmdb_details"
     assert rows(connection, "SELECT tmdb_changed_at FROM refresh_metadata") == [(naive_utc(START),)]
 
 

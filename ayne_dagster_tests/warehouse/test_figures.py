@@ -68,7 +68,7 @@ def shown(connection: duckdb.DuckDBPyConnection, name: str = "worldwide_gross") 
 
 def test_the_first_figures_of_a_movie_are_a_change_without_history(connection: duckdb.DuckDBPyConnection) -> None:
     report = merge_money(connection, money())
-    assert report.total()["inserted"] == 1
+    assert report.total().inserted == 1
     assert stored(connection, "tmdb_id, release_year, source, amount") == [
         (550, "1999", "wikidata", Decimal("101209702.00"))
     ]
@@ -80,7 +80,7 @@ def test_the_first_figures_of_a_movie_are_a_change_without_history(connection: d
 def test_figures_that_are_stated_again_are_no_change_and_are_confirmed(connection: duckdb.DuckDBPyConnection) -> None:
     merge_money(connection, money())
     report = merge_money(connection, money(at=START + DAY))
-    assert report.total()["unchanged"] == 1
+    assert report.total().unchanged == 1
     ((observed, updated),) = stored(connection, "observed_at, updated_at")
     assert (observed - updated) == DAY
     assert state_of(connection).at("numbers").checked_at == START + DAY
@@ -98,12 +98,12 @@ def test_a_figure_that_changes_goes_into_the_history_with_scope_and_source(
 def test_a_figure_that_is_stated_no_more_is_kept_and_marked(connection: duckdb.DuckDBPyConnection) -> None:
     merge_money(connection, money(550, START, figure(), figure(37_000_000, "domestic", source_ref="Q1-2")))
     report = merge_money(connection, money(550, START + DAY, figure()))
-    assert report.total()["updated"] == 1
+    assert report.total().updated == 1
     assert [gone is not None for (gone,) in stored(connection, "gone_at")].count(True) == 1
     assert history(connection) == [("box_office", "gross domestic USD (wikidata)", "37000000", None)]
-    assert merge_money(connection, money(550, START + 2 * DAY, figure())).total()["unchanged"] == 1
+    assert merge_money(connection, money(550, START + 2 * DAY, figure())).total().unchanged == 1
     again = money(550, START + 3 * DAY, figure(), figure(37_000_000, "domestic", source_ref="Q1-2"))
-    assert merge_money(connection, again).total()["updated"] == 1
+    assert merge_money(connection, again).total().updated == 1
     assert stored(connection, "gone_at") == [(None,), (None,)]
 
 
@@ -118,7 +118,7 @@ def test_a_movie_without_figures_is_checked_and_has_none(connection: duckdb.Duck
         none = [money()]
         object.__setattr__(none[0], "row", {"wikidata": []})
         report = merge_answers(connection, BOX_OFFICE, "numbers", none, "run-1")
-    assert report.total()["unchanged"] == 1
+    assert report.total().unchanged == 1
     assert stored(connection) == []
     assert state_of(connection).at("numbers").checked_at == START
 

@@ -11,7 +11,7 @@ import pytest
 from ayne_dagster.partitions import UNKNOWN_YEAR
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.refresh.strategy import Override, SourceState
-from ayne_dagster.warehouse.answers import Answer, MergeReport, QuarantinedBody
+from ayne_dagster.warehouse.answers import Answer, MergeCounts, MergeReport, QuarantinedBody, RowChange
 from ayne_dagster.warehouse.care.purge import purge
 from ayne_dagster.warehouse.merge import quarantine
 from ayne_dagster.warehouse.refresh_metadata import set_override
@@ -44,7 +44,7 @@ TABLES_OF_MOVIES = ("discovered_movies", "tmdb_details", "omdb_ratings", "refres
 
 
 def counts(report: MergeReport) -> dict[str, int]:
-    return {what: number for what, number in report.total().items() if what != "requests"}
+    return {what: number for what, number in report.total().not_zero().items() if what != "requests"}
 
 
 def years(connection: Connection, tmdb_id: int = 550) -> list[str]:
@@ -91,7 +91,7 @@ def test_counts_are_by_the_year_under_which_the_movie_was_asked_for(connection: 
         details(2, release_date=date(2001, 1, 1)),
         without_row(Outcome.FAILED, 3, release_year="2002"),
     )
-    assert {year: dict(found) for year, found in report.by_year.items()} == {
+    assert {year: found.not_zero() for year, found in report.by_year.items()} == {
         "1999": {"inserted": 1, "requests": 1},
         "2001": {"inserted": 1, "requests": 1},
         "2002": {"failed": 1, "requests": 1},
@@ -102,17 +102,27 @@ def test_requests_are_summed_whatever_became_of_them(connection: Connection) -> 
     report = merge_details(
         connection, replace(details(1), requests=3), without_row(Outcome.FAILED, 2, requests=5), details(3)
     )
-    assert report.total()["requests"] == 9
+    assert report.total().requests == 9
 
 
 def test_reports_add_up() -> None:
     first, second = MergeReport(), MergeReport()
-    first.count("1999", "inserted")
-    second.count("1999", "inserted", 2)
-    second.count("2000", "failed")
-    first.add(second)
-    assert first.by_year == {"1999": {"inserted": 3}, "2000": {"failed": 1}}
-    assert first.total() == {"inserted": 3, "failed": 1}
+    first.count("1999", MergeCounts(inserted=1))
+    second.count("1999", MergeCounts(inserted=2, requests=4))
+    second.count("2000", MergeCounts(failed=1))
+    both = first + second
+    assert both.by_year == {"1999": MergeCounts(inserted=3, requests=4), "2000": MergeCounts(failed=1)}
+    assert both.total() == MergeCounts(inserted=3, failed=1, requests=4)
+    assert first.total() == MergeCounts(inserted=1), "neither of them changes"
+
+
+@pytest.mark.parametrize("became", [*RowChange, *(outcome for outcome in Outcome if outcome is not Outcome.FETCHED)])
+def test_whatever_becomes_of_an_answer_has_a_number(became: RowChange | Outcome) -> None:
+    assert MergeCounts.of(became, requests=2).not_zero() == {str(became): 1, "requests": 2}
+
+
+def test_what_was_fetched_is_counted_by_what_it_changed() -> None:
+    assert MergeCounts.of(Outcome.FETCHED, requests=1) == MergeCounts(requests=1)
 
 
 def test_an_empty_batch_is_nothing(connection: Connection) -> None:
@@ -565,7 +575,7 @@ def test_ratings_of_the_former_imdb_id_do_not_count_as_a_check_of_the_present_on
 def test_no_answer_about_a_former_imdb_id_counts_for_the_present_one(connection: Connection, outcome: Outcome) -> None:
     merge_details(connection, details(imdb_id="tt0000002"))
     late = without_row(outcome, at=START + HOUR, asked_imdb_id="tt0137523")
-    assert merge_ratings(connection, late).total() == {}
+    assert merge_ratings(connection, late).total().not_zero() == {}
     assert state_of(connection).at("omdb") == SourceState()
     assert connection.execute("SELECT count(*) FROM fetch_log WHERE source = 'omdb'").fetchall() == [(0,)]
     merge_ratings(connection, without_row(outcome, at=START + HOUR, asked_imdb_id="tt0000002"))
@@ -577,8 +587,8 @@ def test_an_answer_that_does_not_say_its_imdb_id_does_not_count_when_the_id_has_
 ) -> None:
     merge_details(connection, details())
     merge_details(connection, details(at=START + DAY, imdb_id="tt0000002"))
-    assert merge_ratings(connection, without_row(Outcome.ABSENT, at=START + HOUR)).total() == {}
-    assert merge_ratings(connection, without_row(Outcome.ABSENT, at=START + 2 * DAY)).total()["absent"] == 1
+    assert merge_ratings(connection, without_row(Outcome.ABSENT, at=START + HOUR)).total().not_zero() == {}
+    assert merge_ratings(connection, without_row(Outcome.ABSENT, at=START + 2 * DAY)).total().absent == 1
 
 
 @pytest.mark.parametrize(("then", "counts"), [("tt0137523", True), ("tt0000002", False)])
@@ -698,7 +708,7 @@ def test_an_empty_body_is_kept_too(connection: Connection) -> None:
 def test_bodies_of_no_movie_are_quarantined_by_subject(connection: Connection) -> None:
     page = QuarantinedBody("tmdb", "discover 1999, page 3", START, "no JSON", b"\xff\x00", "1999")
     report = quarantine(connection, [page], RUN)
-    assert report.by_year == {"1999": {"quarantined": 1}}
+    assert report.by_year == {"1999": MergeCounts(quarantined=1)}
     assert rows(connection, "SELECT * FROM quarantine") == [
         (None, "tmdb", "discover 1999, page 3", naive_utc(START), "no JSON", "\\xff\\x00", RUN)
     ]
@@ -748,8 +758,8 @@ def test_an_incomplete_answer_is_kept_listed_and_no_check(connection: Connection
     assert (state.checked_at, state.failures) == (None, 1)
     assert one(connection, "refresh_metadata")["imdb_id"] == "tt0137523", "OMDb can be asked"
     assert rows(connection, "SELECT outcome, reason FROM fetch_log") == [("incomplete", "TMDB left out keywords")]
-    assert report.total()["incomplete"] == 1
-    assert report.total()["inserted"] == 0
+    assert report.total().incomplete == 1
+    assert report.total().inserted == 0
 
 
 def test_an_incomplete_answer_takes_nothing_away_and_the_next_one_completes_it(connection: Connection) -> None:

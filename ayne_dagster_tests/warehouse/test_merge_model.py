@@ -217,7 +217,7 @@ def test_any_sequence_of_answers_gives_what_the_model_gives(
     for kind, pause, items in batches:
         at += pause
         report, expected = merged(shared, model, kind, at, items)
-        assert report.total() == +expected
+        assert report.total().not_zero() == +expected
         check(shared, model)
     if again:
         once = everything(shared)

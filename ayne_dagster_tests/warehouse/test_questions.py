@@ -83,9 +83,11 @@ def test_reasons_are_stored_and_counted_by_the_strategy_that_decides(filled: Con
     counts = derive_columns(filled, NOW, strategy=strategy)["1999"]
     due = {"age_table": {"tmdb_age_table": 4, "tmdb_fresh": 4}, "value_of_refresh": {"tmdb_index": 7}}[name]
     ceilings = {"age_table": 2, "value_of_refresh": 3}[name]
-    assert counts.items() >= (due | {"tmdb_ceiling": ceilings}).items()
+    assert counts.reasons.items() >= (due | {"tmdb_ceiling": ceilings}).items()
     stored = filled.execute("SELECT tmdb_reason, count(*) FROM refresh_metadata GROUP BY 1").fetchall()
-    assert dict(stored) == {key.removeprefix("tmdb_"): n for key, n in counts.items() if key.startswith("tmdb_")}
+    assert dict(stored) == {
+        key.removeprefix("tmdb_"): n for key, n in counts.reasons.items() if key.startswith("tmdb_")
+    }
 
 
 def test_due_movies_are_listed_by_the_strategy_that_decides(filled: Connection) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import astuple
 from datetime import date, timedelta
 from typing import Any
 
@@ -20,6 +21,7 @@ from ayne_dagster.refresh.strategy import (
     movie_state,
 )
 from ayne_dagster.warehouse.refresh_metadata import (
+    DerivedYear,
     DueMovie,
     derive_columns,
     due_by_year,
@@ -221,23 +223,18 @@ def test_columns_are_derived(filled: Connection) -> None:
 
 
 def test_deriving_reports_by_year(filled: Connection) -> None:
-    assert derive_columns(filled, NOW)["1999"] == {
-        "movies": 2,
-        "updated": 2,
-        "newly_frozen": 0,
-        "frozen": 0,
-        "tmdb_never_fetched": 1,
-        "tmdb_age_table": 1,
-        "omdb_never_fetched": 2,
-    }
+    assert derive_columns(filled, NOW)["1999"] == DerivedYear(
+        movies=2,
+        updated=2,
+        newly_frozen=0,
+        frozen=0,
+        reasons={"tmdb_never_fetched": 1, "tmdb_age_table": 1, "omdb_never_fetched": 2},
+    )
 
 
-COUNTS = ("movies", "updated", "newly_frozen", "frozen")
-
-
-def counted(report: dict[str, dict[str, int]]) -> dict[str, tuple[int, ...]]:
+def counted(report: dict[str, DerivedYear]) -> dict[str, tuple[int, ...]]:
     """The counts by year, without those by reason."""
-    return {year: tuple(counts[name] for name in COUNTS) for year, counts in report.items()}
+    return {year: astuple(found)[:-1] for year, found in report.items()}
 
 
 def test_a_movie_is_counted_as_newly_frozen_once(connection: Connection) -> None:
@@ -253,7 +250,7 @@ def test_a_movie_that_thawed_and_froze_again_counts_again(connection: Connection
     set_override(connection, [1], Override.THAW, NOW)
     assert counted(derive_columns(connection, NOW)) == {"1999": (1, 1, 0, 0)}
     set_override(connection, [1], Override.FREEZE, NOW)
-    assert derive_columns(connection, NOW)["1999"]["newly_frozen"] == 1
+    assert derive_columns(connection, NOW)["1999"].newly_frozen == 1
 
 
 def test_only_rows_that_changed_get_a_new_decision_time(connection: Connection) -> None:
@@ -261,7 +258,7 @@ def test_only_rows_that_changed_get_a_new_decision_time(connection: Connection) 
     add(connection, 2, release_date=NOW.date() - 60 * DAY)
     derive_columns(connection, NOW)
     report = derive_columns(connection, NOW + DAY)
-    assert sum(counts["updated"] for counts in report.values()) == 1
+    assert sum(counts.updated for counts in report.values()) == 1
     found = rows(connection, "SELECT tmdb_id, category, decided_at FROM refresh_metadata ORDER BY 1")
     assert found == [(1, "recent", naive_utc(NOW)), (2, "established", naive_utc(NOW + DAY))]
 

@@ -37,6 +37,7 @@ from ayne_dagster.warehouse.schema import (
     TABLES,
 )
 from ayne_dagster.warehouse.spool import SET_ASIDE, contents, spool_folder
+from ayne_dagster.warehouse.tables import Table, View
 from ayne_dagster.warehouse.views import VIEWS
 
 EXAMPLES = 5
@@ -158,7 +159,8 @@ def _check_schema(connection: duckdb.DuckDBPyConnection, report: Report) -> bool
 
 def _schema_findings(found: dict[str, dict[str, str]]) -> Iterator[Finding]:
     """Tables, views and columns that are missing or other than they should be."""
-    for item in (*TABLES, *VIEWS):
+    items: tuple[Table | View, ...] = (*TABLES, *VIEWS)
+    for item in items:
         columns = found.get(item.name)
         if columns is None:
             yield Finding("schema_table", item.name, f"The table or view {item.name} is missing.", _RESTORE)

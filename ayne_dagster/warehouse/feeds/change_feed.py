@@ -12,9 +12,8 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import duckdb
 
-from ayne_dagster.partitions import UNKNOWN_YEAR
 from ayne_dagster.refresh.states import ahead_sql
-from ayne_dagster.warehouse.answers import MergeReport
+from ayne_dagster.warehouse.answers import FeedCounts
 from ayne_dagster.warehouse.feeds.change_signals import Signal, note_signals
 from ayne_dagster.warehouse.rows import id_table, naive_utc, registered
 
@@ -95,23 +94,16 @@ def plan_reading(connection: duckdb.DuckDBPyConnection, now: datetime) -> FeedPl
 
 def merge_feed_days(
     connection: duckdb.DuckDBPyConnection, days: Iterable[FeedDay], now: datetime, run_id: str
-) -> MergeReport:
+) -> FeedCounts:
     """Store days of the feed with the signals that follow, within an open transaction.
 
     An id that was stored for its day already is no news: a day that is read again, or merged again, signals nothing
     twice.
-
-    Returns:
-        Counts of ids `listed`, `known` and `new`, of movies with `signals` and `thawed` ones, of `days` and `gaps`.
     """
-    report = MergeReport()
-    for day in days:
-        for what, number in _merge_day(connection, day, now, run_id).items():
-            report.count(UNKNOWN_YEAR, what, number)
-    return report
+    return sum((_merge_day(connection, day, now, run_id) for day in days), FeedCounts())
 
 
-def _merge_day(connection: duckdb.DuckDBPyConnection, day: FeedDay, now: datetime, run_id: str) -> dict[str, int]:
+def _merge_day(connection: duckdb.DuckDBPyConnection, day: FeedDay, now: datetime, run_id: str) -> FeedCounts:
     read = {"day": day.day, "at": naive_utc(day.at), "run_id": run_id}
     with registered(connection, "incoming_ids", id_table(sorted(day.ids))):
         new = connection.execute(
@@ -130,15 +122,15 @@ def _merge_day(connection: duckdb.DuckDBPyConnection, day: FeedDay, now: datetim
     latest = min(_end_of(day.day), day.at)
     signals = note_signals(connection, "tmdb", (Signal(row[0], latest) for row in new), now)
     _record_day(connection, day, read)
-    return {
-        "listed": len(day.ids),
-        "known": known_listed,
-        "new": len(new),
-        "signals": signals.noted,
-        "thawed": signals.thawed,
-        "days": int(day.covered),
-        "gaps": int(not day.covered),
-    }
+    return FeedCounts(
+        days=int(day.covered),
+        gaps=int(not day.covered),
+        listed=len(day.ids),
+        known=known_listed,
+        new=len(new),
+        signals=signals.noted,
+        thawed=signals.thawed,
+    )
 
 
 def _record_day(connection: duckdb.DuckDBPyConnection, day: FeedDay, read: dict[str, object]) -> None:

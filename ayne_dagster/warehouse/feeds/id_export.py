@@ -17,6 +17,7 @@ import duckdb
 from ayne_dagster.partitions import UNKNOWN_YEAR
 from ayne_dagster.refresh.age_table import AGE_TABLE_STRATEGY
 from ayne_dagster.refresh.learning import HIGHEST_POPULARITY
+from ayne_dagster.warehouse.answers import Numbers
 from ayne_dagster.warehouse.feeds.change_signals import Signal, note_signals
 from ayne_dagster.warehouse.feeds.daily_files import (
     ONE_LINE_A_ROW,
@@ -69,7 +70,7 @@ FROM (SELECT {", ".join(f"fields[{place}] AS {name}" for place, name in enumerat
 
 
 @dataclass(frozen=True, slots=True)
-class ExportReport:
+class ExportReport(Numbers):
     """What an export told, in movies."""
 
     listed: int

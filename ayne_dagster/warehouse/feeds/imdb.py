@@ -14,6 +14,7 @@ from pathlib import Path
 
 import duckdb
 
+from ayne_dagster.warehouse.answers import Numbers
 from ayne_dagster.warehouse.feeds.change_signals import Signal, note_signals
 from ayne_dagster.warehouse.feeds.daily_files import (
     FEW,
@@ -67,7 +68,7 @@ _JUMPED = f"""
 
 
 @dataclass(frozen=True, slots=True)
-class RatingsReport:
+class RatingsReport(Numbers):
     """What a file told, in movies."""
 
     rated: int
