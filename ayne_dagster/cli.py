@@ -18,6 +18,7 @@ from ayne_dagster.commands import (
     asking,
     box_office,
     collecting,
+    dashboard,
     data,
     decisions,
     feeds,
@@ -56,6 +57,7 @@ for _command in (
     asking.query,
     asking.tables,
     asking.schema,
+    asking.history,
     data.export,
     data.purge,
     operations.snapshot,
@@ -67,6 +69,7 @@ for _command in (
     serving.dev,
     serving.ui,
     serving.daemon,
+    dashboard.dashboard,
 ):
     ayne.add_command(_command)
 

@@ -459,6 +459,8 @@ class _Reader:
                     f"{name} is {_shown(raw)}: after a semicolon comes one of {', '.join(FIGURES)}, a colon, and its "
                     "order."
                 )
+            if figure.strip() in orders:
+                raise SettingsError(f"{name} is {_shown(raw)}: {figure.strip()} has two orders; leave one out.")
             orders[figure.strip()] = self._providers(name, order)
         return FigureChoice(self._providers(name, general), orders)
 

@@ -36,6 +36,7 @@ from ayne_dagster.runs.retention import Instants
 from ayne_dagster.runs.tidying import describe, is_due, removed_anything, tidy_up
 from ayne_dagster.sources.limits.ledger import open_ledger
 from ayne_dagster.warehouse.answers import Numbers
+from ayne_dagster.warehouse.best_figures import put_precedence
 from ayne_dagster.warehouse.client import DuckDBClient
 from ayne_dagster.warehouse.database import Database, DatabaseBusy, WarehouseError
 from ayne_dagster.warehouse.feeds.change_feed import feed_position, plan_reading
@@ -308,8 +309,8 @@ class DataCollectionOrchestrator:
         database = self._database(counting)
         try:
             with _as_interruption(counting):
-                with database.connect():
-                    pass  # an unusable file should fail before anything is asked
+                with database.transaction() as connection:  # an unusable file should fail before anything is asked
+                    put_precedence(connection, self.settings.box_office)  # and a setting hold though nothing is due
                 self._collect(database, discovery, limit, self._wants_feed(change_feed), use_reserve, counting)
                 self._tidy_if_due(database, counting)
         except CollectionFailed:

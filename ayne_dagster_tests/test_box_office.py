@@ -68,6 +68,14 @@ def test_what_is_fresh_is_not_asked_for_again_and_what_is_due_later_is(settings:
     assert collect(later).requests["numbers"] > 0
 
 
+def test_another_order_holds_though_nothing_is_due(settings: Settings) -> None:
+    settings = replace(settings, refresh_limit=10_000)
+    collect(settings)
+    other = replace(settings, box_office=FigureChoice(("tmdb",), {}))
+    DataCollectionOrchestrator(settings=other).collect(None)
+    assert value(settings, "SELECT string_agg(DISTINCT source) FROM box_office_precedence") == "tmdb"
+
+
 def test_without_a_contact_nobody_is_asked_and_nothing_waits_for_it(settings: Settings, source: StandIn) -> None:
     off = replace(settings, contact=None, refresh_limit=10_000)
     result = collect(off)

@@ -115,6 +115,72 @@ def test_every_figure_of_a_file_can_be_traced_to_its_row(command: Ayne, tmp_path
     assert (name, layout, rows) == ("budgets.csv", "the_numbers_budgets", len(ROWS))
 
 
+def test_all_members_of_a_packed_file_are_read(command: Ayne, tmp_path: Path) -> None:
+    text = simple(("Zephyr One", 2000, 5_000_000), ("Zephyr Two", 2001, 6_000_000)).encode()
+    add(command, film(900_001, "Zephyr One"), film(900_002, "Zephyr Two", 2001))
+    middle = len(text) - 4  # within an amount
+    whole = gzip.compress(text[:middle]) + gzip.compress(text[middle:])
+    (tmp_path / "packed.csv.gz").write_bytes(whole + bytes(512))
+    imported(command, tmp_path / "packed.csv.gz")
+    assert asked(command, "SELECT amount FROM box_office ORDER BY 1") == [(5_000_000,), (6_000_000,)]
+    for name, content in (("cut", whole[:-10]), ("odd", whole + b"and more")):
+        (tmp_path / f"{name}.csv.gz").write_bytes(content)
+        assert command.call("box-office", "import", f"{name}.csv.gz").code == 2
+
+
+def test_the_order_of_the_settings_holds_from_an_import_on(command: Ayne, tmp_path: Path) -> None:
+    path = write(tmp_path, simple(("Zephyr One", 2000, 5_000_000)))
+    add(command, film(900_001, "Zephyr One"))
+    for order in ("file,tmdb", "tmdb,file", "file"):
+        command.settings["AYNE_BOX_OFFICE"] = order
+        imported(command, path)
+        places = "SELECT source FROM box_office_precedence WHERE figure = 'worldwide_gross' ORDER BY place"
+        assert list(dict.fromkeys(source for (source,) in asked(command, places))) == order.split(",")
+
+
+def test_what_was_worked_out_of_two_figures_goes_when_one_of_them_is_another(command: Ayne, tmp_path: Path) -> None:
+    add(command, film(900_001, "Zephyr One"))
+    heading = "title,year,domestic_gross,foreign_gross\n"
+    write(tmp_path, f"{heading}Zephyr One,2000,3000000,4000000\n")
+    imported(command, tmp_path / "file.csv")
+    known = "SELECT scope, amount FROM box_office WHERE gone_at IS NULL ORDER BY 1"
+    assert asked(command, known) == [("domestic", 3_000_000), ("international", 4_000_000), ("worldwide", 7_000_000)]
+    write(tmp_path, f"{heading}Zephyr One,2000,9000000,\n")
+    report = imported(command, tmp_path / "file.csv")
+    assert asked(command, known) == [("domestic", 9_000_000), ("international", 4_000_000)]
+    assert [version.split(" of ")[0] for version in report["replaces"]] == ["file.csv"]
+
+
+def test_a_copy_under_another_name_is_the_same_file(command: Ayne, tmp_path: Path) -> None:
+    add(command, film(900_001, "Zephyr One"))
+    imported(command, write(tmp_path, simple(("Zephyr One", 2000, 8_000_000)), "first.csv"))
+    assert imported(command, write(tmp_path, simple(("Zephyr One", 2000, 8_000_000)), "copy.csv"))["replaces"] == []
+    imported(command, write(tmp_path, simple(("Zephyr One", 2000, 5_000_000)), "first.csv"))
+    assert asked(command, "SELECT amount FROM box_office WHERE gone_at IS NULL") == [(5_000_000,)]
+
+
+@pytest.mark.parametrize(
+    ("named", "code"),
+    [("USD", "USD"), ("usd", "USD"), ("$", "USD"), ("US$", "USD"), ("US Dollars", "USD"), ("€", "EUR"), ("euro", "EUR"),
+     ("£", "GBP"), ("Galleons", "XXX")],
+)  # fmt: skip
+def test_a_currency_is_known_by_code_sign_and_name(command: Ayne, tmp_path: Path, named: str, code: str) -> None:
+    add(command, film(900_001, "Zephyr One"))
+    text = f"title,year,currency,worldwide_gross\nZephyr One,2000,{named},5000000\n"
+    report = imported(command, write(tmp_path, text))
+    assert asked(command, "SELECT currency FROM box_office") == [(code,)]
+    assert bool(report["remarks"]) == (code == "XXX")
+
+
+def test_a_figure_that_no_film_can_have_is_kept_and_not_shown(command: Ayne, tmp_path: Path) -> None:
+    add(command, film(900_001, "Zephyr One"))
+    imported(command, write(tmp_path, simple(("Zephyr One", 2000, 9_999_999_999_999))))
+    assert asked(command, "SELECT suspect FROM box_office_figures WHERE source = 'file'") == [
+        ("more than 10,000,000,000 US dollars",)
+    ]
+    assert asked(command, "SELECT worldwide_gross FROM movies WHERE tmdb_id = 900001") == [(None,)]
+
+
 def test_every_form_of_a_table_brings_the_same_figures(command: Ayne, template: Path, tmp_path: Path) -> None:
     rows = stated(KNOWN_FILMS[:200], vary=False)
     paths = [

@@ -67,7 +67,7 @@ def _assert_wrong_usage(command: Ayne, arguments: tuple[str, ...], *expected: st
         (("freeze",), ("TMDB_ID",)),
         (("force", "0"), ("TMDB_ID",)),
         (("export",), ("FOLDER",)),
-        (("export", "out", "--table", "films"), ("films", "movies", "fetch_log")),
+        (("export", "out", "--table", "films"), ("films", "ayne tables")),
         (("export", "out", "--format", "xlsx"), ("xlsx", "parquet", "csv")),
         (("demo", "--movies", "0"), ("--movies",)),
         (("demo", "--days", "-1"), ("--days",)),

@@ -220,7 +220,16 @@ def test_an_address_that_is_none_is_told_in_one_line(variable: str, value: str) 
 
 
 @pytest.mark.parametrize(
-    "value", ["imdb", "file,,box", "file;gross:tmdb", "file;domestic_gross", "file;domestic_gross:x", "x" * 500]
+    "value",
+    [
+        "imdb",
+        "file,,box",
+        "file;gross:tmdb",
+        "file;domestic_gross",
+        "file;domestic_gross:x",
+        "x" * 500,
+        "file;domestic_gross:omdb;domestic_gross:file",
+    ],
 )
 def test_a_choice_of_figures_that_names_nobody_is_told_in_one_line(value: str) -> None:
     said_of("AYNE_BOX_OFFICE", value)

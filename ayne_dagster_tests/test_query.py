@@ -247,6 +247,24 @@ def test_all_tables_and_views_are_listed_and_described(database: Database, capsy
     assert "Tomatometer" in Said(capsys, "schema", "omdb_ratings").out
 
 
+def test_what_became_of_a_movie_is_told_the_latest_first(
+    database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with database.transaction() as connection:
+        for number, changes in enumerate([{"title": "Renamed", "budget": 5}, {"genres": None, "title": EVIL}], start=1):
+            answer = details(7, at=datetime(2026, 1, number, tzinfo=UTC), **changes)
+            merge_answers(connection, TMDB_DETAILS, "tmdb", [answer], f"run {number}")
+    found = json.loads(Said(capsys, "history", "7", "--field", "title", "--json").out)
+    assert [(c["from"], c["to"]) for c in found["changes"]] == [("Renamed", EVIL), ("Film 7", "Renamed")]
+    said = Said(capsys, "history", "7")
+    assert "2026-01-02 00:00" in said.out
+    assert "63000000" in said.out
+    assert "\x1b" not in said.out
+    assert "no change was noted" in Said(capsys, "history", "8").out
+    assert len(json.loads(Said(capsys, "history", "7", "--limit", "1", "--json").out)["changes"]) == 1
+    assert Said(capsys, "history", "999999").code == 2
+
+
 def test_a_table_that_there_is_not_is_told_with_the_nearest(
     database: Database, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,7 +15,9 @@ from typing import Any
 
 import duckdb
 
+from ayne_dagster.config import FigureChoice
 from ayne_dagster.sources.figure_files.reading import FigureFile, read_figures
+from ayne_dagster.warehouse.best_figures import put_precedence
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.figure_files import (
     FileFigure,
@@ -25,6 +27,7 @@ from ayne_dagster.warehouse.figure_files import (
     settled,
     store,
     titles_of,
+    versions_replaced,
     waiting_rows,
 )
 from ayne_dagster.warehouse.matching.claims import settle_claims
@@ -61,6 +64,8 @@ class ImportReport:
     """Rows of earlier files whose movie is known by now."""
     movies: dict[str, int] = field(default_factory=dict)
     """Movies by what became of their figures: inserted, updated, unchanged."""
+    replaces: list[str] = field(default_factory=list)
+    """Other versions of the file, by name and when they were imported, whose figures this one replaces."""
     figures: int = 0
     """Figures of the rows whose movie was found."""
     suspect: int = 0
@@ -79,6 +84,7 @@ def import_figures(
     *,
     mapping: Path | None = None,
     as_of: date | None = None,
+    choice: FigureChoice | None = None,
     dry_run: bool = False,
 ) -> ImportReport:
     """Import a file of figures, or tell what importing it would do.
@@ -89,6 +95,7 @@ def import_figures(
         now: the instant (aware UTC).
         mapping: what says which column is what, where the layout is not a known one.
         as_of: the day for which the file's figures hold; a column of the file that says it has the last word.
+        choice: whose figures are shown first from now on; as it is where it is left out.
         dry_run: nothing is changed.
 
     Raises:
@@ -109,6 +116,8 @@ def import_figures(
         report = _report(read, file, found, dry_run)
         _tell_more(connection, report, file, found)
         if not dry_run:
+            if choice is not None:
+                put_precedence(connection, choice)
             kinds = store(connection, file, found, now, run_id=f"import {read.digest} {now:%Y-%m-%dT%H:%M:%SZ}")
             report.movies = dict(sorted(kinds.items()))
     return report
@@ -188,6 +197,7 @@ def _tell_more(
     titles = titles_of(connection, {i for _, no in (*ambiguous, *unmatched) for i in no.candidates})
     report.ambiguous = [_told(row, no, titles) for row, no in ambiguous]
     report.unmatched = [_told(row, no, titles) for row, no in unmatched]
+    report.replaces = [f"{name} of {at:%Y-%m-%d %H:%M} UTC" for name, at in versions_replaced(connection, file)]
     report.compared, report.disagreeing, report.disagreements = disagreements(connection, file, found, WORST)
 
 

@@ -1,4 +1,5 @@
-"""Questions of a person in SQL, and what tables there are to ask. The work itself is in `warehouse.query`."""
+"""Questions of a person in SQL, what tables there are to ask, and what became of a movie. The work itself is in
+`warehouse.query` and `warehouse.questions`."""
 
 from __future__ import annotations
 
@@ -8,14 +9,13 @@ import json
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ayne_dagster.commands.options import FilePath, Number, json_option
+from ayne_dagster.commands.options import TMDB_ID, FilePath, Number, json_option
 from ayne_dagster.commands.output import one_line, print_result, table, writing
 from ayne_dagster.config import load_settings
 
@@ -222,9 +222,9 @@ def schema(name: str, as_json: bool) -> None:
     """Tell the columns of a table or view: type and meaning."""
     relations = _relations()
     if name not in relations:
-        near = get_close_matches(name, relations, n=1)
-        meant = f"did you mean {near[0]}? " if near else ""
-        raise click.UsageError(f"There is no table {name!r}: {meant}`ayne tables` lists all.")
+        from ayne_dagster.warehouse.care.export import no_such_table
+
+        raise click.UsageError(no_such_table([name]))
     found = relations[name]
     columns = [{"column": c.name, "type": c.type, "description": c.description} for c in found.columns]
     result = {"table": name, "description": found.description, "columns": columns}
@@ -236,4 +236,33 @@ def _describe_schema(result: dict[str, Any]) -> Any:
     described.title, described.title_justify = f"{result['table']}: {result['description']}", "left"
     for column in result["columns"]:
         described.add_row(column["column"], column["type"], column["description"])
+    return described
+
+
+@click.command()
+@click.argument("tmdb_id", type=TMDB_ID)
+@click.option("--field", "fields", multiple=True, help="Only this column; may be repeated.")
+@click.option("--limit", type=click.IntRange(1), default=MOST_SHOWN, show_default=True, help="The latest changes.")
+@json_option
+def history(tmdb_id: int, fields: tuple[str, ...], limit: int, as_json: bool) -> None:
+    """Tell what changed of a movie: when, at which source, from what to what; the latest first."""
+    from ayne_dagster.commands.files import warehouse
+    from ayne_dagster.warehouse.questions import movie_changes
+
+    with warehouse(load_settings()).connect(read_only=True) as connection:
+        found = movie_changes(connection, tmdb_id, fields, limit)
+    if found is None:
+        raise click.UsageError(f"There is no movie {tmdb_id} in the database.")
+    print_result(found, as_json, _describe_history)
+
+
+def _describe_history(result: dict[str, Any]) -> Any:
+    title = f"{result['title'] or 'A movie without a title'} (TMDB {result['tmdb_id']})"
+    if not result["changes"]:
+        return f"{title}: no change was noted."
+    described = table("When (UTC)", "Source", "Column", "From", "To")
+    described.title, described.title_justify = title, "left"
+    for change in result["changes"]:
+        when = f"{change['changed_at']:%Y-%m-%d %H:%M}"
+        described.add_row(when, change["source"], change["field"], _cell(change["from"]), _cell(change["to"]))
     return described

@@ -43,7 +43,8 @@ def import_file(file: Path, mapping: Path | None, as_of: datetime | None, dry_ru
     if as_of is not None and as_of.date() > now.date():
         raise click.UsageError("--as-of: no figure holds for a day to come.")
     day = as_of.date() if as_of is not None else None
-    report = import_figures(warehouse(settings), file, now, mapping=mapping, as_of=day, dry_run=dry_run)
+    choice = settings.box_office
+    report = import_figures(warehouse(settings), file, now, mapping=mapping, as_of=day, choice=choice, dry_run=dry_run)
     print_result(_as_result(asdict(report)), as_json, _describe_import)
 
 
@@ -112,6 +113,8 @@ def _describe_import(told: dict[str, Any]) -> Any:
         f"{'Left out':11} {told['without_figures']:,} rows without a figure, {told['repeated']:,} repeated ones",
         f"{'Figures':11} {told['figures']:,}, {told['suspect']:,} of them suspect",
     ]
+    for version in told["replaces"]:
+        lines.append(f"{'Replaces':11} what {version} states")
     if told["movies"]:
         lines.append(f"{'Movies':11} {', '.join(f'{number:,} {kind}' for kind, number in told['movies'].items())}")
     if told["matched_later"]:

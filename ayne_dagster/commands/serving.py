@@ -12,7 +12,7 @@ import click
 
 from ayne_dagster.commands.options import FilePath, Number
 from ayne_dagster.commands.output import console, fail, one_line
-from ayne_dagster.config import load_settings
+from ayne_dagster.config import Settings, load_settings
 from ayne_dagster.settings.texts import read_named_text
 
 if TYPE_CHECKING:
@@ -123,15 +123,17 @@ def _read_faults(file: Path) -> list[Planned]:
 @click.command()
 @_port
 def dev(port: int) -> None:
-    """Start Dagster's UI and daemon on 127.0.0.1, with the runs of `ayne collect` in it.
+    """Start Dagster's UI and daemon on 127.0.0.1, with the runs of `ayne collect` in it, and the dashboard beside.
+
+    The dashboard is on the next port (3001), as `ayne dashboard` serves it.
 
     A demonstration's database is shown with its stand-in beside it. Where nothing else is set up, that is the one of
     `ayne demo`, data/demo.duckdb.
     """
     from ayne_dagster.serving.together import serve_together
 
-    with _instance_and_listener(port) as (instance, listener, hosts, workspace):
-        serve_together(instance, workspace, hosts, listener)
+    with _instance_and_listener(port) as (instance, listener, shown, workspace), _dashboard_beside(shown, port):
+        serve_together(instance, workspace, shown.ui_hosts, listener)
 
 
 @click.command()
@@ -140,8 +142,8 @@ def ui(port: int) -> None:
     """Start Dagster's UI alone on 127.0.0.1; the daemon is a service of its own."""
     from ayne_dagster.serving.together import serve_alone
 
-    with _instance_and_listener(port) as (instance, listener, hosts, workspace), suppress(KeyboardInterrupt):
-        serve_alone(instance, workspace, hosts, listener)
+    with _instance_and_listener(port) as (instance, listener, shown, workspace), suppress(KeyboardInterrupt):
+        serve_alone(instance, workspace, shown.ui_hosts, listener)
 
 
 @click.command()
@@ -167,8 +169,12 @@ def daemon() -> None:
 
 
 @contextmanager
-def _instance_and_listener(port: int) -> Iterator[tuple[DagsterInstance, socket, tuple[str, ...], Path]]:
-    """What both commands need, with the port taken before anything is started: instance, socket, hosts, workspace."""
+def _instance_and_listener(port: int) -> Iterator[tuple[DagsterInstance, socket, Settings, Path]]:
+    """What both commands need, with the port taken before anything is started.
+
+    Yields:
+        Instance, socket, the settings of what is shown, workspace.
+    """
     from ayne_dagster.demo.showing import with_its_world
     from ayne_dagster.runs.instance import open_instance, served
     from ayne_dagster.serving.together import workspace_file
@@ -185,4 +191,16 @@ def _instance_and_listener(port: int) -> Iterator[tuple[DagsterInstance, socket,
         with served(Path(home)):
             about = f"Dagster on http://{ADDRESS}:{port} shows the database {shown.database}"
             click.echo(one_line(f"{about}{world}; its runs are in {home}"), err=True)
-            yield instance, listener, shown.ui_hosts, workspace_file()
+            yield instance, listener, shown, workspace_file()
+
+
+@contextmanager
+def _dashboard_beside(settings: Settings, port: int) -> Iterator[None]:
+    """The dashboard on the port after the UI's; where that is taken, the UI is served without."""
+    from ayne_dagster.commands.dashboard import examined
+    from ayne_dagster.dashboard.serving import served_beside
+
+    with served_beside(settings, examined(settings), min(port + 1, 65535)) as address:
+        without = f"No dashboard: port {port + 1} is in use; `ayne dashboard --port` serves it on another"
+        click.echo(one_line(f"Dashboard on {address}" if address else without), err=True)
+        yield

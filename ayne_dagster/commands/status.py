@@ -54,14 +54,10 @@ def budget(as_json: bool) -> None:
 
 
 def granted(settings: Settings, now: datetime) -> dict[str, SourceBudget]:
-    """What each source grants; a ledger that is not there yet is not made by looking."""
-    from ayne_dagster.runs.budgets import source_budgets
-    from ayne_dagster.sources.limits.account import accounts_of
-    from ayne_dagster.sources.limits.ledger import RequestLedger, open_ledger
+    """What each source grants; loaded when it is asked for."""
+    from ayne_dagster.runs import budgets
 
-    ledger = open_ledger(settings)
-    ledger = ledger if ledger.exists else RequestLedger.in_memory()
-    return source_budgets(accounts_of(settings, ledger, lambda: now), now)
+    return budgets.granted(settings, now)
 
 
 def _quota(budget: SourceBudget) -> dict[str, Any]:

@@ -13,15 +13,18 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from ayne_dagster.config import load_settings
+from ayne_dagster.dashboard.serving import served_beside
 from ayne_dagster.demo.faults import Plan
 from ayne_dagster.demo.story import collect_on, first_instant, program_name
 from ayne_dagster.demo.telling import Reporter
 from ayne_dagster.demo.world import World, new_database, only_these_variables, settings_for, variables
+from ayne_dagster.doctor import examine
 from ayne_dagster.runs.instance import open_instance, served
 from ayne_dagster.serving.together import serve_together, workspace_file
 from ayne_dagster.serving.ui import ADDRESS, listen
@@ -74,9 +77,13 @@ def run_live(movies: int, day_seconds: float, port: int, database: Path | None, 
         os.environ["AYNE_CLOCK"] = str(clock := Fast(begin, datetime.now(UTC) + STARTS_AFTER, 86_400 / day_seconds))
         standin.follow(lambda: clock.at(datetime.now(UTC)))
         settings = load_settings()
-        with open_instance(settings) as instance, served(Path(instance.root_directory)):
+        with (
+            open_instance(settings) as instance,
+            served(Path(instance.root_directory)),
+            served_beside(settings, partial(examine, settings), min(port + 1, 65535)) as page,
+        ):
             os.environ["DAGSTER_HOME"] = instance.root_directory
-            _tell_how_to_watch(file, port, day_seconds, program, console)
+            _tell_how_to_watch(file, page, port, day_seconds, program, console)
             with (
                 _others_say_it_to(companion(file, "log"), console) as told,
                 _telling(Reporter(settings, instance), Plan(begin, standin), told),
@@ -85,7 +92,9 @@ def run_live(movies: int, day_seconds: float, port: int, database: Path | None, 
     console.print("The demonstration has ended; nothing of it is left running.")
 
 
-def _tell_how_to_watch(file: Path, port: int, day_seconds: float, program: str, console: Console) -> None:
+def _tell_how_to_watch(
+    file: Path, page: str | None, port: int, day_seconds: float, program: str, console: Console
+) -> None:
     """Say where to look, and leave the settings for commands beside."""
     settings_file = companion(file, "env")
     settings_file.write_text(
@@ -93,7 +102,7 @@ def _tell_how_to_watch(file: Path, port: int, day_seconds: float, program: str, 
     )
     for line in (
         f"\nNow a day passes in {day_seconds:g} seconds. Watch http://{ADDRESS}:{port} (ready in some seconds), and",
-        "this terminal. In another one, ask beside:",
+        f"{f'{page} (the dashboard), and ' if page else ''}this terminal. In another one, ask beside:",
         f"  (set -a; . {shlex.quote(str(settings_file))}; {program} due)",
         f"Ctrl-C ends it. What Dagster's processes say is in {companion(file, 'log')}.\n",
     ):

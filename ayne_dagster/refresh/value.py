@@ -347,10 +347,17 @@ placed AS (
 
         return self.first_rule_sql(source, code, routine=self._routine_sql(source, f"{source}_silent"))
 
+    def fresh_sql(self, source: str) -> str:
+        """The probability that nothing has changed since the last check; NULL for a movie never checked."""
+        return f"exp(-({self._expected_of_sql(source, self._silent_changes_sql(source))}))"
+
     def _expected_changes_sql(self, source: str) -> str:
         """`expected_changes`, from `_silent_changes_sql` as a column."""
+        return self._expected_of_sql(source, f"{source}_silent")
+
+    def _expected_of_sql(self, source: str, silent_changes: str) -> str:
         signals = f"(coalesce({source}_signals, 0) + CASE WHEN {source}_recheck_at <= $now THEN 1 ELSE 0 END)"
-        return f"{source}_silent + {signals} * {double_sql((self.feeds.get(source) or Feed()).weight_of_signal)}"
+        return f"{silent_changes} + {signals} * {double_sql((self.feeds.get(source) or Feed()).weight_of_signal)}"
 
     def _value_sql(self, source: str) -> str:
         """`value` without the weight, from `_expected_changes_sql` as a column; NULL where a movie is not due."""

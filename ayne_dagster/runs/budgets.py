@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ayne_dagster.config import API_OF, API_TITLES
+from ayne_dagster.config import API_OF, API_TITLES, Settings
 from ayne_dagster.refresh.budget import DayBudget, midnight
-from ayne_dagster.sources.limits.account import Account
-from ayne_dagster.sources.limits.ledger import QuotaUse
+from ayne_dagster.sources.limits.account import Account, accounts_of
+from ayne_dagster.sources.limits.ledger import QuotaUse, RequestLedger, open_ledger
 from ayne_dagster.sources.transport import LONGEST_WAIT
 
 
@@ -66,6 +66,17 @@ def source_budgets(accounts: Mapping[str, Account], now: datetime) -> dict[str, 
         LedgerError: the ledger cannot be read.
     """
     return {source: _budget(source, account, now) for source, account in accounts.items()}
+
+
+def granted(settings: Settings, now: datetime) -> dict[str, SourceBudget]:
+    """What each source grants; a ledger that is not there yet is not made by looking.
+
+    Raises:
+        LedgerError: the ledger cannot be read.
+    """
+    ledger = open_ledger(settings)
+    ledger = ledger if ledger.exists else RequestLedger.in_memory()
+    return source_budgets(accounts_of(settings, ledger, lambda: now), now)
 
 
 def _budget(source: str, account: Account, now: datetime) -> SourceBudget:

@@ -165,6 +165,13 @@ def changing_by_json_alone(reads: Callable[[str, bytes], bool]) -> Rule:
     return rule
 
 
+def reading_alone(scope: Scope) -> Refusal | None:
+    """The rule that nothing is asked but GET and HEAD: of an application that changes nothing."""
+    if scope["type"] == "http" and scope["method"] in ("GET", "HEAD"):
+        return None
+    return Refusal(405, "Nothing can be changed here: only GET is answered.")
+
+
 def header(scope: Scope, name: bytes) -> list[str]:
     """The values of a header, in the order sent, without blanks around them."""
     return [value.decode("latin-1").strip(" \t") for key, value in scope["headers"] if key.lower() == name]

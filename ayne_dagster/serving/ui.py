@@ -5,8 +5,6 @@ Dagster offers its web server as a command alone, which listens by itself; so th
 
 from __future__ import annotations
 
-import errno
-import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,39 +16,17 @@ from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster_webserver.app import create_app_from_workspace_process_context
 from starlette.types import ASGIApp
 
-from ayne_dagster.errors import OneLineError
 from ayne_dagster.serving.code_servers import deaf_to_hangups
 from ayne_dagster.serving.guard import Guard, at_hosts, changing_by_json_alone, framed_by_itself_alone, from_own_pages
+from ayne_dagster.serving.listening import ADDRESS as ADDRESS
+from ayne_dagster.serving.listening import PortTaken as PortTaken
+from ayne_dagster.serving.listening import listen as listen
 
-ADDRESS = "127.0.0.1"
-"""What the UI listens on; whoever wants it elsewhere puts a proxy with a login in front."""
 _STATEMENT_TIMEOUT_MS, _RECYCLE_SECONDS, _MOST_CONNECTIONS = 15_000, 3_600, 20
 """For Dagster's storage, as its own command has them."""
 _POLL_MS = 2_000
 _NO_PAGES = ("/graphql", "/logs/", "/download_debug/", "/report_asset_")
 _NOTEBOOKS = ("/notebook", "/dagit/notebook")
-
-
-class PortTaken(OneLineError):
-    """The port cannot be listened on; `str()` says why in one line."""
-
-
-def listen(port: int) -> socket.socket:
-    """A socket that listens on the loopback address.
-
-    Raises:
-        PortTaken: another program listens there, or the system does not let us.
-    """
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((ADDRESS, port))
-        listener.listen(128)
-    except OSError as error:
-        listener.close()
-        why = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
-        raise PortTaken(f"Port {port} {why}: choose another with --port.") from None
-    return listener
 
 
 def guarded(app: ASGIApp, hosts: Iterable[str]) -> ASGIApp:

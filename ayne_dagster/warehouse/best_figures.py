@@ -27,6 +27,8 @@ from ayne_dagster.warehouse.tables import Column, View
 LEAST_GROSS = 10_000
 """US dollars; what a source gives as a lower gross is mostly in millions, or of a single cinema."""
 LEAST_BUDGET = 1_000
+MOST_USD = 10_000_000_000
+"""US dollars; no film has cost or made half as much: what is larger is in another unit or currency."""
 DISAGREEMENT = 1.25
 """The largest figure over the smallest from which on sources are said to disagree."""
 WORTH_COMPARING = 100_000
@@ -93,6 +95,7 @@ _JUDGED = f"""
            s.currency, s.source_ref, s.amount, s.as_of, s.preferred, s.derived, s.matched_by, s.observed_at, s.gone_at,
            coalesce({_IS_DOMESTIC}, FALSE) AS scope_inferred,
            CASE WHEN s.suspect IS NOT NULL THEN s.suspect
+                WHEN s.currency = 'USD' AND s.amount > {MOST_USD} THEN 'more than {MOST_USD:,} US dollars'
                 WHEN s.currency = 'USD' AND s.measure = 'gross' AND s.scope IN ('worldwide', 'unspecified', 'domestic')
                      AND s.amount < {LEAST_GROSS} THEN 'a gross below {LEAST_GROSS:,} US dollars'
                 WHEN s.currency = 'USD' AND s.measure = 'production_budget'

@@ -190,6 +190,18 @@ def store(
     return Counter(kinds.values())
 
 
+def versions_replaced(connection: duckdb.DuckDBPyConnection, file: ImportedFile) -> list[tuple[str, datetime]]:
+    """The versions of a file whose figures it replaces: name, and when each was imported last (naive UTC)."""
+    digests = sorted(_former_versions(connection, file))
+    return connection.execute(
+        "SELECT DISTINCT f.name, f.imported_at FROM box_office_files AS f"
+        " JOIN box_office AS b ON b.source = $source AND b.gone_at IS NULL"
+        " AND starts_with(b.source_ref, f.digest || ':')"
+        " WHERE list_contains($digests, f.digest) ORDER BY ALL",
+        {"source": SOURCE, "digests": digests},
+    ).fetchall()
+
+
 def _former_versions(connection: duckdb.DuckDBPyConnection, file: ImportedFile) -> set[str]:
     """The digests of the earlier versions of a file; one of a later day is none."""
     return {
@@ -222,11 +234,15 @@ def _all_stated(
         ).fetchall()
     renewed = {(i, r["measure"], r["scope"], r["currency"]) for i, rows in stated.items() for r in rows
                if r["source_ref"].startswith(f"{file.digest}:")}  # fmt: skip
+    measured = {(i, measure, currency) for i, measure, _, currency in renewed}
     for tmdb_id, *values in others:
         figure = dict(zip(names, values, strict=True))
         rows = stated.setdefault(tmdb_id, [])
         by = figure["source_ref"].partition(":")[0]
-        replaced = by in former and (tmdb_id, figure["measure"], figure["scope"], figure["currency"]) in renewed
+        kind = tmdb_id, figure["measure"], figure["scope"], figure["currency"]
+        # What was worked out of two parts holds no more when one of them is another.
+        outdated = figure["derived"] and (tmdb_id, figure["measure"], figure["currency"]) in measured
+        replaced = by in former and (kind in renewed or outdated)
         if by != file.digest and not replaced:
             rows.append(figure)
     return stated
@@ -295,12 +311,12 @@ def _keep_waiting(connection: duckdb.DuckDBPyConnection, file: ImportedFile, fou
 def _note_file(connection: duckdb.DuckDBPyConnection, file: ImportedFile, found: Found, now: datetime) -> None:
     own = [match for row, match in found.items() if row.digest == file.digest]
     before = connection.execute(
-        "SELECT first_imported_at FROM box_office_files WHERE digest = ?", [file.digest]
+        "SELECT first_imported_at, name FROM box_office_files WHERE digest = ?", [file.digest]
     ).fetchall()
     connection.execute("DELETE FROM box_office_files WHERE digest = ?", [file.digest])
     noted = {
         "digest": file.digest,
-        "name": file.name,
+        "name": before[0][1] if before else file.name,  # a copy is the same file: a later version has the first name
         "layout": file.layout,
         "as_of": file.as_of,
         "rows": file.rows,

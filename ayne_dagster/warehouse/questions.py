@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -79,8 +80,9 @@ def explain_movie(
     now: datetime,
     strategy: Strategy = AGE_TABLE_STRATEGY,
     *,
-    batch_limit: int = 100,
+    batch_limit: int | None = 100,
     hindrances: Mapping[str, str] | None = None,
+    value: ValueOfRefreshStrategy | None = None,
 ) -> dict[str, Any] | None:
     """Why a movie is due or not, by source; None for an unknown movie.
 
@@ -89,14 +91,17 @@ def explain_movie(
         tmdb_id: the movie.
         now: the instant (aware UTC).
         strategy: what decides.
-        batch_limit: movies a run and source, which the order of a strategy may depend on.
+        batch_limit: movies a run and source, which the order of a strategy may depend on; None: its rank is not
+            worked out, which takes the order of all movies.
         hindrances: by source, why it may not be asked now, and until when.
+        value: the numbers of the value of refresh; loaded where they are not at hand.
     """
     states = movie_states(connection, [tmdb_id])
     if not states:
         return None
     movie = states[0]
-    value = strategy if isinstance(strategy, ValueOfRefreshStrategy) else value_of_refresh(connection)
+    if value is None:
+        value = strategy if isinstance(strategy, ValueOfRefreshStrategy) else value_of_refresh(connection)
     sources = {}
     for source in SOURCES:
         decision = strategy.decide(movie, source, now)
@@ -124,10 +129,12 @@ def _circumstances(
     decision: Decision,
     now: datetime,
     strategy: Strategy,
-    batch_limit: int,
+    batch_limit: int | None,
     hindrance: str | None,
 ) -> Circumstances:
     """Rank and budget of a decision."""
+    if batch_limit is None:
+        return Circumstances(hindrance=hindrance)
     source, bound = decision.source, {"now": naive_utc(now), "limit": batch_limit, "tmdb_id": movie.tmdb_id}
     place = connection.execute(strategy.rank_query(source), bound).fetchall() if decision.due else []
     return Circumstances(
@@ -170,6 +177,39 @@ def _explained_source(
         "due_total": known.due_total,
         "explanation": explain(movie, decision, now, known),
     }
+
+
+def movie_changes(
+    connection: duckdb.DuckDBPyConnection, tmdb_id: int, fields: Sequence[str], limit: int
+) -> dict[str, Any] | None:
+    """What changed of a movie, the latest first; None for an unknown movie.
+
+    Args:
+        connection: an open connection.
+        tmdb_id: the movie.
+        fields: columns to look at; all when there are none.
+        limit: so many changes at most.
+
+    Returns:
+        `tmdb_id`, `title` and `changes`: `changed_at` (naive UTC), `source` (the table), `field`, `from` and `to` (as
+        the values that JSON has for them).
+    """
+    if not connection.execute("SELECT 1 FROM refresh_metadata WHERE tmdb_id = ?", [tmdb_id]).fetchall():
+        return None
+    rows = connection.execute(
+        "SELECT changed_at, source, field, old_value, new_value FROM movie_history WHERE tmdb_id = $tmdb_id"
+        " AND (len($fields) = 0 OR list_contains($fields, field)) ORDER BY changed_at DESC, source, field LIMIT $limit",
+        {"tmdb_id": tmdb_id, "fields": list(fields), "limit": limit},
+    ).fetchall()
+    changes = [
+        {"changed_at": at, "source": source, "field": field, "from": _from_json(old), "to": _from_json(new)}
+        for at, source, field, old, new in rows
+    ]
+    return {"tmdb_id": tmdb_id, "title": movie_titles(connection, [tmdb_id]).get(tmdb_id), "changes": changes}
+
+
+def _from_json(value: str | None) -> Any:
+    return None if value is None else json.loads(value)
 
 
 def movie_titles(connection: duckdb.DuckDBPyConnection, ids: Collection[int]) -> dict[int, str]:

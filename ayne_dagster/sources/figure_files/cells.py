@@ -18,6 +18,7 @@ from ayne_dagster.sources import values
 MOST_MONEY = Decimal(10) ** 13
 """No figure of a movie is as large in any currency; what is fits no column either."""
 UNKNOWN_CURRENCY = "XXX"
+"""As ISO 4217 has it."""
 """ISO 4217's code for no currency."""
 _CENT = Decimal("0.01")
 _LONGEST_CELL = 200
@@ -31,6 +32,13 @@ _SYMBOLS = {
     "$": "USD", "us$": "USD", "a$": "AUD", "au$": "AUD", "c$": "CAD", "ca$": "CAD", "nz$": "NZD", "hk$": "HKD",
     "€": "EUR", "£": "GBP", "¥": "JPY", "₹": "INR", "₩": "KRW", "₽": "RUB",
 }  # fmt: skip
+_CURRENCY_NAMES = {
+    **dict.fromkeys(("dollar", "dollars", "us dollar", "us dollars", "u.s. dollars", "u.s. dollar", "usd$"), "USD"),
+    **dict.fromkeys(("euro", "euros"), "EUR"),
+    **dict.fromkeys(("pound", "pounds", "pound sterling", "pounds sterling", "sterling"), "GBP"),
+    **dict.fromkeys(("yen", "japanese yen"), "JPY"),
+    **dict.fromkeys(("rupee", "rupees", "indian rupee", "indian rupees"), "INR"),
+}
 _UNITS = {
     **dict.fromkeys(("k", "thousand"), Decimal(10) ** 3),
     **dict.fromkeys(("m", "mm", "mn", "mln", "mio", "million", "millions"), Decimal(10) ** 6),
@@ -229,3 +237,12 @@ def _written_id(cell: object) -> str:
         return ""
     written = str(cell).strip()
     return written if len(written) <= _LONGEST_CELL else ""
+
+
+def currency_code(named: object) -> str:
+    """The code of a currency that a row names by its code, sign or English name; UNKNOWN_CURRENCY for any other."""
+    text = named.strip() if isinstance(named, str) else ""
+    known = _SYMBOLS.get(text.lower()) or _CURRENCY_NAMES.get(text.lower())
+    if known is not None:
+        return known
+    return text.upper() if len(text) == 3 and text.isascii() and text.isalpha() else UNKNOWN_CURRENCY

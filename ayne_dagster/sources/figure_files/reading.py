@@ -136,6 +136,7 @@ class _Reader:
         self._roles = {role: [place(column) for column in columns] for role, columns in layout.roles.items()}
         self._stated: Counter[str] = Counter()
         self._unusable: dict[str, list[str]] = {}
+        self._unknown_currencies: Counter[str] = Counter()
 
     def read_into(self, found: FigureFile) -> None:
         """Read all rows."""
@@ -149,6 +150,11 @@ class _Reader:
         self._require_usable(found, len(rows))
         found.without_figures = sum(not row.figures for row in rows)
         rows = self._told_doubts([row for row in rows if row.figures], found.remarks)
+        for named, number in self._unknown_currencies.items():
+            found.remarks.append(
+                f"{number:,} figures are in a currency that is not known ({named!r}): they are kept, and never shown."
+                " Write its code of three letters."
+            )
         distinct = {replace(row, number=0): row for row in reversed(rows)}
         found.rows = sorted(distinct.values(), key=lambda row: row.number)
         found.repeated = len(rows) - len(found.rows)
@@ -202,6 +208,8 @@ class _Reader:
                 continue
             self._stated[column.column] += 1
             currency = _currency(column, money.currency, of_row)
+            if currency == cells.UNKNOWN_CURRENCY:
+                self._unknown_currencies[values.quoted(str(of_row), 20)] += 1
             figure = Figure(column.measure, column.scope, currency, money.amount)
             figures.setdefault((column.measure, column.scope, currency), figure)
         return tuple(figures.values())
@@ -255,8 +263,8 @@ def _currency(column: FigureColumn, of_cell: str | None, of_row: object) -> str:
     """The currency of a figure: the cell's own, else the row's, else the column's. A dollar sign may be any dollar."""
     default = column.currency
     if of_row is not None:
-        code = of_row.strip().upper() if isinstance(of_row, str) else ""
-        default = code if len(code) == 3 and code.isascii() and code.isalpha() else cells.UNKNOWN_CURRENCY
+        of_row = cells.currency_code(of_row)
+        default = default if of_row == "USD" and default in _DOLLARS else of_row
     if of_cell is None or (of_cell == "USD" and default in _DOLLARS) or (of_cell == "JPY" and default == "CNY"):
         return default
     return of_cell

@@ -96,17 +96,22 @@ def read_bytes(path: Path) -> FileBytes:
 
 
 def _unpacked(path: Path, packed: bytes) -> bytes:
-    """What a gzip file holds, whole and bounded; further members behind the first are not read."""
-    unpacker = zlib.decompressobj(wbits=31)
-    try:
-        content = unpacker.decompress(packed, MOST_BYTES + 1)
-    except zlib.error:
-        raise FigureFileError(f"{path} is damaged: it begins as a gzip file and cannot be unpacked.") from None
-    if len(content) > MOST_BYTES:
-        raise FigureFileError(f"{path} unpacks to more than {MOST_BYTES // 2**20} MB, the most that is read; split it.")
-    if not unpacker.eof:
-        raise FigureFileError(f"{path} is cut off: its end is missing. Copy or download it again.")
-    return content
+    """What a gzip file holds, all of its members, whole and bounded."""
+    content, rest = bytearray(), packed
+    while rest.strip(b"\x00"):  # what fills up a block of a tape is no member
+        unpacker = zlib.decompressobj(wbits=31)
+        try:
+            content += unpacker.decompress(rest, MOST_BYTES + 1 - len(content))
+        except zlib.error:
+            raise FigureFileError(f"{path} is damaged: it begins as a gzip file and cannot be unpacked.") from None
+        if len(content) > MOST_BYTES:
+            raise FigureFileError(
+                f"{path} unpacks to more than {MOST_BYTES // 2**20} MB, the most that is read; split it."
+            )
+        if not unpacker.eof:
+            raise FigureFileError(f"{path} is cut off: its end is missing. Copy or download it again.")
+        rest = unpacker.unused_data
+    return bytes(content)
 
 
 def open_table(file: FileBytes, *, encoding: str | None = None, separator: str | None = None) -> FigureTable:

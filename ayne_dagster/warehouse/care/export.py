@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 
 import duckdb
@@ -42,9 +43,10 @@ class WrongExport(WrongUsage, ExportError):
 
 
 def no_such_table(unknown: Collection[str]) -> str:
-    """What is said of tables that there are not, with those that there are; the older collection's views in a word."""
-    ours = ", ".join(name for name in EXPORTABLE if not name.startswith("legacy."))
-    return f"There is no table {', '.join(unknown)}; there are {ours}, and legacy.…"
+    """What is said of tables that there are not, with those that may be meant."""
+    near = [found for name in unknown for found in get_close_matches(name, EXPORTABLE, n=1)]
+    meant = f"did you mean {', '.join(near)}? " if near else ""
+    return f"There is no table {', '.join(unknown)}: {meant}`ayne tables` lists all."
 
 
 def export_tables(

@@ -1,0 +1,73 @@
+"""`ayne dashboard`: the front page in a browser, or as a file. What it shows is put together in `dashboard`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ayne_dagster.commands.options import FilePath
+from ayne_dagster.commands.output import fail, one_line
+from ayne_dagster.config import Settings, load_settings
+
+if TYPE_CHECKING:
+    from ayne_dagster.doctor import Line
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(1, 65535), default=3001, show_default=True)
+@click.option("--write", "file", type=FilePath(), help="Write the front page to FILE, and serve nothing.")
+def dashboard(port: int, file: Path | None) -> None:
+    """Show how the collection is doing, on http://127.0.0.1:3001.
+
+    What runs and what the budgets still buy, how fresh the movies are, what is next and why, what has changed, whether
+    everything is in order, and each movie. It reads only, in a copy that follows the database: no run waits for it.
+
+    With --write the front page becomes one file that needs no server and asks nothing of any.
+    """
+    settings = load_settings()
+    if file is not None:
+        _write(settings, file)
+        return
+    from ayne_dagster.dashboard.serving import serve
+    from ayne_dagster.serving.listening import ADDRESS, PortTaken, listen
+
+    try:
+        listener = listen(port)
+    except PortTaken as error:
+        fail(str(error))
+    with listener:
+        click.echo(one_line(f"Dashboard on http://{ADDRESS}:{port}, database {settings.database}"), err=True)
+        serve(settings, examined(settings), listener)
+
+
+def examined(settings: Settings) -> Callable[[], Sequence[Line]]:
+    """What looks at the machine; it loads Dagster when it is called first."""
+
+    def examine() -> Sequence[Line]:
+        from ayne_dagster.doctor import examine as look
+
+        return look(settings)
+
+    return examine
+
+
+def _write(settings: Settings, file: Path) -> None:
+    """Write the page whole or not at all."""
+    from ayne_dagster.dashboard.app import written
+
+    text = written(settings)
+    new = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        new.write_text(text, "utf-8")
+        new.replace(file)
+    except OSError as error:
+        with suppress(OSError):
+            new.unlink(missing_ok=True)
+        fail(f"{file} cannot be written ({error.strerror}): choose another file.")
+    click.echo(one_line(f"{file}  {len(text.encode()) / 1e3:,.0f} kB"))
