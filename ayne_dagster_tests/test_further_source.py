@@ -91,6 +91,9 @@ def test_a_collection_tells_its_numbers_under_its_name(told: dict[str, Any]) -> 
     assert result["requests"]["locations"] >= 5
     assert 0 < result["locations_updated"] <= 5
     assert {"tmdb_updated", "omdb_updated", "box_office_updated"} <= result.keys()
+    shown = "\n".join(told["later"]["shown"])
+    assert f"Locations     {result['locations_updated']} fetched" in shown
+    assert f"{result['requests']['locations']} Places" in shown
 
 
 def test_the_doctor_looks_at_it_and_nothing_is_wrong_with_the_database(told: dict[str, Any]) -> None:

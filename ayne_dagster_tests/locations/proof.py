@@ -11,6 +11,7 @@ import dagster as dg
 
 from ayne_dagster import doctor
 from ayne_dagster.automation.due_movies import due_movies_sensor
+from ayne_dagster.commands.collecting import _describe_collection
 from ayne_dagster.config import Settings, load_settings
 from ayne_dagster.definitions import build_defs
 from ayne_dagster.demo.world import variables
@@ -121,6 +122,7 @@ class Proof:
             "left_in_spool": kept(self._file, "locations"),
             "from_the_spool": self.query(f"SELECT places FROM locations WHERE tmdb_id = {absent}"),
             "result": result,
+            "shown": _describe_collection(result).splitlines(),
             "doctor": {name: line for name, line in lines.items() if name.startswith("Places")},
             "findings": [str(finding) for finding in check_database(Database(self._file), now).findings],
         }
