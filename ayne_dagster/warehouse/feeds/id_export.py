@@ -69,7 +69,7 @@ FROM (SELECT {", ".join(f"fields[{place}] AS {name}" for place, name in enumerat
     FROM ({ONE_LINE_A_ROW})))"""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ExportReport(Numbers):
     """What an export told, in movies."""
 

@@ -67,7 +67,7 @@ _JUMPED = f"""
     AND round(abs(imdb_rating - reference_rating) / {RATING_STEP}) >= 1)))"""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RatingsReport(Numbers):
     """What a file told, in movies."""
 
