@@ -391,6 +391,13 @@ def test_what_is_wrong_is_told_in_one_line_and_nothing_is_changed(
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
+def test_of_many_rows_that_found_no_movie_a_terminal_shows_the_first(command: Ayne, tmp_path: Path) -> None:
+    imported(command, write(tmp_path, simple(*[(f"Nobody knows {n}", 2000, 5_000_000 + n) for n in range(300)])))
+    shown = command.call("box-office", "unmatched").out
+    assert "300 rows; the first 200 are shown, --json has all" in " ".join(shown.split())
+    assert len(command.call("box-office", "unmatched", "--json").json["rows"]) == 300
+
+
 def test_without_a_database_nothing_is_made(tmp_path: Path) -> None:
     write(tmp_path, simple(("Zephyr One", 2000, 5)))
     for arguments in (("import", "file.csv"), ("import", "file.csv", "--dry-run"), ("unmatched",)):

@@ -24,7 +24,7 @@ from ayne_dagster_tests.support.processes import Ayne, ended
 
 KINDS_OF_WRONG_USAGE = {
     "WrongUsage", "SettingsError", "FigureFileError", "WrongDatabase", "WrongExport", "WrongTarget", "WrongLedger",
-    "WrongPlace", "WrongFile",
+    "WrongPlace", "WrongFile", "WrongQuestion",
 }  # fmt: skip
 NOT_FOR_PEOPLE = {
     "BrokenGzip", "CutOffGzip", "Interrupted", "MigrationFailed", "NotWhole", "StreamClosed", "TooSlow", "Unpackable",
@@ -50,7 +50,10 @@ def test_every_error_says_its_exit_code() -> None:
     assert silent <= NOT_FOR_PEOPLE, "subclass OneLineError, or list what is always caught"
     codes = {name: error.exit_code for name, error in errors.items() if issubclass(error, OneLineError)}
     assert {name for name, code in codes.items() if code == WRONG_USAGE} == KINDS_OF_WRONG_USAGE
-    assert {name for name, code in codes.items() if code == INTERRUPTED} == {"CollectionInterrupted"}
+    assert {name for name, code in codes.items() if code == INTERRUPTED} == {
+        "CollectionInterrupted",
+        "ImportInterrupted",
+    }
     assert set(codes.values()) == {FAILED, WRONG_USAGE, INTERRUPTED}
 
 

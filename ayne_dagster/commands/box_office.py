@@ -17,6 +17,8 @@ from ayne_dagster.config import SettingsError, load_settings
 
 SHOWN = 10
 """Rows of each kind on a screen; `--json` has more."""
+MOST_SHOWN = 200
+"""Unmatched rows on a terminal."""
 
 
 @click.group(name="box-office")
@@ -162,9 +164,11 @@ def _describe_unmatched(result: dict[str, Any]) -> Any:
     if not result["rows"]:
         return "Every row of the imported files has found its movie."
     rows = table("File", "Row", "Title", "Year", "Why", "Perhaps")
-    for row in result["rows"]:
+    shown = result["rows"][:MOST_SHOWN]
+    for row in shown:
         perhaps = ", ".join(f"{m['title']} ({m['year']}, TMDB {m['tmdb_id']})" for m in row["candidates"])
         cells = (row["file"], str(row["row"]), row["title"] or row["imdb_id"] or "", str(row["year"] or ""))
         rows.add_row(*cells, row["reason"], perhaps)
-    rows.caption = f"{result['unmatched']:,} rows"
+    left = f"; the first {len(shown):,} are shown, --json has all" if len(shown) < result["unmatched"] else ""
+    rows.caption = f"{result['unmatched']:,} rows{left}"
     return rows

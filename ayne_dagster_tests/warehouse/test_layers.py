@@ -32,7 +32,7 @@ def test_a_layer_loads_nothing_of_what_stands_above_it(layer: str) -> None:
     assert end(python(LOAD, ",".join(FORBIDDEN[layer]), *modules)) == 0
 
 
-@pytest.mark.parametrize("name", ["strategy", "due", "outcome"])
+@pytest.mark.parametrize("name", ["strategy", "rules", "outcome"])
 def test_the_refresh_rules_load_alone(name: str) -> None:
     assert end(python(LOAD, "dagster,duckdb,httpx,pydantic", f"ayne_dagster.refresh.{name}")) == 0
 
