@@ -55,7 +55,7 @@ def test_snapshots_taken_while_a_collection_writes_are_consistent_and_can_be_rea
     slow.clear_log()
     target = tmp_path / "published.duckdb"
     stored: list[int] = []
-    running = command.asking(slow, AYNE_TMDB_MAX_CONCURRENT="2")  # so slow that several are taken meanwhile
+    running = command.asking(slow, AYNE_TMDB_MAX_CONCURRENT="1")  # so slow that several are taken meanwhile
     with running.running("collect", "--json", "--refresh-only", *ALL) as process:
         wait_until(lambda: number_asked(slow, "details") > 50, process)
         while process.poll() is None:
