@@ -49,6 +49,7 @@ from ayne_dagster.warehouse.schema import (
     BOX_OFFICE,
     DISCOVERED_MOVIES,
     FETCH_LOG,
+    HELD_BEFORE,
     MOVIE_HISTORY,
     MOVIE_TABLES,
     OMDB_RATINGS,
@@ -256,7 +257,7 @@ def _upsert(
             incoming[i] = content_hash(table, row)
             if _lacks_parts(table, old) and not _lacks_parts(table, row):
                 completed.add(i)
-                old = {name: row.get(name) if value is None else value for name, value in old.items()}
+                old = _with_parts(table, old, row)
         differs = old is None or incoming[i] != content_hash(table, old)
         if differs or i in completed:
             written.append(row | {"updated_at": naive_utc(seen[i].at)})
@@ -294,6 +295,12 @@ def _lacks_parts(table: Table, row: Row) -> bool:
     """Whether a row came from somebody who never asked for all of it, as the older collection."""
     always = ALWAYS_TOLD.get(table.name)
     return always is not None and row.get(always) is None
+
+
+def _with_parts(table: Table, old: Row, new: Row) -> Row:
+    """A row that lacks parts, with those of a whole one; what was asked for and is unknown stays so."""
+    held = HELD_BEFORE[table.name]
+    return {name: new.get(name) if value is None and name not in held else value for name, value in old.items()}
 
 
 def _keep_known(table: Table, row: Row, old: Row) -> None:

@@ -215,6 +215,19 @@ HASHED_TABLES: tuple[Table, ...] = tuple(table for table in ANSWER_TABLES if tab
 
 ALWAYS_TOLD = {TMDB_DETAILS.name: "original_language", OMDB_RATINGS.name: "type"}
 """By table: a column that every answer of the source itself fills, and that the older collection never had."""
+HELD_BEFORE: dict[str, frozenset[str]] = {
+    TMDB_DETAILS.name: frozenset(
+        {"imdb_id", "title", "status", "release_date", "runtime", "budget", "revenue", "popularity", "vote_average"}
+        | {"vote_count", "genres", "production_companies"}
+    ),
+    OMDB_RATINGS.name: frozenset(
+        {"imdb_id", "title", "rated", "released", "runtime", "genre", "director", "writer", "actors", "language"}
+        | {"country", "awards", "imdb_rating", "imdb_votes", "metascore", "rotten_tomatoes_rating", "box_office"}
+    ),
+}
+"""By table: the columns in which NULL, in a row of the older collection, is what the source said: it knows nothing. In
+all others it may be that nobody asked (its first dumps have no overview), or that the answer could not be read (a
+series' years, a country with an unknown name)."""
 
 
 def content_hash_column(table: Table) -> str:
