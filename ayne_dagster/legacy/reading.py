@@ -8,12 +8,14 @@ from __future__ import annotations
 import codecs
 import csv
 import shutil
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
+from uuid import uuid4
 
 import duckdb
 import pyarrow as pa
@@ -41,6 +43,11 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 }
 """By table: the columns that are taken over. What the older collection worked out from them is worked out anew."""
 _KEYS = {"movies": "tmdb_id", "tmdb_movies": "tmdb_id", "omdb_movies": "imdb_id", "numbers_movies": "movie_id"}
+_IS_A_NUMBER = "TRY_CAST({0} AS DOUBLE) > 0"
+_IS_A_KEY = dict.fromkeys(("movies", "tmdb_movies", "numbers_movies"), _IS_A_NUMBER) | {
+    "omdb_movies": "regexp_full_match(trim(CAST({0} AS VARCHAR)), 'tt[0-9]+', 'i')"
+}
+"""By table: whether a value can be its key. Rows with another one ('N/A') have nothing in common."""
 _LATEST = {"movies": ("created_at",)} | dict.fromkeys(
     ("tmdb_movies", "omdb_movies", "numbers_movies"), ("last_updated_utc",)
 )
@@ -75,9 +82,11 @@ KNOWN_SCHEMA = 4
 _ENOUGH = 2
 """So many of the collection's tables make a database one of its own; the one with TMDB's details does by itself."""
 COPIES = (".ayne-legacy-", ".ayne-rehearsal-")
-"""How the names of folders begin, beside the database, in which copies are held for as long as an import takes."""
+"""How the names of folders begin, beside the database, in which copies, and what does not fit into memory, are held for
+as long as an import takes."""
 FETCHED_AT_ONCE = 1_500
-_CONFIG: dict[str, str | bool | int | float | list[str]] = {"threads": 2, "memory_limit": "100MB"}
+_Config = dict[str, str | bool | int | float | list[str]]
+_CONFIG: _Config = {"threads": 2, "memory_limit": "100MB"}
 
 
 class WrongFile(WrongUsage):
@@ -159,8 +168,8 @@ class Source:
                 yield from self._rows(table, queries)
 
     def _rows(self, table: str, queries: Sequence[str]) -> Iterator[list[Row]]:
-        key, names = _KEYS[table], COLUMNS[table]
-        united = _united(queries)
+        names, united = COLUMNS[table], _united(queries)
+        key = f"CASE WHEN {_IS_A_KEY[table].format(_KEYS[table])} THEN {_KEYS[table]} END"
         doubled = self.connection.execute(f"SELECT count({key}) - count(DISTINCT {key}) FROM ({united})").fetchall()
         if doubled[0][0]:  # else the rows need not be gathered: they are read as they lie
             order = ", ".join([f"{latest} DESC NULLS LAST" for latest in _LATEST.get(table, ())] + list(names))
@@ -182,8 +191,8 @@ def _of_the_source(path: Path) -> Iterator[None]:
         yield
     except duckdb.OutOfMemoryException as error:
         raise WrongFile(
-            f"{path} has rows that need more memory than there is for reading it; nothing was taken over. Dump its"
-            " tables as Parquet files, and name their folder."
+            f"{path} has rows that need more memory than there is for reading it, and the disk could not take the rest;"
+            " nothing was taken over. Free disk space beside the database (AYNE_DATABASE)."
         ) from error
     except (duckdb.Error, pa.ArrowException) as error:
         raise _unreadable(path, error) from error
@@ -209,15 +218,24 @@ def open_source(path: Path, beside: Path | None) -> Iterator[Source]:
     _require_readable(path)
     with ExitStack() as stack:
         try:
+            config = _CONFIG | {"temp_directory": str(_spill_folder(beside, stack))}
             if path.is_dir() or path.suffix.lower() in _SUFFIXES:
-                source = _open_files(path, stack)
+                source = _open_files(path, config, stack)
             else:
-                source = _open_database(path, beside, stack)
+                source = _open_database(path, beside, config, stack)
         except (duckdb.Error, pa.ArrowException, csv.Error, OSError, UnicodeError) as error:
             raise _unreadable(path, error) from None
         source.read_through()
         source.joined_by_blank = _is_joined_by_blank(source)
         yield source
+
+
+def _spill_folder(beside: Path | None, stack: ExitStack) -> Path:
+    """Where DuckDB puts what does not fit into memory. It makes the folder when it needs it; left to itself it would
+    choose one beside the source, to which nothing is written, or the folder in which the command was given."""
+    folder = (beside or Path(gettempdir())) / f"{COPIES[0]}{uuid4().hex}"
+    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def remove_left_copies(beside: Path, before: float) -> int:
@@ -259,8 +277,8 @@ def _unreadable(path: Path, error: Exception) -> WrongFile:
 # DuckDB files
 
 
-def _open_database(path: Path, beside: Path | None, stack: ExitStack) -> Source:
-    connection, was_copied = _connect(path, beside, stack)
+def _open_database(path: Path, beside: Path | None, config: _Config, stack: ExitStack) -> Source:
+    connection, was_copied = _connect(path, beside, config, stack)
     connection.execute("SET enable_external_access = false")  # nothing in the file may name another one
     found: dict[str, dict[str, str]] = {}
     for table, column, kind in connection.execute(
@@ -286,10 +304,12 @@ def _open_database(path: Path, beside: Path | None, stack: ExitStack) -> Source:
     return Source(path, era, connection, relations, was_copied=was_copied, has_newer_schema=version > KNOWN_SCHEMA)
 
 
-def _connect(path: Path, beside: Path | None, stack: ExitStack) -> tuple[duckdb.DuckDBPyConnection, bool]:
+def _connect(
+    path: Path, beside: Path | None, config: _Config, stack: ExitStack
+) -> tuple[duckdb.DuckDBPyConnection, bool]:
     """The file, open to read; where another program holds it, a copy."""
     try:
-        return stack.enter_context(duckdb.connect(f"duckdb:{path}", read_only=True, config=_CONFIG)), False
+        return stack.enter_context(duckdb.connect(f"duckdb:{path}", read_only=True, config=config)), False
     except duckdb.Error as error:
         if not any(words in str(error) for words in ("lock on file", "different configuration")):
             raise
@@ -299,7 +319,7 @@ def _connect(path: Path, beside: Path | None, stack: ExitStack) -> tuple[duckdb.
         with suppress(FileNotFoundError):
             shutil.copyfile(f"{path}{suffix}", f"{copy}{suffix}")
     try:
-        return stack.enter_context(duckdb.connect(f"duckdb:{copy}", read_only=True, config=_CONFIG)), True
+        return stack.enter_context(duckdb.connect(f"duckdb:{copy}", read_only=True, config=config)), True
     except duckdb.Error:
         raise WrongFile(
             f"{path} is being written to by another program, and could not be copied whole: close that program."
@@ -308,7 +328,10 @@ def _connect(path: Path, beside: Path | None, stack: ExitStack) -> tuple[duckdb.
 
 def _era(connection: duckdb.DuckDBPyConnection, found: Mapping[str, Mapping[str, str]]) -> tuple[str, int]:
     """The era, and the version of its schema, or 0."""
-    if any(name.lower() in _FORMER_TABLES for name in found):
+    found = {
+        name.lower(): {column.lower(): kind for column, kind in columns.items()} for name, columns in found.items()
+    }
+    if any(name in _FORMER_TABLES for name in found):
         return "A", 0
     if "version" in found.get("schema_migrations", {}):
         version = connection.execute("SELECT max(TRY_CAST(version AS BIGINT)) FROM schema_migrations").fetchall()[0][0]
@@ -351,11 +374,11 @@ def _selection(relation: str, columns: Mapping[str, str], table: str) -> str:
 # CSV and Parquet files
 
 
-def _open_files(path: Path, stack: ExitStack) -> Source:
+def _open_files(path: Path, config: _Config, stack: ExitStack) -> Source:
     files = [path]
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.suffix.lower() in _SUFFIXES and file.is_file())
-    connection = stack.enter_context(duckdb.connect(config=_CONFIG))
+    connection = stack.enter_context(duckdb.connect(config=config))
     source = Source(path, "A", connection, {})
     for number, file in enumerate(files):
         name = f"file_{number}"
@@ -408,32 +431,66 @@ def _read_csv(file: Path, unreadable: list[Unreadable]) -> pa.Table:
         first = text.readline()
         separator = max(_SEPARATORS, key=first.count)
         text.seek(0)
-        fed: list[str] = []
-        lines = csv.reader(_noted(text, fed), delimiter=separator)
-        heading = next(lines, [])
+        lines = _Lines(text, separator)
+        heading = lines.fields() or []
         kept: list[list[str | None]] = []
-        fed.clear()
-        for number, line in enumerate(lines, start=2):
-            where, quotes = f"{file.name} row {number}", sum(part.count('"') for part in fed)
-            if len(fed) > 1 and quotes % 2:
-                reason = f"a quote in it is never closed: {len(fed) - 1:,} lines after it are part of it"
-                unreadable.append(Unreadable(where, reason, "".join(fed)))
-            elif len(line) == len(heading) and any(line):
+        number = 1
+        while (line := lines.fields()) is not None:
+            number += 1
+            where = f"{file.name} row {number}"
+            if len(line) == len(heading) and any(line) and not lines.is_open:
                 kept.append([field or None for field in line])
+            elif len(lines.taken) > 1:
+                unreadable.append(
+                    Unreadable(where, "a quote in it is not closed where it should be", lines.only_the_first())
+                )
             elif line:
                 reason = f"has {len(line)} fields, and not {len(heading)}" if any(line) else "is empty"
                 unreadable.append(Unreadable(where, reason, separator.join(line)))
-            fed.clear()
     names = _distinct(heading)
     values = zip(*kept, strict=True) if kept else [()] * len(names)
     return pa.table({name: pa.array(column, pa.string()) for name, column in zip(names, values, strict=True)})
 
 
-def _noted(lines: Iterable[str], fed: list[str]) -> Iterator[str]:
-    """Lines without the character that no text has; each is added to `fed` when it is taken."""
-    for line in lines:
-        fed.append(clean := line.replace("\x00", ""))
-        yield clean
+class _Lines:
+    """The rows of a CSV file. One that took several lines for a quote's sake, and is none, costs its first line."""
+
+    def __init__(self, text: Iterable[str], separator: str) -> None:
+        self._text, self._separator = iter(text), separator
+        self._again: deque[str] = deque()
+        self._reader = csv.reader(self, delimiter=separator)
+        self.taken: list[str] = []
+        """The lines of the last row."""
+        self.is_open = False
+        """Whether a quote in it is never closed: it goes to the end of the file, or for longer than any text."""
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        # Without the character that no text has.
+        self.taken.append(line := self._again.popleft() if self._again else next(self._text).replace("\x00", ""))
+        return line
+
+    def fields(self) -> list[str] | None:
+        """The next row; None at the end."""
+        self.taken.clear()
+        try:
+            fields = next(self._reader, None)
+        except csv.Error:  # longer than `LONGEST_FIELD`
+            if len(self.taken) == 1:
+                raise
+            self.is_open = True
+            return []
+        self.is_open = len(self.taken) > 1 and sum(line.count('"') for line in self.taken) % 2 == 1
+        return fields
+
+    def only_the_first(self) -> str:
+        """Give back all lines of the last row but its first, to be read as rows of their own; returns that one."""
+        first, *others = self.taken
+        self._again.extendleft(reversed(others))
+        self._reader = csv.reader(self, delimiter=self._separator)
+        return first
 
 
 def _encoding_of(file: Path) -> str:

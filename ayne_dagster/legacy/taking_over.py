@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,7 +41,7 @@ from ayne_dagster.warehouse.care.purge import KEEP
 from ayne_dagster.warehouse.care.snapshot import copy_as_it_is
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.figures import StatedFigures, merge_figures
-from ayne_dagster.warehouse.interruption import HeldSignals, signals_held_back
+from ayne_dagster.warehouse.interruption import forget_waiting_signals, signal_is_waiting, signals_held_back
 from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.merge import merge_answers, merge_listing
 from ayne_dagster.warehouse.rows import id_table, insert_rows, naive_utc, registered
@@ -56,6 +56,8 @@ THE_NUMBERS = "the_numbers"
 LONG_AGO = datetime(2025, 2, 1, tzinfo=UTC)
 """What stands for the time of a row that has none while it is merged: when the older collection began. No row of it is
 older."""
+NOTHING_TAKEN = "Interrupted: nothing was taken over."
+ALL_TAKEN = "Interrupted too late to stop: everything was taken over."
 REFUSALS: Mapping[str, str] = {
     "no_tmdb_id": "It has no TMDB id, by which all is known here",
     "no_imdb_id": "It has no IMDb id that could be one, by which OMDb's answers are known",
@@ -143,30 +145,60 @@ def take_over(path: Path, database: Database, now: datetime, tell: Callable[[str
         WarehouseError: the warehouse cannot be used; nothing was changed.
     """
     _require_another(path, database.path)
-    with ExitStack() as stack:
+    with _told_when_interrupted(), ExitStack() as stack:
         source = stack.enter_context(open_source(path, _folder_beside(database.path)))
         for name in SOURCES:
             stack.enter_context(lease(database.path, name, tell))
             if kept(database.path, name):
                 merge_kept(database, name, tell)
-        return _taken_over_in_one_piece(database, source, now)
+        if database.path.exists():
+            return _taken_over_in_one_piece(database, source, now)
+        return _taken_over_into_a_new_one(database, source, now)
+
+
+@contextmanager
+def _told_when_interrupted() -> Iterator[None]:
+    """A signal within the block means that nothing was taken over: what comes too late for that has its own error."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise ImportInterrupted(NOTHING_TAKEN) from None
+
+
+def _taken_over_into_a_new_one(database: Database, source: Source, now: datetime) -> Report:
+    """Take over into a database that is put in its place when it is whole: an import that fails leaves none."""
+    is_there = False
+    try:
+        with (
+            TemporaryDirectory(prefix=COPIES[1], dir=database.path.parent) as folder,
+            signals_held_back(),  # between the commit and the move
+        ):
+            new = Database(Path(folder) / database.path.name)
+            report = _taken_over_in_one_piece(new, source, now)
+            is_there = database.put_in_place(new.path)
+    except KeyboardInterrupt:
+        if not is_there:
+            raise
+        raise ImportInterrupted(ALL_TAKEN) from None
+    # Somebody has made one meanwhile: theirs is added to.
+    return report if is_there else _taken_over_in_one_piece(database, source, now)
 
 
 def _taken_over_in_one_piece(database: Database, source: Source, now: datetime) -> Report:
     """One transaction, which a signal ends before its commit, or comes too late to end."""
     report = None
     try:
-        with database.transaction() as connection, signals_held_back() as held:
+        with database.transaction() as connection:  # which holds signals back
             try:
-                report = _TakingOver(connection, source, now, held).run()
+                report = _TakingOver(connection, source, now).run()
             except ImportInterrupted:
-                held.forget()  # it is told by the error
+                forget_waiting_signals()
                 raise
         return report
     except KeyboardInterrupt:
         if report is None:
             raise
-        raise ImportInterrupted("Interrupted too late to stop: everything was taken over.") from None
+        raise ImportInterrupted(ALL_TAKEN) from None
 
 
 def _require_another(path: Path, database: Path) -> None:
@@ -188,7 +220,11 @@ def rehearse(path: Path, database: Database, now: datetime) -> Report:
     """
     _require_another(path, database.path)
     beside = _folder_beside(database.path)
-    with open_source(path, beside) as source, TemporaryDirectory(prefix=COPIES[1], dir=beside) as folder:
+    with (
+        _told_when_interrupted(),
+        open_source(path, beside) as source,
+        TemporaryDirectory(prefix=COPIES[1], dir=beside) as folder,
+    ):
         copy = Database(Path(folder) / "ayne.duckdb")
         if database.path.exists():
             with database.inspect():
@@ -204,8 +240,8 @@ def _folder_beside(database: Path) -> Path | None:
 class _TakingOver:
     """One import, within an open transaction."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, source: Source, now: datetime, held: HeldSignals) -> None:
-        self.connection, self.source, self.now, self.held = connection, source, now, held
+    def __init__(self, connection: duckdb.DuckDBPyConnection, source: Source, now: datetime) -> None:
+        self.connection, self.source, self.now = connection, source, now
         self.report = Report(source.era, source.was_copied, source.has_newer_schema)
         self.refused = _Refused(self.report, now)
         self.note = f"Taken over from the older collection (era {source.era})"
@@ -240,8 +276,8 @@ class _TakingOver:
             yield [{name: value for name, value in row.items() if name != "copies"} for row in rows]
 
     def _stop_if_wished(self) -> None:
-        if self.held:
-            raise ImportInterrupted("Interrupted: nothing was taken over.")
+        if signal_is_waiting():
+            raise ImportInterrupted(NOTHING_TAKEN)
 
     def _read_movies(self) -> None:
         for rows in self._batches("movies"):

@@ -154,6 +154,18 @@ class Database:
                     connection.execute("ROLLBACK")
                 raise
 
+    def put_in_place(self, made: Path) -> bool:
+        """Make a closed database, made in the same file system, this one, unless there is one by now.
+
+        Returns:
+            Whether it was; else it lies where it lay.
+        """
+        with alone_in(self.path.parent):
+            if _has_content(self.path):
+                return False
+            made.replace(self.path)
+            return True
+
     @contextmanager
     def inspect(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open the file to read, with whatever is in it: nothing is migrated, refused or changed.

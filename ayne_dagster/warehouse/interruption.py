@@ -30,6 +30,21 @@ class HeldSignals:
         self.numbers.clear()
 
 
+_open: list[HeldSignals] = []
+"""Of the blocks that are open, from the outermost on; of the main thread alone."""
+
+
+def signal_is_waiting() -> bool:
+    """Whether a signal came within any block that is open: what takes long looks here whether to stop."""
+    return any(_open)
+
+
+def forget_waiting_signals() -> None:
+    """Let none of them act, in whichever block it came: it is told of otherwise."""
+    for held in _open:
+        held.forget()
+
+
 @contextmanager
 def signals_held_back(on_signal: Callable[[], object] = lambda: None) -> Iterator[HeldSignals]:
     """Let Ctrl-C, SIGTERM and SIGHUP act at the end of the block. Blocks may lie within each other.
@@ -50,11 +65,13 @@ def signals_held_back(on_signal: Callable[[], object] = lambda: None) -> Iterato
         on_signal()
 
     before = {number: handler for number in HELD_BACK if (handler := signal.getsignal(number)) is not signal.SIG_IGN}
+    _open.append(held)
     try:
         for number in before:
             signal.signal(number, hold)
         yield held
     finally:
+        _open.pop()
         _restore(list(before.items()))
         for first in held.numbers[:1]:
             signal.raise_signal(first)

@@ -17,11 +17,12 @@ import duckdb
 import pytest
 
 from ayne_dagster import cli
-from ayne_dagster.legacy import taking_over
-from ayne_dagster.legacy.reading import Source, WrongFile, remove_left_copies
+from ayne_dagster.legacy import reading, taking_over
+from ayne_dagster.legacy.reading import Source, WrongFile, open_source, remove_left_copies
 from ayne_dagster.legacy.taking_over import LONG_AGO, ImportInterrupted, Report, rehearse, take_over
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.refresh.strategy import Reason
+from ayne_dagster.warehouse import database as database_module
 from ayne_dagster.warehouse.answers import Answer, ListedMovie
 from ayne_dagster.warehouse.care.integrity import check_database
 from ayne_dagster.warehouse.care.purge import purge
@@ -30,7 +31,7 @@ from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.merge import merge_answers, merge_listing
 from ayne_dagster.warehouse.refresh_metadata import due_movies
 from ayne_dagster.warehouse.rows import read_rows
-from ayne_dagster.warehouse.schema import OMDB_RATINGS, REFRESH_METADATA, TABLES, TMDB_DETAILS
+from ayne_dagster.warehouse.schema import HELD_BEFORE, OMDB_RATINGS, REFRESH_METADATA, TABLES, TMDB_DETAILS
 from ayne_dagster.warehouse.tables import Table
 from ayne_dagster_tests.support.legacy import (
     COMMA_COMPANY,
@@ -229,17 +230,23 @@ def test_figures_are_found_by_any_number_that_a_movie_has_however_it_is_written(
     assert report.refused["no_movie"] == whole.refused["no_movie"]
 
 
-def test_every_refused_row_is_kept_though_several_have_no_key(tmp_path: Path, database: Database) -> None:
-    path = legacy_database(tmp_path, 5, NOW)
+def test_rows_without_a_key_have_nothing_in_common_and_are_all_kept(tmp_path: Path, database: Database) -> None:
+    path = tmp_path / "old.duckdb"
     with duckdb.connect(str(path)) as connection:
-        columns = "(imdb_id, title, last_updated_utc)"
-        connection.execute("CREATE TABLE free AS SELECT * FROM omdb_movies; DROP TABLE omdb_movies CASCADE")
-        connection.execute("ALTER TABLE free RENAME TO omdb_movies")
-        for title in ("One", "Another", "A third"):
-            connection.execute(f"INSERT INTO omdb_movies {columns} VALUES ('N/A', ?, now())", [title + str(len(title))])
+        connection.execute(
+            """
+CREATE TABLE tmdb_movies (tmdb_id VARCHAR, title VARCHAR, last_updated_utc TIMESTAMP);
+CREATE TABLE omdb_movies (imdb_id VARCHAR, title VARCHAR, last_updated_utc TIMESTAMP);
+INSERT INTO tmdb_movies FROM (VALUES ('None', 'a'), ('None', 'b'), ('-5', 'c'), ('-5', 'd'), (NULL, 'e'), (NULL, 'f')),
+    (VALUES (now()));
+INSERT INTO omdb_movies FROM (VALUES ('N/A', 'a'), ('N/A', 'b'), ('N/A', 'c'), (NULL, 'd'), (NULL, 'e')),
+    (VALUES (now()));
+"""
+        )
     report = taken(path, database)
-    kept = rows(database, "SELECT body FROM quarantine WHERE source = 'legacy' AND reason LIKE '%IMDb id%'")
-    assert len(kept) == report.refused["no_imdb_id"]
+    assert report.refused == {"no_tmdb_id": 6, "no_imdb_id": 5}
+    assert not report.repaired["duplicate_key"]
+    assert rows(database, "SELECT count(DISTINCT body) FROM quarantine WHERE source = 'legacy'") == [(11,)]
 
 
 def test_doubled_rows_count_once_and_the_latest_wins(tmp_path: Path, database: Database) -> None:
@@ -341,6 +348,44 @@ def test_of_what_was_held_another_value_is_a_change(tmp_path: Path, database: Da
     _, counted = asked_again(database, TMDB_DETAILS, "tmdb", NOW + DAY, title="Another title")
     assert counted["updated"] == 1
     assert rows(database, "SELECT field FROM movie_history WHERE run_id = 'again'") == [("title",)]
+
+
+@pytest.mark.parametrize(
+    ("table", "source", "column", "value"),
+    [(TMDB_DETAILS, "tmdb", "revenue", 5_000_000), (OMDB_RATINGS, "omdb", "metascore", 70)],
+)
+def test_what_the_source_did_not_know_and_now_knows_is_a_change(
+    tmp_path: Path, database: Database, table: Table, source: str, column: str, value: int
+) -> None:
+    made = legacy_collection(MOVIES, NOW)
+    for row in (*made.tmdb_movies, *made.omdb_movies):
+        row |= {name: None for name in ("revenue", "metascore", "meta_critic_rating") if name in row}
+    taken(write_legacy(tmp_path / "old.duckdb", made), database)
+    _, counted = asked_again(database, table, source, NOW + DAY, **{column: value})
+    assert counted["updated"] == 1
+    found = rows(database, "SELECT field, old_value, new_value FROM movie_history WHERE run_id = 'again'")
+    assert found == [(column, None, str(value))]
+    assert rows(database, "SELECT changed FROM fetch_log WHERE run_id = 'again'") == [(True,)]
+
+
+def test_an_overview_that_the_first_dumps_do_not_have_is_no_change(tmp_path: Path, database: Database) -> None:
+    made = legacy_collection(MOVIES, NOW)
+    for row in made.tmdb_movies:
+        row["overview"] = None
+    taken(write_legacy(tmp_path / "old.duckdb", made), database)
+    _, counted = asked_again(database, TMDB_DETAILS, "tmdb", NOW + DAY, overview="Much happens.")
+    assert counted["unchanged"] == 1
+
+
+def test_columns_held_before_are_those_that_an_import_fills(tmp_path: Path, database: Database) -> None:
+    taken(legacy_database(tmp_path, MOVIES, NOW), database)
+    for table, held in HELD_BEFORE.items():
+        columns = next(t for t in TABLES if t.name == table).content
+        filled = ", ".join(f"count({name}) AS {name}" for name in columns)
+        counted = one(database, f"SELECT {filled} FROM {table}")
+        filled_by_it = {name for name, number in counted.items() if number}
+        assert held <= filled_by_it
+        assert filled_by_it - held <= {"overview", "production_countries", "spoken_languages", "year"}
 
 
 @pytest.mark.parametrize("outcome", [Outcome.UNAVAILABLE, Outcome.FAILED])
@@ -481,17 +526,26 @@ def test_lines_of_a_dump_that_are_no_rows_are_refused(tmp_path: Path, database: 
     assert reason == "It is no row"
 
 
-def test_a_quote_that_is_never_closed_costs_the_row_that_it_is_in_and_is_told(
-    tmp_path: Path, database: Database
+@pytest.mark.parametrize("later", ["Three", '"Three"', "Three\n" * 3])
+def test_a_quote_that_is_never_closed_costs_the_line_that_it_is_in_alone(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch, later: str
 ) -> None:
+    monkeypatch.setattr(reading, "LONGEST_FIELD", 400)
     dump = tmp_path / "tmdb_movies.csv"
+    quoted = later if later.count("\n") == 0 else f'"{later}"'
+    more = "".join(f"{number},Number {number},Released,90,Drama\n" for number in range(10, 60))
     dump.write_text(
-        'tmdb_id,title,status,runtime,genres\n1,One,Released,90,Drama\n2,"Two,Released,91,Drama\n3,Three,Released,92,\n'
+        "tmdb_id,title,status,runtime,genres\n1,One,Released,90,Drama\n"
+        f'2,"Two,Released,91,Drama\n3,{quoted},Released,92,\n{more}'
     )
     report = taken(dump, database)
-    assert report.refused["unreadable"] == 1
-    assert rows(database, "SELECT title FROM tmdb_details") == [("One",)]
-    assert "never closed: 1 lines after it" in rows(database, "SELECT body FROM quarantine")[0][0]
+    assert report.refused == {"unreadable": 1}
+    ids = [row[0] for row in rows(database, "SELECT tmdb_id FROM tmdb_details ORDER BY 1")]
+    assert ids == [1, 3, *range(10, 60)]
+    assert rows(database, "SELECT title FROM tmdb_details WHERE tmdb_id = 3")[0][0].split()[0] == "Three"
+    body = rows(database, "SELECT body FROM quarantine")[0][0]
+    assert body.startswith("a quote in it is not closed")
+    assert body.rstrip().endswith('2,"Two,Released,91,Drama')
 
 
 def test_a_dump_in_utf_16_is_read(tmp_path: Path, database: Database) -> None:
@@ -568,6 +622,45 @@ def test_what_the_source_cannot_give_is_never_told_as_a_fault_of_ours(
     monkeypatch.setattr(Source, "_rows", fails)
     with pytest.raises(WrongFile, match=re.escape(str(path))):
         taken(path, database)
+    assert not database.path.exists()
+    assert not [f for f in database.path.parent.iterdir() if f.suffix != ".lease"]
+
+
+def test_what_does_not_fit_into_memory_goes_beside_the_database_and_nothing_of_it_stays(
+    tmp_path: Path, database: Database
+) -> None:
+    path = legacy_database(tmp_path, 5, NOW)
+    database.path.parent.mkdir()
+    sources = [path, write_csv_dumps(tmp_path / "dumps", legacy_collection(5, NOW))]
+    before = sorted(tmp_path.iterdir())
+    for source in sources:
+        with open_source(source, database.path.parent) as opened:
+            opened.connection.execute("SET memory_limit = '20MB'; SET threads = 1")
+            opened.connection.execute(
+                "CREATE TEMP TABLE much AS SELECT md5(CAST(i AS VARCHAR)) FROM range(1000000) t(i)"
+            )
+            assert list(database.path.parent.glob(".ayne-legacy-*"))
+        assert list(database.path.parent.iterdir()) == []
+        assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_database_that_was_made_meanwhile_is_added_to(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, insert = legacy_database(tmp_path, MOVIES, NOW), taking_over.insert_rows
+
+    def somebody_makes_one(*arguments: Any) -> None:
+        insert(*arguments)
+        if not database.path.exists():
+            with database.transaction() as connection:
+                listed = ListedMovie(77_777_777, NOW, {"tmdb_id": 77_777_777, "title": "Theirs"}, "unknown")
+                merge_listing(connection, [listed], "run")
+
+    monkeypatch.setattr(taking_over, "insert_rows", somebody_makes_one)
+    report = taken(path, database)
+    assert rows(database, "SELECT count(*) FROM tmdb_details") == [(report.taken["tmdb_details"],)]
+    assert rows(database, "SELECT title FROM discovered_movies WHERE tmdb_id = 77777777") == [("Theirs",)]
+    assert not list(database.path.parent.glob(".ayne-*"))
 
 
 def test_the_database_itself_is_refused_at_once(database: Database) -> None:
@@ -597,6 +690,34 @@ def test_a_signal_in_the_middle_takes_nothing_over_and_says_so(
     assert everything(database) == before
     monkeypatch.undo()
     assert taken(path, database).taken["tmdb_details"] > MOVIES
+
+
+@pytest.mark.parametrize(
+    "moment",
+    ["while the source is opened", "before the database is opened", "while the database is opened", "between the rows"],
+)
+def test_a_signal_at_any_time_before_the_commit_leaves_no_database_where_there_was_none(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    path = legacy_database(tmp_path, MOVIES, NOW)
+    where: dict[str, tuple[Any, str]] = {
+        "while the source is opened": (Source, "read_through"),
+        "before the database is opened": (database_module, "_require_no_device"),
+        "while the database is opened": (database_module, "_require_whole"),
+        "between the rows": (taking_over, "merge_answers"),
+    }
+    module, name = where[moment]
+    step = getattr(module, name)
+
+    def interrupted(*arguments: Any, **more: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return step(*arguments, **more)
+
+    monkeypatch.setattr(module, name, interrupted)
+    with pytest.raises(ImportInterrupted, match="nothing was taken over"):
+        taken(path, database)
+    assert not database.path.exists()
+    assert not list(tmp_path.rglob(".ayne-*"))
 
 
 def test_a_signal_that_comes_too_late_is_told_so(
@@ -633,6 +754,16 @@ CREATE VIEW "TMDB_Movies" AS FROM base;
     assert (found["genres"], found["budget"], found["runtime"]) == (["Drama", "Comedy"], 1_200_000, 96)
     state = one(database, "FROM refresh_metadata")
     assert state["tmdb_checked_at"] == datetime(2026, 8, 1)  # noqa: DTZ001 -- as stored
+
+
+def test_the_era_is_told_by_names_in_any_case(tmp_path: Path, database: Database) -> None:
+    path = tmp_path / "upper.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(
+            "CREATE TABLE TMDB_MOVIES (TMDB_ID INTEGER, TITLE VARCHAR);"
+            "CREATE TABLE SCHEMA_MIGRATIONS (VERSION INTEGER); INSERT INTO SCHEMA_MIGRATIONS VALUES (3)"
+        )
+    assert rehearse(path, database, NOW).era == "D3"
 
 
 def test_a_schema_that_is_newer_than_known_is_told(
