@@ -14,17 +14,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from ayne_dagster import cli
-from ayne_dagster.warehouse import query
+from ayne_dagster.warehouse import query, replica
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.merge import merge_answers
 from ayne_dagster.warehouse.query import Limits, QuestionEnded, WrongQuestion, ask
 from ayne_dagster.warehouse.schema import ALL_TABLES, TMDB_DETAILS
 from ayne_dagster.warehouse.views import VIEWS
-from ayne_dagster_tests.support.samples import details
+from ayne_dagster_tests.support.samples import HOLD, details, line, python
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 MOVIES = 120
+ORDINARY = Limits()
 EVIL = "\x1b[31mRed | \u202emoor"
 
 
@@ -45,7 +46,7 @@ def database(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return Database(path)
 
 
-def answer(database: Database, sql: str, limits: Limits = Limits()) -> list[dict[str, Any]]:  # noqa: B008 -- frozen
+def answer(database: Database, sql: str, limits: Limits = ORDINARY) -> list[dict[str, Any]]:
     with ask(database, sql, limits, NOW) as answered:
         return [row for batch in answered.batches for row in batch.to_pylist()]
 
@@ -179,7 +180,7 @@ def test_a_quick_question_is_put_to_the_database_itself_and_a_long_one_to_a_copy
     said = Said(capsys, "query", "SELECT tmdb_id FROM movies", "--csv")
     assert len(said.out.splitlines()) == MOVIES + 1
     assert said.err.startswith(f"Asked a copy of {database.path} as of 20")
-    assert not [f for f in database.path.parent.iterdir() if f.name.startswith(".ayne-query-")]
+    assert not [f for f in database.path.parent.iterdir() if f.name.startswith(".ayne.duckdb.copy-")]
 
 
 def test_nobody_waits_while_an_answer_is_read(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,15 +199,31 @@ def running(database: Database) -> Iterator[None]:
         yield
 
 
-def test_beside_a_collection_a_small_database_is_copied_and_a_large_one_is_not(
+def test_beside_a_collection_a_question_is_answered_and_has_the_database_itself_for_less_time(
     database: Database, running: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    given: list[float] = []
+    asked = query._of_the_database_itself
+    monkeypatch.setattr(query, "_of_the_database_itself", lambda *a: given.append(a[3]) or asked(*a))
     monkeypatch.setattr(query, "MOST_ROWS_HELD", 10)
     with ask(database, "SELECT tmdb_id FROM movies", Limits(), NOW) as answered:
         assert answered.as_of == NOW
-    monkeypatch.setattr(query, "COPIED_BESIDE_A_RUN", 1000)
-    with pytest.raises(QuestionEnded, match="ask a snapshot"):
-        answer(database, "SELECT tmdb_id FROM movies")
+        assert sum(batch.num_rows for batch in answered.batches) == MOVIES
+    assert given == [query.BESIDE_A_RUN_SECONDS]
+
+
+def test_while_a_commit_goes_on_a_copy_of_what_was_before_it_is_asked(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(query, "WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(replica, "SETTLED_SECONDS", 0.0)
+    holder = python(HOLD, database.path)
+    try:
+        assert line(holder) == "held"
+        assert answer(database, "SELECT count(*) AS n FROM movies") == [{"n": MOVIES}]
+    finally:
+        holder.kill()
+        holder.communicate()
 
 
 @pytest.mark.parametrize(

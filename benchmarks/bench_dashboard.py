@@ -23,9 +23,9 @@ from harness import AYNE, HOST, START_SECONDS, Figures, environment, free_port, 
 
 from ayne_dagster.config import Settings
 from ayne_dagster.dashboard.app import create_app
-from ayne_dagster.dashboard.replica import Replica
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.refresh_metadata import derive_columns
+from ayne_dagster.warehouse.replica import Replica
 from ayne_dagster.warehouse.rows import naive_utc
 
 with warnings.catch_warnings():

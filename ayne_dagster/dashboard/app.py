@@ -27,11 +27,11 @@ from ayne_dagster.dashboard.movie import MAX_ID, movie, search
 from ayne_dagster.dashboard.pages import Asked, Model, Page, Pages
 from ayne_dagster.dashboard.queue import queue
 from ayne_dagster.dashboard.rendering import POLICY, STATIC, one_file, page, static
-from ayne_dagster.dashboard.replica import Replica
 from ayne_dagster.errors import OneLineError
 from ayne_dagster.refresh.strategy import SOURCES
 from ayne_dagster.serving.guard import Guard, at_hosts, framed_by_itself_alone, from_own_pages, reading_alone
 from ayne_dagster.warehouse.database import WarehouseError
+from ayne_dagster.warehouse.replica import Replica
 
 LOOK_SECONDS, IDLE_SECONDS, BEAT_SECONDS = 1.0, 3.0, 15.0
 """How often it is looked whether something has changed: while a run goes on, and else; and a sign of life."""

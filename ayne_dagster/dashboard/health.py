@@ -20,11 +20,11 @@ from ayne_dagster.config import Settings
 from ayne_dagster.dashboard import running
 from ayne_dagster.dashboard.charts import Chart, Series
 from ayne_dagster.dashboard.pages import Asked
-from ayne_dagster.dashboard.replica import Replica
 from ayne_dagster.errors import OneLineError
 from ayne_dagster.settings.places import HOME, LEDGER, SPOOL, companion
 from ayne_dagster.warehouse.care.integrity import Report, check_database
-from ayne_dagster.warehouse.database import Database
+from ayne_dagster.warehouse.database import Database, log_of
+from ayne_dagster.warehouse.replica import Replica
 
 FAILED_RUNS = 10
 KEPT_SECONDS, VERIFIED_SECONDS = 30.0, 600.0
@@ -112,7 +112,7 @@ class Health:
         path = self._settings.database
         named = [
             ("Database", path),
-            ("Its log of commits", path.with_name(f"{path.name}.wal")),
+            ("Its log of commits", log_of(path)),
             ("Request ledger", companion(path, LEDGER)),
             ("Spool", companion(path, SPOOL)),
             ("Dagster's runs and logs", running.home_of(self._settings)),

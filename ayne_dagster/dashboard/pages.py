@@ -19,9 +19,9 @@ from typing import Any
 import duckdb
 
 from ayne_dagster.config import Settings
-from ayne_dagster.dashboard.replica import Replica, ReplicaError
 from ayne_dagster.refresh.strategy import Strategy, ValueOfRefreshStrategy
 from ayne_dagster.warehouse.database import WarehouseError
+from ayne_dagster.warehouse.replica import Replica, ReplicaError
 from ayne_dagster.warehouse.strategies import load_strategy, value_of_refresh
 
 SLOW_SECONDS = 0.3

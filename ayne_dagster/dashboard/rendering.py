@@ -56,6 +56,7 @@ def one_file(template: str, model: Mapping[str, Any]) -> str:
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; img-src data:;"
         " base-uri 'none'; form-action 'none'"
     )
+    # All three are of the package's own files; what comes from a database is in `model`, and escaped.
     within = {"offline": True, "style": Markup(style), "script": Markup(script), "policy": Markup(policy)}  # noqa: S704
     return _ENVIRONMENT.get_template(template).render(**within, **model)
 

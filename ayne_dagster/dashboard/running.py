@@ -6,7 +6,6 @@ elsewhere (Postgres, say) has no such file: then nothing is told of runs, and Da
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ayne_dagster.config import Settings
+from ayne_dagster.settings.locks import is_held
 from ayne_dagster.settings.places import HOME, companion, expanded
 
 UNFINISHED = ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING")
@@ -174,19 +174,9 @@ def _has_gone(home: Path, tag: str) -> bool:
         return False
     if not _LOCK_NAME.fullmatch(name) or tag.partition("/")[0] != ours:
         return False
-    try:
-        descriptor = os.open(home / "own_runs" / name, os.O_RDONLY)
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(descriptor)
-    return True
+    with suppress(OSError):
+        return not is_held(home / "own_runs" / name)
+    return False
 
 
 def _storage(home: Path) -> Path:

@@ -6,7 +6,6 @@ the same movies again, and by that a database is known to be a demonstration's: 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -19,6 +18,7 @@ from pathlib import Path
 from ayne_dagster.config import ApiSettings, Settings, SettingsError
 from ayne_dagster.errors import OneLineError
 from ayne_dagster.runs.instance import in_use_path
+from ayne_dagster.settings.locks import is_held, lock_now
 from ayne_dagster.settings.places import HOME, LEDGER, SPOOL, WORLD, companion, former
 from ayne_dagster.settings.sources import SOURCES
 from ayne_dagster.standin.running import StandIn
@@ -144,7 +144,7 @@ def new_database(database: Path, world: World, *, replace: bool) -> Iterator[Non
             f"{note} cannot be written ({error.strerror}): name another file with --database."
         ) from None
     try:
-        if not _lock(descriptor):
+        if not lock_now(descriptor):
             raise InUse(f"Another demonstration goes on in {database}: wait for its end, or name a file (--database).")
         if user := next((what for what, path in _users(database) if _is_locked(path)), None):
             raise InUse(f"{database} is in use by {user}: end it first, or name another file with --database.")
@@ -174,21 +174,8 @@ def _users(database: Path) -> list[tuple[str, Path]]:
 
 def _is_locked(path: Path) -> bool:
     with suppress(OSError):
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            return not _lock(descriptor)
-        finally:
-            os.close(descriptor)
+        return is_held(path)
     return False
-
-
-def _lock(descriptor: int) -> bool:
-    """Lock a file for this process alone, for as long as it is open; whether that could be."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _remove(path: Path) -> None:

@@ -69,7 +69,7 @@ def after(
         bucket_rate: changes a day that the movie's bucket makes expect; when left out, what its own rate implies.
     """
     before = movie.at(source)
-    if is_outdated(before, outcome, at):
+    if is_outdated(getattr(before, heard_at(outcome)), at):
         return movie
     if outcome in CHECKS:
         expected = bucket_rate or bucket_rate_of(movie, source, at)
@@ -86,16 +86,19 @@ def after(
     return replace(movie, unchanged_cycles=cycles, sources={**movie.sources, source: state})
 
 
-def is_outdated(before: SourceState, outcome: Outcome, at: datetime) -> bool:
+def heard_at(outcome: Outcome) -> str:
+    """The field of `SourceState` that says until when attempts which end so are noted."""
+    return "checked_at" if outcome in CHECKS else "attempted_at"
+
+
+def is_outdated(noted_until: datetime | None, at: datetime) -> bool:
     """Whether an attempt says nothing new: it was noted already, or the source was heard of later.
 
     Args:
-        before: the state of the movie at the source.
-        outcome: how the attempt ended.
-        at: when (aware UTC).
+        noted_until: what the movie's state at the source says in the field `heard_at` (aware UTC).
+        at: when the attempt ended (aware UTC).
     """
-    known_until = before.checked_at if outcome in CHECKS else before.attempted_at
-    return known_until is not None and at <= known_until
+    return noted_until is not None and at <= noted_until
 
 
 def bucket_rate_of(movie: MovieState, source: str, now: datetime) -> float:

@@ -54,6 +54,11 @@ _AMONG_STATED = ", ".join(
 )
 
 
+def _times(factor: float) -> str:
+    """A factor for amounts: the product of two decimals can be too wide for DuckDB, which then ends the query."""
+    return f"CAST({factor} AS DOUBLE)"
+
+
 def _of_tmdb(column: str, measure: str, scope: str) -> str:
     """A money column of TMDB's details as figures."""
     return f"""SELECT d.tmdb_id, d.release_year, 'tmdb' AS source, '{measure}' AS measure, '{scope}' AS scope,
@@ -84,8 +89,8 @@ _KNOWN = f"""
     GROUP BY tmdb_id"""
 _IS_DOMESTIC = (
     "s.measure = 'gross' AND s.scope = 'unspecified' AND s.currency = 'USD'"
-    f" AND least(abs(s.amount - k.least_domestic), abs(s.amount - k.most_domestic)) <= {SAME} * s.amount"
-    f" AND k.worldwide > {APART} * s.amount"
+    f" AND least(abs(s.amount - k.least_domestic), abs(s.amount - k.most_domestic)) <= {_times(SAME)} * s.amount"
+    f" AND k.worldwide > {_times(APART)} * s.amount"
 )
 """Whether a figure without a place is the domestic one: in two comparisons this held for two thirds of all that
 differed from another source's worldwide gross by more than a fifth."""
@@ -101,7 +106,7 @@ _JUDGED = f"""
                 WHEN s.currency = 'USD' AND s.measure = 'production_budget'
                      AND s.amount < {LEAST_BUDGET} THEN 'a budget below {LEAST_BUDGET:,} US dollars'
                 WHEN s.measure = 'gross' AND s.scope IN ('worldwide', 'unspecified') AND s.currency = 'USD'
-                     AND NOT coalesce({_IS_DOMESTIC}, FALSE) AND s.amount < (1 - {SAME}) * k.least_domestic
+                     AND NOT coalesce({_IS_DOMESTIC}, FALSE) AND s.amount < {_times(1 - SAME)} * k.least_domestic
                      THEN 'less than the domestic gross'
            END AS suspect
     FROM stated AS s LEFT JOIN known AS k USING (tmdb_id)"""
@@ -237,8 +242,8 @@ def agreement(connection: duckdb.DuckDBPyConnection, now: datetime, cases: int =
             GROUP BY tmdb_id, measure, scope, currency
             HAVING count(DISTINCT source) > 1 AND min(amount) >= {WORTH_COMPARING}
         )
-        SELECT c.*, m.title, count(*) OVER () AS compared, most > {DISAGREEMENT} * least AS apart,
-               count(*) FILTER (WHERE most > {DISAGREEMENT} * least) OVER () AS apart_in_all
+        SELECT c.*, m.title, count(*) OVER () AS compared, most > {_times(DISAGREEMENT)} * least AS apart,
+               count(*) FILTER (WHERE most > {_times(DISAGREEMENT)} * least) OVER () AS apart_in_all
         FROM compared AS c
         JOIN refresh_metadata AS r USING (tmdb_id)
         LEFT JOIN tmdb_details AS m USING (tmdb_id)

@@ -159,11 +159,16 @@ class Database:
 
         Returns:
             Whether it was; else it lies where it lay.
+
+        Raises:
+            DatabaseUnusable: it was not closed: a part of it is in its log, which would be left behind.
         """
         with alone_in(self.path.parent):
             if _has_content(self.path):
                 return False
-            made.replace(self.path)
+            if log_of(made).exists():
+                raise DatabaseUnusable(f"{made} could not be closed: nothing was put in the place of {self.path}.")
+            _put(made, self.path)
             return True
 
     @contextmanager
@@ -251,9 +256,15 @@ def _create_if_missing(path: Path) -> None:
         if not _has_content(path):
             new = path.with_name(f".{path.name}.new")
             new.unlink(missing_ok=True)
-            new.with_name(f"{new.name}.wal").unlink(missing_ok=True)
+            log_of(new).unlink(missing_ok=True)
             _make_empty(new)
-            new.replace(path)
+            _put(new, path)
+
+
+def _put(made: Path, path: Path) -> None:
+    """Put a database where none is; a log that one which is gone has left would be taken for its own."""
+    log_of(path).unlink(missing_ok=True)
+    made.replace(path)
 
 
 def _make_empty(new: Path) -> None:
@@ -266,6 +277,11 @@ def _require_writable_folder(folder: Path) -> None:
     """Refuse at once what only the first commit would: the log of a commit is a file beside the database."""
     if not os.access(folder, os.W_OK):
         raise PermissionError(errno.EACCES, "its folder is read-only", str(folder))
+
+
+def log_of(database: Path) -> Path:
+    """Where DuckDB keeps what is committed to a database and not written into its file yet."""
+    return database.with_name(f"{database.name}.wal")
 
 
 def _has_content(path: Path) -> bool:

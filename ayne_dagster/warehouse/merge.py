@@ -15,8 +15,8 @@ import pyarrow as pa
 
 from ayne_dagster.partitions import release_year
 from ayne_dagster.refresh.feeds import Feed
-from ayne_dagster.refresh.outcome import Outcome, after, is_outdated
-from ayne_dagster.refresh.states import AHEAD
+from ayne_dagster.refresh.outcome import Outcome, after, heard_at, is_outdated
+from ayne_dagster.refresh.states import AHEAD, as_utc
 from ayne_dagster.refresh.strategy import SOURCES, movie_state
 from ayne_dagster.warehouse.answers import (
     KEPT_BYTES,
@@ -153,7 +153,7 @@ def _is_outdated(answer: Answer, source: str, state: Row) -> bool:
 
     A batch is merged twice when its first commit was interrupted; nothing of it may count twice.
     """
-    if is_outdated(movie_state(state).at(source), answer.outcome, answer.at):
+    if is_outdated(as_utc(state[f"{source}_{heard_at(answer.outcome)}"]), answer.at):
         return True
     if not SOURCES[source].needs_imdb_id:
         return False

@@ -1,19 +1,17 @@
 """A person's question in SQL: it only reads, ends within limits, and stands in no run's way. Prints nothing.
 
 DuckDB lets nobody write to a file that another process has open, so a question has the database itself for a moment
-only. One that takes longer is asked again of a copy. The SQL may come from anywhere: it reaches no other file, no
-variable of this process and no network, and cannot undo that.
+only. One that takes longer is asked again of a copy (`replica`). The SQL may come from anywhere: it reaches no other
+file, no variable of this process and no network, and cannot undo that.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import duckdb
 import pyarrow as pa
@@ -21,16 +19,16 @@ import pyarrow as pa
 from ayne_dagster.errors import WrongUsage
 from ayne_dagster.refresh.states import SOURCES
 from ayne_dagster.settings.locks import is_held
-from ayne_dagster.warehouse.care.snapshot import copy_as_it_is
-from ayne_dagster.warehouse.database import Database, WarehouseError
+from ayne_dagster.warehouse.database import Database, DatabaseBusy, WarehouseError
 from ayne_dagster.warehouse.lease import lease_path
+from ayne_dagster.warehouse.replica import Replica
 
 ALONE_SECONDS = 1.0
 """How long a question may have the database itself while no collection runs: one that begins waits for so long."""
 BESIDE_A_RUN_SECONDS = 0.02
 """The same while one runs; with opening and closing the file, a commit is held up by less than 50 ms."""
-COPIED_BESIDE_A_RUN = 32 * 1024 * 1024
-"""Bytes of a database that are copied in such a moment."""
+WAIT_SECONDS = 0.5
+"""How long a commit is waited for before a copy is asked instead."""
 ROWS_AT_ONCE = 5_000
 MOST_ROWS_HELD = 50_000
 """Rows of an answer that are taken from the database itself; more are read from a copy, as they are needed."""
@@ -38,6 +36,9 @@ MOST_BYTES_AT_ONCE = 256 * 1024 * 1024
 """Bytes of so many rows; real ones have a hundredth of that."""
 _QUESTIONS = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 _SHUT = (
+    "SET temp_directory = ''",  # what does not fit into memory is not put on the disk instead
+    "SET autoinstall_known_extensions = false",
+    "SET autoload_known_extensions = false",
     "SET python_enable_replacements = false",  # a name is a table, and never a variable of the program
     "SET enable_external_access = false",
     "SET lock_configuration = true",
@@ -49,7 +50,7 @@ class WrongQuestion(WrongUsage):
 
 
 class QuestionEnded(WarehouseError):
-    """A question was ended, or not begun, for the sake of others."""
+    """A question took longer than it may."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def ask(database: Database, sql: str, limits: Limits, now: datetime) -> Iterator
 
     Raises:
         WrongQuestion: it is none, or is wrong.
-        QuestionEnded: it took longer than it may, or a run would have to wait for it.
+        QuestionEnded: it took longer than it may.
         WarehouseError: there is no database, or it cannot be had.
     """
     database.require_file()
@@ -95,22 +96,12 @@ def ask(database: Database, sql: str, limits: Limits, now: datetime) -> Iterator
     try:
         yield _of_the_database_itself(database, sql, limits, BESIDE_A_RUN_SECONDS if is_busy else ALONE_SECONDS)
         return
-    except _TooLong:
+    except (_TooLong, DatabaseBusy):
         pass
-    size = database.path.stat().st_size
-    if is_busy and size > COPIED_BESIDE_A_RUN:
-        raise QuestionEnded(
-            f"A collection is writing to {database.path}, and this question would hold it up: ask a snapshot (`ayne"
-            " snapshot FILE`, then `ayne query --database FILE`), or when it has ended."
-        )
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix=".ayne-query-", dir=database.path.parent)))
-        with database.connect(read_only=True):
-            copy_as_it_is(database.path, folder / "ayne.duckdb")
-        connection = stack.enter_context(_shut_off(folder / "ayne.duckdb", limits))
-        ended = stack.enter_context(_interrupted_after(connection, limits.seconds))
-        with _told(ended, limits):
-            reader = connection.execute(sql).to_arrow_reader(ROWS_AT_ONCE)
+    with closing(Replica(database.path)) as replica, replica.reading() as copy:
+        _shut_off(copy.connection, limits)
+        with _interrupted_after(copy.connection, limits.seconds) as ended, _told(ended, limits):
+            reader = copy.connection.execute(sql).to_arrow_reader(ROWS_AT_ONCE)
             yield Answered(reader.schema, _read(reader, ended, limits), now)
 
 
@@ -127,26 +118,17 @@ def _of_the_database_itself(database: Database, sql: str, limits: Limits, second
     Raises:
         _TooLong: it is not to be had so quickly, or is not small.
     """
-    with database.connect(read_only=True):
-        pass  # waits for a commit, migrates, and says in words what is wrong with the file
-    try:
-        with _shut_off(database.path, limits) as connection, _interrupted_after(connection, seconds) as ended:
+    with replace(database, wait_seconds=WAIT_SECONDS).connect(read_only=True) as connection:
+        _shut_off(connection, limits)
+        with _interrupted_after(connection, seconds) as ended:
             try:
                 return _whole(connection.execute(sql).to_arrow_reader(ROWS_AT_ONCE))
-            except (
-                duckdb.Error,
-                pa.ArrowException,
-                OSError,
-            ) as error:  # Arrow's reader tells of an interruption its way
+            except (duckdb.Error, pa.ArrowException, OSError) as error:  # Arrow tells of an interruption in its way
                 if ended.is_set():
                     raise _TooLong from None
                 if isinstance(error, duckdb.Error):
                     raise _wrong(error) from None
                 raise
-    except duckdb.IOException as error:
-        if "lock on file" in str(error):  # a commit that began just now
-            raise _TooLong from None
-        raise
 
 
 def _whole(reader: pa.RecordBatchReader) -> Answered:
@@ -212,20 +194,11 @@ def _wrong(error: duckdb.Error) -> WrongQuestion:
     return WrongQuestion("; ".join([*lines[:1], *hints[:1]]) or type(error).__name__)
 
 
-@contextmanager
-def _shut_off(path: Path, limits: Limits) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection that reaches nothing but a file of ours."""
-    config: dict[str, str | bool | int | float | list[str]] = {
-        "threads": 2,
-        "memory_limit": limits.memory,
-        "temp_directory": "",
-        "autoinstall_known_extensions": "false",
-        "autoload_known_extensions": "false",
-    }
-    with duckdb.connect(f"duckdb:{path}", read_only=True, config=config) as connection:
-        for statement in _SHUT:
-            connection.execute(statement)
-        yield connection
+def _shut_off(connection: duckdb.DuckDBPyConnection, limits: Limits) -> None:
+    """Have a connection reach nothing but its file, and take no more than it may."""
+    connection.execute("SET memory_limit = $memory", {"memory": limits.memory})
+    for statement in _SHUT:
+        connection.execute(statement)
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from ayne_dagster.warehouse.schema import (
     TMDB_ID,
     TMDB_ID_EXPORT,
 )
-from ayne_dagster.warehouse.tables import Column, View
+from ayne_dagster.warehouse.tables import Column, Table, View
 
 _RATED_BY_FILE = (
     "i.imdb_rating IS NOT NULL AND (o.imdb_rating IS NULL OR m.omdb_checked_at IS NULL"
@@ -57,44 +57,39 @@ def _shared_sql(name: str) -> str:
     return POPULARITY if name == "popularity" else filled(name, f"coalesce(d.{name}, l.{name})")
 
 
-def _movies_view() -> View:
-    """The analysts' table: details where they are known, else the listing; ratings and refresh times beside them."""
-    shared = [c for c in TMDB_DETAILS.columns if c.name in DISCOVERED_MOVIES.types and c.name in TMDB_DETAILS.content]
-    details_only = [
-        c for c in TMDB_DETAILS.columns if c.name in TMDB_DETAILS.content and c not in shared and c.name != "imdb_id"
-    ]
-    ratings = [
-        OMDB_RATINGS.columns[OMDB_RATINGS.column_names.index(name)]
-        for name in (
-            "metascore",
-            "rotten_tomatoes_rating",
-            "box_office",
-            "rated",
-            "awards",
-        )
-    ]
-    state_names = ("first_seen_at", "tmdb_checked_at", "tmdb_changed_at", "tmdb_tombstoned_at", "omdb_checked_at",
-                   "omdb_changed_at", "category", "frozen")  # fmt: skip
-    states = [REFRESH_METADATA.columns[REFRESH_METADATA.column_names.index(name)] for name in state_names]
-    lines = [
-        "m.tmdb_id",
-        "m.release_year",
-        "m.imdb_id",
-        *("m.release_date" if c.name == "release_date" else f"{_shared_sql(c.name)} AS {c.name}" for c in shared),
-        *(f"{filled(c.name, f'd.{c.name}')} AS {c.name}" for c in details_only),
-        *ADDED_LINES,
-        *_IMDB_LINES,
-        *(f"o.{c.name}" for c in ratings),
-        *FIGURE_LINES,
-        *(f"m.{c.name}" for c in states),
-    ]
-    imdb_id = Column("imdb_id", "VARCHAR", "IMDb's id")
-    return View(
-        "movies",
-        "One row a movie: the table to analyse. Details where TMDB gave them, else the listing, else OMDb's, with who "
-        "says so; ratings; its money, and who states it; when each source last confirmed it.",
-        f"""
-SELECT {", ".join(lines)}
+def _columns_of(table: Table, *names: str) -> list[Column]:
+    return [table.columns[table.column_names.index(name)] for name in names]
+
+
+_SHARED = [c for c in TMDB_DETAILS.columns if c.name in DISCOVERED_MOVIES.types and c.name in TMDB_DETAILS.content]
+_DETAILS_ONLY = [
+    c for c in TMDB_DETAILS.columns if c.name in TMDB_DETAILS.content and c not in _SHARED and c.name != "imdb_id"
+]
+_RATINGS = _columns_of(OMDB_RATINGS, "metascore", "rotten_tomatoes_rating", "box_office", "rated", "awards")
+_STATES = _columns_of(
+    REFRESH_METADATA,
+    *("first_seen_at", "tmdb_checked_at", "tmdb_changed_at", "tmdb_tombstoned_at"),
+    *("omdb_checked_at", "omdb_changed_at", "category", "frozen"),
+)
+_IMDB_ID = Column("imdb_id", "VARCHAR", "IMDb's id")
+_LINES = [
+    "m.tmdb_id",
+    "m.release_year",
+    "m.imdb_id",
+    *("m.release_date" if c.name == "release_date" else f"{_shared_sql(c.name)} AS {c.name}" for c in _SHARED),
+    *(f"{filled(c.name, f'd.{c.name}')} AS {c.name}" for c in _DETAILS_ONLY),
+    *ADDED_LINES,
+    *_IMDB_LINES,
+    *(f"o.{c.name}" for c in _RATINGS),
+    *FIGURE_LINES,
+    *(f"m.{c.name}" for c in _STATES),
+]
+MOVIES = View(
+    "movies",
+    "One row a movie: the table to analyse. Details where TMDB gave them, else the listing, else OMDb's, with who "
+    "says so; ratings; its money, and who states it; when each source last confirmed it.",
+    f"""
+SELECT {", ".join(_LINES)}
 FROM refresh_metadata AS m
 LEFT JOIN discovered_movies AS l ON l.tmdb_id = m.tmdb_id
 LEFT JOIN tmdb_details AS d ON d.tmdb_id = m.tmdb_id
@@ -102,36 +97,34 @@ LEFT JOIN omdb_ratings AS o ON o.tmdb_id = m.tmdb_id AND o.imdb_id = m.imdb_id
 LEFT JOIN imdb_ratings AS i ON i.tmdb_id = m.tmdb_id AND i.imdb_id = m.imdb_id
 {EXPORT_JOIN}
 LEFT JOIN ({BEST_FIGURES_SQL}) AS b ON b.tmdb_id = m.tmdb_id""",
-        (
-            TMDB_ID,
-            RELEASE_YEAR,
-            imdb_id,
-            *shared,
-            *details_only,
-            *ADDED_COLUMNS,
-            *_IMDB_COLUMNS,
-            *ratings,
-            *FIGURE_COLUMNS,
-            *states,
-        ),
-        {
-            **{c.name: (TMDB_DETAILS.name, DISCOVERED_MOVIES.name) for c in shared},
-            **{c.name: (TMDB_DETAILS.name, *filled_origins(c.name)) for c in details_only},
-            **ADDED_ORIGINS,
-            **{c.name: (OMDB_RATINGS.name,) for c in ratings},
-            **{c.name: (REFRESH_METADATA.name,) for c in (TMDB_ID, RELEASE_YEAR, imdb_id, *states)},
-            "release_date": (REFRESH_METADATA.name,),
-            "popularity": (TMDB_DETAILS.name, DISCOVERED_MOVIES.name, TMDB_ID_EXPORT.name),
-            "imdb_rating": (IMDB_RATINGS.name, OMDB_RATINGS.name),
-            "imdb_votes": (IMDB_RATINGS.name, OMDB_RATINGS.name),
-            "imdb_rating_source": (),
-            "imdb_rating_as_of": (),
-            **{c.name: (BOX_OFFICE_FIGURES.name,) for c in FIGURE_COLUMNS},
-        },
-    )
-
-
-MOVIES = _movies_view()
+    (
+        TMDB_ID,
+        RELEASE_YEAR,
+        _IMDB_ID,
+        *_SHARED,
+        *_DETAILS_ONLY,
+        *ADDED_COLUMNS,
+        *_IMDB_COLUMNS,
+        *_RATINGS,
+        *FIGURE_COLUMNS,
+        *_STATES,
+    ),
+    {
+        **{c.name: (TMDB_DETAILS.name, DISCOVERED_MOVIES.name) for c in _SHARED},
+        **{c.name: (TMDB_DETAILS.name, *filled_origins(c.name)) for c in _DETAILS_ONLY},
+        **ADDED_ORIGINS,
+        **{c.name: (OMDB_RATINGS.name,) for c in _RATINGS},
+        **{c.name: (REFRESH_METADATA.name,) for c in (TMDB_ID, RELEASE_YEAR, _IMDB_ID, *_STATES)},
+        "release_date": (REFRESH_METADATA.name,),
+        "popularity": (TMDB_DETAILS.name, DISCOVERED_MOVIES.name, TMDB_ID_EXPORT.name),
+        "imdb_rating": (IMDB_RATINGS.name, OMDB_RATINGS.name),
+        "imdb_votes": (IMDB_RATINGS.name, OMDB_RATINGS.name),
+        "imdb_rating_source": (),
+        "imdb_rating_as_of": (),
+        **{c.name: (BOX_OFFICE_FIGURES.name,) for c in FIGURE_COLUMNS},
+    },
+)
+"""The analysts' table: details where they are known, else the listing; ratings and refresh times beside them."""
 FETCHES_BY_DAY = View(
     "fetches_by_day",
     "One row a day and kind of attempts to ask a source, from the first day on: what the requests of each day brought.",

@@ -753,7 +753,7 @@ CREATE VIEW "TMDB_Movies" AS FROM base;
     found = one(database, "FROM tmdb_details")
     assert (found["genres"], found["budget"], found["runtime"]) == (["Drama", "Comedy"], 1_200_000, 96)
     state = one(database, "FROM refresh_metadata")
-    assert state["tmdb_checked_at"] == datetime(2026, 8, 1)  # noqa: DTZ001 -- as stored
+    assert state["tmdb_checked_at"] == datetime(2026, 8, 1, tzinfo=UTC).replace(tzinfo=None)
 
 
 def test_the_era_is_told_by_names_in_any_case(tmp_path: Path, database: Database) -> None:

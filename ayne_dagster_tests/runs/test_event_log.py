@@ -146,7 +146,7 @@ def test_the_file_of_a_later_run_has_the_tables_of_the_first(home: Path) -> None
     assert {path.suffix for path in (home / "history" / "runs").iterdir()} <= {".db", ".db-wal", ".db-shm"}
 
 
-def test_a_file_that_another_process_made_meanwhile_is_kept(home: Path, tmp_path: Path) -> None:
+def test_a_file_that_another_process_made_meanwhile_is_kept(tmp_path: Path) -> None:
     file = tmp_path / "run.db"
     assert event_log._is_put(file, b"made by one")
     assert event_log._is_put(file, b"made by another")

@@ -244,7 +244,8 @@ def test_a_wait_that_people_notice_is_told_once() -> None:
 
 def test_a_place_that_others_have_taken_is_a_wait_that_is_told() -> None:
     told: list[str] = []
-    of = account(ApiSettings(FREE.base_url, 1.0, 1, 1), RequestLedger.in_memory())
+    ledger = RequestLedger.in_memory()
+    of = account(ApiSettings(FREE.base_url, 1.0, 1, 1), ledger)
     of.on_wait = told.append
 
     async def sleep(seconds: float) -> None:
@@ -252,7 +253,7 @@ def test_a_place_that_others_have_taken_is_a_wait_that_is_told() -> None:
 
     async def main() -> None:
         for _ in range(8):
-            of.ledger.reserve(of.name, 1.0, 1, transport.time.time())  # type: ignore[attr-defined]
+            ledger.reserve(of.name, 1.0, 1, transport.time.time())
         await PaceTransport(Wire().transport, of, sleep=sleep).handle_async_request(httpx.Request("GET", URL))
 
     virtually(main)
@@ -280,14 +281,15 @@ def test_a_place_that_refusals_put_off_is_a_wait_that_is_told(shared: bool) -> N
 
 def test_a_request_that_wakes_too_late_for_its_place_takes_another() -> None:
     slept: list[float] = []
-    of = account(ApiSettings(FREE.base_url, 10.0, 1, 5), RequestLedger.in_memory())
+    ledger = RequestLedger.in_memory()
+    of = account(ApiSettings(FREE.base_url, 10.0, 1, 5), ledger)
 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
         await asyncio.sleep(seconds + (0.09 if len(slept) == 1 else 0.0))
 
     async def main() -> None:
-        of.ledger.reserve(of.name, 10.0, 1, transport.time.time())  # type: ignore[attr-defined]
+        ledger.reserve(of.name, 10.0, 1, transport.time.time())
         await PaceTransport(Wire().transport, of, sleep=sleep).handle_async_request(httpx.Request("GET", URL))
 
     virtually(main)

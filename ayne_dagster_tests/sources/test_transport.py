@@ -518,8 +518,9 @@ def test_pace_can_be_tested_alone_with_a_sleep_of_ones_own(tmp_path: Path) -> No
         slept.append(seconds)
 
     async def main() -> None:
-        of = account(ApiSettings(NO_PACE.base_url, 100.0, 1, 5), ledger=RequestLedger(tmp_path / "ledger.sqlite"))
-        of.ledger.reserve(of.name, 100.0, 1, transport.time.time())  # type: ignore[attr-defined]
+        ledger = RequestLedger(tmp_path / "ledger.sqlite")
+        of = account(ApiSettings(NO_PACE.base_url, 100.0, 1, 5), ledger=ledger)
+        ledger.reserve(of.name, 100.0, 1, transport.time.time())
         pace = PaceTransport(Wire().transport, of, sleep=sleep)
         await pace.handle_async_request(httpx.Request("GET", URL))
 

@@ -62,6 +62,42 @@ def test_what_is_neither_file_nor_folder_is_refused_and_left_alone(tmp_path: Pat
     assert [file.name for file in tmp_path.iterdir()] == ["pipe"]
 
 
+NEVER_WRITTEN_INTO_THE_FILE = """
+import duckdb, os, sys
+connection = duckdb.connect(sys.argv[1])
+connection.execute("INSERT INTO refresh_metadata BY NAME SELECT 1 AS tmdb_id")
+os._exit(0)
+"""
+
+
+def with_a_log(path: Path) -> Path:
+    """A database whose process was killed after a commit."""
+    with Database(path).connect():
+        pass
+    assert end(python(NEVER_WRITTEN_INTO_THE_FILE, path)) == 0
+    assert database_module.log_of(path).exists()
+    return path
+
+
+def test_the_log_of_a_database_that_was_removed_is_not_read_into_a_new_one(tmp_path: Path) -> None:
+    path = with_a_log(tmp_path / "ayne.duckdb")
+    path.unlink()
+    with Database(path).connect() as connection:
+        assert connection.execute("SELECT tmdb_id FROM refresh_metadata").fetchall() == []
+
+
+def test_a_database_is_not_put_in_place_without_a_part_of_it(tmp_path: Path) -> None:
+    made, place = with_a_log(tmp_path / "made.duckdb"), tmp_path / "ayne.duckdb"
+    with pytest.raises(DatabaseUnusable, match="could not be closed"):
+        Database(place).put_in_place(made)
+    assert not place.exists()
+    with Database(made).connect():
+        pass  # reads its log into it
+    assert Database(place).put_in_place(made)
+    with Database(place).connect() as connection:
+        assert connection.execute("SELECT tmdb_id FROM refresh_metadata").fetchall() == [(1,)]
+
+
 def test_columns_are_as_the_schema_says(database: Database) -> None:
     with database.connect() as connection:
         for table in ALL_TABLES.values():

@@ -343,3 +343,21 @@ def test_wikidatas_ids_are_those_of_the_details(connection: duckdb.DuckDBPyConne
     assert wikidata_ids(connection, [550, 551, 552]) == {551: "Q551"}
     merge_money(connection, money(551))
     assert stated_before(connection) == ["Q551"]
+
+
+LARGEST = Decimal("9999999999999999.99")
+
+
+@pytest.mark.parametrize("scope", ["unspecified", "domestic", "worldwide"])
+def test_no_amount_that_can_be_stored_is_too_large_to_be_judged_beside_others(
+    connection: duckdb.DuckDBPyConnection, scope: str
+) -> None:
+    merge_details(connection, details(at=START + DAY, revenue=10**15, budget=10**15))
+    merge_ratings(connection, ratings(at=START + DAY, box_office=10**15))
+    merge_money(
+        connection, money(550, START, figure(LARGEST, scope), figure(OMDB_DOMESTIC, "domestic", source_ref="2"))
+    )
+    assert shown(connection) == (None, None)
+    judged = rows(connection, "SELECT suspect FROM box_office_figures WHERE tmdb_id = 550 AND amount >= 1e14")
+    assert set(judged) == {("more than 10,000,000,000 US dollars",)}
+    assert agreement(connection, START + 10 * DAY).compared >= 0

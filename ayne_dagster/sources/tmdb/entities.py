@@ -49,8 +49,9 @@ def entities_of(movie: MovieDetails) -> Entities:
     return {name: columns for name, columns in tables.items() if columns}
 
 
-def no_entities(movie: MovieDetails) -> None:
+def no_entities(movie: MovieDetails) -> Entities | None:
     """What is known of them where they are not collected."""
+    return None
 
 
 Reader = Callable[[MovieDetails], Entities | None]

@@ -21,7 +21,7 @@ import duckdb
 
 from ayne_dagster.errors import WrongUsage, is_of_the_place
 from ayne_dagster.settings.locks import alone_in
-from ayne_dagster.warehouse.database import Database, WarehouseError
+from ayne_dagster.warehouse.database import Database, WarehouseError, log_of
 
 _MAGIC = slice(8, 12)
 """Where a DuckDB file says DUCK."""
@@ -88,17 +88,24 @@ def copy_as_it_is(database: Path, target: Path) -> None:
     Raises:
         SnapshotError: the copy cannot be written.
     """
-    for path in (database, _log_of(database)):
+    for path in (database, log_of(database)):
         if path.exists():
-            _copy_bytes(path, target if path == database else _log_of(target))
+            _copy_bytes(path, target if path == database else log_of(target))
 
 
 def _copy_bytes(source: Path, target: Path) -> None:
-    """Copy a file by another process: closing a descriptor of the database in this one would drop its lock."""
+    if reason := copied_by_another_process(source, target):
+        raise SnapshotError(_NOT_WRITTEN.format(reason=reason))
+
+
+def copied_by_another_process(source: Path, target: Path) -> str:
+    """Copy a file; returns why that could not be, or "".
+
+    Another process does it: closing a descriptor of the database in this one would drop its lock.
+    """
+    # The program is a fixed one, found as every program is; both paths are arguments, whatever they look like.
     done = subprocess.run(["cp", "--", source, target], capture_output=True, text=True, check=False)  # noqa: S603, S607
-    if done.returncode:
-        reason = done.stderr.strip().rsplit(": ", 1)[-1]
-        raise SnapshotError(_NOT_WRITTEN.format(reason=reason or f"cp ended with {done.returncode}"))
+    return (done.stderr.strip().rsplit(": ", 1)[-1] or f"cp ended with {done.returncode}") if done.returncode else ""
 
 
 def _write(raw: Path, partial: Path) -> None:
@@ -129,22 +136,18 @@ def _require_replaceable(target: Path, live: Path) -> None:
         header = file.read(_MAGIC.stop)
     if header and header[_MAGIC] != b"DUCK":
         raise WrongTarget(f"{target} exists and is no database: it is left alone. Name another file.")
-    if _log_of(target).exists():
+    if log_of(target).exists():
         raise WrongTarget(
-            f"{target} is being written to by a program, or was not closed ({_log_of(target).name} is beside it): "
+            f"{target} is being written to by a program, or was not closed ({log_of(target).name} is beside it): "
             "it is left alone. Name another file."
         )
 
 
 def _remove(*paths: Path) -> None:
     for path in paths:
-        for file in (path, _log_of(path)):
+        for file in (path, log_of(path)):
             with suppress(FileNotFoundError):
                 file.unlink()
-
-
-def _log_of(path: Path) -> Path:
-    return path.with_name(f"{path.name}.wal")
 
 
 def _sync(path: Path) -> None:

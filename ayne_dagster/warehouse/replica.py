@@ -5,15 +5,14 @@ are copied, and the copy is believed only when neither has changed meanwhile. Du
 moment, or a kill would cost data; so is a copy of one moment. While batches are committed only the log changes (16 MB
 at most), and only the log is copied again: following a large database costs milliseconds.
 
-The copy lies beside the database, where a file system that can share blocks does so, and goes with the process.
+The copy lies beside the database, where a file system that can share blocks does so, and goes with the process. Who
+needs one of an instant while nobody writes (a snapshot) finds it in `warehouse.care.snapshot`.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
-import subprocess
 import tempfile
 import threading
 import time
@@ -24,7 +23,9 @@ from pathlib import Path
 
 import duckdb
 
-from ayne_dagster.warehouse.database import Database, WarehouseError, WrongDatabase
+from ayne_dagster.settings.locks import lock_now
+from ayne_dagster.warehouse.care.snapshot import copied_by_another_process
+from ayne_dagster.warehouse.database import Database, WarehouseError, WrongDatabase, log_of
 from ayne_dagster.warehouse.migrations import schema_version
 from ayne_dagster.warehouse.schema import SCHEMA_VERSION
 
@@ -66,7 +67,7 @@ class Replica:
 
     def __init__(self, database: Path, copy: Callable[[Path, Path], None] | None = None) -> None:
         self.path = database
-        self._copy_file = copy or _copied_by_another_process
+        self._copy_file = copy or _copy_bytes
         self._lock = threading.RLock()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._held = -1
@@ -80,7 +81,7 @@ class Replica:
     @property
     def newest(self) -> tuple[Stamp | None, Stamp | None]:
         """The stamp of the database as it is on disk; looks at no content."""
-        return _stamp(self.path), _stamp(_log_of(self.path))
+        return _stamp(self.path), _stamp(log_of(self.path))
 
     @property
     def due_in(self) -> float:
@@ -113,7 +114,7 @@ class Replica:
         with self.reading():
             self._require_room(self._file.stat().st_size)
             folder = Path(tempfile.mkdtemp(dir=self._place()))
-            for file in (self._file, _log_of(self._file)):
+            for file in (self._file, log_of(self._file)):
                 if file.exists():
                     self._copy_file(file, folder / file.name)
         try:
@@ -149,7 +150,7 @@ class Replica:
             if self._copied():
                 self._checked_at = started
                 break
-            time.sleep(SETTLED_SECONDS * 2**attempt)
+            time.sleep(SETTLED_SECONDS * 2**attempt)  # a commit is under way, or has just been made
         took = time.monotonic() - started
         self._next = time.monotonic() + max(LEAST_PAUSE, REST * took)
 
@@ -162,10 +163,10 @@ class Replica:
         if main != self._main:
             self._require_room(main[1])
             self._copy_file(self.path, new)
-        log = _stamp(_log_of(self.path))
+        log = _stamp(log_of(self.path))
         if log is not None:
             try:
-                self._copy_file(_log_of(self.path), new_log)
+                self._copy_file(log_of(self.path), new_log)
             except FileNotFoundError:
                 return False
         if self.newest != (main, log) or not (log is None or _has_settled(log)):
@@ -175,9 +176,9 @@ class Replica:
             new.replace(self._file)
             self._main = main
         if log is None:
-            _log_of(self._file).unlink(missing_ok=True)
+            log_of(self._file).unlink(missing_ok=True)
         else:
-            new_log.replace(_log_of(self._file))
+            new_log.replace(log_of(self._file))
         self._stamp = (main, log)
         self._reopen()
         return True
@@ -203,19 +204,19 @@ class Replica:
         """The folder of the copy, made when it is first needed; those that killed processes left go."""
         if self._folder is None:
             beside = self.path.parent if os.access(self.path.parent, os.W_OK) else None
-            prefix = f".{self.path.name}.dashboard-"
+            prefix = f".{self.path.name}.copy-"
             if beside is not None:
                 _sweep(beside, prefix)
             self._folder = tempfile.TemporaryDirectory(prefix=prefix, dir=beside, ignore_cleanup_errors=True)
             self._held = os.open(Path(self._folder.name), os.O_RDONLY)
-            fcntl.flock(self._held, fcntl.LOCK_EX)
+            lock_now(self._held)
         return Path(self._folder.name)
 
     def _require_room(self, size: int) -> None:
         free = shutil.disk_usage(self._place()).free
         if free < size + LEFT_FREE:
             raise ReplicaError(
-                f"The dashboard reads a copy of the database, and there is no room for one ({free / 1e9:,.1f} GB free, "
+                f"A copy of the database is what is read, and there is no room for one ({free / 1e9:,.1f} GB free, "
                 f"{(size + LEFT_FREE) / 1e9:,.1f} GB needed): free some."
             )
 
@@ -232,17 +233,11 @@ def _has_settled(stamp: Stamp) -> bool:
     return not 0 <= time.time_ns() - stamp[2] < SETTLED_SECONDS * 1e9
 
 
-def _log_of(file: Path) -> Path:
-    return file.with_name(f"{file.name}.wal")
-
-
-def _copied_by_another_process(source: Path, target: Path) -> None:
-    done = subprocess.run(["cp", "--", source, target], capture_output=True, text=True, check=False)  # noqa: S603, S607
-    if done.returncode and not source.exists():
-        raise FileNotFoundError(source)
-    if done.returncode:
-        reason = done.stderr.strip().rsplit(": ", 1)[-1] or f"cp ended with {done.returncode}"
-        raise ReplicaError(f"The dashboard reads a copy of the database, and none can be made ({reason}).")
+def _copy_bytes(source: Path, target: Path) -> None:
+    if reason := copied_by_another_process(source, target):
+        if not source.exists():
+            raise FileNotFoundError(source)
+        raise ReplicaError(f"A copy of the database is what is read, and none can be made ({reason}).")
 
 
 def _of_another_version(path: Path, found: int | None) -> str:
@@ -259,7 +254,7 @@ def _sweep(folder: Path, prefix: str) -> None:
         with suppress(OSError):
             descriptor = os.open(left, os.O_RDONLY)
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(left, ignore_errors=True)
+                if lock_now(descriptor):
+                    shutil.rmtree(left, ignore_errors=True)
             finally:
                 os.close(descriptor)

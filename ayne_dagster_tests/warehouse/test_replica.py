@@ -13,10 +13,10 @@ import pytest
 
 from ayne_dagster.config import Settings
 from ayne_dagster.dashboard import pages as pages_module
-from ayne_dagster.dashboard import replica as replica_module
 from ayne_dagster.dashboard.pages import Asked, Pages
-from ayne_dagster.dashboard.replica import Replica, ReplicaError
+from ayne_dagster.warehouse import replica as replica_module
 from ayne_dagster.warehouse.database import Database, WrongDatabase
+from ayne_dagster.warehouse.replica import Replica, ReplicaError
 from ayne_dagster_tests.dashboard.collections import collected
 from ayne_dagster_tests.support.samples import listed, merge_listed, opens_elsewhere
 
@@ -161,12 +161,15 @@ def test_no_copy_takes_the_room_that_commits_need(
 
 def test_the_copy_goes_with_its_reader_and_what_a_killed_one_left_is_removed(path: Path) -> None:
     code = (
-        "import os, sys; from pathlib import Path; from ayne_dagster.dashboard.replica import Replica\n"
+        "import os, sys; from pathlib import Path; from ayne_dagster.warehouse.replica import Replica\n"
         "replica = Replica(Path(sys.argv[1]))\n"
         "with replica.reading(): os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", code, str(path)], check=False)
-    beside = lambda: [left for left in path.parent.iterdir() if "dashboard" in left.name]  # noqa: E731
+
+    def beside() -> list[Path]:
+        return [left for left in path.parent.iterdir() if ".copy-" in left.name]
+
     assert len(beside()) == 1, "it was killed, and left its copy"
     first, second = Replica(path), Replica(path)
     assert movies(first) == movies(second) == 3
