@@ -8,8 +8,9 @@ import dagster as dg
 
 from ayne_dagster.partitions import PARTITION_KEYS
 from ayne_dagster.settings.tags import is_own_run
+from ayne_dagster.warehouse.dictionary import column_text
 from ayne_dagster.warehouse.schema import ALL_TABLES
-from ayne_dagster.warehouse.tables import Column, Table, View
+from ayne_dagster.warehouse.tables import Table, View
 
 RELEASE_YEARS = dg.StaticPartitionsDefinition(list(PARTITION_KEYS))
 OWNERS = ["team:movies"]
@@ -44,7 +45,7 @@ def table_options(table: Table | View, group: str, kinds: set[str]) -> dict[str,
         "group_name": group,
         "owners": OWNERS,
         "kinds": {"duckdb", *kinds},
-        "metadata": {"dagster/column_schema": column_schema(table.columns), "dagster/table_name": table.name},
+        "metadata": {"dagster/column_schema": column_schema(table), "dagster/table_name": table.name},
         "io_manager_key": "io_manager",
     }
 
@@ -57,9 +58,9 @@ def partitioned_options(table: Table, group: str, kinds: set[str]) -> dict[str, 
     }
 
 
-def column_schema(columns: tuple[Column, ...]) -> dg.TableSchema:
+def column_schema(table: Table | View) -> dg.TableSchema:
     """Names, types and meanings of columns, as Dagster's UI shows them."""
-    return dg.TableSchema([dg.TableColumn(c.name, c.type, c.description) for c in columns])
+    return dg.TableSchema([dg.TableColumn(c.name, c.type, column_text(table, c)) for c in table.columns])
 
 
 def column_lineage(view: View) -> dg.TableColumnLineage:

@@ -21,7 +21,6 @@ from ayne_dagster.config import load_settings
 
 if TYPE_CHECKING:
     from ayne_dagster.warehouse.query import Answered
-    from ayne_dagster.warehouse.tables import Table, View
 
 MOST_SHOWN = 100
 """Rows of a table on a terminal."""
@@ -185,6 +184,7 @@ def _as_markdown(names: list[str], rows: list[list[str]]) -> str:
 @json_option
 def tables(database: Path | None, as_json: bool) -> None:
     """List the tables and views: how many rows each has, and what a row is."""
+    from ayne_dagster.warehouse.dictionary import RELATIONS
     from ayne_dagster.warehouse.query import Limits, ask
     from ayne_dagster.warehouse.schema import ALL_TABLES
 
@@ -192,18 +192,8 @@ def tables(database: Path | None, as_json: bool) -> None:
     counts = " UNION ALL ".join(f"SELECT '{name}', count(*) FROM {name}" for name in ALL_TABLES)
     with ask(place, counts, Limits(), datetime.now(UTC)) as answered:
         rows = dict(tuple(row.values()) for row in _rows(answered))
-    found = [{"table": n, "rows": rows.get(n), "description": t.description} for n, t in _relations().items()]
+    found = [{"table": n, "rows": rows.get(n), "description": t.description} for n, t in RELATIONS.items()]
     print_result({"tables": found}, as_json, _describe_tables)
-
-
-def _relations() -> dict[str, Table | View]:
-    """All that can be asked, by name: views first, of which `movies` is the one that most questions want."""
-    from ayne_dagster.warehouse.schema import ALL_TABLES
-    from ayne_dagster.warehouse.views import MOVIES, VIEWS
-
-    first = MOVIES.name
-    views = {view.name: view for view in VIEWS}
-    return {first: views[first], **views, **ALL_TABLES}
 
 
 def _describe_tables(result: dict[str, Any]) -> Any:
@@ -219,15 +209,26 @@ def _describe_tables(result: dict[str, Any]) -> Any:
 @click.argument("name", metavar="TABLE")
 @json_option
 def schema(name: str, as_json: bool) -> None:
-    """Tell the columns of a table or view: type and meaning."""
-    relations = _relations()
-    if name not in relations:
+    """Tell the columns of a table or view: type, meaning, unit, and what NULL means."""
+    from ayne_dagster.warehouse.dictionary import RELATIONS, column_text, null_meaning, unit
+
+    if name not in RELATIONS:
         from ayne_dagster.warehouse.care.export import no_such_table
 
         raise click.UsageError(no_such_table([name]))
-    found = relations[name]
-    columns = [{"column": c.name, "type": c.type, "description": c.description} for c in found.columns]
-    result = {"table": name, "description": found.description, "columns": columns}
+    found = RELATIONS[name]
+    columns = [
+        {
+            "column": c.name,
+            "type": c.type,
+            "description": c.description,
+            "unit": unit(c),
+            "null": null_meaning(found, c),
+            "text": column_text(found, c),
+        }
+        for c in found.columns
+    ]
+    result = {"table": name, "description": found.description, "key": list(found.key), "columns": columns}
     print_result(result, as_json, _describe_schema)
 
 
@@ -235,7 +236,7 @@ def _describe_schema(result: dict[str, Any]) -> Any:
     described = table("Column", "Type", "Meaning")
     described.title, described.title_justify = f"{result['table']}: {result['description']}", "left"
     for column in result["columns"]:
-        described.add_row(column["column"], column["type"], column["description"])
+        described.add_row(column["column"], column["type"], column["text"])
     return described
 
 

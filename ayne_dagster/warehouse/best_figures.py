@@ -22,7 +22,7 @@ from ayne_dagster.warehouse.schema import (
     REFRESH_METADATA,
     TMDB_DETAILS,
 )
-from ayne_dagster.warehouse.tables import Column, View
+from ayne_dagster.warehouse.tables import NEVER, Column, View
 
 LEAST_GROSS = 10_000
 """US dollars; what a source gives as a lower gross is mostly in millions, or of a single cinema."""
@@ -110,8 +110,13 @@ _JUDGED = f"""
                      THEN 'less than the domestic gross'
            END AS suspect
     FROM stated AS s LEFT JOIN known AS k USING (tmdb_id)"""
-_INFERRED = Column("scope_inferred", "BOOLEAN", "The source states no place: it equals a domestic gross")
-_SUSPECT = Column("suspect", "VARCHAR", "Why it is doubtful, by itself or beside the others; it is not shown then")
+_INFERRED = Column("scope_inferred", "BOOLEAN", "The source states no place: it equals a domestic gross", null=NEVER)
+_SUSPECT = Column(
+    "suspect",
+    "VARCHAR",
+    "Why it is doubtful, by itself or beside the others; it is not shown then",
+    null="it is not doubtful",
+)
 _FIGURES_COLUMNS = (
     *(c for c in BOX_OFFICE.columns if c.name not in ("updated_at", "suspect")),
     _INFERRED,
@@ -131,6 +136,8 @@ SELECT {", ".join(column.name for column in _FIGURES_COLUMNS)} FROM judged""",
     {c.name: (BOX_OFFICE.name,) for c in BOX_OFFICE.columns if c.name in {f.name for f in _FIGURES_COLUMNS}}
     | {"amount": _FROM_TABLES, "observed_at": (BOX_OFFICE.name, REFRESH_METADATA.name)}
     | {"scope_inferred": (), "suspect": _FROM_TABLES},
+    key=BOX_OFFICE.key,
+    null=BOX_OFFICE.null,
 )
 
 _TURN = (
@@ -154,19 +161,25 @@ WHERE f.currency = 'USD' AND f.suspect IS NULL
 GROUP BY tmdb_id"""
 """One row a movie with a struct (amount, source, as_of) a figure; of two alike the larger."""
 
+_NOBODY = "nobody states a figure that is not doubtful"
 _MEANINGS = {
-    "worldwide_gross": "Gross of all countries, US dollars, nominal: the figure that is shown first of those known",
-    "domestic_gross": "Gross of the US and Canada, US dollars, nominal",
-    "opening_weekend": "Gross of the first weekend in the US and Canada, US dollars, nominal",
-    "production_budget": "Budget without marketing, US dollars, nominal",
+    "worldwide_gross": "Gross of all countries, nominal: the figure that is shown first of those known",
+    "domestic_gross": "Gross of the US and Canada, nominal",
+    "opening_weekend": "Gross of the first weekend in the US and Canada, nominal",
+    "production_budget": "Budget without marketing, nominal",
 }
 FIGURE_COLUMNS = tuple(
     column
     for figure, meaning in _MEANINGS.items()
     for column in (
-        Column(figure, "DECIMAL(18,2)", meaning),
-        Column(f"{figure}_source", "VARCHAR", f"Who states {figure}: {', '.join(FIGURE_PROVIDERS)}"),
-        Column(f"{figure}_as_of", "TIMESTAMP", f"The day for which {figure} is stated, else when it was read (UTC)"),
+        Column(figure, "DECIMAL(18,2)", meaning, unit="US dollars", null=_NOBODY),
+        Column(f"{figure}_source", "VARCHAR", f"Who states {figure}: {', '.join(FIGURE_PROVIDERS)}", null=_NOBODY),
+        Column(
+            f"{figure}_as_of",
+            "TIMESTAMP",
+            f"The day for which {figure} is stated, else when it was read (UTC)",
+            null=_NOBODY,
+        ),
     )
 )
 """Of `movies`: each figure that is shown, with its source and date."""

@@ -8,18 +8,19 @@ What is new has no place here; new queries belong to the tables and views of `sc
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from ayne_dagster.refresh.ages import AGE_TABLE, by_age_sql
 from ayne_dagster.refresh.states import fully_refreshed_sql
 from ayne_dagster.warehouse.iso_names import COUNTRY_NAMES, LANGUAGE_NAMES
 from ayne_dagster.warehouse.movie_columns import names_sql
-from ayne_dagster.warehouse.tables import Column, View
+from ayne_dagster.warehouse.tables import NEVER, Column, View
 
 SCHEMA = "legacy"
 FREEZE_AFTER_DAYS = next(band.up_to_days for band in reversed(AGE_TABLE) if band.up_to_days is not None)
 """Age from which a movie may freeze: where the last band begins."""
 
-_MOVIE_ID = Column("movie_id", "BIGINT", "TMDB's number of the movie")
+_MOVIE_ID = Column("movie_id", "BIGINT", "TMDB's number of the movie", null=NEVER)
 _INTERVAL = by_age_sql([str(band.interval_days["tmdb"]) for band in AGE_TABLE]).replace("$now", "today()")
 """Days between two checks at TMDB, by the age of today."""
 
@@ -31,7 +32,9 @@ def _names_sql(codes: str, names: Mapping[str, str]) -> str:
 
 def _view(name: str, description: str, select: str, columns: tuple[Column, ...]) -> View:
     """None of its columns is a table's column under the same name, as an origin is: names and texts are others."""
-    return View(f"{SCHEMA}.{name}", description, select, columns, {column.name: () for column in columns})
+    key = (columns[0].name,)
+    origins: dict[str, tuple[str, ...]] = {column.name: () for column in columns}
+    return View(f"{SCHEMA}.{name}", description, select, columns, origins, key, unique=True)
 
 
 _STATE = "main.refresh_metadata"
@@ -50,7 +53,7 @@ LEFT JOIN (SELECT tmdb_id, title FROM main.discovered_movies) AS l ON l.tmdb_id 
 LEFT JOIN (SELECT tmdb_id, title FROM main.tmdb_details) AS d ON d.tmdb_id = m.tmdb_id""",
     (
         _MOVIE_ID,
-        Column("tmdb_id", "BIGINT", "TMDB's number of the movie"),
+        Column("tmdb_id", "BIGINT", "TMDB's number of the movie", null=NEVER),
         Column("imdb_id", "VARCHAR", "IMDb's id"),
         Column("title", "VARCHAR", "Title in English, or the original one"),
         Column("release_date", "DATE", "Primary (earliest) release date, any country"),
@@ -76,16 +79,16 @@ SELECT d.tmdb_id, d.imdb_id, d.title, d.release_date, d.status, d.budget, d.reve
        d.overview, coalesce(m.tmdb_checked_at, d.updated_at) AS last_updated_utc
 FROM main.tmdb_details AS d JOIN {_STATE} AS m ON m.tmdb_id = d.tmdb_id""",
     (
-        Column("tmdb_id", "BIGINT", "TMDB's number of the movie"),
+        Column("tmdb_id", "BIGINT", "TMDB's number of the movie", null=NEVER),
         Column("imdb_id", "VARCHAR", "IMDb's id"),
         Column("title", "VARCHAR", "Title in English, or the original one"),
         Column("release_date", "DATE", "Primary (earliest) release date, any country"),
         Column("status", "VARCHAR", "Released, Post Production, In Production …"),
-        Column("budget", "BIGINT", "US dollars, entered by users"),
-        Column("revenue", "BIGINT", "Worldwide, US dollars, entered by users"),
-        Column("runtime", "INTEGER", "Minutes"),
+        Column("budget", "BIGINT", "Budget, nominal, entered by users", unit="US dollars"),
+        Column("revenue", "BIGINT", "Worldwide gross, nominal, entered by users", unit="US dollars"),
+        Column("runtime", "INTEGER", "Length", unit="minutes"),
         Column("vote_count", "BIGINT", "Number of votes"),
-        Column("vote_average", "DOUBLE", "Mean vote, 0 to 10"),
+        Column("vote_average", "DOUBLE", "Mean vote at TMDB", unit="points from 0 to 10"),
         Column("popularity", "DOUBLE", "TMDB's unitless, daily drifting score"),
         Column("genres", "VARCHAR", "Genre names, joined by commas"),
         Column("production_companies", "VARCHAR", "Company names, joined by commas"),
@@ -117,18 +120,18 @@ QUALIFY row_number() OVER (PARTITION BY o.imdb_id ORDER BY last_updated_utc DESC
         Column("director", "VARCHAR", "Directors"),
         Column("writer", "VARCHAR", "Writers"),
         Column("actors", "VARCHAR", "Leading actors"),
-        Column("imdb_rating", "DOUBLE", "IMDb rating, 1 to 10"),
+        Column("imdb_rating", "DOUBLE", "IMDb rating", unit="points from 1 to 10"),
         Column("imdb_votes", "BIGINT", "Number of IMDb votes"),
-        Column("metascore", "INTEGER", "Metacritic score, 0 to 100"),
-        Column("box_office", "BIGINT", "US and Canada gross, US dollars (not worldwide)"),
+        Column("metascore", "INTEGER", "Metacritic score", unit="points from 0 to 100"),
+        Column("box_office", "BIGINT", "US and Canada gross, nominal, not worldwide", unit="US dollars"),
         Column("released", "VARCHAR", "Release date at OMDb, as 02 Feb 1972"),
-        Column("runtime", "INTEGER", "Minutes"),
+        Column("runtime", "INTEGER", "Length", unit="minutes"),
         Column("language", "VARCHAR", "Languages"),
         Column("country", "VARCHAR", "Countries"),
         Column("rated", "VARCHAR", "US certification as written there"),
         Column("awards", "VARCHAR", "Awards, as one text"),
-        Column("rotten_tomatoes_rating", "INTEGER", "Tomatometer, per cent"),
-        Column("meta_critic_rating", "INTEGER", "The same as metascore"),
+        Column("rotten_tomatoes_rating", "INTEGER", "Tomatometer: critics who recommend it", unit="per cent"),
+        Column("meta_critic_rating", "INTEGER", "The same as metascore", unit="points from 0 to 100"),
         Column("last_updated_utc", "TIMESTAMP", "When OMDb last answered (UTC)"),
     ),
 )
@@ -155,12 +158,12 @@ FROM main.box_office WHERE source = 'the_numbers' AND currency = 'USD' AND gone_
 GROUP BY tmdb_id""",
     (
         _MOVIE_ID,
-        Column("domestic_box_office", "BIGINT", "US and Canada gross, US dollars"),
-        Column("international_box_office", "BIGINT", "Gross of all other countries, US dollars"),
-        Column("worldwide_box_office", "BIGINT", "Worldwide gross, US dollars"),
+        Column("domestic_box_office", "BIGINT", "US and Canada gross, nominal", unit="US dollars"),
+        Column("international_box_office", "BIGINT", "Gross of all other countries, nominal", unit="US dollars"),
+        Column("worldwide_box_office", "BIGINT", "Worldwide gross, nominal", unit="US dollars"),
         Column("release_year", "INTEGER", "Year of the release date"),
-        Column("production_budget", "BIGINT", "US dollars"),
-        Column("opening_weekend_box_office", "BIGINT", "Gross of the opening weekend, US dollars"),
+        Column("production_budget", "BIGINT", "Budget without marketing, nominal", unit="US dollars"),
+        Column("opening_weekend_box_office", "BIGINT", "Gross of the opening weekend, nominal", unit="US dollars"),
         Column("source_url", "VARCHAR", "The page"),
         Column("last_updated_utc", "TIMESTAMP", "When the page was last read (UTC)"),
     ),
@@ -175,9 +178,9 @@ SELECT tmdb_id AS movie_id, {_INTERVAL} AS refresh_interval_days,
 FROM {_STATE}""",
     (
         _MOVIE_ID,
-        Column("refresh_interval_days", "INTEGER", "Days between two checks at TMDB, by the age table"),
+        Column("refresh_interval_days", "INTEGER", "Time between two checks at TMDB, by the age table", unit="days"),
         Column("next_refresh_due", "TIMESTAMP", "When that interval has passed since the last check (UTC)"),
-        Column("freeze_after_days", "INTEGER", "Age in days from which it may freeze"),
+        Column("freeze_after_days", "INTEGER", "Age from which it may freeze", unit="days"),
         Column("frozen", "BOOLEAN", "No more refreshed for freshness' sake"),
         Column("last_checked", "TIMESTAMP", "Last successful check at TMDB (UTC)"),
     ),
@@ -223,7 +226,7 @@ _JOINED = {"t": LEGACY_TMDB_MOVIES, "o": LEGACY_OMDB_MOVIES, "n": LEGACY_NUMBERS
 def _renamed(origin: str, name: str) -> Column:
     view, _, former = origin.partition(".")
     column = next(c for c in _JOINED[view].columns if c.name == former)
-    return Column(name, column.type, column.description)
+    return replace(column, name=name)
 
 
 LEGACY_FULL_DATASET = _view(

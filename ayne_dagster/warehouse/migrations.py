@@ -14,6 +14,7 @@ import duckdb
 
 from ayne_dagster.config import FigureChoice
 from ayne_dagster.warehouse.best_figures import put_precedence
+from ayne_dagster.warehouse.dictionary import comments
 from ayne_dagster.warehouse.migration_steps import STEPS, Step
 from ayne_dagster.warehouse.schema import SCHEMA_VERSION, TABLES
 from ayne_dagster.warehouse.views import VIEWS
@@ -99,13 +100,26 @@ def _make_steps_table(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _note_version(connection: duckdb.DuckDBPyConnection) -> None:
-    """Put the views of today in place, which hold no data, and write the version down."""
+    """Put the views of today in place, which hold no data, and the texts of today; write the version down."""
     for view in VIEWS:
         connection.execute(view.ddl())
+    _comment(connection)
     _make_steps_table(connection)
     connection.execute(f"CREATE TABLE IF NOT EXISTS {VERSION_TABLE} (version INTEGER)")
     connection.execute(f"DELETE FROM {VERSION_TABLE}")
     connection.execute(f"INSERT INTO {VERSION_TABLE} VALUES (?)", [SCHEMA_VERSION])
+
+
+def _comment(connection: duckdb.DuckDBPyConnection) -> None:
+    """Write what tables, views and columns are into the database, for whoever opens it with another program.
+
+    These are more than 500 statements. There is nothing to optimize in them, and trying takes a third of their time.
+    """
+    connection.execute("PRAGMA disable_optimizer")
+    try:
+        connection.execute(comments())
+    finally:
+        connection.execute("PRAGMA enable_optimizer")
 
 
 def existing_columns(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:

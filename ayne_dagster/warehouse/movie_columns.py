@@ -64,7 +64,12 @@ _ADDED: tuple[tuple[Column, str, tuple[str, ...]], ...] = (
     ),
     *(
         (
-            Column(f"{column}_source", "VARCHAR", f"Who says {column}: tmdb, or omdb where TMDB knows nothing"),
+            Column(
+                f"{column}_source",
+                "VARCHAR",
+                f"Who says {column}: tmdb, or omdb where TMDB knows nothing",
+                null="nobody does",
+            ),
             _source_sql("coalesce(d.overview, l.overview)" if column == "overview" else f"d.{column}", f"o.{of_omdb}"),
             (),
         )
@@ -76,7 +81,7 @@ _ADDED: tuple[tuple[Column, str, tuple[str, ...]], ...] = (
         (),
     ),
     (
-        Column("countries_source", "VARCHAR", "Who says countries: tmdb or omdb"),
+        Column("countries_source", "VARCHAR", "Who says countries: tmdb or omdb", null="nobody does"),
         _source_sql("d.production_countries", "o.country"),
         (),
     ),
@@ -86,27 +91,37 @@ _ADDED: tuple[tuple[Column, str, tuple[str, ...]], ...] = (
         (),
     ),
     (
-        Column("languages_source", "VARCHAR", "Who says languages: tmdb or omdb"),
+        Column("languages_source", "VARCHAR", "Who says languages: tmdb or omdb", null="nobody does"),
         _source_sql("d.spoken_languages", "o.language"),
         (),
     ),
     (
-        Column("type", "VARCHAR", "movie, series, episode or game, as OMDb has it; NULL where OMDb was not asked"),
+        Column("type", "VARCHAR", "movie, series, episode or game, as OMDb has it", null="OMDb was not asked"),
         "o.type",
         (OMDB_RATINGS.name,),
     ),
     (
-        Column("end_year", "INTEGER", "Last year of a series, as OMDb has it"),
+        Column("end_year", "INTEGER", "Last year of a series, as OMDb has it", null="OMDb states no span"),
         "o.end_year",
         (OMDB_RATINGS.name,),
     ),
     (
-        Column("budget_plausible", "BOOLEAN", f"Whether budget is at least {LEAST_BUDGET:,} dollars: less is none"),
+        Column(
+            "budget_plausible",
+            "BOOLEAN",
+            f"Whether budget is at least {LEAST_BUDGET:,} dollars: less is none",
+            null="none is known",
+        ),
         f"d.budget >= {LEAST_BUDGET}",
         (),
     ),
     (
-        Column("revenue_plausible", "BOOLEAN", f"Whether revenue is at least {LEAST_BUDGET:,} dollars"),
+        Column(
+            "revenue_plausible",
+            "BOOLEAN",
+            f"Whether revenue is at least {LEAST_BUDGET:,} dollars",
+            null="none is known",
+        ),
         f"d.revenue >= {LEAST_BUDGET}",
         (),
     ),

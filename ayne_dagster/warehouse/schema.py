@@ -6,7 +6,7 @@ What a table, a column and a view are is in `tables`; the views are in `views`.
 from __future__ import annotations
 
 from ayne_dagster.refresh.strategy import CATEGORIES, SOURCES
-from ayne_dagster.warehouse.tables import TABLES_OF_SOURCES
+from ayne_dagster.warehouse.tables import NEVER, TABLES_OF_SOURCES
 from ayne_dagster.warehouse.tables import Column as Column
 from ayne_dagster.warehouse.tables import Table as Table
 
@@ -14,9 +14,9 @@ SCHEMA_VERSION = 5
 """Written to every database; one with a newer number is refused, an older one is migrated when it is opened."""
 
 
-TMDB_ID = Column("tmdb_id", "BIGINT", "TMDB's number of the movie: the key")
-RELEASE_YEAR = Column("release_year", "VARCHAR", "Partition: year of release_date, or 'unknown'")
-UPDATED_AT = Column("updated_at", "TIMESTAMP", "When this row last changed (UTC)")
+TMDB_ID = Column("tmdb_id", "BIGINT", "TMDB's number of the movie", null=NEVER)
+RELEASE_YEAR = Column("release_year", "VARCHAR", "Partition: year of release_date, or 'unknown'", null=NEVER)
+UPDATED_AT = Column("updated_at", "TIMESTAMP", "When this row last changed (UTC)", null=NEVER)
 
 DISCOVERED_MOVIES = Table(
     "discovered_movies",
@@ -32,14 +32,23 @@ DISCOVERED_MOVIES = Table(
         Column("overview", "VARCHAR", "Plot in a paragraph", bulky=True),
         Column("genre_ids", "INTEGER[]", "TMDB's genre numbers"),
         Column("popularity", "DOUBLE", "TMDB's unitless, daily drifting score", drifts=True),
-        Column("vote_average", "DOUBLE", "Mean vote, 0 to 10", drifts=True),
-        Column("vote_count", "BIGINT", "Number of votes", drifts=True),
+        Column(
+            "vote_average",
+            "DOUBLE",
+            "Mean vote at TMDB",
+            drifts=True,
+            unit="points from 0 to 10",
+            null="TMDB states none, or nobody has voted",
+        ),
+        Column("vote_count", "BIGINT", "Number of votes at TMDB", drifts=True),
         Column("poster_path", "VARCHAR", "Path of the poster below TMDB's image host", bulky=True),
         Column("backdrop_path", "VARCHAR", "Path of the backdrop below TMDB's image host", bulky=True),
         Column("adult", "BOOLEAN", "Adult content"),
         Column("video", "BOOLEAN", "Not a feature film (a concert, a making-of)"),
         UPDATED_AT,
     ),
+    source="TMDB's discover pages",
+    null="the listing does not say it",
 )
 
 TMDB_DETAILS = Table(
@@ -60,14 +69,23 @@ TMDB_DETAILS = Table(
         Column("homepage", "VARCHAR", "Web page of the movie", bulky=True),
         Column("status", "VARCHAR", "Rumored, Planned, In Production, Post Production, Released or Canceled"),
         Column("release_date", "DATE", "Primary (earliest) release date, any country"),
-        Column("runtime", "INTEGER", "Minutes"),
-        Column("budget", "BIGINT", "US dollars, entered by users"),
-        Column("revenue", "BIGINT", "Worldwide, US dollars, entered by users"),
+        Column("runtime", "INTEGER", "Length", unit="minutes"),
+        Column("budget", "BIGINT", "Budget, nominal, entered by users", unit="US dollars"),
+        Column("revenue", "BIGINT", "Worldwide gross, nominal, entered by users", unit="US dollars"),
         Column("popularity", "DOUBLE", "TMDB's unitless, daily drifting score", drifts=True),
-        Column("vote_average", "DOUBLE", "Mean vote, 0 to 10", drifts=True),
-        Column("vote_count", "BIGINT", "Number of votes", drifts=True),
-        Column("collection_id", "BIGINT", "TMDB's number of the series it belongs to"),
-        Column("collection_name", "VARCHAR", "Name of the series it belongs to"),
+        Column(
+            "vote_average",
+            "DOUBLE",
+            "Mean vote at TMDB",
+            drifts=True,
+            unit="points from 0 to 10",
+            null="TMDB states none, or nobody has voted",
+        ),
+        Column("vote_count", "BIGINT", "Number of votes at TMDB", drifts=True),
+        Column(
+            "collection_id", "BIGINT", "TMDB's number of the series of films it belongs to", null="TMDB names no series"
+        ),
+        Column("collection_name", "VARCHAR", "Name of the series of films it belongs to", null="TMDB names no series"),
         Column("genres", "VARCHAR[]", "Genre names"),
         Column("production_companies", "VARCHAR[]", "Company names"),
         Column("production_countries", "VARCHAR[]", "ISO 3166-1 codes"),
@@ -82,10 +100,17 @@ TMDB_DETAILS = Table(
         Column("backdrop_path", "VARCHAR", "Path of the backdrop below TMDB's image host", bulky=True),
         Column("adult", "BOOLEAN", "Adult content"),
         Column("video", "BOOLEAN", "Not a feature film (a concert, a making-of)"),
-        Column("softcore", "BOOLEAN", "TRUE where TMDB calls it softcore; else NULL: most answers do not say"),
+        Column(
+            "softcore",
+            "BOOLEAN",
+            "TRUE where TMDB calls it softcore",
+            null="TMDB does not call it so: most answers do not say",
+        ),
         UPDATED_AT,
     ),
     history=True,
+    source="TMDB's details",
+    null="TMDB does not say it",
 )
 
 OMDB_RATINGS = Table(
@@ -98,11 +123,16 @@ OMDB_RATINGS = Table(
         Column("imdb_id", "VARCHAR", "The IMDb id that was asked for and answered"),
         Column("title", "VARCHAR", "Title at OMDb"),
         Column("year", "INTEGER", "First year at OMDb"),
-        Column("end_year", "INTEGER", "Last year at OMDb, where it states a span: 2010 in 2004–2010"),
+        Column(
+            "end_year",
+            "INTEGER",
+            "Last year at OMDb, where it states a span: 2010 in 2004–2010",
+            null="OMDb states no span",
+        ),
         Column("type", "VARCHAR", "movie, series, episode or game"),
         Column("rated", "VARCHAR", "US certification as written there"),
         Column("released", "DATE", "Release date at OMDb"),
-        Column("runtime", "INTEGER", "Minutes"),
+        Column("runtime", "INTEGER", "Length", unit="minutes"),
         Column("genre", "VARCHAR[]", "Genres"),
         Column("director", "VARCHAR[]", "Directors"),
         Column("writer", "VARCHAR", "Writers, as one text: its commas do not separate reliably", bulky=True),
@@ -112,17 +142,19 @@ OMDB_RATINGS = Table(
         Column("country", "VARCHAR[]", "Countries"),
         Column("awards", "VARCHAR", "Awards, as one text", bulky=True),
         Column("poster", "VARCHAR", "Address of the poster", bulky=True),
-        Column("imdb_rating", "DOUBLE", "IMDb rating, 1 to 10"),
+        Column("imdb_rating", "DOUBLE", "IMDb rating", unit="points from 1 to 10"),
         Column("imdb_votes", "BIGINT", "Number of IMDb votes", drifts=True),
-        Column("metascore", "INTEGER", "Metacritic score, 0 to 100"),
-        Column("rotten_tomatoes_rating", "INTEGER", "Tomatometer, per cent"),
-        Column("box_office", "BIGINT", "US and Canada gross, US dollars (not worldwide)"),
+        Column("metascore", "INTEGER", "Metacritic score", unit="points from 0 to 100"),
+        Column("rotten_tomatoes_rating", "INTEGER", "Tomatometer: critics who recommend it", unit="per cent"),
+        Column("box_office", "BIGINT", "US and Canada gross, nominal, not worldwide", unit="US dollars"),
         Column("dvd", "DATE", "DVD release"),
         Column("production", "VARCHAR", "Production company"),
         Column("website", "VARCHAR", "Web page", bulky=True),
         UPDATED_AT,
     ),
     history=True,
+    source="OMDb",
+    null="OMDb does not know it",
 )
 
 BOX_OFFICE = Table(
@@ -132,25 +164,47 @@ BOX_OFFICE = Table(
     (
         TMDB_ID,
         RELEASE_YEAR,
-        Column("source", "VARCHAR", "wikidata, file, the_numbers"),
-        Column("measure", "VARCHAR", "gross, opening_weekend or production_budget"),
+        Column("source", "VARCHAR", "wikidata, file, the_numbers", null=NEVER),
+        Column("measure", "VARCHAR", "gross, opening_weekend or production_budget", null=NEVER),
         Column(
-            "scope", "VARCHAR", "worldwide, domestic (US, Canada), international, an ISO country, unspecified, other"
+            "scope",
+            "VARCHAR",
+            "worldwide, domestic (US, Canada), international, an ISO country, unspecified, other",
+            null=NEVER,
         ),
-        Column("currency", "VARCHAR", "ISO 4217 code; XXX where the source states none that is known"),
+        Column("currency", "VARCHAR", "ISO 4217 code; XXX where the source states none that is known", null=NEVER),
         Column("source_ref", "VARCHAR", "The very statement there: a statement's address, a file and its row, a page"),
-        Column("amount", "DECIMAL(18,2)", "The figure, nominal, in that currency"),
-        Column("as_of", "DATE", "The day for which the source states it; mostly not said"),
+        Column("amount", "DECIMAL(18,2)", "The figure, nominal", unit="the row's currency", null=NEVER),
+        Column(
+            "as_of", "DATE", "The day for which the source states it", null="the source names no day: most name none"
+        ),
         Column("preferred", "BOOLEAN", "The source itself prefers it to its others"),
         Column("derived", "BOOLEAN", "Worked out from other figures of the source, and not stated by it"),
-        Column("suspect", "VARCHAR", "Why it is doubtful by itself: its unit, or how small it is"),
-        Column("matched_by", "VARCHAR", "How a row of a file was found to be of this movie"),
+        Column(
+            "suspect",
+            "VARCHAR",
+            "Why it is doubtful by itself: its unit, or how small it is",
+            null="by itself it is not doubtful",
+        ),
+        Column(
+            "matched_by",
+            "VARCHAR",
+            "How a row of a file was found to be of this movie",
+            null="the figure is not from a file",
+        ),
         Column("observed_at", "TIMESTAMP", "When it was last read there (UTC)"),
-        Column("gone_at", "TIMESTAMP", "When the source was first seen to state it no more (UTC)"),
+        Column(
+            "gone_at",
+            "TIMESTAMP",
+            "When the source was first seen to state it no more (UTC)",
+            null="it still states it",
+        ),
         UPDATED_AT,
     ),
     key=("tmdb_id", "source", "measure", "scope", "currency", "source_ref"),
     declares_key=False,
+    source="Wikidata, The Numbers, and files that were imported",
+    null="the source does not say it",
 )
 
 BOX_OFFICE_PRECEDENCE = Table(
@@ -160,9 +214,10 @@ BOX_OFFICE_PRECEDENCE = Table(
         Column("figure", "VARCHAR", "worldwide_gross, domestic_gross, opening_weekend or production_budget"),
         Column("source", "VARCHAR", "Who states it"),
         Column("scope", "VARCHAR", "The scope that is stated"),
-        Column("place", "SMALLINT", "The lowest that is known is shown"),
+        Column("place", "SMALLINT", "The lowest that is known is shown", null=NEVER),
     ),
     key=("figure", "source", "scope"),
+    source="the settings",
 )
 
 BOX_OFFICE_FILES = Table(
@@ -172,7 +227,7 @@ BOX_OFFICE_FILES = Table(
         Column("digest", "VARCHAR", "The first 16 hexadecimal digits of the file's SHA-256 sum"),
         Column("name", "VARCHAR", "Its name, without folder"),
         Column("layout", "VARCHAR", "The layout by which it was read, or the name of the mapping"),
-        Column("as_of", "DATE", "The day for which its figures hold, where somebody said it"),
+        Column("as_of", "DATE", "The day for which its figures hold", null="nobody has said it"),
         Column("rows", "BIGINT", "Rows that it has"),
         Column("matched", "BIGINT", "Of these, rows whose movie was found"),
         Column("ambiguous", "BIGINT", "Of these, rows that may be of several movies"),
@@ -182,6 +237,7 @@ BOX_OFFICE_FILES = Table(
         Column("imported_at", "TIMESTAMP", "When it was imported last (UTC)"),
     ),
     key=("digest",),
+    source="files that were imported",
 )
 
 BOX_OFFICE_UNMATCHED = Table(
@@ -199,10 +255,12 @@ BOX_OFFICE_UNMATCHED = Table(
         Column("reason", "VARCHAR", "In words"),
         Column("candidates", "BIGINT[]", "TMDB ids: of the movies that can be meant, else of those that are alike"),
         Column("figures", "VARCHAR", "Its figures, as JSON: measure, scope, currency, amount, derived, suspect"),
-        Column("as_of", "DATE", "The day for which they hold, where it is said"),
+        Column("as_of", "DATE", "The day for which they hold", null="it is not said"),
         Column("seen_at", "TIMESTAMP", "When the row was read first (UTC)"),
     ),
     key=("file_digest", "row_number"),
+    source="files that were imported",
+    null="the file does not say it",
 )
 
 TABLE_OF: dict[str, Table] = {"tmdb": TMDB_DETAILS, "omdb": OMDB_RATINGS, "numbers": BOX_OFFICE, **TABLES_OF_SOURCES}
@@ -230,6 +288,9 @@ all others it may be that nobody asked (its first dumps have no overview), or th
 series' years, a country with an unknown name)."""
 
 
+_LATER = "it was not worked out yet"
+
+
 def content_hash_column(table: Table) -> str:
     """Name of the column of `refresh_metadata` that holds the hash of a movie's significant content in a table."""
     return f"{table.name}_hash"
@@ -237,20 +298,72 @@ def content_hash_column(table: Table) -> str:
 
 def _source_columns(source: str, title: str) -> tuple[Column, ...]:
     return (
-        Column(f"{source}_attempted_at", "TIMESTAMP", f"Last attempt to ask {title} (UTC)"),
-        Column(f"{source}_checked_at", "TIMESTAMP", f"Last successful check at {title} (UTC)"),
-        Column(f"{source}_changed_at", "TIMESTAMP", f"Last change found at {title} (UTC)"),
-        Column(f"{source}_failures", "SMALLINT", f"Failed attempts at {title} in a row"),
-        Column(f"{source}_missing_since", "TIMESTAMP", f"First of the 404s in a row at {title} (UTC)"),
-        Column(f"{source}_tombstoned_at", "TIMESTAMP", f"When {title} was confirmed to hold it no more (UTC)"),
-        Column(f"{source}_exposure", "DOUBLE", f"Changes at {title} that its bucket's rate made expect so far"),
-        Column(f"{source}_changes", "DOUBLE", f"Changes found at {title} so far, corrected for several at once"),
-        Column(f"{source}_signals", "SMALLINT", f"Change signals since the last successful check at {title}"),
-        Column(f"{source}_signalled_at", "TIMESTAMP", f"Latest instant of the last change signalled at {title} (UTC)"),
-        Column(f"{source}_recheck_at", "TIMESTAMP", f"When to ask {title} once more: its cache may be stale (UTC)"),
-        Column(f"{source}_parts_due_at", "TIMESTAMP", f"When to ask {title} for parts its last answer lacks (UTC)"),
-        Column(f"{source}_rate", "DOUBLE", f"Relevant changes a day at {title}, as learned"),
-        Column(f"{source}_reason", "VARCHAR", f"Code of the reason why it is due at {title}, or not (at decided_at)"),
+        Column(f"{source}_attempted_at", "TIMESTAMP", f"Last attempt to ask {title} (UTC)", null="it was never asked"),
+        Column(
+            f"{source}_checked_at",
+            "TIMESTAMP",
+            f"Last successful check at {title} (UTC)",
+            null="it has never answered",
+        ),
+        Column(
+            f"{source}_changed_at",
+            "TIMESTAMP",
+            f"Last change found at {title} (UTC)",
+            null="nothing has been told yet",
+        ),
+        Column(f"{source}_failures", "SMALLINT", f"Failed attempts at {title} in a row", null=NEVER),
+        Column(
+            f"{source}_missing_since",
+            "TIMESTAMP",
+            f"First of the 404s in a row at {title} (UTC)",
+            null="the last answer was no 404",
+        ),
+        Column(
+            f"{source}_tombstoned_at",
+            "TIMESTAMP",
+            f"When {title} was confirmed to hold it no more (UTC)",
+            null="it holds it, as far as is known",
+        ),
+        Column(
+            f"{source}_exposure", "DOUBLE", f"Changes at {title} that its bucket's rate made expect so far", null=NEVER
+        ),
+        Column(
+            f"{source}_changes", "DOUBLE", f"Changes found at {title} so far, corrected for several at once", null=NEVER
+        ),
+        Column(
+            f"{source}_signals", "SMALLINT", f"Change signals since the last successful check at {title}", null=NEVER
+        ),
+        Column(
+            f"{source}_signalled_at",
+            "TIMESTAMP",
+            f"Latest instant of the last change signalled at {title} (UTC)",
+            null="no signal is known",
+        ),
+        Column(
+            f"{source}_recheck_at",
+            "TIMESTAMP",
+            f"When to ask {title} once more: its cache may be stale (UTC)",
+            null="need not be",
+        ),
+        Column(
+            f"{source}_parts_due_at",
+            "TIMESTAMP",
+            f"When to ask {title} for parts its last answer lacks (UTC)",
+            null="it lacks none",
+        ),
+        Column(
+            f"{source}_rate",
+            "DOUBLE",
+            f"Relevant changes at {title}, as learned",
+            unit="changes a day",
+            null=_LATER,
+        ),
+        Column(
+            f"{source}_reason",
+            "VARCHAR",
+            f"Code of the reason why it is due at {title}, or not (at decided_at)",
+            null=_LATER,
+        ),
     )
 
 
@@ -261,31 +374,43 @@ REFRESH_METADATA = Table(
     (
         TMDB_ID,
         RELEASE_YEAR,
-        Column("release_date", "DATE", "Release date by the best source so far: details, else the listing"),
-        Column("imdb_id", "VARCHAR", "IMDb id, by TMDB's details"),
-        Column("first_seen_at", "TIMESTAMP", "When the movie was discovered first (UTC)"),
-        Column("last_seen_at", "TIMESTAMP", "When it was last on a discover page (UTC)"),
-        Column("unchanged_cycles", "SMALLINT", "Refresh cycles in a row without a change"),
+        Column(
+            "release_date",
+            "DATE",
+            "Release date by the best source so far: details, else the listing",
+            null="none is known",
+        ),
+        Column("imdb_id", "VARCHAR", "IMDb id, by TMDB's details", null="TMDB knows none, or was not asked yet"),
+        Column("first_seen_at", "TIMESTAMP", "When the movie was discovered first (UTC)", null=NEVER),
+        Column("last_seen_at", "TIMESTAMP", "When it was last on a discover page (UTC)", null="it never was"),
+        Column("unchanged_cycles", "SMALLINT", "Refresh cycles in a row without a change", null=NEVER),
         Column(
             "override",
             "VARCHAR",
             "A person's decision: freeze, thaw, force, or force_frozen: force once, then frozen as before",
+            null="nobody has decided",
         ),
-        Column("override_at", "TIMESTAMP", "When it was taken (UTC)"),
+        Column("override_at", "TIMESTAMP", "When it was taken (UTC)", null="nobody has decided"),
         *(column for s in SOURCES.values() for column in _source_columns(s.name, s.title)),
         *(
             Column(content_hash_column(t), "BIGINT", f"Hash of the fields of {t.name} that count as a change")
             for t in HASHED_TABLES
         ),
-        Column("entities_hash", "BIGINT", "Hash of what its rows in credits, releases and the like were made of"),
-        Column("entities_checked_at", "TIMESTAMP", "When TMDB last told them (UTC); NULL: none are stored"),
-        Column("popularity", "DOUBLE", "TMDB's popularity, as last heard of"),
+        Column(
+            "entities_hash",
+            "BIGINT",
+            "Hash of what its rows in credits, releases and the like were made of",
+            null="none are stored",
+        ),
+        Column("entities_checked_at", "TIMESTAMP", "When TMDB last told them (UTC)", null="none are stored"),
+        Column("popularity", "DOUBLE", "TMDB's popularity, as last heard of", null="it was never heard of"),
         Column("importance", "DOUBLE", "Weight of the movie's freshness: share of popularity, more while it is new"),
-        Column("category", "VARCHAR", "Age category at decided_at: recent, established, mature, archived"),
+        Column("category", "VARCHAR", "Age category at decided_at: recent, established, mature, archived", null=_LATER),
         Column("fully_refreshed", "BOOLEAN", "Every source that applies has answered (at decided_at)"),
-        Column("frozen", "BOOLEAN", "No more refreshed for freshness' sake (at decided_at)"),
+        Column("frozen", "BOOLEAN", "No more refreshed for freshness' sake (at decided_at)", null=_LATER),
         Column("decided_at", "TIMESTAMP", "When category, reasons and the like were last worked out (UTC)"),
     ),
+    null=_LATER,
 )
 
 MOVIE_HISTORY = Table(
@@ -293,14 +418,15 @@ MOVIE_HISTORY = Table(
     "One row a changed field: what a source said before and after.",
     (
         TMDB_ID,
-        Column("source", "VARCHAR", "Table whose row changed"),
-        Column("field", "VARCHAR", "Column that changed"),
-        Column("old_value", "VARCHAR", "Value before, as JSON"),
-        Column("new_value", "VARCHAR", "Value after, as JSON"),
-        Column("changed_at", "TIMESTAMP", "When the change was seen (UTC)"),
+        Column("source", "VARCHAR", "Table whose row changed", null=NEVER),
+        Column("field", "VARCHAR", "Column that changed", null=NEVER),
+        Column("old_value", "VARCHAR", "Value before, as JSON", null="it was not known before"),
+        Column("new_value", "VARCHAR", "Value after, as JSON", null="it is no more, in tables of several rows a movie"),
+        Column("changed_at", "TIMESTAMP", "When the change was seen (UTC)", null=NEVER),
         Column("run_id", "VARCHAR", "Run that saw it"),
     ),
     key=(),
+    source="what the sources said, compared by this platform",
 )
 
 FETCH_LOG = Table(
@@ -309,30 +435,39 @@ FETCH_LOG = Table(
     "each movie's last attempt and last success.",
     (
         TMDB_ID,
-        Column("source", "VARCHAR", "tmdb, omdb …"),
-        Column("fetched_at", "TIMESTAMP", "When the answer arrived (UTC)"),
-        Column("outcome", "VARCHAR", "fetched, absent, not_found, failed, unavailable, quarantined or incomplete"),
+        Column("source", "VARCHAR", "Source that was asked: tmdb, omdb …", null=NEVER),
+        Column("fetched_at", "TIMESTAMP", "When the answer arrived (UTC)", null=NEVER),
+        Column(
+            "outcome",
+            "VARCHAR",
+            "fetched, absent, not_found, failed, unavailable, quarantined or incomplete",
+            null=NEVER,
+        ),
         Column("changed", "BOOLEAN", "Whether a field that counts has changed"),
         Column("requests", "INTEGER", "Requests spent, retries included"),
-        Column("reason", "VARCHAR", "What went wrong, where something did"),
+        Column("reason", "VARCHAR", "What went wrong", null="nothing did"),
         Column("due_because", "VARCHAR", "Code of the reason for which the movie was asked for"),
         Column("signals", "SMALLINT", "Change signals that had not been followed up before"),
-        Column("days_since_check", "DOUBLE", "Days since the last successful check; NULL for the first"),
+        Column(
+            "days_since_check", "DOUBLE", "Time since the last successful check", unit="days", null="it is the first"
+        ),
         Column("run_id", "VARCHAR", "Run that asked"),
     ),
     key=(),
+    null="it was not noted",
 )
 
 FETCH_LOG_DAILY = Table(
     "fetch_log_daily",
     "One row a day and kind of old attempts, no more in `fetch_log` one by one. `fetches_by_day` has both.",
     (
-        Column("day", "DATE", "UTC day of the attempts"),
+        Column("day", "DATE", "UTC day of the attempts", null=NEVER),
         *(FETCH_LOG.columns[FETCH_LOG.column_names.index(n)] for n in ("source", "outcome", "changed", "due_because")),
-        Column("attempts", "BIGINT", "How many attempts"),
+        Column("attempts", "BIGINT", "How many attempts", null=NEVER),
         Column("requests", "BIGINT", "Requests spent on them, retries included"),
     ),
     key=(),
+    null="it was not noted",
 )
 
 QUARANTINE = Table(
@@ -340,7 +475,7 @@ QUARANTINE = Table(
     "One row a body that could not be used, with the reason, for 400 days; the bodies for 30.",
     (
         TMDB_ID,
-        Column("source", "VARCHAR", "tmdb, omdb …"),
+        Column("source", "VARCHAR", "Source that was asked: tmdb, omdb …", null=NEVER),
         Column("subject", "VARCHAR", "What was asked for: a movie, a listing page"),
         Column("quarantined_at", "TIMESTAMP", "When the body arrived (UTC)"),
         Column("reason", "VARCHAR", "Why it could not be used"),
@@ -348,6 +483,8 @@ QUARANTINE = Table(
         Column("run_id", "VARCHAR", "Run that asked"),
     ),
     key=(),
+    source="the source whose body it is",
+    null="it does not apply, or was removed with time",
 )
 
 COLLECTION_STATUS = Table(
@@ -365,6 +502,7 @@ COLLECTION_STATUS = Table(
         Column("quarantined", "BIGINT", "Bodies in quarantine"),
     ),
     key=("observed_at",),
+    null="it was not counted then",
 )
 
 TMDB_CHANGES = Table(
@@ -377,6 +515,7 @@ TMDB_CHANGES = Table(
         Column("run_id", "VARCHAR", "Run that read it"),
     ),
     key=("tmdb_id", "day"),
+    source="TMDB's change feed",
 )
 
 CHANGE_FEED_DAYS = Table(
@@ -391,6 +530,8 @@ CHANGE_FEED_DAYS = Table(
         Column("run_id", "VARCHAR", "Run that did"),
     ),
     key=("day",),
+    source="TMDB's change feed",
+    null="the day was not read",
 )
 
 TMDB_ID_EXPORT = Table(
@@ -403,9 +544,11 @@ TMDB_ID_EXPORT = Table(
         Column("video", "BOOLEAN", "Not a feature film (a concert, a making-of)"),
         Column("first_listed_on", "DATE", "First export that has it"),
         Column("last_listed_on", "DATE", "Last export that has it"),
-        Column("missing_since", "DATE", "First of the later exports that do not have it"),
-        Column("vanished_on", "DATE", "Export that confirmed that it is gone"),
+        Column("missing_since", "DATE", "First of the later exports that do not have it", null="the last one has it"),
+        Column("vanished_on", "DATE", "Export that confirmed that it is gone", null="it is not gone"),
     ),
+    source="TMDB's daily ID export",
+    null="the export does not say it",
 )
 
 IMDB_RATINGS = Table(
@@ -415,13 +558,15 @@ IMDB_RATINGS = Table(
         TMDB_ID,
         RELEASE_YEAR,
         Column("imdb_id", "VARCHAR", "IMDb's id, by TMDB's details"),
-        Column("imdb_rating", "DOUBLE", "IMDb rating, 1 to 10"),
+        Column("imdb_rating", "DOUBLE", "IMDb rating", unit="points from 1 to 10"),
         Column("imdb_votes", "BIGINT", "Number of IMDb votes"),
         Column("signalled_votes", "BIGINT", "Number of votes when OMDb was last asked, or due for a change of them"),
         Column("signalled_rating", "DOUBLE", "Rating when OMDb was last asked, or due for a change of it"),
         Column("listed_at", "TIMESTAMP", "When the last file that has it was read (UTC)"),
         UPDATED_AT,
     ),
+    source="IMDb's daily file of ratings",
+    null="the file does not say it",
 )
 
 DAILY_FILES = Table(
@@ -433,25 +578,27 @@ DAILY_FILES = Table(
         Column("accepted", "BOOLEAN", "Whether it was believed; nothing of a refused file is stored"),
         Column("lines", "BIGINT", "Lines that could be used"),
         Column("unreadable", "BIGINT", "Lines that could not, and were skipped"),
-        Column("reason", "VARCHAR", "Why it was refused"),
+        Column("reason", "VARCHAR", "Why it was refused", null="it was accepted"),
         Column("read_at", "TIMESTAMP", "When it was read (UTC)"),
         Column("run_id", "VARCHAR", "Run that read it"),
     ),
     key=("name", "day"),
+    source="the daily files of TMDB and IMDb",
 )
 
 REFRESH_RATES = Table(
     "refresh_rates",
     "One row a bucket of movies alike in age and popularity: how often they change at a source, as learned so far.",
     (
-        Column("source", "VARCHAR", "tmdb, omdb …"),
+        Column("source", "VARCHAR", "Source that was asked: tmdb, omdb …", null=NEVER),
         Column("category", "VARCHAR", "Age category"),
         Column("popularity_bucket", "SMALLINT", "Octave of popularity over the median: 0 at the median"),
-        Column("rate", "DOUBLE", "Relevant changes a day a movie"),
+        Column("rate", "DOUBLE", "Relevant changes of a movie", unit="changes a day"),
         Column("movies", "BIGINT", "Movies in the bucket when it was last worked out"),
         Column("learned_at", "TIMESTAMP", "When it was last corrected by what was found (UTC)"),
     ),
     key=("source", "category", "popularity_bucket"),
+    source="what refreshes found, learned by this platform",
 )
 
 FEED_QUALITY = Table(
@@ -459,11 +606,14 @@ FEED_QUALITY = Table(
     "One row a source with a change feed: how much the feed tells and how often it is right, as learned so far.",
     (
         Column("source", "VARCHAR", "tmdb, omdb"),
-        Column("recall", "DOUBLE", "Share of relevant changes that the feed signals"),
-        Column("precision", "DOUBLE", "Probability that a signal stands for a relevant change"),
+        Column("recall", "DOUBLE", "Share of relevant changes that the feed signals", unit="a share from 0 to 1"),
+        Column(
+            "precision", "DOUBLE", "Probability that a signal stands for a relevant change", unit="a share from 0 to 1"
+        ),
         Column("learned_at", "TIMESTAMP", "When they were last corrected by what was found (UTC)"),
     ),
     key=("source",),
+    source="what refreshes found, learned by this platform",
 )
 
 PERSON_ID = Column("person_id", "BIGINT", "TMDB's number of the person")
@@ -477,7 +627,7 @@ PEOPLE = Table(
     (
         PERSON_ID,
         Column("name", "VARCHAR", "Name"),
-        Column("gender", "SMALLINT", "1 female, 2 male, 3 non-binary; NULL: not stated"),
+        Column("gender", "SMALLINT", "1 female, 2 male, 3 non-binary"),
         Column("known_for_department", "VARCHAR", "The department that they mostly work in: Acting, Directing …"),
         Column("profile_path", "VARCHAR", "Path of the portrait below TMDB's image host"),
         ROW_HASH,
@@ -485,6 +635,8 @@ PEOPLE = Table(
     ),
     key=("person_id",),
     declares_key=False,
+    source="TMDB's details",
+    null="TMDB does not say it",
 )
 
 CREDITS = Table(
@@ -495,13 +647,17 @@ CREDITS = Table(
         Column("credit_id", "VARCHAR", "TMDB's id of the credit; made of person and job where it gives none"),
         PERSON_ID,
         Column("kind", "VARCHAR", "cast or crew"),
-        Column("department", "VARCHAR", "Department of the crew: Directing, Writing, Sound …; NULL for cast"),
-        Column("job", "VARCHAR", "Job in it: Director, Screenplay …; NULL for cast"),
-        Column("character", "VARCHAR", "Whom they play; NULL for crew"),
-        Column("billing_order", "INTEGER", "Place in the cast, from 0; NULL for crew"),
+        Column(
+            "department", "VARCHAR", "Department of the crew: Directing, Writing, Sound …", null="it is of the cast"
+        ),
+        Column("job", "VARCHAR", "Job in it: Director, Screenplay …", null="it is of the cast"),
+        Column("character", "VARCHAR", "Whom they play", null="it is of the crew, or TMDB does not say"),
+        Column("billing_order", "INTEGER", "Place in the cast, from 0", null="it is of the crew, or TMDB does not say"),
     ),
     key=("tmdb_id", "credit_id"),
     declares_key=False,
+    source="TMDB's details",
+    null="TMDB does not say it",
 )
 
 COMPANIES = Table(
@@ -517,6 +673,8 @@ COMPANIES = Table(
     ),
     key=("company_id",),
     declares_key=False,
+    source="TMDB's details",
+    null="TMDB does not say it",
 )
 
 MOVIE_COMPANIES = Table(
@@ -525,6 +683,8 @@ MOVIE_COMPANIES = Table(
     (TMDB_ID, COMPANY_ID, Column("place", "SMALLINT", "Place among the companies of the movie, from 0")),
     key=("tmdb_id", "company_id"),
     declares_key=False,
+    source="TMDB's details",
+    null="TMDB does not say it",
 )
 
 COLLECTIONS = Table(
@@ -540,6 +700,8 @@ COLLECTIONS = Table(
     ),
     key=("collection_id",),
     declares_key=False,
+    source="TMDB's details",
+    null="TMDB does not say it",
 )
 
 RELEASES = Table(
@@ -555,6 +717,8 @@ RELEASES = Table(
         Column("language", "VARCHAR", "ISO 639-1 code, where the release is for a language"),
     ),
     key=(),
+    source="TMDB's details",
+    null="TMDB does not say it",
 )
 
 ENTITIES_OF_MOVIES = (CREDITS, MOVIE_COMPANIES, RELEASES)

@@ -11,6 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+NEVER = "never"
+"""In place of what NULL means: there is none."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -23,6 +26,10 @@ class Column:
     """Its value moves by itself, without the movie changing."""
     bulky: bool = False
     """A long text, slow to read back from a large table."""
+    unit: str = ""
+    """What its numbers are in, unless they count things or are codes. That instants are UTC is said of all."""
+    null: str = ""
+    """What NULL means in it; empty: what its table says of NULL. `NEVER` where there is none."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,10 @@ class Table:
     declares_key: bool = True
     """Whether the file enforces the key; where it does not, writing keeps it and a check counts. An index over long
     texts costs more than it guards."""
+    source: str = "this platform"
+    """Who says what is in it."""
+    null: str = "it is not known"
+    """What NULL means in the columns that do not say otherwise."""
 
     @cached_property
     def column_names(self) -> tuple[str, ...]:
@@ -98,6 +109,12 @@ class View:
     columns: tuple[Column, ...]
     origins: dict[str, tuple[str, ...]]
     """By column: the tables that it comes from, under the same name."""
+    key: tuple[str, ...] = ()
+    """Columns that tell its rows apart."""
+    unique: bool = False
+    """Whether no two rows have the same key, whatever the tables hold."""
+    null: str = "it is not known"
+    """What NULL means in the columns that do not say otherwise."""
 
     @property
     def schema(self) -> str:

@@ -28,7 +28,7 @@ from ayne_dagster.warehouse.schema import (
     TMDB_ID,
     TMDB_ID_EXPORT,
 )
-from ayne_dagster.warehouse.tables import Column, Table, View
+from ayne_dagster.warehouse.tables import NEVER, Column, Table, View
 
 _RATED_BY_FILE = (
     "i.imdb_rating IS NOT NULL AND (o.imdb_rating IS NULL OR m.omdb_checked_at IS NULL"
@@ -45,7 +45,9 @@ _IMDB_LINES = (
     " AS imdb_rating_as_of",
 )
 _IMDB_COLUMNS = (
-    Column("imdb_rating", "DOUBLE", "IMDb rating, 1 to 10, by the fresher of OMDb and IMDb's daily file"),
+    Column(
+        "imdb_rating", "DOUBLE", "IMDb rating, by the fresher of OMDb and IMDb's daily file", unit="points from 1 to 10"
+    ),
     Column("imdb_votes", "BIGINT", "Number of IMDb votes, from where the rating is"),
     Column("imdb_rating_source", "VARCHAR", "Where rating and votes are from: imdb (its daily file) or omdb"),
     Column("imdb_rating_as_of", "TIMESTAMP", "When that source was last read or asked (UTC)"),
@@ -71,7 +73,7 @@ _STATES = _columns_of(
     *("first_seen_at", "tmdb_checked_at", "tmdb_changed_at", "tmdb_tombstoned_at"),
     *("omdb_checked_at", "omdb_changed_at", "category", "frozen"),
 )
-_IMDB_ID = Column("imdb_id", "VARCHAR", "IMDb's id")
+_IMDB_ID = Column("imdb_id", "VARCHAR", "IMDb's id, tt and at least 7 digits")
 _LINES = [
     "m.tmdb_id",
     "m.release_year",
@@ -123,6 +125,9 @@ LEFT JOIN ({BEST_FIGURES_SQL}) AS b ON b.tmdb_id = m.tmdb_id""",
         "imdb_rating_as_of": (),
         **{c.name: (BOX_OFFICE_FIGURES.name,) for c in FIGURE_COLUMNS},
     },
+    key=("tmdb_id",),
+    unique=True,
+    null="no source says it, or none was asked yet",
 )
 """The analysts' table: details where they are known, else the listing; ratings and refresh times beside them."""
 FETCHES_BY_DAY = View(
@@ -143,15 +148,21 @@ GROUP BY ALL""",
     | dict.fromkeys(
         ("source", "outcome", "changed", "due_because", "requests"), (FETCH_LOG.name, FETCH_LOG_DAILY.name)
     ),
+    key=("day", "source", "outcome", "changed", "due_because"),
+    null=FETCH_LOG_DAILY.null,
 )
 
 
 def _names_view(name: str, what: str, codes: str, names: Mapping[str, str]) -> View:
     """Codes with their English names: facts of `iso_names`, so that a query can show a name beside each code."""
     rows = ", ".join(f"('{code}', '{text.replace(chr(39), chr(39) * 2)}')" for code, text in names.items())
-    columns = (Column("code", "VARCHAR", codes), Column("name", "VARCHAR", "English name, as TMDB calls it"))
+    columns = (
+        Column("code", "VARCHAR", codes),
+        Column("name", "VARCHAR", "English name, as TMDB calls it", null=NEVER),
+    )
     select = f"SELECT code, name FROM (VALUES {rows}) AS known (code, name)"
-    return View(name, f"One row a {what}: its code and English name.", select, columns, {"code": (), "name": ()})
+    description = f"One row a {what}: its code and English name."
+    return View(name, description, select, columns, {"code": (), "name": ()}, key=("code",), unique=True)
 
 
 COUNTRIES = _names_view("countries", "country", "ISO 3166-1 code, also of former states", COUNTRY_NAMES)

@@ -1,0 +1,68 @@
+"""What people are told of each table, view and column, wherever they meet it: comments in the database, `ayne schema`,
+Dagster's UI, exported files, docs/data-dictionary.md. The words themselves are in `schema` and `views`; no connections.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from ayne_dagster.warehouse.schema import ALL_TABLES
+from ayne_dagster.warehouse.tables import NEVER, Column, Table, View
+from ayne_dagster.warehouse.views import MOVIES, VIEWS
+
+Relation = Table | View
+"""What can be asked: a table or a view."""
+
+RELATIONS: dict[str, Relation] = {MOVIES.name: MOVIES, **{view.name: view for view in VIEWS}, **ALL_TABLES}
+"""All of them by name: views first, of which `movies` is the one that most questions want."""
+
+
+def unit(column: Column) -> str:
+    """What its values are in; empty where they are names, codes or numbers of things."""
+    return column.unit or ("UTC" if column.type == "TIMESTAMP" else "")
+
+
+def null_meaning(relation: Relation, column: Column) -> str:
+    """What NULL means in a column; `NEVER` where there is none."""
+    if column.name in relation.key and (isinstance(relation, Table) or relation.unique):
+        return NEVER
+    return column.null or relation.null
+
+
+def column_text(relation: Relation, column: Column) -> str:
+    """A column in a line: its meaning, its unit, and what NULL means."""
+    meaning = f"{column.description} ({column.unit})" if column.unit else column.description
+    null = null_meaning(relation, column)
+    return f"{meaning}. {'Never NULL' if null == NEVER else f'NULL: {null}'}."
+
+
+def column_texts(relation: Relation) -> dict[str, str]:
+    """The texts of all columns, by name, in order."""
+    return {column.name: column_text(relation, column) for column in relation.columns}
+
+
+def made_of(view: View) -> list[str]:
+    """The tables and views that a view's query names."""
+    return [name for name in RELATIONS if name != view.name and _names(view.select, name)]
+
+
+def _names(sql: str, relation: str) -> bool:
+    return bool(re.search(rf"\b(?:FROM|JOIN)\s+(?:main\.)?{re.escape(relation)}\b", sql))
+
+
+def comments(relations: Iterable[Relation] = RELATIONS.values()) -> str:
+    """The statements that write the texts into a database."""
+    return ";\n".join(statement for relation in relations for statement in _comments_of(relation))
+
+
+def _comments_of(relation: Relation) -> Iterator[str]:
+    kind = "TABLE" if isinstance(relation, Table) else "VIEW"
+    yield f"COMMENT ON {kind} {relation.name} IS {literal(relation.description)}"
+    for name, text in column_texts(relation).items():
+        yield f"COMMENT ON COLUMN {relation.name}.{name} IS {literal(text)}"
+
+
+def literal(text: str) -> str:
+    """A text as SQL has it, for statements that take no parameters."""
+    return "'" + text.replace("'", "''") + "'"
