@@ -390,7 +390,7 @@ def test_exported_files_hold_what_the_tables_hold(tmp_path: Path, story: Story, 
     folder = tmp_path / "out" / "it's here"
     told = story.full.call("export", str(folder), "--format", file_format, "--json").json["files"]
 
-    names = ("movies", "refresh_metadata", "movie_history", "collection_status")
+    names = ("movies", "refresh_metadata", "movie_history", "fetch_log", "fetches_by_day", "collection_status")
     assert sorted(path.name for path in folder.iterdir()) == sorted(f"{name}.{file_format}" for name in names)
     for name in names:
         file = folder / f"{name}.{file_format}"

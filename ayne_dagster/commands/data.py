@@ -2,37 +2,87 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 
 from ayne_dagster.commands.files import warehouse
-from ayne_dagster.commands.options import FilePath, json_option, sure_option
+from ayne_dagster.commands.options import FilePath, Since, json_option, sure_option
 from ayne_dagster.commands.output import fail, print_result
 from ayne_dagster.config import load_settings
 
 
 @click.command()
 @click.argument("folder", type=FilePath())
-@click.option("--format", "file_format", type=click.Choice(["parquet", "csv"]), default="parquet", show_default=True)
+@click.option(
+    "--format", "file_format", type=click.Choice(["parquet", "csv", "sqlite"]), default="parquet", show_default=True
+)
 @click.option("--table", "tables", multiple=True, help="A table; may be repeated. Default: movies and the histories.")
+@click.option("--since", type=Since(), help="Only what is new since a day, an instant, or for so long: 7d, 36h.")
+@click.option("--by-year", is_flag=True, help="Parquet: a folder a table, with a folder for each release year.")
+@click.option("--excel", is_flag=True, help="CSV: begin with the mark by which Excel knows UTF-8.")
 @click.option("--raw", is_flag=True, help="CSV: leave texts that begin like a formula as they are.")
 @json_option
-def export(folder: Path, file_format: str, tables: tuple[str, ...], raw: bool, as_json: bool) -> None:
-    """Write tables to FOLDER, as files for notebooks and spreadsheets.
+def export(
+    folder: Path,
+    file_format: str,
+    tables: tuple[str, ...],
+    since: datetime | timedelta | None,
+    by_year: bool,
+    excel: bool,
+    raw: bool,
+    as_json: bool,
+) -> None:
+    """Write tables to FOLDER, as files for notebooks, spreadsheets and SQLite.
 
     Titles and other texts come from outside, and spreadsheets run what begins with = + - @ as a formula: in CSV such
-    texts get an apostrophe before them, unless --raw is given. Parquet is exact.
+    texts get an apostrophe before them, unless --raw is given. Parquet and SQLite are exact, and say what each column
+    is.
+
+    --format sqlite makes one file, ayne.sqlite, with keys, indexes and a full-text search of movies, and a
+    metadata.json for Datasette.
+
+    With --since, the files are named after the instant and hold new rows alone; what is gone since is not told.
     """
     from ayne_dagster.warehouse.care.export import DEFAULT_TABLES, EXPORTABLE, export_tables, no_such_table
+    from ayne_dagster.warehouse.care.selection import meaning_of_new
 
     unknown = [name for name in tables if name not in EXPORTABLE]
     if unknown:
         raise click.UsageError(no_such_table(unknown))
-    with warehouse(load_settings()).connect(read_only=True) as connection:
-        written = export_tables(connection, folder, tables or DEFAULT_TABLES, file_format, raw=raw)
-    result = {"files": {str(path): rows for path, rows in written.items()}}
-    print_result(result, as_json, lambda r: "\n".join(f"{path}  {rows:,} rows" for path, rows in r["files"].items()))
+    settings = load_settings()
+    instant, chosen = _instant(since, settings.now()), tables or DEFAULT_TABLES
+    with warehouse(settings).connect(read_only=True) as connection:
+        written = export_tables(
+            connection, folder, chosen, file_format, raw=raw, excel=excel, by_year=by_year, since=instant
+        )
+    result: dict[str, Any] = {"files": {str(path): rows for path, rows in written.items()}}
+    if instant is not None:
+        result["since"] = instant.isoformat(timespec="seconds")
+        result["new"] = {name: meaning_of_new(name) for name in chosen}
+    print_result(result, as_json, _describe_export)
+
+
+def _instant(since: datetime | timedelta | None, now: datetime) -> datetime | None:
+    """The instant from which on rows are new, to the second."""
+    if since is None:
+        return None
+    instant = (now - since if isinstance(since, timedelta) else since).replace(microsecond=0)
+    if instant > now:
+        raise click.UsageError(
+            f"--since {instant:%Y-%m-%d %H:%M:%S} UTC is yet to come: nothing can be new since then."
+        )
+    return instant
+
+
+def _describe_export(result: dict[str, Any]) -> str:
+    lines = [f"{path}  {rows:,} rows" for path, rows in result["files"].items()]
+    if "since" in result:
+        lines.append(f"Only what is new since {result['since']}; what is gone since is not told:")
+        lines += [f"  {name}: {meaning}" for name, meaning in result["new"].items()]
+    return "\n".join(lines)
 
 
 @click.command()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,22 @@ class Instant(click.ParamType):  # type: ignore[type-arg]
         if not FIRST_YEAR <= instant.year < 2200:
             self.fail(f"{value!r} is too far from today to decide anything.", param, ctx)
         return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+
+
+class Since(Instant):
+    """A day or instant, or how long before the present: 7d, 36h."""
+
+    name = "instant"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The instant, aware UTC; or the time before the present."""
+        ago = re.fullmatch(r"([0-9]{1,5})([dh])", str(value))
+        if ago:
+            return timedelta(days=int(ago[1])) if ago[2] == "d" else timedelta(hours=int(ago[1]))
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            self.fail(f"{error.message.removesuffix('.')}, nor a time such as 7d or 36h.", param, ctx)
 
 
 class Year(click.ParamType):  # type: ignore[type-arg]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -11,9 +12,38 @@ from typing import Any, Self
 import pyarrow as pa
 
 from ayne_dagster.config import Settings, load_settings
+from ayne_dagster.errors import OneLineError
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.statistics import collection_stats
 from ayne_dagster.warehouse.strategies import load_strategy
+
+
+class NoDataFrames(OneLineError):
+    """Neither pandas nor polars is installed."""
+
+
+def _frames() -> Callable[[pa.Table], Any]:
+    """What makes a data frame of an Arrow table."""
+    for name, frame in (("pandas", _of_pandas), ("polars", _of_polars)):
+        try:
+            import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name != name:  # it is installed, and lacks something itself
+                raise
+        else:
+            return frame
+    raise NoDataFrames(
+        "A data frame needs pandas or polars, and neither is installed: `pip install pandas`, or take `query` (rows) or"
+        " `arrow` (an Arrow table)."
+    )
+
+
+def _of_pandas(table: pa.Table) -> Any:
+    return table.to_pandas()
+
+
+def _of_polars(table: pa.Table) -> Any:
+    return import_module("polars").from_arrow(table)
 
 
 class DuckDBClient:
@@ -52,9 +82,22 @@ class DuckDBClient:
             return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
     def arrow(self, sql: str, parameters: Sequence[Any] | dict[str, Any] | None = None) -> pa.Table:
-        """The rows of a query as an Arrow table (`.to_pandas()`, where pandas is installed)."""
+        """The rows of a query as an Arrow table; `df` makes a data frame of it."""
         with self.database.connect(read_only=True) as connection:
             return connection.execute(sql, parameters).to_arrow_table()
+
+    def df(self, sql: str, parameters: Sequence[Any] | dict[str, Any] | None = None) -> Any:
+        """The rows of a query as a data frame: of pandas where it is installed, else of polars.
+
+        Pandas comes first, since `.df()` gives its frames in DuckDB itself, and plots and models take them; who wants
+        those of polars beside it has `polars.from_arrow(client.arrow(sql))`.
+
+        Raises:
+            NoDataFrames: neither is installed; nothing was asked.
+            WarehouseError, duckdb.Error: as `query`.
+        """
+        frame = _frames()
+        return frame(self.arrow(sql, parameters))
 
     def get_collection_stats(self, now: datetime | None = None) -> dict[str, int]:
         """How much is collected: the numbers of `ayne stats`.

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import date
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pytest
 
 import ayne_dagster
-from ayne_dagster.warehouse.client import DuckDBClient
+from ayne_dagster.warehouse.client import DuckDBClient, NoDataFrames
 from ayne_dagster.warehouse.database import Database, DatabaseBusy, DatabaseUnusable
 from ayne_dagster.warehouse.merge import merge_answers
 from ayne_dagster.warehouse.rows import naive_utc
@@ -124,3 +127,49 @@ def test_the_database_is_that_of_the_settings(
 
 def test_the_documented_query_runs(client: DuckDBClient) -> None:
     assert len(client.query("SELECT title, imdb_rating FROM movies ORDER BY imdb_rating DESC LIMIT 10")) == 2
+
+
+class Frames(ModuleType):
+    """Stands in for pandas or polars."""
+
+    @staticmethod
+    def from_arrow(table: Any) -> tuple[str, Any]:
+        return "polars", table
+
+
+class Asked:
+    """Stands in for an Arrow table, whose own `to_pandas` would need pandas."""
+
+    def to_pandas(self) -> str:
+        return "pandas"
+
+
+@pytest.mark.parametrize(
+    ("installed", "expected"),
+    [(("pandas", "polars"), "pandas"), (("pandas",), "pandas"), (("polars",), "polars")],
+)
+def test_a_data_frame_is_one_of_pandas_or_else_of_polars(
+    client: DuckDBClient, monkeypatch: pytest.MonkeyPatch, installed: tuple[str, ...], expected: str
+) -> None:
+    for name in ("pandas", "polars"):
+        monkeypatch.setitem(sys.modules, name, Frames(name) if name in installed else None)
+    monkeypatch.setattr(client, "arrow", lambda sql, parameters=None: Asked())
+    made = client.df("SELECT 1")
+    assert (made if isinstance(made, str) else made[0]) == expected
+
+
+def test_a_frame_of_polars_has_the_rows_of_the_question(client: DuckDBClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    monkeypatch.setitem(sys.modules, "polars", Frames("polars"))
+    _, table = client.df("SELECT tmdb_id FROM movies WHERE budget = $b", {"b": 5})
+    assert table.to_pydict() == {"tmdb_id": [2]}
+
+
+def test_without_either_library_one_line_says_what_there_is_instead(
+    client: DuckDBClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("pandas", "polars"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(NoDataFrames, match=r"pip install pandas.*`arrow`") as caught:
+        client.df("SELECT 1")
+    assert "\n" not in str(caught.value)

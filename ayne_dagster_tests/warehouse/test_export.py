@@ -11,7 +11,7 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from ayne_dagster.warehouse.care import export
+from ayne_dagster.warehouse.care import selection
 from ayne_dagster.warehouse.care.export import DEFAULT_TABLES, EXPORTABLE, ExportError, export_tables
 from ayne_dagster.warehouse.database import WarehouseError
 from ayne_dagster.warehouse.schema import TMDB_DETAILS
@@ -71,7 +71,7 @@ def test_movies_are_the_same_however_few_are_joined_at_a_time(
     merge_listed(filled, listed(7), listed(30))
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     export_tables(filled, whole, ["movies"], file_format)
-    monkeypatch.setattr(export, "MOVIES_AT_ONCE", at_once)
+    monkeypatch.setattr(selection, "MOVIES_AT_ONCE", at_once)
     (written,) = export_tables(filled, parts, ["movies"], file_format).values()
     assert written == 4
     read = f"read_{file_format}('{{}}/movies.{file_format}')"
@@ -143,7 +143,7 @@ def test_an_unknown_table_is_an_error_that_says_where_the_known_ones_are(
 
 
 def test_an_unknown_format_is_an_error(filled: Connection, tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="'xlsx' is no format; choose parquet or csv"):
+    with pytest.raises(ExportError, match="'xlsx' is no format; choose parquet, csv or sqlite"):
         export_tables(filled, tmp_path, ["movies"], "xlsx")
 
 
