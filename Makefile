@@ -17,8 +17,8 @@ define environment
 	fi
 endef
 
-.PHONY: demo demo-live dev test test-all lint test-duckdb2 test-lowest proofs kills format bench proof-freshness \
-	proof-limits proof-strategies proof-bodies clean
+.PHONY: demo demo-live dev test test-all lint test-duckdb2 test-lowest proofs kills format dictionary bench \
+	proof-freshness proof-limits proof-strategies proof-bodies clean
 
 demo: $(VENV)/.ready ## Collect invented movies from a stand-in; needs no keys
 	@$(BIN)/ayne demo
@@ -62,6 +62,9 @@ kills: $(VENV)/.ready-dev ## Collections killed 100 times at random moments; say
 format: $(VENV)/.ready-dev
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+dictionary: $(VENV)/.ready ## docs/data-dictionary.md, of the schema and an invented world: half a minute
+	@$(BIN)/python docs/make_dictionary.py --examples
 
 bench: $(VENV)/.ready-dev ## The figures of benchmarks/
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

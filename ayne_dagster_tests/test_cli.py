@@ -432,7 +432,7 @@ OPTIONS = {
     "freeze": ("TMDB_ID",),
     "thaw": ("TMDB_ID",),
     "force": ("TMDB_ID",),
-    "export": ("--format", "--table"),
+    "export": ("--format", "--table", "--since", "--by-year", "--excel", "--raw"),
     "standin": ("--port", "--movies", "--world"),
 }  # fmt: skip
 """The commands and options that are promised."""

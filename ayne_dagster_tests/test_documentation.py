@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import get_args
 
 import click
@@ -18,6 +20,7 @@ from ayne_dagster.definitions import build_defs
 from ayne_dagster.refresh.strategy import AGE_TABLE, SOURCES, calculate_refresh_plan
 from ayne_dagster.standin.faults import Fault, Kind, Script, read_faults
 from ayne_dagster.warehouse.database import Database
+from ayne_dagster.warehouse.dictionary import RELATIONS
 from ayne_dagster.warehouse.schema import ALL_TABLES
 from ayne_dagster.warehouse.views import VIEWS
 
@@ -154,3 +157,32 @@ def test_every_room_and_module_that_the_architecture_names_exists() -> None:
     for name in named:
         places = [package.joinpath(*name.split(".")[:depth]) for depth in (2, 3)]
         assert any(p.is_dir() or p.with_suffix(".py").exists() for p in places), name
+
+
+def _dictionary() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_dictionary", ROOT / "docs" / "make_dictionary.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_data_dictionary_is_the_one_that_the_schema_makes() -> None:
+    made, page = _dictionary(), (ROOT / "docs" / "data-dictionary.md").read_text()
+    assert page == made.page(made.examples_in(page)), "run `make dictionary`"
+
+
+def test_examples_of_the_data_dictionary_are_of_columns_that_there_are_and_most_have_one() -> None:
+    made = _dictionary()
+    examples = made.examples_in((ROOT / "docs" / "data-dictionary.md").read_text())
+    columns = {(name, column.name) for name, relation in RELATIONS.items() for column in relation.columns}
+    assert set(examples) == columns
+    assert len([text for text in examples.values() if text]) > len(columns) / 2
+    assert all(examples["movies", name] for name in ("tmdb_id", "title", "runtime", "worldwide_gross", "imdb_rating"))
+
+
+@pytest.mark.end_to_end
+def test_examples_of_the_data_dictionary_are_those_of_the_invented_world() -> None:
+    made, page = _dictionary(), (ROOT / "docs" / "data-dictionary.md").read_text()
+    assert page == made.page(made.invented())

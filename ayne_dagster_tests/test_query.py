@@ -262,6 +262,9 @@ def test_all_tables_and_views_are_listed_and_described(database: Database, capsy
         assert [(c["column"], c["type"]) for c in columns] == [(row[0], row[1]) for row in found]
         assert all(c["description"] for c in columns)
     assert "Tomatometer" in Said(capsys, "schema", "omdb_ratings").out
+    assert "Length (minutes). NULL: OMDb does not know it." in " ".join(
+        Said(capsys, "schema", "omdb_ratings").out.split()
+    )
 
 
 def test_what_became_of_a_movie_is_told_the_latest_first(
@@ -288,3 +291,37 @@ def test_a_table_that_there_is_not_is_told_with_the_nearest(
     said = Said(capsys, "schema", "movie")
     assert said.code == 2
     assert "did you mean movies?" in said.err
+
+
+def test_an_export_of_what_is_new_tells_what_that_means(
+    database: Database, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    said = Said(capsys, "export", str(tmp_path / "out"), "--table", "movies", "--since", "2020-01-01")
+    assert said.code == 0
+    assert "movies.since-2020-01-01.parquet" in said.out
+    assert "what is gone since is not told" in said.out
+    assert "found since, or with a change since (TMDB" in said.out
+    told = json.loads(Said(capsys, "export", str(tmp_path / "out"), "--table", "movies", "--since", "7d", "--json").out)
+    assert set(told) == {"files", "since", "new"}
+    assert list(told["new"]) == ["movies"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--since", "yesterday"), "7d or 36h"),
+        (("--since", "2199-01-01"), "yet to come"),
+        (("--since", "99999d"), "too long ago"),
+        (("--excel",), "--format csv"),
+        (("--format", "csv", "--by-year"), "--format parquet"),
+        (("--format", "csv", "--raw", "--excel"), "contradict"),
+    ],
+)
+def test_an_export_that_cannot_be_meant_is_wrong_usage_in_one_line_and_writes_nothing(
+    database: Database, capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    ended = Said(capsys, "export", str(tmp_path / "out"), *arguments)
+    assert ended.code == 2
+    assert said in ended.err
+    assert ended.err.count("\n") == 1
+    assert not (tmp_path / "out").exists()

@@ -36,8 +36,8 @@ Examples = Mapping[tuple[str, str], str]
 HEAD = """# Data dictionary
 
 Every table, view and column: what it is, its unit, who says it, what NULL means, and a value out of the world of
-`make demo`, which is invented. `make dictionary` makes it of the schema: edit
-`ayne_dagster/warehouse/schema.py`, and not this page. The same texts are comments in the database (`duckdb_columns()`), in `ayne schema TABLE`, in Dagster's UI, and in
+`make demo`, which is invented, where it has one. `make dictionary` makes this page of the schema, which is what to edit.
+The same texts are comments in the database (`FROM duckdb_columns()`), in `ayne schema TABLE`, in Dagster's UI, and in
 files of `ayne export`.
 
 All instants are UTC. What is unknown is NULL, and never 0, an empty text or 'N/A'.

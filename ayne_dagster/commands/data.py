@@ -14,6 +14,9 @@ from ayne_dagster.commands.output import fail, print_result
 from ayne_dagster.config import load_settings
 
 
+_LONGEST_AGO = timedelta(days=36_500)
+
+
 @click.command()
 @click.argument("folder", type=FilePath())
 @click.option(
@@ -69,6 +72,8 @@ def _instant(since: datetime | timedelta | None, now: datetime) -> datetime | No
     """The instant from which on rows are new, to the second."""
     if since is None:
         return None
+    if isinstance(since, timedelta) and since > _LONGEST_AGO:
+        raise click.UsageError("--since is too long ago: leave it out, and everything is written.")
     instant = (now - since if isinstance(since, timedelta) else since).replace(microsecond=0)
     if instant > now:
         raise click.UsageError(
