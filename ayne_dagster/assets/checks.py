@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 import dagster as dg
 import duckdb
 
+from ayne_dagster.assets.markdown import markdown_table
 from ayne_dagster.config import STRATEGIES, StrategyChoice
 from ayne_dagster.refresh.strategy import AGE_TABLE_STRATEGY, COLLECTED
 from ayne_dagster.warehouse.best_figures import agreement
@@ -124,18 +125,18 @@ def _in_words(patience: timedelta) -> str:
 def _agreement(connection: duckdb.DuckDBPyConnection, now: datetime) -> dg.AssetCheckResult:
     """How far the sources of figures agree, with the movies of which they agree least."""
     found = agreement(connection, now)
-    lines = ["| TMDB id | title | figure | least | most |", "|---|---|---|---|---|"]
-    lines += [
-        f"| {tmdb_id} | {title.replace('|', '/')} | {measure} {scope} | {least:,.0f} ({low}) | {most:,.0f} ({high}) |"
+    rows = [
+        (tmdb_id, title, f"{measure} {scope}", f"{least:,.0f} ({low})", f"{most:,.0f} ({high})")
         for tmdb_id, title, measure, scope, low, least, high, most in found.cases
     ]
+    cases = markdown_table(("TMDB id", "title", "figure", "least", "most"), rows)
     numbers = {"compared": found.compared, "apart": found.apart, "share_apart": round(found.share_apart, 4)}
     return dg.AssetCheckResult(
         check_name=AGREE,
         passed=found.share_apart <= MOST_APART,
         severity=dg.AssetCheckSeverity.WARN,
         description=f"{found.apart:,} of {found.compared:,} figures differ by more than a quarter",
-        metadata=numbers | ({"cases": dg.MetadataValue.md("\n".join(lines))} if found.cases else {}),
+        metadata=numbers | ({"cases": dg.MetadataValue.md(cases)} if found.cases else {}),
     )
 
 
