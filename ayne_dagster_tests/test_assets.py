@@ -285,8 +285,8 @@ def test_the_checks_pass_on_a_sound_warehouse_and_tell_what_is_overdue(platform:
     platform.discover()
     result = platform.refresh(limit=10)
     checks = {(e.asset_key.path[-1], e.check_name): e for e in result.get_asset_check_evaluations()}
-    per_table, of_agreement, overdue_one, without_orphans = 3, 1, 1, -1
-    assert len(checks) == 4 * per_table + of_agreement + overdue_one + without_orphans
+    per_table, of_agreement, of_the_movie, overdue_one, without_orphans = 3, 1, 1, 1, -1
+    assert len(checks) == 4 * per_table + of_agreement + of_the_movie + overdue_one + without_orphans
     overdue = checks.pop(("refresh_metadata", "no_overdue_movies"))
     assert all(check.passed for check in checks.values())
     assert not overdue.passed

@@ -259,10 +259,9 @@ def _name(name: str) -> tuple[str, ...]:
 
 def _is_one_person(one: Sequence[str], other: Sequence[str]) -> bool:
     """Whether all words of the shorter name are in the longer one, in whatever order and about so spelt."""
-    shorter, longer = sorted((one, other), key=len)
     if "".join(one) == "".join(other):
         return True
-    return len(shorter) > 1 and all(_closest(word, longer) >= SPELT_ALIKE for word in shorter)
+    return min(len(one), len(other)) > 1 and _are_of_one_name(one, other, SPELT_ALIKE)
 
 
 def _may_be_one_person(one: Sequence[str], other: Sequence[str], *, by_family: bool) -> bool:
@@ -272,8 +271,16 @@ def _may_be_one_person(one: Sequence[str], other: Sequence[str], *, by_family: b
     if by_family or len(one) == 1 or len(other) == 1:
         # Either end of a name may be the family's.
         return max(_closest(one[-1], (other[0], other[-1])), _closest(other[-1], (one[0], one[-1]))) >= SPELT_AKIN
-    shorter, longer = sorted((one, other), key=len)
-    return all(_closest(word, longer) >= SPELT_AKIN for word in shorter)
+    return _are_of_one_name(one, other, SPELT_AKIN)
+
+
+def _are_of_one_name(one: Sequence[str], other: Sequence[str], least: float) -> bool:
+    """Whether each word of the shorter name, or of both where they are as long, is like one of the other."""
+    if len(one) > len(other):
+        one, other = other, one
+    if not all(_closest(word, other) >= least for word in one):
+        return False
+    return len(one) < len(other) or all(_closest(word, one) >= least for word in other)
 
 
 def _closest(word: str, words: Iterable[str]) -> float:
