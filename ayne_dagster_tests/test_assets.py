@@ -294,6 +294,17 @@ def test_the_checks_pass_on_a_sound_warehouse_and_tell_what_is_overdue(platform:
     assert overdue.metadata["overdue"].value == platform.value("SELECT count(*) FROM movies") - 10
 
 
+def test_answers_that_a_former_version_stored_are_judged_by_the_next_run(platform: Platform) -> None:
+    platform.discover()
+    platform.refresh(limit=10)
+    judged = platform.value("SELECT count(match) FROM omdb_ratings")
+    assert judged == platform.value("SELECT count(*) FROM omdb_ratings")
+    with Database(platform.settings.database).transaction() as connection:
+        connection.execute("UPDATE omdb_ratings SET match = NULL")
+    platform.refresh(limit=1)
+    assert platform.value("SELECT count(match) FROM omdb_ratings") >= judged > 0
+
+
 def test_a_check_fails_when_a_row_is_in_the_wrong_partition(platform: Platform) -> None:
     platform.discover()
     platform.refresh()

@@ -109,6 +109,10 @@ def test_a_change_that_tells_nothing_of_the_work_keeps_the_judgement(
     merge_details(connection, details(at=START + DAY, budget=1, **CAST))
     assert one(connection, "omdb_ratings")["metascore"] == 12
     assert judged(connection) == before
+    monkeypatch.undo()
+    connection.execute("UPDATE omdb_ratings SET match = NULL, match_reasons = NULL")
+    merge_ratings(connection, ratings(at=START + 2 * DAY, **STRANGER | {"metascore": 13}))
+    assert judged(connection) == before, "where there is none, it is made"
 
 
 def test_an_answer_without_details_waits_for_them(connection: Connection) -> None:

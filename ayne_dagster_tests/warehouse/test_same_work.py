@@ -64,6 +64,12 @@ def test_what_is_unknown_is_no_evidence() -> None:
     assert match(replace(FILM, directors=(), actors=()), OTHER) is Match.DOUBTFUL, "people are what tells for sure"
 
 
+def test_two_fields_however_far_apart_are_doubtful() -> None:
+    ours, theirs = Work(years=(1925,), directors=FILM.directors), Work(years=(2024,), directors=OTHER.directors)
+    assert match(ours, theirs) is Match.DOUBTFUL
+    assert match(replace(ours, runtime=200), replace(theirs, runtime=70)) is Match.ANOTHER
+
+
 def test_another_film_is_another_work_with_every_reason_in_words() -> None:
     judgement = compare_works(FILM, OTHER)
     assert judgement.match is Match.ANOTHER
