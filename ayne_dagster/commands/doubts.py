@@ -8,7 +8,7 @@ import click
 
 from ayne_dagster.commands.files import warehouse
 from ayne_dagster.commands.options import json_option
-from ayne_dagster.commands.output import print_result, table
+from ayne_dagster.commands.output import print_result
 from ayne_dagster.config import load_settings
 
 
@@ -35,22 +35,21 @@ def doubts(limit: int, as_json: bool) -> None:
     print_result(result, as_json, _describe_doubts)
 
 
-def _describe_doubts(result: dict[str, Any]) -> Any:
+def _describe_doubts(result: dict[str, Any]) -> str:
     waiting = f"; {result['not_judged']:,} are not compared yet" if result["not_judged"] else ""
     if not result["doubts"]:
         return f"No doubt: {result['judged']:,} answers of OMDb are of TMDB's movies, as far as is known{waiting}."
-    described = table("TMDB id", "Title", "Year", "IMDb id", "Title at OMDb", "Year", "Doubt", "Reasons")
+    lines = []
     for found in result["doubts"]:
-        described.add_row(
-            str(found["tmdb_id"]),
-            *(_told(found[name]) for name in ("title", "year", "imdb_id", "omdb_title", "omdb_year")),
-            found["doubt"],
-            _told(found["reasons"]),
-        )
+        at_omdb = f"; at OMDb {_titled(found['omdb_title'], found['omdb_year'])}" if found["omdb_title"] else ""
+        title = _titled(found["title"], found["year"])
+        lines.append(f"{found['doubt']:9} TMDB {found['tmdb_id']}, {found['imdb_id']}: {title}{at_omdb}")
+        if found["reasons"]:
+            lines.append(f"{'':9} {found['reasons']}")
     total = sum(result["counts"].values())
-    described.caption = f"{len(result['doubts']):,} of {total:,}; {result['judged']:,} answers were compared{waiting}"
-    return described
+    lines.append(f"{len(result['doubts']):,} of {total:,}; {result['judged']:,} answers were compared{waiting}.")
+    return "\n".join(lines)
 
 
-def _told(value: object) -> str:
-    return "" if value is None else str(value)
+def _titled(title: str | None, year: int | None) -> str:
+    return f"{title or 'untitled'} ({year or 'no year'})"
