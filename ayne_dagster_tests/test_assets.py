@@ -323,8 +323,8 @@ def test_the_checks_pass_on_a_sound_warehouse_and_tell_what_is_overdue(platform:
     platform.discover()
     result = platform.refresh(START + timedelta(hours=7), limit=10)
     checks = {(e.asset_key.path[-1], e.check_name): e for e in result.get_asset_check_evaluations()}
-    per_table, of_agreement, overdue_one, without_orphans = 3, 1, 1, -1
-    assert len(checks) == 4 * per_table + of_agreement + overdue_one + without_orphans
+    per_table, of_agreement, of_the_movie, overdue_one, without_orphans = 3, 1, 1, 1, -1
+    assert len(checks) == 4 * per_table + of_agreement + of_the_movie + overdue_one + without_orphans
     overdue = checks.pop(("refresh_metadata", "no_overdue_movies"))
     assert all(check.passed for check in checks.values())
     assert not overdue.passed
@@ -340,6 +340,17 @@ def test_what_is_due_is_not_overdue_before_a_batch_could_be_gathered(platform: P
     result = platform.refresh(START + timedelta(hours=6), limit=10)
     (overdue,) = [e for e in result.get_asset_check_evaluations() if e.check_name == "no_overdue_movies"]
     assert overdue.passed
+
+
+def test_answers_that_a_former_version_stored_are_judged_by_the_next_run(platform: Platform) -> None:
+    platform.discover()
+    platform.refresh(limit=10)
+    judged = platform.value("SELECT count(match) FROM omdb_ratings")
+    assert judged == platform.value("SELECT count(*) FROM omdb_ratings")
+    with Database(platform.settings.database).transaction() as connection:
+        connection.execute("UPDATE omdb_ratings SET match = NULL")
+    platform.refresh(limit=1)
+    assert platform.value("SELECT count(match) FROM omdb_ratings") >= judged > 0
 
 
 def test_a_check_fails_when_a_row_is_in_the_wrong_partition(platform: Platform) -> None:
