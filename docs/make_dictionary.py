@@ -36,7 +36,7 @@ Examples = Mapping[tuple[str, str], str]
 HEAD = """# Data dictionary
 
 Every table, view and column: what it is, its unit, who says it, what NULL means, and a value out of the world of
-`make demo`, which is invented, where it has one. `make dictionary` makes this page of the schema, which is what to edit.
+`make demo`, which is invented, where it has one. Made of the schema by `make dictionary`: edit the schema.
 The same texts are comments in the database (`FROM duckdb_columns()`), in `ayne schema TABLE`, in Dagster's UI, and in
 files of `ayne export`.
 

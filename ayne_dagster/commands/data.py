@@ -13,7 +13,6 @@ from ayne_dagster.commands.options import FilePath, Since, json_option, sure_opt
 from ayne_dagster.commands.output import fail, print_result
 from ayne_dagster.config import load_settings
 
-
 _LONGEST_AGO = timedelta(days=36_500)
 
 

@@ -27,6 +27,7 @@ from ayne_dagster.warehouse.answers import (
     QuarantinedBody,
     RowChange,
 )
+from ayne_dagster.warehouse.doubts import IDENTIFYING, judge_movies, with_matches
 from ayne_dagster.warehouse.entities import merge_entities
 from ayne_dagster.warehouse.figures import StatedFigures, merge_figures
 from ayne_dagster.warehouse.refresh_metadata import new_state_row, state_columns
@@ -74,6 +75,8 @@ class _Change:
     kind: RowChange
     content_hash: int | None = None
     """Of the row; None where a movie has several."""
+    identified: bool = False
+    """Whether what tells which work it is has changed, or is new."""
 
 
 def merge_answers(
@@ -119,6 +122,7 @@ def merge_answers(
         _keep_only_of_the_same_film(connection, states, new_states)
         _move_years(connection, states, new_states)
         merge_entities(connection, batch.values(), new_states, run_id)
+        judge_movies(connection, [i for i, change in changes.items() if change.identified])
     replace_rows(connection, REFRESH_METADATA, new_states)
     _log(connection, source, batch.values(), states, changes, run_id)
     return report
@@ -264,10 +268,13 @@ def _upsert(
             fields = table.content if table.history else table.significant
             history += _differences(table, fields, old, row, seen[i].at, run_id)
         if differs:
-            changes[i] = _Change(RowChange.INSERTED if old is None else RowChange.UPDATED, incoming[i])
+            kind = RowChange.INSERTED if old is None else RowChange.UPDATED
+            changes[i] = _Change(kind, incoming[i], i in completed or _is_identified_anew(table, old, row))
     unchanged = [i for i in rows if i not in changes]
-    changes |= {i: _Change(RowChange.UNCHANGED, incoming[i]) for i in unchanged}
+    changes |= {i: _Change(RowChange.UNCHANGED, incoming[i], i in completed) for i in unchanged}
     history += _drift(connection, table, [i for i in unchanged if i not in completed], rows, seen, run_id)
+    if table is OMDB_RATINGS:
+        written = with_matches(connection, written, {i for i, change in changes.items() if change.identified})
     replace_rows(connection, table, written)
     insert_rows(connection, MOVIE_HISTORY, history)
     return changes
@@ -310,6 +317,11 @@ def _keep_known(table: Table, row: Row, old: Row) -> None:
     for name in table.content:
         if row.get(name) is None:
             row[name] = old.get(name)
+
+
+def _is_identified_anew(table: Table, old: Row | None, new: Row) -> bool:
+    """Whether a row tells of its work in other words than before, by title, year, people and the like."""
+    return old is None or any(old.get(name) != new.get(name) for name in IDENTIFYING.get(table.name, ()))
 
 
 def _drift(

@@ -30,6 +30,8 @@ class Column:
     """What its numbers are in, unless they count things or are codes. That instants are UTC is said of all."""
     null: str = ""
     """What NULL means in it; empty: what its table says of NULL. `NEVER` where there is none."""
+    concluded: bool = False
+    """No source says it: it follows from what several say. It is no content: no change, no history, no rate."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,9 @@ class Table:
 
     @cached_property
     def content(self) -> tuple[str, ...]:
-        """Columns that hold what the source said: all but the key, the partition and the bookkeeping."""
-        return tuple(c.name for c in self.columns if c.name not in (*self.key, "release_year", "updated_at"))
+        """Columns that hold what the source said: all but the key, the partition, conclusions and the bookkeeping."""
+        apart = (*self.key, "release_year", "updated_at")
+        return tuple(c.name for c in self.columns if c.name not in apart and not c.concluded)
 
     @cached_property
     def drifting(self) -> tuple[str, ...]:
