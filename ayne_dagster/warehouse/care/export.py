@@ -3,7 +3,7 @@ format is written is in `export_csv`, `export_parquet` and `export_sqlite`; whic
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from difflib import get_close_matches
@@ -34,6 +34,8 @@ DEFAULT_TABLES: tuple[str, ...] = (
 FORMATS = ("parquet", "csv", "sqlite")
 _FRUGAL = {"threads": 1, "memory_limit": "200MB"}
 """Instead of what `CONNECTION_CONFIG` gives."""
+_IN_PARTS = _FRUGAL | {"memory_limit": "100MB"}
+"""Where DuckDB writes no file itself, and keeps no row group of it."""
 
 Write = Callable[[duckdb.DuckDBPyConnection, Selection, Path], dict[Path, int]]
 """Writes a selection below a folder, under a stem; returns the files and their rows."""
@@ -90,7 +92,8 @@ def export_tables(
     ending = "" if since is None else f".since-{_stamp(since)}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with alone_in(folder), _frugal(connection):  # two exports would write the same unfinished files
+        frugal = _IN_PARTS if file_format == "sqlite" or by_year else _FRUGAL
+        with alone_in(folder), _frugal(connection, frugal):  # two exports would write the same unfinished files
             if file_format == "sqlite":
                 return write_sqlite(connection, selections, folder, f"ayne{ending}")
             write = _writer(file_format, raw=raw, excel=excel, by_year=by_year)
@@ -125,12 +128,12 @@ def _stamp(instant: datetime) -> str:
 
 
 @contextmanager
-def _frugal(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+def _frugal(connection: duckdb.DuckDBPyConnection, frugal: Mapping[str, int | str]) -> Iterator[None]:
     """Little memory for the length of the block: each thread keeps a row group of every column, packed and unpacked."""
     try:
-        for name, value in _FRUGAL.items():
+        for name, value in frugal.items():
             connection.execute(f"SET {name} = '{value}'")
         yield
     finally:
-        for name in _FRUGAL:
+        for name in frugal:
             connection.execute(f"SET {name} = '{CONNECTION_CONFIG[name]}'")
