@@ -25,6 +25,7 @@ from ayne_dagster.commands import (
     legacy,
     operations,
     serving,
+    showing,
     simulation,
     status,
 )
@@ -54,6 +55,7 @@ for _command in (
     decisions.force,
     box_office.box_office,
     legacy.import_legacy,
+    showing.show,
     asking.query,
     asking.tables,
     asking.schema,
