@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -283,7 +283,7 @@ def test_metadata_is_reported_by_partition(platform: Platform) -> None:
 
 def test_the_checks_pass_on_a_sound_warehouse_and_tell_what_is_overdue(platform: Platform) -> None:
     platform.discover()
-    result = platform.refresh(limit=10)
+    result = platform.refresh(START + timedelta(hours=7), limit=10)
     checks = {(e.asset_key.path[-1], e.check_name): e for e in result.get_asset_check_evaluations()}
     per_table, of_agreement, overdue_one, without_orphans = 3, 1, 1, -1
     assert len(checks) == 4 * per_table + of_agreement + overdue_one + without_orphans
@@ -292,6 +292,16 @@ def test_the_checks_pass_on_a_sound_warehouse_and_tell_what_is_overdue(platform:
     assert not overdue.passed
     assert overdue.severity is dg.AssetCheckSeverity.WARN
     assert overdue.metadata["overdue"].value == platform.value("SELECT count(*) FROM movies") - 10
+    assert overdue.description is not None
+    assert overdue.description.endswith(" overdue by more than 6 h 1 min")
+    assert checks["tmdb_details", "keys_are_unique"].description == "0 duplicates"
+
+
+def test_what_is_due_is_not_overdue_before_a_batch_could_be_gathered(platform: Platform) -> None:
+    platform.discover()
+    result = platform.refresh(START + timedelta(hours=6), limit=10)
+    (overdue,) = [e for e in result.get_asset_check_evaluations() if e.check_name == "no_overdue_movies"]
+    assert overdue.passed
 
 
 def test_a_check_fails_when_a_row_is_in_the_wrong_partition(platform: Platform) -> None:

@@ -16,7 +16,7 @@ from ayne_dagster.sources.wikidata.client import AsyncWikidataClient
 from ayne_dagster.warehouse.figures import stated_before, wikidata_ids
 
 
-@dg.asset(**refresh_options("numbers", "ratings", {"wikidata"}), deps=[tmdb_details])
+@dg.asset(**refresh_options("numbers", {"wikidata"}), deps=[tmdb_details])
 def box_office(
     context: dg.AssetExecutionContext,
     wikidata: dg.ResourceParam[WikidataResource],

@@ -8,7 +8,7 @@ import dagster as dg
 import duckdb
 
 from ayne_dagster.assets.checks import check_results, check_specs
-from ayne_dagster.assets.definition import TMDB_POOL, table_options
+from ayne_dagster.assets.definition import FEEDS, TMDB_POOL, table_options
 from ayne_dagster.assets.refreshing import Steps, asking, collecting_from, failing_clearly, telling
 from ayne_dagster.collecting.feed import FeedItem, read_change_feed
 from ayne_dagster.collecting.numbers import FeedRead
@@ -33,7 +33,7 @@ SOURCE = "tmdb"
 
 
 @dg.asset(
-    **table_options(TMDB_CHANGES, "feeds", {"tmdb"}),
+    **table_options(TMDB_CHANGES, FEEDS, {"tmdb"}),
     pool=TMDB_POOL,
     check_specs=check_specs(TMDB_CHANGES),
     config_schema={},

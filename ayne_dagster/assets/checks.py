@@ -26,10 +26,15 @@ from ayne_dagster.warehouse.statistics import overdue_by_category
 from ayne_dagster.warehouse.strategies import load_strategy
 
 _COUNTED = {
-    "keys_are_unique": (duplicate_keys, "No movie stands in the table twice."),
-    "years_match_partitions": (misplaced_rows, "Every row is in the partition of its movie's release year."),
-    "no_orphans": (orphans, "Every row belongs to a known movie."),
+    "keys_are_unique": (duplicate_keys, "duplicates", "No movie stands in the table twice."),
+    "years_match_partitions": (
+        misplaced_rows,
+        "misplaced",
+        "Every row is in the partition of its movie's release year.",
+    ),
+    "no_orphans": (orphans, "orphans", "Every row belongs to a known movie."),
 }
+"""By check: what finds the rows that it is about, what these are called, and what holds where there are none."""
 OVERDUE = "no_overdue_movies"
 AGREE = "sources_agree"
 MOST_APART = 0.15
@@ -46,14 +51,17 @@ def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
     """The checks that an asset with this table declares."""
     specs = [
         dg.AssetCheckSpec(name, asset=table.name, description=description)
-        for name, (_, description) in _COUNTED.items()
+        for name, (_, _, description) in _COUNTED.items()
         if _applies(name, table)
     ]
     if table is BOX_OFFICE:
         description = "Sources that state the same figure of a movie differ by more than a quarter in few cases."
         specs.append(dg.AssetCheckSpec(AGREE, asset=table.name, description=description))
     if table is REFRESH_METADATA:
-        description = "No movie is due for a source that is collected; counted by age category."
+        description = (
+            "No movie has been due, for a source that is collected, for longer than a batch is gathered "
+            "(AYNE_SENSOR_MAX_WAIT) and a tick of the sensor; counted by age category."
+        )
         specs.append(dg.AssetCheckSpec(OVERDUE, asset=table.name, description=description))
     return specs
 
@@ -71,6 +79,7 @@ def check_results(
     now: datetime,
     strategy: str | StrategyChoice = STRATEGIES[0],
     quotas: Mapping[str, int] | None = None,
+    patience: timedelta = timedelta(0),
 ) -> Iterator[dg.AssetCheckResult]:
     """Results of the checks that `check_specs` declares, counted now; by a strategy where it is about what is due.
 
@@ -80,25 +89,36 @@ def check_results(
         now: the instant (aware UTC).
         strategy: the refresh strategy.
         quotas: by source that is asked, requests a day; whether the age table fits them is told where they are.
+        patience: how long a movie may be due before it is overdue.
     """
     with database.connect() as connection:
         for spec in check_specs(table):
             if spec.name == OVERDUE:
                 decides = load_strategy(connection, strategy)
-                overdue = overdue_by_category(connection, now, tuple(quotas or COLLECTED), strategy=decides)
+                sources = tuple(quotas or COLLECTED)
+                overdue = overdue_by_category(connection, now, sources, strategy=decides, patience=patience)
                 wrong = misfits(connection, now, quotas or {}) if decides is AGE_TABLE_STRATEGY else []
                 told = {"strategy": "; ".join(map(str, wrong))} if wrong else {}
                 yield dg.AssetCheckResult(
                     check_name=OVERDUE,
                     passed=not any(overdue.values()),
                     severity=dg.AssetCheckSeverity.WARN,
+                    description=f"{sum(overdue.values()):,} overdue by more than {_in_words(patience)}",
                     metadata={"overdue": sum(overdue.values()), **overdue, **told},
                 )
             elif spec.name == AGREE:
                 yield _agreement(connection, now)
             else:
-                rows = count_of(connection, _COUNTED[spec.name][0](table))
-                yield dg.AssetCheckResult(check_name=spec.name, passed=rows == 0, metadata={"rows": rows})
+                found_by, called, _ = _COUNTED[spec.name]
+                rows = count_of(connection, found_by(table))
+                yield dg.AssetCheckResult(
+                    check_name=spec.name, passed=rows == 0, description=f"{rows:,} {called}", metadata={called: rows}
+                )
+
+
+def _in_words(patience: timedelta) -> str:
+    minutes = patience // timedelta(minutes=1)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
 
 
 def _agreement(connection: duckdb.DuckDBPyConnection, now: datetime) -> dg.AssetCheckResult:
@@ -114,6 +134,7 @@ def _agreement(connection: duckdb.DuckDBPyConnection, now: datetime) -> dg.Asset
         check_name=AGREE,
         passed=found.share_apart <= MOST_APART,
         severity=dg.AssetCheckSeverity.WARN,
+        description=f"{found.apart:,} of {found.compared:,} figures differ by more than a quarter",
         metadata=numbers | ({"cases": dg.MetadataValue.md("\n".join(lines))} if found.cases else {}),
     )
 

@@ -13,6 +13,10 @@ from ayne_dagster.warehouse.tables import Column, Table, View
 
 RELEASE_YEARS = dg.StaticPartitionsDefinition(list(PARTITION_KEYS))
 OWNERS = ["team:movies"]
+ANSWERS, FEEDS, DATASET = "answers", "feeds", "dataset"
+"""The groups: what sources answer movie by movie; what they publish of all movies at once; what is made of both, for
+analysts and for the next refresh. Of more groups, with an asset or two each, the first view of the lineage shows names
+alone."""
 TMDB_POOL = "tmdb"
 SOURCE_RETRIES = dg.RetryPolicy(max_retries=2, delay=60, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 """When a step whose source was down is tried again within its run: after one minute and after two more, about."""
@@ -22,18 +26,21 @@ def retry_or_fail(context: dg.AssetExecutionContext, failure: dg.Failure) -> NoR
     """End a step whose source is down: have Dagster try it again, or fail it where somebody waits in the foreground.
 
     The policy is not given to `@dg.asset`: Dagster would apply it to a terminated run too, which would then go on, and
-    to `ayne collect`, which would keep its user waiting instead of telling what is wrong. A run that Dagster launched
-    has an origin, as that of a command has, but not its tag.
+    to `ayne collect`, which would keep its user waiting instead of telling what is wrong.
 
     Raises:
         dg.RetryRequested: Dagster launched the run, and has retries left for the step.
         dg.Failure: nobody else tries again, or the last retry has failed.
     """
-    launched = context.run.remote_job_origin is not None and not is_own_run(context.run.tags)
-    if not launched or context.retry_number >= SOURCE_RETRIES.max_retries:
+    if not is_launched(context.run) or context.retry_number >= SOURCE_RETRIES.max_retries:
         raise failure from None
     wait = SOURCE_RETRIES.calculate_delay(context.retry_number + 1)
     raise dg.RetryRequested(SOURCE_RETRIES.max_retries, wait) from failure
+
+
+def is_launched(run: dg.DagsterRun) -> bool:
+    """Whether Dagster launched a run, and no command executes it: that has an origin too, but a tag beside it."""
+    return run.remote_job_origin is not None and not is_own_run(run.tags)
 
 
 def table_options(table: Table | View, group: str, kinds: set[str]) -> dict[str, Any]:

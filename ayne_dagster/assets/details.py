@@ -13,7 +13,7 @@ from ayne_dagster.sources.tmdb.client import AsyncTMDBClient
 from ayne_dagster.sources.tmdb.entities import entities_of, no_entities
 
 
-@dg.asset(**refresh_options("tmdb", "details", {"tmdb"}), deps=[discovered_movies])
+@dg.asset(**refresh_options("tmdb", {"tmdb"}), deps=[discovered_movies])
 def tmdb_details(
     context: dg.AssetExecutionContext,
     tmdb: dg.ResourceParam[TMDBResource],

@@ -8,7 +8,7 @@ import duckdb
 from pydantic import Field
 
 from ayne_dagster.assets.checks import check_results, check_specs
-from ayne_dagster.assets.definition import TMDB_POOL, partitioned_options
+from ayne_dagster.assets.definition import ANSWERS, TMDB_POOL, partitioned_options
 from ayne_dagster.assets.refreshing import Steps, asking, collecting_from, failing_clearly, pace_metadata, telling
 from ayne_dagster.assets.run_config import RunConfig
 from ayne_dagster.collecting.listing import Listed, date_span, discover
@@ -42,7 +42,7 @@ class DiscoveryConfig(RunConfig):
 
 
 @dg.asset(
-    **partitioned_options(DISCOVERED_MOVIES, "discovery", {"tmdb"}),
+    **partitioned_options(DISCOVERED_MOVIES, ANSWERS, {"tmdb"}),
     pool=TMDB_POOL,
     config_schema=DiscoveryConfig.schema_for_runs(),
     check_specs=check_specs(DISCOVERED_MOVIES),

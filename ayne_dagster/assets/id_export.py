@@ -6,7 +6,7 @@ import dagster as dg
 
 from ayne_dagster.assets.checks import check_results, check_specs
 from ayne_dagster.assets.daily_files import DailyFileConfig, DailyFileReading, switched_off
-from ayne_dagster.assets.definition import table_options
+from ayne_dagster.assets.definition import FEEDS, table_options
 from ayne_dagster.assets.refreshing import Steps
 from ayne_dagster.config import Settings
 from ayne_dagster.resources.clients import Clock, DuckDBDatabase
@@ -15,7 +15,7 @@ from ayne_dagster.warehouse.schema import TMDB_ID_EXPORT
 
 
 @dg.asset(
-    **table_options(TMDB_ID_EXPORT, "feeds", {"tmdb"}),
+    **table_options(TMDB_ID_EXPORT, FEEDS, {"tmdb"}),
     check_specs=check_specs(TMDB_ID_EXPORT),
     config_schema=DailyFileConfig.schema_for_runs(),
     output_required=False,

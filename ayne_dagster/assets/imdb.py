@@ -4,7 +4,7 @@ import dagster as dg
 
 from ayne_dagster.assets.checks import check_results, check_specs
 from ayne_dagster.assets.daily_files import DailyFileConfig, DailyFileReading, switched_off
-from ayne_dagster.assets.definition import table_options
+from ayne_dagster.assets.definition import FEEDS, table_options
 from ayne_dagster.assets.details import tmdb_details
 from ayne_dagster.assets.refreshing import Steps
 from ayne_dagster.config import Settings
@@ -12,7 +12,7 @@ from ayne_dagster.resources.clients import Clock, DuckDBDatabase
 from ayne_dagster.warehouse.feeds.imdb import TERMS, doubts_of_ratings, merge_imdb_ratings, unpacked_ratings
 from ayne_dagster.warehouse.schema import IMDB_RATINGS
 
-_OPTIONS = table_options(IMDB_RATINGS, "feeds", {"imdb"})
+_OPTIONS = table_options(IMDB_RATINGS, FEEDS, {"imdb"})
 
 
 @dg.asset(

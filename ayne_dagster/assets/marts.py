@@ -1,12 +1,14 @@
 """What analysts use: the table `movies`, and how much is collected. No fetching, no decisions."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import dagster as dg
 import duckdb
 
-from ayne_dagster.assets.definition import column_lineage, table_options
+from ayne_dagster.assets.definition import DATASET, column_lineage, is_launched, table_options
 from ayne_dagster.assets.discovery import discovered_movies
+from ayne_dagster.assets.empty_years import tell_of_empty_years, years_with_movies
 from ayne_dagster.assets.imdb import imdb_ratings
 from ayne_dagster.assets.refresh import refresh_metadata
 from ayne_dagster.assets.refreshing import Steps
@@ -20,7 +22,7 @@ from ayne_dagster.warehouse.views import MOVIES
 
 
 @dg.asset(
-    **table_options(MOVIES, "marts", set()), deps=[discovered_movies, refresh_metadata, imdb_ratings], config_schema={}
+    **table_options(MOVIES, DATASET, set()), deps=[discovered_movies, refresh_metadata, imdb_ratings], config_schema={}
 )
 def movies(context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]) -> Steps:
     """One row a movie. A view over the other tables: it cannot be older than they are, whatever becomes of a run."""
@@ -46,7 +48,7 @@ class MoviesView(TableWrite[int]):
         self.context.add_asset_metadata({"dagster/row_count": written, "dagster/column_lineage": lineage})
 
 
-@dg.asset(**table_options(COLLECTION_STATUS, "marts", set()), deps=[refresh_metadata], config_schema={})
+@dg.asset(**table_options(COLLECTION_STATUS, DATASET, set()), deps=[refresh_metadata], config_schema={})
 def collection_status(
     context: dg.AssetExecutionContext, database: DuckDBDatabase, clock: dg.ResourceParam[Clock]
 ) -> Steps:
@@ -61,11 +63,15 @@ class Counting(TableWrite[dict[str, int]]):
     context: dg.AssetExecutionContext
     database: DuckDBDatabase
     clock: Clock
+    years: Collection[str] = ()
 
     def write(self, connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
         """Count, and keep the counts."""
+        self.years = years_with_movies(connection)
         return record_stats(connection, self.clock.now(), self.database.strategy(connection))
 
     def report(self, written: dict[str, int]) -> None:
-        """The counts."""
+        """The counts; and to whoever looks at Dagster's UI, which years have nothing to fetch."""
         self.context.add_asset_metadata(written)
+        if is_launched(self.context.run):
+            tell_of_empty_years(self.context.instance, self.years)

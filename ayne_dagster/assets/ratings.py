@@ -12,7 +12,7 @@ from ayne_dagster.resources.clients import Clock, DuckDBDatabase, OMDBResource
 from ayne_dagster.sources.omdb.client import AsyncOMDBClient
 
 
-@dg.asset(**refresh_options("omdb", "ratings", {"omdb"}), deps=[tmdb_details])
+@dg.asset(**refresh_options("omdb", {"omdb"}), deps=[tmdb_details])
 def omdb_ratings(
     context: dg.AssetExecutionContext,
     omdb: dg.ResourceParam[OMDBResource],

@@ -17,7 +17,7 @@ import duckdb
 from pydantic import Field
 
 from ayne_dagster.assets.checks import check_results, check_specs
-from ayne_dagster.assets.definition import partitioned_options, retry_or_fail
+from ayne_dagster.assets.definition import ANSWERS, partitioned_options, retry_or_fail
 from ayne_dagster.assets.run_config import RunConfig
 from ayne_dagster.collecting.asking import Fetch, collect_answers
 from ayne_dagster.collecting.numbers import Refreshed
@@ -267,10 +267,10 @@ def left_out(picked: int, dropped: int, reasons: Mapping[Reason, int]) -> str:
     return f"{dropped:,} of {picked:,} movies that were picked for this run are no more due, and left out: {told}."
 
 
-def refresh_options(source: str, group: str, kinds: set[str]) -> dict[str, Any]:
+def refresh_options(source: str, kinds: set[str]) -> dict[str, Any]:
     """Options of `@dg.asset` for the asset that holds a source's answers: its table, pool, configuration and checks."""
     table = TABLE_OF[source]
-    return partitioned_options(table, group, kinds) | {
+    return partitioned_options(table, ANSWERS, kinds) | {
         "pool": source,
         "config_schema": RefreshConfig.schema_for_runs(),
         "check_specs": check_specs(table),

@@ -11,7 +11,7 @@ import dagster as dg
 
 from ayne_dagster.automation.jobs import refresh_movies_job
 from ayne_dagster.config import Settings, StrategyChoice
-from ayne_dagster.refresh.gathering import Gathered, Gathering, Waiting
+from ayne_dagster.refresh.gathering import TICK, Gathered, Gathering, Waiting
 from ayne_dagster.resources.clients import Clock, DuckDBDatabase
 from ayne_dagster.runs.batch import BATCH_TAG, RefreshBatch, pick_batch
 from ayne_dagster.runs.budgets import SourceBudget, source_budgets
@@ -76,7 +76,7 @@ def look_for_due_movies(
 due_movies_sensor = dg.sensor(
     name=SENSOR,
     job=refresh_movies_job,
-    minimum_interval_seconds=60,
+    minimum_interval_seconds=TICK // timedelta(seconds=1),
     description="Requests one run for the movies that are due by the refresh strategy, within the day's budgets, when "
     "enough of them are, or one has waited long.",
 )(look_for_due_movies)

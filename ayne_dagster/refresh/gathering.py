@@ -13,6 +13,9 @@ from datetime import datetime, timedelta
 
 from ayne_dagster.refresh.budget import last_release
 
+TICK = timedelta(minutes=1)
+"""How often the sensor looks."""
+
 
 @dataclass(frozen=True)
 class Waiting:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 from ayne_dagster.settings.sources import SOURCES as SOURCES
@@ -148,8 +149,7 @@ def movie_state(movie: Mapping[str, Any] | object) -> MovieState:
     get: Callable[[str], Any] = movie.get if isinstance(movie, Mapping) else lambda name: getattr(movie, name, None)
 
     def value(name: str) -> Any:
-        found = get(name)
-        return None if found is None or found != found else found  # NaN and NaT are how data frames say NULL
+        return _or_none(get(name))
 
     override = value("override")
     return MovieState(
@@ -161,25 +161,48 @@ def movie_state(movie: Mapping[str, Any] | object) -> MovieState:
         override_at=as_utc(value("override_at")),
         popularity=value("popularity"),
         importance=value("importance"),
-        sources={
-            source: SourceState(
-                attempted_at=as_utc(value(f"{source}_attempted_at")),
-                checked_at=as_utc(value(f"{source}_checked_at") or value(f"last_{source}_update")),
-                changed_at=as_utc(value(f"{source}_changed_at")),
-                failures=int(value(f"{source}_failures") or 0),
-                missing_since=as_utc(value(f"{source}_missing_since")),
-                tombstoned_at=as_utc(value(f"{source}_tombstoned_at")),
-                exposure=float(value(f"{source}_exposure") or 0.0),
-                changes=float(value(f"{source}_changes") or 0.0),
-                signals=int(value(f"{source}_signals") or 0),
-                signalled_at=as_utc(value(f"{source}_signalled_at")),
-                recheck_at=as_utc(value(f"{source}_recheck_at")),
-                parts_due_at=as_utc(value(f"{source}_parts_due_at")),
-                rate=value(f"{source}_rate"),
-            )
-            for source in SOURCES
-        },
+        sources={source: _source_state([get(name) for name in _columns(source)]) for source in SOURCES},
     )
+
+
+@cache
+def _columns(source: str) -> tuple[str, ...]:
+    """The columns that hold the state at a source, in the order in which `_source_state` reads them."""
+    return (
+        *(f"{source}_attempted_at", f"{source}_checked_at", f"last_{source}_update", f"{source}_changed_at"),
+        *(f"{source}_{name}" for name in ("failures", "missing_since", "tombstoned_at", "exposure", "changes")),
+        *(f"{source}_{name}" for name in ("signals", "signalled_at", "recheck_at", "parts_due_at", "rate")),
+    )
+
+
+def _source_state(values: list[Any]) -> SourceState:
+    """The state at one source, from the values of `_columns`."""
+    rate = _or_none(values.pop())
+    if not any(values):  # most movies at most sources: reading them all is what takes time
+        return NEVER_ASKED if rate is None else SourceState(rate=rate)
+    known = [_or_none(value) for value in values]
+    attempted, checked, updated, changed, failures, missing, tombstoned, exposure, changes, signals, *rest = known
+    signalled, recheck, parts_due = rest
+    return SourceState(
+        attempted_at=as_utc(attempted),
+        checked_at=as_utc(checked or updated),
+        changed_at=as_utc(changed),
+        failures=int(failures or 0),
+        missing_since=as_utc(missing),
+        tombstoned_at=as_utc(tombstoned),
+        exposure=float(exposure or 0.0),
+        changes=float(changes or 0.0),
+        signals=int(signals or 0),
+        signalled_at=as_utc(signalled),
+        recheck_at=as_utc(recheck),
+        parts_due_at=as_utc(parts_due),
+        rate=rate,
+    )
+
+
+def _or_none(value: Any) -> Any:
+    """A value, or None for NaN and NaT, which are how data frames say NULL."""
+    return None if value is None or value != value else value
 
 
 def as_utc(value: datetime | date | str | None) -> datetime | None:

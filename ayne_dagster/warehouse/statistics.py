@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import duckdb
 
@@ -53,11 +53,22 @@ def overdue_by_category(
     sources: Collection[str] = COLLECTED,
     *,
     strategy: Strategy = AGE_TABLE_STRATEGY,
+    patience: timedelta = timedelta(0),
 ) -> dict[str, int]:
-    """How many movies are due for any of the sources by a rule that a sufficient budget satisfies, by age category."""
+    """How many movies are due for any of the sources by a rule that a sufficient budget satisfies, by age category.
+
+    Args:
+        connection: of the warehouse.
+        now: the instant to count at (aware UTC).
+        sources: which count.
+        strategy: whose rule it is.
+        patience: for how long they must have been due already.
+    """
     due = " OR ".join(strategy.overdue_sql(source) for source in sources)
+    before = due.replace("$now", "$then")
     rows = connection.execute(
-        f"SELECT {category_sql()} AS category, count(*) FROM refresh_metadata WHERE {due} GROUP BY 1",
-        {"now": naive_utc(now)},
+        f"SELECT {category_sql()} AS category, count(*) FROM refresh_metadata"
+        f" WHERE ({due}) AND ({before}) AND coalesce(first_seen_at <= $then, TRUE) GROUP BY 1",
+        {"now": naive_utc(now), "then": naive_utc(now - patience)},
     ).fetchall()
     return {**dict.fromkeys(CATEGORIES, 0), **dict(rows)}

@@ -19,7 +19,7 @@ class PlacesResource(ApiResource[AsyncPlacesClient]):
     _make = AsyncPlacesClient
 
 
-@dg.asset(**refresh_options("locations", "ratings", {"places"}), deps=[tmdb_details])
+@dg.asset(**refresh_options("locations", {"places"}), deps=[tmdb_details])
 def locations(
     context: dg.AssetExecutionContext,
     places: dg.ResourceParam[PlacesResource],

@@ -136,6 +136,21 @@ def test_what_is_only_next_by_the_index_is_not_overdue(connection: Connection) -
     assert sum(overdue_by_category(connection, NOW, ("tmdb",), strategy=strategy).values()) == 1
 
 
+def test_a_movie_is_not_overdue_as_soon_as_it_is_found(connection: Connection) -> None:
+    merge_listed(connection, listed(1, NOW))
+    assert sum(overdue_by_category(connection, NOW, ("tmdb",)).values()) == 1
+    assert sum(overdue_by_category(connection, NOW, ("tmdb",), patience=HOUR).values()) == 0
+    assert sum(overdue_by_category(connection, NOW + HOUR, ("tmdb",), patience=HOUR).values()) == 1
+
+
+def test_a_movie_is_overdue_when_it_was_due_all_the_while(connection: Connection) -> None:
+    merge_details(connection, details(1, NOW - 100 * DAY), details(2, NOW - HOUR))
+    later = NOW + 400 * DAY
+    assert sum(overdue_by_category(connection, later, ("tmdb",), patience=DAY).values()) == 2
+    merge_details(connection, details(1, later))
+    assert sum(overdue_by_category(connection, later, ("tmdb",), patience=DAY).values()) == 1
+
+
 def test_nothing_overdue_is_zeros(connection: Connection) -> None:
     assert overdue_by_category(connection, NOW) == dict.fromkeys(("recent", "established", "mature", "archived"), 0)
 
