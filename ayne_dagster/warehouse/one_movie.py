@@ -5,6 +5,7 @@ Why and when it is asked for is worked out in `questions`, what changed is told 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -172,9 +173,10 @@ def find_movies(connection: duckdb.DuckDBPyConnection, text: str, limit: int) ->
     ((plain,),) = connection.execute(f"SELECT {_plain('$sought')}", {"sought": sought}).fetchall()
     bound = {"number": number, "lower": sought.lower(), "plain": plain, "limit": limit}
     # A title may be a number, too: but whoever names an id does not mean all titles that have it somewhere in them.
-    by_id = rows_of(connection, f"WITH hits AS ({_BY_ID} UNION {_by_name('title = $lower')}) {_FOUND}", bound)
-    if any(movie["by_id"] for movie in by_id):
-        return by_id
+    if number > 0 or re.fullmatch("tt[0-9]+", sought.lower()):
+        by_id = rows_of(connection, f"WITH hits AS ({_BY_ID} UNION {_by_name('title = $lower')}) {_FOUND}", bound)
+        if any(movie["by_id"] for movie in by_id):
+            return by_id
     return rows_of(connection, f"WITH hits AS ({_by_name(_NAMED)}) {_FOUND}", bound)
 
 
