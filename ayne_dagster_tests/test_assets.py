@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from ayne_dagster.assets import refreshing
+from ayne_dagster.assets.markdown import markdown_table
 from ayne_dagster.assets.refreshing import left_out, taken
 from ayne_dagster.collecting.streams import Batches
 from ayne_dagster.config import Settings
@@ -93,6 +96,31 @@ def test_a_collection_fills_every_table(platform: Platform) -> None:
     assert platform.value("SELECT count(*) FROM movies") == movies
     assert platform.value("SELECT count(*) FROM movies WHERE imdb_rating IS NOT NULL") > movies / 2
     assert platform.value("SELECT total_movies FROM collection_status ORDER BY observed_at DESC LIMIT 1") == movies
+
+
+def test_the_ui_gets_curves_of_each_day_and_a_look_at_the_movies(platform: Platform) -> None:
+    platform.discover()
+    result = platform.refresh(limit=10, omdb_quota=100)
+    (status,) = (m.metadata for m in result.asset_materializations_for_node("collection_status"))
+    known = platform.value("SELECT count(*) FROM movies")
+    names = ("requests_tmdb", "changed_tmdb", "failed_tmdb", "due_tmdb", "share_in_time_tmdb", "requests_left_omdb")
+    told = {name: status[name].value for name in names}
+    assert told["requests_tmdb"] == told["changed_tmdb"] == 10
+    assert (told["failed_tmdb"], told["due_tmdb"], told["share_in_time_tmdb"]) == (0, known - 10, 1.0)
+    assert told["requests_left_omdb"] == 100 - platform.value("SELECT sum(requests) FROM fetch_log WHERE source='omdb'")
+    assert "| TMDB | 10 |" in str(status["today"].value)
+    (movies,) = (m.metadata for m in result.asset_materializations_for_node("movies"))
+    assert len(str(movies["preview"].value).splitlines()) == 2 + 5
+    assert movies["share_with_imdb_id"].value == round(platform.value("SELECT count(imdb_id) FROM movies") / known, 4)
+
+
+def test_a_title_is_shown_as_it_is_and_is_no_picture_link_or_column() -> None:
+    evil = "![x](https://example.org/x.png) | <img src=x>\n# *big* `code` \u202eback"
+    shown = markdown_table(("title",), [(evil,), (None,)])
+    heading, rule, row, empty = shown.split("\n")
+    assert (heading, rule, empty) == ("| title |", "| --- |", "|  |")
+    assert not re.search(r"(?<!\\)[\[\]()!<>|`*#]", row.removeprefix("| ").removesuffix(" |"))
+    assert re.sub(r"\\(.)", r"\1", row) == "| ![x](https://example.org/x.png) | <img src=x> # *big* `code`  back |"
 
 
 def test_an_omdb_answer_stamps_its_movie_though_the_imdb_id_came_only_from_tmdb(platform: Platform) -> None:
@@ -281,12 +309,22 @@ def test_metadata_is_reported_by_partition(platform: Platform) -> None:
     assert sum(m.get("due_left", 0) for m in by_year.values()) == platform.value("SELECT count(*) FROM movies") - 10
 
 
+def test_years_chosen_in_the_ui_are_fetched_whole(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    platform.discover()
+    nothing: dict[str, Any] = {}
+    platform.run("refresh_movies", config=nothing, refresh_limit=3)
+    assert platform.value("SELECT count(*) FROM tmdb_details") == 3
+    monkeypatch.setattr(refreshing, "is_launched", lambda _: True)
+    platform.run("refresh_movies", config=nothing, refresh_limit=3)
+    assert platform.value("SELECT count(*) FROM tmdb_details") == platform.value("SELECT count(*) FROM movies")
+
+
 def test_the_checks_pass_on_a_sound_warehouse_and_tell_what_is_overdue(platform: Platform) -> None:
     platform.discover()
     result = platform.refresh(START + timedelta(hours=7), limit=10)
     checks = {(e.asset_key.path[-1], e.check_name): e for e in result.get_asset_check_evaluations()}
-    per_table, of_agreement, overdue_one, without_orphans = 3, 1, 1, -1
-    assert len(checks) == 4 * per_table + of_agreement + overdue_one + without_orphans
+    per_table, of_agreement, of_the_movie, overdue_one, without_orphans = 3, 1, 1, 1, -1
+    assert len(checks) == 4 * per_table + of_agreement + of_the_movie + overdue_one + without_orphans
     overdue = checks.pop(("refresh_metadata", "no_overdue_movies"))
     assert all(check.passed for check in checks.values())
     assert not overdue.passed
@@ -302,6 +340,17 @@ def test_what_is_due_is_not_overdue_before_a_batch_could_be_gathered(platform: P
     result = platform.refresh(START + timedelta(hours=6), limit=10)
     (overdue,) = [e for e in result.get_asset_check_evaluations() if e.check_name == "no_overdue_movies"]
     assert overdue.passed
+
+
+def test_answers_that_a_former_version_stored_are_judged_by_the_next_run(platform: Platform) -> None:
+    platform.discover()
+    platform.refresh(limit=10)
+    judged = platform.value("SELECT count(match) FROM omdb_ratings")
+    assert judged == platform.value("SELECT count(*) FROM omdb_ratings")
+    with Database(platform.settings.database).transaction() as connection:
+        connection.execute("UPDATE omdb_ratings SET match = NULL")
+    platform.refresh(limit=1)
+    assert platform.value("SELECT count(match) FROM omdb_ratings") >= judged > 0
 
 
 def test_a_check_fails_when_a_row_is_in_the_wrong_partition(platform: Platform) -> None:

@@ -126,6 +126,12 @@ def test_where_no_credits_are_read_names_are_those_of_the_details(
     assert (movie["directors"], movie["cast"]) == (["David Fincher"], [])
 
 
+def test_why_omdb_may_mean_another_work_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with Database(tmp_path / "ayne.duckdb").connect() as connection:
+        connection.execute("UPDATE omdb_ratings SET match = 'doubtful', match_reasons = 'the years differ'")
+    assert "OMDb's answer for tt0137523 may be another work's: the years differ" in told(capsys, "550")["doubts"]
+
+
 @pytest.mark.parametrize("sought", ["amelie", "AMÉLIE", " Amélie "])
 def test_a_title_that_several_have_lists_them_the_same_title_first(
     capsys: pytest.CaptureFixture[str], sought: str

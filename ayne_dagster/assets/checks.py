@@ -15,13 +15,15 @@ from datetime import datetime, timedelta
 import dagster as dg
 import duckdb
 
+from ayne_dagster.assets.markdown import markdown_table
 from ayne_dagster.config import STRATEGIES, StrategyChoice
 from ayne_dagster.refresh.strategy import AGE_TABLE_STRATEGY, COLLECTED
 from ayne_dagster.warehouse.best_figures import agreement
 from ayne_dagster.warehouse.database import Database
+from ayne_dagster.warehouse.doubts import count_doubts, list_doubts
 from ayne_dagster.warehouse.outlook import misfits
 from ayne_dagster.warehouse.row_checks import count_of, duplicate_keys, misplaced_rows, orphans
-from ayne_dagster.warehouse.schema import BOX_OFFICE, REFRESH_METADATA, Table
+from ayne_dagster.warehouse.schema import BOX_OFFICE, OMDB_RATINGS, REFRESH_METADATA, Table
 from ayne_dagster.warehouse.statistics import overdue_by_category
 from ayne_dagster.warehouse.strategies import load_strategy
 
@@ -37,6 +39,8 @@ _COUNTED = {
 """By check: what finds the rows that it is about, what these are called, and what holds where there are none."""
 OVERDUE = "no_overdue_movies"
 AGREE = "sources_agree"
+OF_THE_MOVIE = "ratings_are_of_the_movie"
+DOUBTS_SHOWN = 10
 MOST_APART = 0.15
 """Share of figures stated by several sources that may differ: of two comparisons of Wikidata with The Numbers, 9 % did
 after its figures without a place had been looked at."""
@@ -57,6 +61,9 @@ def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
     if table is BOX_OFFICE:
         description = "Sources that state the same figure of a movie differ by more than a quarter in few cases."
         specs.append(dg.AssetCheckSpec(AGREE, asset=table.name, description=description))
+    if table is OMDB_RATINGS:
+        description = "No answer is of another work than TMDB's movie, by title, year, people and runtime at both."
+        specs.append(dg.AssetCheckSpec(OF_THE_MOVIE, asset=table.name, description=description))
     if table is REFRESH_METADATA:
         description = (
             "No movie has been due, for a source that is collected, for longer than a batch is gathered "
@@ -108,6 +115,8 @@ def check_results(
                 )
             elif spec.name == AGREE:
                 yield _agreement(connection, now)
+            elif spec.name == OF_THE_MOVIE:
+                yield _doubts(connection)
             else:
                 found_by, called, _ = _COUNTED[spec.name]
                 rows = count_of(connection, found_by(table))
@@ -124,19 +133,40 @@ def _in_words(patience: timedelta) -> str:
 def _agreement(connection: duckdb.DuckDBPyConnection, now: datetime) -> dg.AssetCheckResult:
     """How far the sources of figures agree, with the movies of which they agree least."""
     found = agreement(connection, now)
-    lines = ["| TMDB id | title | figure | least | most |", "|---|---|---|---|---|"]
-    lines += [
-        f"| {tmdb_id} | {title.replace('|', '/')} | {measure} {scope} | {least:,.0f} ({low}) | {most:,.0f} ({high}) |"
+    rows = [
+        (tmdb_id, title, f"{measure} {scope}", f"{least:,.0f} ({low})", f"{most:,.0f} ({high})")
         for tmdb_id, title, measure, scope, low, least, high, most in found.cases
     ]
+    cases = markdown_table(("TMDB id", "title", "figure", "least", "most"), rows)
     numbers = {"compared": found.compared, "apart": found.apart, "share_apart": round(found.share_apart, 4)}
     return dg.AssetCheckResult(
         check_name=AGREE,
         passed=found.share_apart <= MOST_APART,
         severity=dg.AssetCheckSeverity.WARN,
         description=f"{found.apart:,} of {found.compared:,} figures differ by more than a quarter",
-        metadata=numbers | ({"cases": dg.MetadataValue.md("\n".join(lines))} if found.cases else {}),
+        metadata=numbers | ({"cases": dg.MetadataValue.md(cases)} if found.cases else {}),
     )
+
+
+def _doubts(connection: duckdb.DuckDBPyConnection) -> dg.AssetCheckResult:
+    """How many answers are of another work, or may be, and the first of them: a warning, since TMDB must correct it."""
+    counts, found = count_doubts(connection), list_doubts(connection, DOUBTS_SHOWN)
+    lines = ["| TMDB id | title | doubt | reasons |", "|---|---|---|---|"]
+    lines += [
+        f"| {each['tmdb_id']} | {_cell(each['title'])} | {each['doubt']} | {_cell(each['reasons'])} |" for each in found
+    ]
+    numbers = {**counts.by_kind, "judged": counts.judged, "not_judged": counts.not_judged}
+    return dg.AssetCheckResult(
+        check_name=OF_THE_MOVIE,
+        passed=counts.another == 0,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata=numbers | ({"doubts": dg.MetadataValue.md("\n".join(lines))} if found else {}),
+    )
+
+
+def _cell(text: str | None) -> str:
+    """A text as a cell of a table in Markdown."""
+    return " ".join((text or "").replace("|", "/").split())
 
 
 def with_freshness_policies(assets: list[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:

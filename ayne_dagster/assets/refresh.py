@@ -19,6 +19,7 @@ from ayne_dagster.config import Settings
 from ayne_dagster.refresh.gathering import TICK
 from ayne_dagster.resources.clients import Clock, DuckDBDatabase
 from ayne_dagster.resources.io_manager import TableWrite
+from ayne_dagster.warehouse.doubts import judge_unjudged
 from ayne_dagster.warehouse.refresh_metadata import DerivedYear, derive_columns
 from ayne_dagster.warehouse.schema import REFRESH_METADATA
 
@@ -54,9 +55,11 @@ class Derivation(TableWrite[dict[str, DerivedYear]]):
         watcher().started(REFRESH_METADATA.name, Progress())
 
     def write(self, connection: duckdb.DuckDBPyConnection) -> dict[str, DerivedYear]:
-        """Work it out; returns counts by partition."""
-        strategy = self.database.strategy(connection)
-        return derive_columns(connection, self.now, years=partitions_of(self.context), strategy=strategy)
+        """Work it out; returns counts by partition. Answers of a former version are judged on the way."""
+        strategy, years = self.database.strategy(connection), partitions_of(self.context)
+        if judged := judge_unjudged(connection, years):
+            self.context.log.info(f"Compared {judged:,} answers of OMDb with TMDB's details: nobody had yet.")
+        return derive_columns(connection, self.now, years=years, strategy=strategy)
 
     def report(self, written: dict[str, DerivedYear]) -> None:
         """Counts by partition."""

@@ -17,7 +17,7 @@ import duckdb
 from pydantic import Field
 
 from ayne_dagster.assets.checks import check_results, check_specs
-from ayne_dagster.assets.definition import ANSWERS, partitioned_options, retry_or_fail
+from ayne_dagster.assets.definition import ANSWERS, is_launched, partitioned_options, retry_or_fail
 from ayne_dagster.assets.run_config import RunConfig
 from ayne_dagster.collecting.asking import Fetch, collect_answers
 from ayne_dagster.collecting.numbers import Refreshed
@@ -66,7 +66,8 @@ class RefreshConfig(RunConfig):
         default=None,
         ge=0,
         le=int(MAX_NUMBER),
-        description="Movies of its source at most; AYNE_REFRESH_LIMIT if unset",
+        description="Movies of its source at most. Unset: all that are due of years chosen in the UI, else"
+        " AYNE_REFRESH_LIMIT",
     )
     use_reserve: bool = Field(default=False, description="Use up the quota, with the part that is kept for people")
 
@@ -171,8 +172,16 @@ class RefreshStream(MergeStream[Answer, MergeReport], Generic[C]):
             watcher().started(self.table.name, self._progress)
             yield
 
+    def _limit(self) -> int:
+        """How many movies the step may ask for. Years that a person has chosen in the UI are fetched whole, as far as
+        the day's budget goes: a part of what was asked for, shown as done, would say something else."""
+        if self.config.limit is not None:
+            return self.config.limit
+        chosen = is_launched(self.context.run) and not self.config.tmdb_ids and partitions_of(self.context) is not None
+        return MOST_IDS if chosen else self.settings.refresh_limit
+
     def _pick(self) -> None:
-        limit = self.settings.refresh_limit if self.config.limit is None else self.config.limit
+        limit = self._limit()
         ids, now = self.config.tmdb_ids, self.clock.now()
         with self.database.file.connect() as connection:
             strategy = self.database.strategy(connection)

@@ -127,7 +127,7 @@ def _describe(movie: dict[str, Any]) -> str:
         ("Ratings over time", _ratings(movie["ratings"])),
         ("Latest changes", [_change(change) for change in movie["changes"]]),
         ("What comes next", described_sources(movie["sources"])),
-        ("Doubtful money", movie["doubts"]),
+        ("What is doubtful", movie["doubts"]),
     )
     text = "\n\n".join("\n".join([title, *(f"  {line}" for line in lines)] if title else lines)
                        for title, lines in sections if lines)  # fmt: skip

@@ -20,6 +20,7 @@ from ayne_dagster.refresh.strategy import SOURCES
 from ayne_dagster.warehouse.outlook import misfits
 from ayne_dagster.warehouse.questions import movie_titles
 from ayne_dagster.warehouse.refresh_metadata import due_counts, due_movies, movie_states
+from ayne_dagster.warehouse.statistics import FAILURES
 
 if TYPE_CHECKING:
     from ayne_dagster.runs.budgets import SourceBudget
@@ -33,7 +34,6 @@ AGES = {
     "mature": "181 to 365 days",
     "archived": "over a year",
 }
-_FAILURES = "('failed', 'unavailable', 'quarantined', 'incomplete')"
 
 
 @dataclass(frozen=True)
@@ -237,7 +237,7 @@ def curves(asked: Asked) -> list[Chart]:
     rows = asked.rows(
         f"""
         SELECT day, source, sum(requests)::BIGINT AS requests, sum(attempts) FILTER (WHERE changed)::BIGINT AS changes,
-               sum(attempts) FILTER (WHERE outcome IN {_FAILURES})::BIGINT AS failures
+               sum(attempts) FILTER (WHERE outcome IN {FAILURES})::BIGINT AS failures
         FROM (
             SELECT CAST(fetched_at AS DATE) AS day, source, outcome, changed, count(*) AS attempts,
                    coalesce(sum(requests), 0) AS requests

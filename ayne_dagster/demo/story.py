@@ -28,6 +28,7 @@ from ayne_dagster.standin.running import StandIn
 from ayne_dagster.warehouse.answers import Numbers
 from ayne_dagster.warehouse.client import DuckDBClient
 from ayne_dagster.warehouse.database import Database
+from ayne_dagster.warehouse.doubts import count_doubts
 from ayne_dagster.warehouse.questions import next_due
 from ayne_dagster.warehouse.refresh_metadata import due_counts
 from ayne_dagster.warehouse.strategies import load_strategy
@@ -158,12 +159,14 @@ def _tell_what_to_look_at(file: Path, now: datetime, out: Console) -> None:
     with Database(file).connect(read_only=True) as connection:
         day = _day_to_look_ahead_to(connection, now)
         told = connection.execute(_MOST_TO_TELL).fetchall()
+        doubted = count_doubts(connection).total
     shown = shlex.quote(str(_from_here(file)))
     program = f"AYNE_DATABASE={shown} {program_name()}"
     out.print(f"\nThe dataset is in {shown}. Look at it:", markup=False, soft_wrap=True)
     for command, what in (
         (f"due --as-of {day}" if day else None, "What is due on that day, and why"),
         (f"explain {told[0][0]}" if told else None, "When the movie that changed most is asked for, and why"),
+        ("doubts" if doubted else None, "Which movies have another film's IMDb id, and what speaks for it"),
         ("dev", "These runs in Dagster's UI, with the stand-in beside it"),
     ):
         if command is not None:

@@ -155,7 +155,10 @@ class BodyWriter:
         revisions = self._revisions(i, "omdb", day)
         release = movies.release_on(i, day)
         out = release == NO_DATE or release <= day
-        body = self._omdb_texts(facts, release, revisions)
+        mistaken = movies.mistaken.get(i)
+        body = self._omdb_texts(
+            *((facts, release) if mistaken is None else (self.facts(mistaken), movies.release[mistaken])), revisions
+        )
         if oddity == "omdb_not_available":
             body.update(dict.fromkeys(("Plot", "Awards", "Rated", "Genre", "Writer", "Runtime"), "N/A"))
             if "plot" in revisions:

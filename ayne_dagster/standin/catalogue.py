@@ -263,6 +263,11 @@ class Catalogue:
         i = self._movies.index(tmdb_id)
         return None if i is None else self._movies.oddity(i)
 
+    def is_mistaken(self, tmdb_id: int) -> bool:
+        """Whether the movie's IMDb id at TMDB is another film's: OMDb describes that one under it."""
+        i = self._movies.index(tmdb_id)
+        return i is not None and i in self._movies.mistaken
+
     def deleted_on(self, tmdb_id: int) -> date | None:
         """The day from which TMDB no longer has the movie; None for the many that stay."""
         i = self._movies.index(tmdb_id)

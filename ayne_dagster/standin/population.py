@@ -28,6 +28,8 @@ NO_DATE = -(2**31)
 """Stands in the release column for a movie without a release date."""
 FIRST_DAY = -30
 """Changes are known from here on, so that a change feed has something to say on the first day."""
+MUCH_APPEAL = 300
+"""Votes of a film that is well known: half of them have more."""
 APPEAR_DAYS = 730
 """New movies are created on the days 1 to this one."""
 
@@ -135,6 +137,8 @@ class Population:
         """Movies whose release date moves: the day of the announcement, and the new date."""
         self.late_imdb: dict[int, int] = {}
         """Day on which TMDB learns the movie's IMDb id, for those that get it late."""
+        self.mistaken: dict[int, int] = {}
+        """Movies whose IMDb id at TMDB is another film's: that film, by whose description OMDb answers."""
         self._draw_lives(rng)
         self._calendar: OrderedDict[int, list[list[int]]] = OrderedDict()
         self._lock = Lock()
@@ -180,6 +184,26 @@ class Population:
             if i not in self.deleted:
                 self.late_imdb[i] = rng.randint(5, 395)
         self.first_newcomer = settled
+        if self.oddities:
+            self._draw_mistakes(rng)
+
+    def _draw_mistakes(self, rng: random.Random) -> None:
+        """Decide which IMDb ids are wrong: of known films that nothing else happens to, one of 300, and at least one.
+
+        It is drawn last: all else is as it would be without.
+        """
+        eventful = {*self.created, *self.deleted, *self.moves, *self.late_imdb}
+        quiet = [
+            i
+            for i, release in enumerate(self.release)
+            if NO_DATE < release <= FIRST_DAY and self.appeal[i] >= MUCH_APPEAL and i not in eventful
+        ]
+        able = [i for i in quiet if self.imdb_id(i) is not None and self.oddity(i) is None]
+        wrong = rng.sample(able, min(len(able), max(int(self.size >= 200), round(self.size / 300))))
+        for i in wrong:
+            other = rng.choice(quiet)
+            if other != i:
+                self.mistaken[i] = other
 
     # What holds on a day
 

@@ -14,6 +14,7 @@ from decimal import Decimal
 import duckdb
 
 from ayne_dagster.config import FIGURE_PROVIDERS, FIGURES, FigureChoice
+from ayne_dagster.warehouse.matching.same_work import Match
 from ayne_dagster.warehouse.rows import insert_rows, naive_utc
 from ayne_dagster.warehouse.schema import (
     BOX_OFFICE,
@@ -77,7 +78,8 @@ _STATED = f"""
     UNION ALL BY NAME
     SELECT o.tmdb_id, o.release_year, 'omdb' AS source, 'gross' AS measure, 'domestic' AS scope, 'USD' AS currency,
            o.imdb_id AS source_ref, CAST(o.box_office AS DECIMAL(18,2)) AS amount,
-           FALSE AS preferred, FALSE AS derived, m.omdb_checked_at AS observed_at
+           FALSE AS preferred, FALSE AS derived, m.omdb_checked_at AS observed_at,
+           CASE WHEN o.match = '{Match.ANOTHER}' THEN 'the IMDb id is another work''s' END AS suspect
     FROM omdb_ratings AS o JOIN refresh_metadata AS m USING (tmdb_id, imdb_id)
     WHERE o.box_office BETWEEN 1 AND {_MOST}"""
 _KNOWN = f"""

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from ayne_dagster.refresh.ages import AGE_TABLE, by_age_sql
 from ayne_dagster.refresh.states import fully_refreshed_sql
 from ayne_dagster.warehouse.iso_names import COUNTRY_NAMES, LANGUAGE_NAMES
+from ayne_dagster.warehouse.matching.same_work import Match
 from ayne_dagster.warehouse.movie_columns import names_sql
 from ayne_dagster.warehouse.tables import Column, View
 
@@ -233,7 +234,9 @@ LEGACY_FULL_DATASET = _view(
 SELECT m.*, {", ".join(f"{origin} AS {name}" for origin, name in _FULL.items())}
 FROM {SCHEMA}.movies AS m
 LEFT JOIN {SCHEMA}.tmdb_movies AS t ON t.tmdb_id = m.tmdb_id
-LEFT JOIN {SCHEMA}.omdb_movies AS o ON o.imdb_id = m.imdb_id
+LEFT JOIN (SELECT tmdb_id, imdb_id FROM main.omdb_ratings WHERE match = '{Match.ANOTHER}') AS w
+    ON w.tmdb_id = m.tmdb_id AND w.imdb_id = m.imdb_id
+LEFT JOIN {SCHEMA}.omdb_movies AS o ON o.imdb_id = m.imdb_id AND w.tmdb_id IS NULL
 LEFT JOIN {SCHEMA}.numbers_movies AS n ON n.movie_id = m.movie_id""",
     (*LEGACY_MOVIES.columns, *(_renamed(origin, name) for origin, name in _FULL.items())),
 )

@@ -27,6 +27,7 @@ from ayne_dagster.warehouse.answers import (
     QuarantinedBody,
     RowChange,
 )
+from ayne_dagster.warehouse.doubts import IDENTIFYING, judge_movies, with_matches
 from ayne_dagster.warehouse.entities import merge_entities
 from ayne_dagster.warehouse.figures import StatedFigures, merge_figures
 from ayne_dagster.warehouse.refresh_metadata import new_state_row, state_columns
@@ -79,6 +80,8 @@ class _Change:
     """Whether the history of the row begins with this version: it is the first, or the first that has all parts."""
     date_before: date | None = None
     """The release date that the row had before."""
+    identified: bool = False
+    """Whether what tells which work it is has changed, or is new."""
 
 
 def merge_answers(
@@ -125,6 +128,7 @@ def merge_answers(
         _move_years(connection, states, new_states)
         insert_rows(connection, MOVIE_HISTORY, _moved_listings(connection, batch, states, new_states, changes, run_id))
         merge_entities(connection, batch.values(), new_states, run_id)
+        judge_movies(connection, [i for i, change in changes.items() if change.identified])
     replace_rows(connection, REFRESH_METADATA, new_states)
     _log(connection, source, batch.values(), states, changes, run_id)
     return report
@@ -274,10 +278,16 @@ def _upsert(
         if differs:
             kind = RowChange.INSERTED if old is None else RowChange.UPDATED
             begins, date_before = old is None or i in completed, (old or {}).get("release_date")
-            changes[i] = _Change(kind, incoming[i], begins, date_before)
+            identified = i in completed or _is_identified_anew(table, old, row)
+            changes[i] = _Change(kind, incoming[i], begins, date_before, identified)
     unchanged = [i for i in rows if i not in changes]
-    changes |= {i: _Change(RowChange.UNCHANGED, incoming[i], begins=i in completed) for i in unchanged}
+    changes |= {
+        i: _Change(RowChange.UNCHANGED, incoming[i], begins=i in completed, identified=i in completed)
+        for i in unchanged
+    }
     history += _drift(connection, table, [i for i in unchanged if i not in completed], rows, seen, run_id)
+    if table is OMDB_RATINGS:
+        written = with_matches(connection, written, {i for i, change in changes.items() if change.identified})
     replace_rows(connection, table, written)
     insert_rows(connection, MOVIE_HISTORY, history)
     return changes
@@ -320,6 +330,11 @@ def _keep_known(table: Table, row: Row, old: Row) -> None:
     for name in table.content:
         if row.get(name) is None:
             row[name] = old.get(name)
+
+
+def _is_identified_anew(table: Table, old: Row | None, new: Row) -> bool:
+    """Whether a row tells of its work in other words than before, by title, year, people and the like."""
+    return old is None or any(old.get(name) != new.get(name) for name in IDENTIFYING.get(table.name, ()))
 
 
 def _drift(

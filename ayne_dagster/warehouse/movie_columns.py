@@ -1,7 +1,8 @@
 """The columns of the view `movies` that more than one source can fill: expressions over its joined rows. No joins, no
 tables.
 
-Aliases as in `views`: m the refresh state, l the listing, d TMDB's details, o OMDb's ratings, x TMDB's daily ID export.
+Aliases as in `views`: m the refresh state, l the listing, d TMDB's details, o OMDb's ratings, x TMDB's daily ID export,
+w what is doubtful of OMDb's answer.
 TMDB comes first wherever it knows something, since `movies` is of TMDB's movies; nothing is mixed within a value.
 """
 
@@ -11,6 +12,7 @@ from collections.abc import Mapping
 
 from ayne_dagster.warehouse.best_figures import LEAST_BUDGET
 from ayne_dagster.warehouse.iso_names import COUNTRY_NAMES, LANGUAGE_NAMES
+from ayne_dagster.warehouse.matching.same_work import Match
 from ayne_dagster.warehouse.schema import OMDB_RATINGS, TMDB_ID_EXPORT
 from ayne_dagster.warehouse.tables import Column
 
@@ -104,6 +106,15 @@ _ADDED: tuple[tuple[Column, str, tuple[str, ...]], ...] = (
         (OMDB_RATINGS.name,),
     ),
     (
+        Column(
+            "omdb_match",
+            "VARCHAR",
+            "Whether OMDb's answer is of this movie: same, doubtful, another (nothing of it is shown); NULL: unknown",
+        ),
+        "coalesce(w.match, o.match)",
+        (),
+    ),
+    (
         Column("budget_plausible", "BOOLEAN", f"Whether budget is at least {LEAST_BUDGET:,} dollars: less is none"),
         f"d.budget >= {LEAST_BUDGET}",
         (),
@@ -118,4 +129,10 @@ ADDED_COLUMNS = tuple(column for column, _, _ in _ADDED)
 """Columns of `movies` that no table has under the same name and meaning."""
 ADDED_LINES = tuple(f"{sql} AS {column.name}" for column, sql, _ in _ADDED)
 ADDED_ORIGINS = {column.name: origins for column, _, origins in _ADDED}
+DOUBT_JOIN = (
+    f"LEFT JOIN (SELECT tmdb_id, imdb_id, match FROM {OMDB_RATINGS.name} WHERE match <> '{Match.SAME}') AS w"
+    " ON w.tmdb_id = m.tmdb_id AND w.imdb_id = m.imdb_id"
+)
+IS_OF_THE_MOVIE = f"w.match IS DISTINCT FROM '{Match.ANOTHER}'"
+"""Whether what is known under the IMDb id is of the movie, as far as is known."""
 EXPORT_JOIN = f"LEFT JOIN {TMDB_ID_EXPORT.name} AS x ON x.tmdb_id = m.tmdb_id"

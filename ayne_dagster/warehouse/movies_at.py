@@ -5,6 +5,9 @@ which the history has every change of the row (`refresh_metadata.<table>_since`)
 the last change that was dropped. Before it nothing is told of the table. Rows of databases of before schema version 5
 have no such note: theirs counts from the first change that is kept, else from the last check.
 
+Whether OMDb's answer is of another work is judged by all that is known today, and has no history: such answers are left
+out of any instant.
+
 Left out are the columns of `movies` of which no history is kept: when sources were asked, what follows from it, the
 best figures of its money (`budget`, `revenue` and `box_office` have one), TMDB's daily export and IMDb's daily file.
 """
@@ -16,6 +19,7 @@ from dataclasses import replace
 
 from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR, UNKNOWN_YEAR
 from ayne_dagster.warehouse.best_figures import FIGURE_COLUMNS
+from ayne_dagster.warehouse.matching.same_work import Match
 from ayne_dagster.warehouse.movie_columns import ADDED_COLUMNS, ADDED_LINES, filled
 from ayne_dagster.warehouse.schema import DISCOVERED_MOVIES, OMDB_RATINGS, TMDB_DETAILS, Table, since_column
 from ayne_dagster.warehouse.tables import Column, TableMacro
@@ -26,7 +30,15 @@ INSTANT = "instant"
 _AT = f"CAST({INSTANT} AS TIMESTAMP)"
 _STATES = ("tmdb_checked_at", "tmdb_changed_at", "tmdb_tombstoned_at", "omdb_checked_at", "omdb_changed_at")
 UNTOLD = frozenset(
-    {"popularity_as_of", "imdb_rating_as_of", "category", "frozen", *_STATES, *(c.name for c in FIGURE_COLUMNS)}
+    {
+        "popularity_as_of",
+        "imdb_rating_as_of",
+        "omdb_match",
+        "category",
+        "frozen",
+        *_STATES,
+        *(c.name for c in FIGURE_COLUMNS),
+    }
 )
 """Columns of `movies` of which no history is kept."""
 _MEANINGS = {
@@ -146,7 +158,9 @@ FROM refresh_metadata AS m
 LEFT JOIN l ON l.tmdb_id = m.tmdb_id
 LEFT JOIN dates ON dates.tmdb_id = m.tmdb_id
 LEFT JOIN d ON d.tmdb_id = m.tmdb_id
-LEFT JOIN o ON o.tmdb_id = m.tmdb_id AND o.imdb_id = d.imdb_id
+LEFT JOIN (SELECT tmdb_id, imdb_id FROM omdb_ratings WHERE match = '{Match.ANOTHER}') AS w
+    ON w.tmdb_id = m.tmdb_id AND w.imdb_id = d.imdb_id
+LEFT JOIN o ON o.tmdb_id = m.tmdb_id AND o.imdb_id = d.imdb_id AND w.tmdb_id IS NULL
 WHERE m.first_seen_at <= {_AT}""",
     _COLUMNS,
 )

@@ -15,6 +15,7 @@ import duckdb
 
 from ayne_dagster.warehouse.best_figures import LEAST_BUDGET
 from ayne_dagster.warehouse.changes import DRIFTING, movie_changes
+from ayne_dagster.warehouse.matching.same_work import Match
 from ayne_dagster.warehouse.rows import naive_utc
 from ayne_dagster.warehouse.schema import DISCOVERED_MOVIES, OMDB_RATINGS, TMDB_DETAILS
 from ayne_dagster.warehouse.views import MOVIES
@@ -35,8 +36,8 @@ MOST_CREDITS_READ = 20_000_000
 """Rows of `credits`, which has no index, that are looked through for one movie: a seventh of a second."""
 _MOST_POINTS = 2_000
 _NO_VALUES = frozenset(
-    {"tmdb_id", "release_year", "poster_path", "backdrop_path", "category", "frozen", "budget_plausible"}
-    | {"revenue_plausible", "first_seen_at", "directors", "actors", "popularity_as_of"}
+    {"tmdb_id", "release_year", "poster_path", "backdrop_path", "category", "frozen", "omdb_match"}
+    | {"budget_plausible", "revenue_plausible", "first_seen_at", "directors", "actors", "popularity_as_of"}
     | {c.name for c in MOVIES.columns if c.name.endswith(("_source", "_checked_at", "_changed_at", "_tombstoned_at"))}
 )
 """Columns of `movies` that are no values, or are told in another place."""
@@ -70,7 +71,7 @@ def describe_movie(
 
     Returns:
         What is explained, and `values`, `directors`, `cast`, `more_cast`, `ratings`, `rated_at` (their instants),
-        `changes`, `figures` and `doubts` (what is doubtful about its money, in words).
+        `changes`, `figures` and `doubts` (what is doubtful about OMDb's answer and its money, in words).
     """
     tmdb_id = int(explained["tmdb_id"])
     values, people = values_of(connection, tmdb_id), people_of(connection, tmdb_id)
@@ -89,11 +90,22 @@ def describe_movie(
         "rated_at": over_time.instants,
         "changes": told["changes"] if told else [],
         "figures": figures,
-        "doubts": _doubts(figures, values),
+        "doubts": [*_doubts_of_omdb(connection, tmdb_id), *_doubts_of_money(figures, values)],
     }
 
 
-def _doubts(figures: Sequence[Mapping[str, Any]], values: Sequence[Mapping[str, Any]]) -> list[str]:
+def _doubts_of_omdb(connection: duckdb.DuckDBPyConnection, tmdb_id: int) -> list[str]:
+    """Why OMDb's answer under the movie's IMDb id may not be of this movie, in words."""
+    found = connection.execute(
+        "SELECT imdb_id, o.match, o.match_reasons FROM omdb_ratings AS o JOIN refresh_metadata USING (tmdb_id, imdb_id)"
+        " WHERE tmdb_id = $id AND o.match <> $same",
+        {"id": tmdb_id, "same": str(Match.SAME)},
+    ).fetchall()
+    what = {Match.ANOTHER: "is another work's, and not shown", Match.DOUBTFUL: "may be another work's"}
+    return [f"OMDb's answer for {imdb_id} {what[Match(match)]}: {reasons}" for imdb_id, match, reasons in found]
+
+
+def _doubts_of_money(figures: Sequence[Mapping[str, Any]], values: Sequence[Mapping[str, Any]]) -> list[str]:
     """What is doubtful about a movie's money, in words."""
     doubts = [
         f"{f['measure'].replace('_', ' ')}, {f['scope']}, of {f['source']}: {f['amount']:,.0f} {f['currency']}:"

@@ -120,6 +120,18 @@ OMDB_RATINGS = Table(
         Column("dvd", "DATE", "DVD release"),
         Column("production", "VARCHAR", "Production company"),
         Column("website", "VARCHAR", "Web page", bulky=True),
+        Column(
+            "match",
+            "VARCHAR",
+            "Whether this is the movie that TMDB means: same, doubtful, another (clearly); NULL: not judged yet",
+            concluded=True,
+        ),
+        Column(
+            "match_reasons",
+            "VARCHAR",
+            "In what TMDB and OMDb differ, in words; NULL where in nothing",
+            concluded=True,
+        ),
         UPDATED_AT,
     ),
     history=True,

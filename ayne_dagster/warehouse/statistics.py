@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import duckdb
@@ -45,6 +46,55 @@ def record_stats(
     connection.execute("DELETE FROM collection_status WHERE observed_at = $now", {"now": naive_utc(now)})
     insert_rows(connection, COLLECTION_STATUS, [{"observed_at": naive_utc(now), **stats}])
     return stats
+
+
+FAILURES = ("failed", "unavailable", "quarantined", "incomplete")
+"""Outcomes of an attempt that brought nothing of use."""
+
+
+@dataclass(frozen=True)
+class DaySoFar:
+    """What a source was asked for on a day, and what is left to ask for."""
+
+    requests: int
+    changed: int
+    """Answers in which something had changed."""
+    failed: int
+    due: int
+    """Movies that are due for it."""
+    checked: int
+    """Movies that it has answered for."""
+    in_time: int
+    """Of these, those that are not overdue."""
+
+    @property
+    def share_in_time(self) -> float | None:
+        """From 0 to 1; None while it has answered for none."""
+        return round(self.in_time / self.checked, 4) if self.checked else None
+
+
+def day_so_far(
+    connection: duckdb.DuckDBPyConnection, sources: Sequence[str], now: datetime, strategy: Strategy
+) -> dict[str, DaySoFar]:
+    """By source, the day (UTC) up to `now`, and how things stand at its end."""
+    asked = {
+        source: counts
+        for source, *counts in connection.execute(
+            "SELECT source, CAST(coalesce(sum(requests), 0) AS BIGINT), count(*) FILTER (WHERE changed),"
+            f" count(*) FILTER (WHERE outcome IN {FAILURES}) FROM fetch_log"
+            " WHERE fetched_at >= date_trunc('day', CAST($now AS TIMESTAMP)) AND fetched_at <= $now GROUP BY source",
+            {"now": naive_utc(now)},
+        ).fetchall()
+    }
+    counted = ", ".join(
+        f"count(*) FILTER (WHERE {strategy.due_sql(s)}),"
+        f" count({s}_checked_at) FILTER (WHERE {s}_tombstoned_at IS NULL),"
+        f" count(*) FILTER (WHERE {s}_checked_at IS NOT NULL AND {s}_tombstoned_at IS NULL"
+        f" AND NOT ({strategy.overdue_sql(s)}))"
+        for s in sources
+    )
+    (row,) = connection.execute(f"SELECT {counted} FROM refresh_metadata", {"now": naive_utc(now)}).fetchall()
+    return {s: DaySoFar(*asked.get(s, (0, 0, 0)), *row[3 * n : 3 * n + 3]) for n, s in enumerate(sources)}
 
 
 def overdue_by_category(

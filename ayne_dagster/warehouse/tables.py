@@ -23,6 +23,8 @@ class Column:
     """Its value moves by itself, without the movie changing."""
     bulky: bool = False
     """A long text, slow to read back from a large table."""
+    concluded: bool = False
+    """No source says it: it follows from what several say. It is no content: no change, no history, no rate."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,9 @@ class Table:
 
     @cached_property
     def content(self) -> tuple[str, ...]:
-        """Columns that hold what the source said: all but the key, the partition and the bookkeeping."""
-        return tuple(c.name for c in self.columns if c.name not in (*self.key, "release_year", "updated_at"))
+        """Columns that hold what the source said: all but the key, the partition, conclusions and the bookkeeping."""
+        apart = (*self.key, "release_year", "updated_at")
+        return tuple(c.name for c in self.columns if c.name not in apart and not c.concluded)
 
     @cached_property
     def drifting(self) -> tuple[str, ...]:

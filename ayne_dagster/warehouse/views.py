@@ -11,7 +11,9 @@ from ayne_dagster.warehouse.movie_columns import (
     ADDED_COLUMNS,
     ADDED_LINES,
     ADDED_ORIGINS,
+    DOUBT_JOIN,
     EXPORT_JOIN,
+    IS_OF_THE_MOVIE,
     POPULARITY,
     filled,
     filled_origins,
@@ -89,14 +91,16 @@ _LINES = [
 MOVIES = View(
     "movies",
     "One row a movie: the table to analyse. Details where TMDB gave them, else the listing, else OMDb's, with who "
-    "says so; ratings; its money, and who states it; when each source last confirmed it.",
+    "says so; ratings; its money, and who states it; when each source last confirmed it. Nothing under an IMDb id that "
+    "is clearly another work's.",
     f"""
 SELECT {", ".join(_LINES)}
 FROM refresh_metadata AS m
 LEFT JOIN discovered_movies AS l ON l.tmdb_id = m.tmdb_id
 LEFT JOIN tmdb_details AS d ON d.tmdb_id = m.tmdb_id
-LEFT JOIN omdb_ratings AS o ON o.tmdb_id = m.tmdb_id AND o.imdb_id = m.imdb_id
-LEFT JOIN imdb_ratings AS i ON i.tmdb_id = m.tmdb_id AND i.imdb_id = m.imdb_id
+{DOUBT_JOIN}
+LEFT JOIN omdb_ratings AS o ON o.tmdb_id = m.tmdb_id AND o.imdb_id = m.imdb_id AND {IS_OF_THE_MOVIE}
+LEFT JOIN imdb_ratings AS i ON i.tmdb_id = m.tmdb_id AND i.imdb_id = m.imdb_id AND {IS_OF_THE_MOVIE}
 {EXPORT_JOIN}
 LEFT JOIN ({BEST_FIGURES_SQL}) AS b ON b.tmdb_id = m.tmdb_id""",
     (

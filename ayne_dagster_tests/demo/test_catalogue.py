@@ -406,6 +406,19 @@ def test_invalid_json_of_omdb_is_recovered_by_lenient_parsing(odd: Catalogue) ->
     assert broken > 50
 
 
+def test_a_few_imdb_ids_are_wrong_and_omdb_describes_another_film_under_them(catalogue: Catalogue) -> None:
+    wrong = [tmdb_id for tmdb_id in catalogue.ids(at(0)) if catalogue.is_mistaken(tmdb_id)]
+    assert 5 <= len(wrong) <= 20
+    for tmdb_id in wrong:
+        details = catalogue.details(tmdb_id, at(0), ALL) or {}
+        body = catalogue.omdb(details["imdb_id"], at(0)) or {}
+        assert body["imdbID"] == details["imdb_id"]
+        assert body["Title"] != details["title"]
+    assert catalogue.oddity(wrong[0]) is None
+    plain = Catalogue(3_000, epoch=EPOCH, oddities=0.0)
+    assert not any(map(plain.is_mistaken, plain.ids(at(0))))
+
+
 def test_an_unknown_id_is_nowhere(catalogue: Catalogue) -> None:
     assert catalogue.details(10**12, at(0)) is None
     assert catalogue.version(10**12, "tmdb", at(0)) == 0

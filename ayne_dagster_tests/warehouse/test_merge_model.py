@@ -17,6 +17,7 @@ from ayne_dagster.partitions import UNKNOWN_YEAR, release_year
 from ayne_dagster.refresh.outcome import Outcome, after
 from ayne_dagster.refresh.strategy import MovieState, SourceState
 from ayne_dagster.warehouse.answers import Answer, ListedMovie, MergeReport
+from ayne_dagster.warehouse.matching.same_work import compare_works, omdb_work, tmdb_work
 from ayne_dagster.warehouse.refresh_metadata import movie_states
 from ayne_dagster.warehouse.row_checks import count_of, duplicate_keys, misplaced_rows, orphans
 from ayne_dagster.warehouse.rows import Row, as_json, naive_utc
@@ -177,9 +178,18 @@ def shared() -> Iterator[duckdb.DuckDBPyConnection]:
         yield opened
 
 
+def judgement_of(model: Model, tmdb_id: int) -> tuple[str | None, str | None]:
+    """Of what both sources say by now, whichever of them spoke last."""
+    details = model.tables["tmdb_details"].get(tmdb_id)
+    if details is None:
+        return None, None
+    judgement = compare_works(tmdb_work(details), omdb_work(model.tables["omdb_ratings"][tmdb_id]))
+    return judgement.match, "; ".join(judgement.reasons) or None
+
+
 def check(connection: duckdb.DuckDBPyConnection, model: Model) -> None:
     for table in ANSWER_TABLES:
-        names = [c for c in table.column_names if c != "tmdb_id"]
+        names = [c.name for c in table.columns if c.name != "tmdb_id" and not c.concluded]
         found = rows(connection, f"SELECT tmdb_id, {', '.join(names)} FROM {table.name}")
         expected = {
             tmdb_id: tuple(naive_utc(row[name]) if name == "updated_at" else row[name] for name in names)
@@ -195,6 +205,8 @@ def check(connection: duckdb.DuckDBPyConnection, model: Model) -> None:
             0,
             0,
         )
+    judged = rows(connection, "SELECT tmdb_id, match, match_reasons FROM omdb_ratings")
+    assert {row[0]: row[1:] for row in judged} == {i: judgement_of(model, i) for i in model.tables["omdb_ratings"]}
     for state in movie_states(connection, IDS):
         mine = model.states[state.tmdb_id]
         assert replace(state, sources={}) == replace(mine, sources={})

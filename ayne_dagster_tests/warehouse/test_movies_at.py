@@ -60,10 +60,9 @@ def by_id(result: Connection) -> dict[int, Row]:
 def now_stored(connection: Connection) -> dict[int, Row]:
     """A copy of `movies`, with what `movies_at` can tell of it."""
     copy = by_id(connection.execute(f"SELECT {', '.join(COLUMNS)} FROM movies"))
-    detailed = {row[0] for row in connection.execute("SELECT tmdb_id FROM tmdb_details").fetchall()}
-    return {
-        tmdb_id: row if tmdb_id in detailed else row | dict.fromkeys(OF_DETAILS_ALONE) for tmdb_id, row in copy.items()
-    }
+    detailed = by_id(connection.execute(f"SELECT tmdb_id, {', '.join(OF_DETAILS_ALONE)} FROM tmdb_details"))
+    unknown = dict.fromkeys(OF_DETAILS_ALONE)
+    return {tmdb_id: row | detailed.get(tmdb_id, unknown) for tmdb_id, row in copy.items()}
 
 
 def test_it_has_the_columns_and_types_of_movies_that_have_a_history(connection: Connection) -> None:
@@ -279,3 +278,12 @@ def test_now_is_not_asked(connection: Connection) -> None:
     merge_details(connection, details())
     found: dict[int, Any] = then(connection, datetime(2100, 1, 1, tzinfo=UTC))
     assert found == now_stored(connection)
+
+
+def test_what_omdb_says_of_another_work_is_told_of_no_instant(connection: Connection) -> None:
+    merge_details(connection, details(actors=["A B", "C D"]))
+    merge_ratings(connection, ratings(at=START + DAY))
+    connection.execute("UPDATE omdb_ratings SET match = 'another'")
+    assert then(connection, START + 2 * DAY)[550]["imdb_rating"] is None
+    connection.execute("UPDATE omdb_ratings SET match = 'doubtful'")
+    assert then(connection, START + 2 * DAY)[550]["imdb_rating"] == 8.8

@@ -18,6 +18,7 @@ from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.refresh.strategy import SOURCES, Override
 from ayne_dagster.warehouse.care.ahead import MENDED, mend, moments, not_mended_sql
 from ayne_dagster.warehouse.database import Database, DatabaseUnusable
+from ayne_dagster.warehouse.doubts import count_doubts, describe_counts
 from ayne_dagster.warehouse.migrations import VERSION_TABLE, existing_columns, schema_version
 from ayne_dagster.warehouse.movies_at import MACROS
 from ayne_dagster.warehouse.row_checks import duplicate_keys, misplaced_rows, orphans
@@ -218,6 +219,7 @@ def _check_rows(connection: duckdb.DuckDBPyConnection, report: Report, now: date
             report.findings.append(Finding(rule.code, rule.where, what, rule.do, number, examples))
     if not incomplete:
         report.notes += _set_back_notes(connection)
+        report.notes += _doubt_notes(connection)
     report.movies = _read_everything(connection)
 
 
@@ -410,6 +412,18 @@ def _set_back_notes(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
                 f"{number:,} movie(s) were asked for at {SOURCES[source].title} by a clock that was behind: they are"
                 " due, and a collection puts them right."
             )
+
+
+def _doubt_notes(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
+    """What sources contradict each other in: no fault of the database."""
+    counts = count_doubts(connection)
+    if told := describe_counts(counts):
+        yield told
+    if counts.not_judged:
+        yield (
+            f"{counts.not_judged:,} answer(s) of OMDb were not compared with TMDB's details yet: the next collections"
+            " do it."
+        )
 
 
 def _log_rules(source: str) -> Iterator[_Rule]:

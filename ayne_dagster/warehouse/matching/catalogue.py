@@ -12,18 +12,20 @@ import duckdb
 import pyarrow as pa
 
 from ayne_dagster.warehouse.matching.keys import title_key
+from ayne_dagster.warehouse.matching.same_work import Match
 from ayne_dagster.warehouse.rows import registered
 
 MAIN, OTHER = 0, 1
 """The title by which a movie is shown; its original title, or OMDb's, where that is another."""
 _ROWS_AT_ONCE = 50_000
-_TITLES = """
+_TITLES = f"""
 SELECT m.tmdb_id, CAST(year(m.release_date) AS SMALLINT) AS year, m.imdb_id, coalesce(d.title, l.title) AS title,
        coalesce(d.original_title, l.original_title) AS original_title, o.title AS omdb_title
 FROM refresh_metadata AS m
 LEFT JOIN discovered_movies AS l ON l.tmdb_id = m.tmdb_id
 LEFT JOIN tmdb_details AS d ON d.tmdb_id = m.tmdb_id
 LEFT JOIN omdb_ratings AS o ON o.tmdb_id = m.tmdb_id AND o.imdb_id = m.imdb_id
+    AND o.match IS DISTINCT FROM '{Match.ANOTHER}'
 WHERE m.tmdb_tombstoned_at IS NULL"""
 SCHEMA = pa.schema(
     [
