@@ -28,9 +28,12 @@ _OMDB_COLUMNS = {
 
 
 def names_sql(codes: str, names: Mapping[str, str]) -> str:
-    """A list of codes as a list of their names; a code without a name stands for itself."""
-    pairs = ", ".join(f"'{code}': '{name.replace(chr(39), chr(39) * 2)}'" for code, name in names.items())
-    return f"list_transform({codes}, lambda code: coalesce(MAP {{{pairs}}}[code], code))"
+    """A list of codes as a list of their names; a code without a name stands for itself.
+
+    A CASE: DuckDB 1.5 makes the map of a `MAP {…}[code]` anew for each code, which is thirty times as slow.
+    """
+    pairs = " ".join(f"WHEN '{code}' THEN '{name.replace(chr(39), chr(39) * 2)}'" for code, name in names.items())
+    return f"list_transform({codes}, lambda code: CASE code {pairs} ELSE code END)"
 
 
 def _source_sql(of_tmdb: str, of_omdb: str) -> str:
