@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -211,6 +212,23 @@ def test_beside_a_collection_a_question_is_answered_and_has_the_database_itself_
         assert answered.as_of == NOW
         assert sum(batch.num_rows for batch in answered.batches) == MOVIES
     assert given == [query.BESIDE_A_RUN_SECONDS]
+
+
+@pytest.mark.parametrize("command", [("show", "Film", "3"), ("doubts",)])
+def test_commands_that_read_much_leave_the_database_to_a_collection(
+    database: Database,
+    running: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: tuple[str, ...],
+) -> None:
+    @contextmanager
+    def refused(*_: object, **__: object) -> Iterator[None]:
+        raise AssertionError("a commit would wait for it")
+        yield
+
+    monkeypatch.setattr(Database, "connect", refused)
+    assert Said(capsys, *command).code == 0
 
 
 def test_while_a_commit_goes_on_a_copy_of_what_was_before_it_is_asked(

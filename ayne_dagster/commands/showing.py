@@ -47,10 +47,11 @@ def show(movie: tuple[str, ...], as_json: bool) -> None:
       ayne show 1092
     """
     from ayne_dagster.warehouse.one_movie import describe_movie, find_movies
+    from ayne_dagster.warehouse.query import reading_beside_runs
 
     sought, settings = " ".join(movie), load_settings()
     now, database = settings.now(), warehouse(settings)
-    with database.connect(read_only=True) as connection:
+    with reading_beside_runs(database) as connection:
         found = find_movies(connection, sought, MOST_FOUND + 1)
         meant = _the_one_meant(found)
         told = None
