@@ -26,6 +26,7 @@ from ayne_dagster.commands import (
     legacy,
     operations,
     serving,
+    showing,
     simulation,
     status,
 )
@@ -55,6 +56,7 @@ for _command in (
     decisions.force,
     box_office.box_office,
     legacy.import_legacy,
+    showing.show,
     asking.query,
     asking.tables,
     asking.schema,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -14,15 +15,18 @@ import click
 import duckdb
 import pytest
 
-from ayne_dagster.cli import ayne
+from ayne_dagster.cli import ayne, run
 from ayne_dagster.config import Settings, load_settings
 from ayne_dagster.definitions import build_defs
 from ayne_dagster.refresh.strategy import AGE_TABLE, SOURCES, calculate_refresh_plan
 from ayne_dagster.standin.faults import Fault, Kind, Script, read_faults
 from ayne_dagster.warehouse.database import Database
-from ayne_dagster.warehouse.dictionary import RELATIONS
-from ayne_dagster.warehouse.schema import ALL_TABLES
+from ayne_dagster.warehouse.dictionary import ASKED
+from ayne_dagster.warehouse.merge import merge_answers
+from ayne_dagster.warehouse.movies_at import MACROS
+from ayne_dagster.warehouse.schema import ALL_TABLES, TMDB_DETAILS
 from ayne_dagster.warehouse.views import VIEWS
+from ayne_dagster_tests.support.samples import details
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -59,7 +63,32 @@ def test_the_age_table_in_the_readme_is_the_one_that_decides() -> None:
 
 def test_the_readme_lists_every_table() -> None:
     listed = set(re.findall(r"^\| `(\w+)` \|", README, re.MULTILINE))
-    assert listed == {*ALL_TABLES, *(view.name for view in VIEWS if view.schema == "main")}
+    assert listed == {*ALL_TABLES, *(item.name for item in (*VIEWS, *MACROS) if "." not in item.name)}
+
+
+def shown_questions() -> list[str]:
+    """The commands that ask the dataset, as the README and the pages show them."""
+    pages = [README, *(page.read_text() for page in sorted((ROOT / "docs").glob("*.md")))]
+    lines = [
+        line
+        for page in pages
+        for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+        for line in block.split("\n")
+    ]
+    return [line for line in lines if re.match(r"ayne (show|history|query|tables|schema|purge --dry-run)\b", line)]
+
+
+def test_every_question_in_the_documentation_is_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    database = Database(tmp_path / "ayne.duckdb")
+    with database.transaction() as connection:
+        merge_answers(connection, TMDB_DETAILS, "tmdb", [details(550)], "run")
+    monkeypatch.setenv("AYNE_DATABASE", str(database.path))
+    shown = shown_questions()
+    assert {line.split()[1] for line in shown} >= {"show", "history", "query", "schema", "purge"}
+    for line in shown:
+        assert run(shlex.split(line, comments=True)[1:]) == 0, f"{line}: {capsys.readouterr().err}"
 
 
 def test_the_page_about_the_older_collection_lists_its_views_and_commands_and_settings_that_exist(
@@ -176,7 +205,7 @@ def test_the_data_dictionary_is_the_one_that_the_schema_makes() -> None:
 def test_examples_of_the_data_dictionary_are_of_columns_that_there_are_and_most_have_one() -> None:
     made = _dictionary()
     examples = made.examples_in((ROOT / "docs" / "data-dictionary.md").read_text())
-    columns = {(name, column.name) for name, relation in RELATIONS.items() for column in relation.columns}
+    columns = {(name, column.name) for name, relation in ASKED.items() for column in relation.columns}
     assert set(examples) == columns
     assert len([text for text in examples.values() if text]) > len(columns) / 2
     assert all(examples["movies", name] for name in ("tmdb_id", "title", "runtime", "worldwide_gross", "imdb_rating"))

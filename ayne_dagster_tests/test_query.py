@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from ayne_dagster.warehouse import query, replica
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.merge import merge_answers
+from ayne_dagster.warehouse.movies_at import MACROS
 from ayne_dagster.warehouse.query import Limits, QuestionEnded, WrongQuestion, ask
 from ayne_dagster.warehouse.schema import ALL_TABLES, TMDB_DETAILS
 from ayne_dagster.warehouse.views import VIEWS
@@ -212,6 +214,23 @@ def test_beside_a_collection_a_question_is_answered_and_has_the_database_itself_
     assert given == [query.BESIDE_A_RUN_SECONDS]
 
 
+@pytest.mark.parametrize("command", [("show", "Film", "3"), ("doubts",)])
+def test_commands_that_read_much_leave_the_database_to_a_collection(
+    database: Database,
+    running: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: tuple[str, ...],
+) -> None:
+    @contextmanager
+    def refused(*_: object, **__: object) -> Iterator[None]:
+        raise AssertionError("a commit would wait for it")
+        yield
+
+    monkeypatch.setattr(Database, "connect", refused)
+    assert Said(capsys, *command).code == 0
+
+
 def test_while_a_commit_goes_on_a_copy_of_what_was_before_it_is_asked(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,20 +270,30 @@ def test_wrong_usage_is_one_line(
 
 def test_all_tables_and_views_are_listed_and_described(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
     listed = json.loads(Said(capsys, "tables", "--json").out)["tables"]
-    assert {row["table"] for row in listed} == {*ALL_TABLES, *(view.name for view in VIEWS)}
+    assert {row["table"] for row in listed} == {*ALL_TABLES, *(item.name for item in (*VIEWS, *MACROS))}
     assert listed[0]["table"] == "movies"
     assert next(row["rows"] for row in listed if row["table"] == "tmdb_details") == MOVIES
     assert "tmdb_details" in Said(capsys, "tables").out
-    for name in [row["table"] for row in listed]:
+    for name, asked in [(row["table"], row["asked"].replace("instant", "now()")) for row in listed]:
         columns = json.loads(Said(capsys, "schema", name, "--json").out)["columns"]
         with database.connect(read_only=True) as connection:
-            found = connection.execute(f"DESCRIBE {name}").fetchall()
+            found = connection.execute(f"DESCRIBE FROM {asked}").fetchall()
         assert [(c["column"], c["type"]) for c in columns] == [(row[0], row[1]) for row in found]
         assert all(c["description"] for c in columns)
     assert "Tomatometer" in Said(capsys, "schema", "omdb_ratings").out
     assert "Length (minutes). NULL: OMDb does not know it." in " ".join(
         Said(capsys, "schema", "omdb_ratings").out.split()
     )
+    assert "movies_at(instant)" in Said(capsys, "tables").out
+    assert Said(capsys, "schema", "movies_at").out.startswith("movies_at(instant): One row a movie that was known")
+
+
+def test_the_dataset_of_a_day_can_be_asked(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    sql = "SELECT count(*) AS movies FROM movies_at(TIMESTAMP '{}')"
+    found = [
+        json.loads(Said(capsys, "query", sql.format(day), "--json").out)["rows"] for day in ("2023-01-01", "2025-01-01")
+    ]
+    assert found == [[{"movies": 0}], [{"movies": MOVIES}]]
 
 
 def test_what_became_of_a_movie_is_told_the_latest_first(
@@ -283,6 +312,9 @@ def test_what_became_of_a_movie_is_told_the_latest_first(
     assert "no change was noted" in Said(capsys, "history", "8").out
     assert len(json.loads(Said(capsys, "history", "7", "--limit", "1", "--json").out)["changes"]) == 1
     assert Said(capsys, "history", "999999").code == 2
+    later = json.loads(Said(capsys, "history", "7", "--since", "2026-01-02", "--json").out)["changes"]
+    assert {change["changed_at"] for change in later} == {"2026-01-02 00:00:00"}
+    assert "no change was noted" in Said(capsys, "history", "7", "--since", "2026-01-03").out
 
 
 def test_a_table_that_there_is_not_is_told_with_the_nearest(

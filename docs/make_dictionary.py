@@ -19,8 +19,8 @@ from typing import Any
 
 import duckdb
 
-from ayne_dagster.warehouse.dictionary import RELATIONS, Relation, made_of, null_meaning, unit
-from ayne_dagster.warehouse.tables import NEVER, Column, Table
+from ayne_dagster.warehouse.dictionary import ASKED, Described, made_of, null_meaning, unit
+from ayne_dagster.warehouse.tables import NEVER, Column, Table, TableMacro
 
 PAGE = Path(__file__).parent / "data-dictionary.md"
 EPOCH = date(2026, 1, 1)
@@ -46,11 +46,11 @@ All instants are UTC. What is unknown is NULL, and never 0, an empty text or 'N/
 
 def page(examples: Examples) -> str:
     """The whole page."""
-    links = " · ".join(f"[{name}](#{_anchor(name)})" for name in RELATIONS)
-    return "\n".join([HEAD, links, "", *(line for r in RELATIONS.values() for line in _section(r, examples))])
+    links = " · ".join(f"[{name}](#{_anchor(name)})" for name in ASKED)
+    return "\n".join([HEAD, links, "", *(line for r in ASKED.values() for line in _section(r, examples))])
 
 
-def _section(relation: Relation, examples: Examples) -> Iterator[str]:
+def _section(relation: Described, examples: Examples) -> Iterator[str]:
     yield f"## {relation.name}"
     yield ""
     yield relation.description
@@ -78,21 +78,25 @@ def _anchor(name: str) -> str:
     return name.replace(".", "")
 
 
-def _key(relation: Relation) -> str:
+def _key(relation: Described) -> str:
     return ", ".join(f"`{name}`" for name in relation.key) or "none: rows are only added"
 
 
-def _origin(relation: Relation) -> str:
+def _origin(relation: Described) -> str:
     if isinstance(relation, Table):
         return f"A table, filled by {relation.source}."
     tables = ", ".join(f"[{name}](#{_anchor(name)})" for name in made_of(relation))
+    if isinstance(relation, TableMacro):
+        return f"A table macro over {tables}: `FROM {relation.call}`."
     return f"A view of {tables}." if tables else "A view of nothing but itself."
 
 
-def _source(relation: Relation, column: Column) -> str:
+def _source(relation: Described, column: Column) -> str:
     """Who says a column: of a table the source; of a view the tables that have it under the same name."""
     if isinstance(relation, Table):
         return relation.source
+    if isinstance(relation, TableMacro):
+        return "`movie_history`, and what is stored"
     return ", ".join(f"`{name}`" for name in relation.origins[column.name]) or "worked out"
 
 
@@ -116,20 +120,23 @@ def examples_of(connection: duckdb.DuckDBPyConnection) -> Examples:
     ).fetchall()
     return {
         (name, column.name): shown
-        for name, relation in RELATIONS.items()
+        for name, relation in ASKED.items()
         for column in relation.columns
         if (shown := _example(connection, relation, column, movie))
     }
 
 
-def _example(connection: duckdb.DuckDBPyConnection, relation: Relation, column: Column, movie: int) -> str:
+def _example(connection: duckdb.DuckDBPyConnection, relation: Described, column: Column, movie: int) -> str:
     names = [c.name for c in relation.columns]
     of_movie = next((f"{name} = {movie} DESC, " for name in ("tmdb_id", "movie_id") if name in names), "")
     order = ", ".join(relation.key) or "ALL" if not of_movie else ", ".join(relation.key or names[:3])
-    rows = connection.execute(
-        f"SELECT {column.name} FROM {relation.name} WHERE {column.name} IS NOT NULL ORDER BY {of_movie}{order} LIMIT 1"
-    ).fetchall()
+    known = f"SELECT {column.name} FROM {_asked(relation)} WHERE {column.name} IS NOT NULL"
+    rows = connection.execute(f"{known} ORDER BY {of_movie}{order} LIMIT 1").fetchall()
     return _shown(UNSTABLE.get(column.name, rows[0][0]), column) if rows else ""
+
+
+def _asked(relation: Described) -> str:
+    return f"{relation.name}(TIMESTAMP '{EPOCH}')" if isinstance(relation, TableMacro) else relation.name
 
 
 def _shown(value: Any, column: Column) -> str:

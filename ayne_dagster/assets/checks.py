@@ -151,22 +151,16 @@ def _agreement(connection: duckdb.DuckDBPyConnection, now: datetime) -> dg.Asset
 def _doubts(connection: duckdb.DuckDBPyConnection) -> dg.AssetCheckResult:
     """How many answers are of another work, or may be, and the first of them: a warning, since TMDB must correct it."""
     counts, found = count_doubts(connection), list_doubts(connection, DOUBTS_SHOWN)
-    lines = ["| TMDB id | title | doubt | reasons |", "|---|---|---|---|"]
-    lines += [
-        f"| {each['tmdb_id']} | {_cell(each['title'])} | {each['doubt']} | {_cell(each['reasons'])} |" for each in found
-    ]
+    cases = [[each[name] for name in ("tmdb_id", "title", "doubt", "reasons")] for each in found]
+    table = markdown_table(("TMDB id", "title", "doubt", "reasons"), cases)
     numbers = {**counts.by_kind, "judged": counts.judged, "not_judged": counts.not_judged}
     return dg.AssetCheckResult(
         check_name=OF_THE_MOVIE,
         passed=counts.another == 0,
         severity=dg.AssetCheckSeverity.WARN,
-        metadata=numbers | ({"doubts": dg.MetadataValue.md("\n".join(lines))} if found else {}),
+        description=f"{counts.another:,} of {counts.judged:,} answers are of another work",
+        metadata=numbers | ({"doubts": dg.MetadataValue.md(table)} if found else {}),
     )
-
-
-def _cell(text: str | None) -> str:
-    """A text as a cell of a table in Markdown."""
-    return " ".join((text or "").replace("|", "/").split())
 
 
 def with_freshness_policies(assets: list[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:

@@ -7,7 +7,7 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ayne_dagster.commands.options import TMDB_ID, FilePath, Number, json_option
+from ayne_dagster.commands.options import TMDB_ID, FilePath, Instant, Number, json_option
 from ayne_dagster.commands.output import one_line, print_result, table, writing
 from ayne_dagster.config import load_settings
 
@@ -184,7 +184,7 @@ def _as_markdown(names: list[str], rows: list[list[str]]) -> str:
 @json_option
 def tables(database: Path | None, as_json: bool) -> None:
     """List the tables and views: how many rows each has, and what a row is."""
-    from ayne_dagster.warehouse.dictionary import RELATIONS
+    from ayne_dagster.warehouse.dictionary import ASKED
     from ayne_dagster.warehouse.query import Limits, ask
     from ayne_dagster.warehouse.schema import ALL_TABLES
 
@@ -192,7 +192,10 @@ def tables(database: Path | None, as_json: bool) -> None:
     counts = " UNION ALL ".join(f"SELECT '{name}', count(*) FROM {name}" for name in ALL_TABLES)
     with ask(place, counts, Limits(), datetime.now(UTC)) as answered:
         rows = dict(tuple(row.values()) for row in _rows(answered))
-    found = [{"table": n, "rows": rows.get(n), "description": t.description} for n, t in RELATIONS.items()]
+    found = [
+        {"table": n, "rows": rows.get(n), "asked": getattr(t, "call", n), "description": t.description}
+        for n, t in ASKED.items()
+    ]
     print_result({"tables": found}, as_json, _describe_tables)
 
 
@@ -200,8 +203,9 @@ def _describe_tables(result: dict[str, Any]) -> Any:
     described = table("Table", "Rows", "A row is")
     described.columns[1].justify = "right"
     for found in result["tables"]:
-        rows = "view" if found["rows"] is None else f"{found['rows']:,}"
-        described.add_row(found["table"], rows, found["description"])
+        unstored = "view" if found["asked"] == found["table"] else "macro"
+        rows = unstored if found["rows"] is None else f"{found['rows']:,}"
+        described.add_row(found["asked"], rows, found["description"])
     return described
 
 
@@ -210,13 +214,13 @@ def _describe_tables(result: dict[str, Any]) -> Any:
 @json_option
 def schema(name: str, as_json: bool) -> None:
     """Tell the columns of a table or view: type, meaning, unit, and what NULL means."""
-    from ayne_dagster.warehouse.dictionary import RELATIONS, column_text, null_meaning, unit
+    from ayne_dagster.warehouse.dictionary import ASKED, column_text, null_meaning, unit
 
-    if name not in RELATIONS:
+    if name not in ASKED:
         from ayne_dagster.warehouse.care.export import no_such_table
 
         raise click.UsageError(no_such_table([name]))
-    found = RELATIONS[name]
+    found = ASKED[name]
     columns = [
         {
             "column": c.name,
@@ -228,13 +232,14 @@ def schema(name: str, as_json: bool) -> None:
         }
         for c in found.columns
     ]
-    result = {"table": name, "description": found.description, "key": list(found.key), "columns": columns}
+    asked, key = getattr(found, "call", name), list(found.key)
+    result = {"table": name, "asked": asked, "description": found.description, "key": key, "columns": columns}
     print_result(result, as_json, _describe_schema)
 
 
 def _describe_schema(result: dict[str, Any]) -> Any:
     described = table("Column", "Type", "Meaning")
-    described.title, described.title_justify = f"{result['table']}: {result['description']}", "left"
+    described.title, described.title_justify = f"{result['asked']}: {result['description']}", "left"
     for column in result["columns"]:
         described.add_row(column["column"], column["type"], column["text"])
     return described
@@ -243,21 +248,28 @@ def _describe_schema(result: dict[str, Any]) -> Any:
 @click.command()
 @click.argument("tmdb_id", type=TMDB_ID)
 @click.option("--field", "fields", multiple=True, help="Only this column; may be repeated.")
+@click.option("--since", type=Instant(), help="Only changes seen from this day on (UTC).")
 @click.option("--limit", type=click.IntRange(1), default=MOST_SHOWN, show_default=True, help="The latest changes.")
 @json_option
-def history(tmdb_id: int, fields: tuple[str, ...], limit: int, as_json: bool) -> None:
-    """Tell what changed of a movie: when, at which source, from what to what; the latest first."""
+def history(tmdb_id: int, fields: tuple[str, ...], since: datetime | None, limit: int, as_json: bool) -> None:
+    """Tell what changed of a movie: when, at which source, from what to what; the latest first.
+
+    Of credits, companies and releases, what went stands under From and what came under To.
+    """
     from ayne_dagster.commands.files import warehouse
-    from ayne_dagster.warehouse.questions import movie_changes
+    from ayne_dagster.warehouse.changes import movie_changes
+    from ayne_dagster.warehouse.rows import naive_utc
 
     with warehouse(load_settings()).connect(read_only=True) as connection:
-        found = movie_changes(connection, tmdb_id, fields, limit)
+        found = movie_changes(connection, tmdb_id, fields, limit, since=naive_utc(since) if since else None)
     if found is None:
         raise click.UsageError(f"There is no movie {tmdb_id} in the database.")
     print_result(found, as_json, _describe_history)
 
 
 def _describe_history(result: dict[str, Any]) -> Any:
+    from ayne_dagster.warehouse.changes import in_words
+
     title = f"{result['title'] or 'A movie without a title'} (TMDB {result['tmdb_id']})"
     if not result["changes"]:
         return f"{title}: no change was noted."
@@ -265,5 +277,11 @@ def _describe_history(result: dict[str, Any]) -> Any:
     described.title, described.title_justify = title, "left"
     for change in result["changes"]:
         when = f"{change['changed_at']:%Y-%m-%d %H:%M}"
-        described.add_row(when, change["source"], change["field"], _cell(change["from"]), _cell(change["to"]))
+        values = (_cell(_worded(change[side], in_words)) for side in ("from", "to"))
+        described.add_row(when, change["source"], change["field"], *values)
     return described
+
+
+def _worded(value: Any, in_words: Callable[[object], str]) -> Any:
+    """A list of credits, companies or releases, which are objects, in words; any other value as it is."""
+    return [in_words(item) for item in value] if isinstance(value, list) else value

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +13,9 @@ from ayne_dagster.commands.files import warehouse
 from ayne_dagster.commands.options import FilePath, Since, json_option, sure_option
 from ayne_dagster.commands.output import fail, print_result
 from ayne_dagster.config import load_settings
+
+if TYPE_CHECKING:
+    from ayne_dagster.warehouse.database import Database
 
 _LONGEST_AGO = timedelta(days=36_500)
 
@@ -90,9 +94,10 @@ def _describe_export(result: dict[str, Any]) -> str:
 
 
 @click.command()
+@click.option("--dry-run", is_flag=True, help="Tell what would go, by reason and with examples; nothing is changed.")
 @sure_option
 @json_option
-def purge(sure: bool, as_json: bool) -> None:
+def purge(dry_run: bool, sure: bool, as_json: bool) -> None:
     """Drop what TMDB's terms forbid to keep: what was not fetched again for 180 days.
 
     Where most of the movies would go, or nothing was noted for two months, the clock may be ahead: then nothing is
@@ -105,6 +110,9 @@ def purge(sure: bool, as_json: bool) -> None:
     database = warehouse(settings)
     database.require_file()
     now = settings.now()
+    if dry_run:
+        _foretell(database, now, as_json)
+        return
     with database.transaction() as connection:
         doubt = None if sure else doubt_of_purge(connection, now)
         if doubt:
@@ -113,3 +121,26 @@ def purge(sure: bool, as_json: bool) -> None:
     print_result(
         {"dropped": dropped}, as_json, lambda r: "\n".join(f"{n:>8,}  {table}" for table, n in r["dropped"].items())
     )
+
+
+def _foretell(database: Database, now: datetime, as_json: bool) -> None:
+    """Print what a purge would drop."""
+    from ayne_dagster.warehouse.care.purge import foretell
+    from ayne_dagster.warehouse.care.witness import doubt_of_purge
+
+    parts = [asdict(part) for part in foretell(database, now)]
+    with database.connect(read_only=True) as connection:
+        doubt = doubt_of_purge(connection, now)
+    print_result({"would_drop": parts, "as_of": now.isoformat(), "doubt": doubt}, as_json, _describe_foretold)
+
+
+def _describe_foretold(result: dict[str, Any]) -> str:
+    lines = [
+        f"{part['rows']:>8,}  {part['table']}: {part['reason']}"
+        + (f" ({', '.join(part['examples'])}{' …' if part['rows'] > len(part['examples']) else ''})"
+           if part["examples"] else "")
+        for part in result["would_drop"]
+    ]  # fmt: skip
+    if result["doubt"]:
+        lines.append(f"It would drop nothing without --sure: {result['doubt']}.")
+    return "\n".join(lines or ["Nothing would be dropped."])

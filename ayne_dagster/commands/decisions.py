@@ -63,22 +63,22 @@ def explain(tmdb_id: int, as_of: datetime | None, as_json: bool) -> None:
             now,
             load_strategy(connection, settings.strategy),
             batch_limit=settings.refresh_limit,
-            hindrances=_off(settings) | ({} if as_of else _hindrances(settings, now)),
+            hindrances=switched_off(settings) | ({} if as_of else hindrances(settings, now)),
         )
     if explained is None:
         fail(f"Movie {tmdb_id} is not known: `ayne collect` discovers movies.")
-    for source in _off(settings):
+    for source in switched_off(settings):
         explained["sources"][source]["held_back"] = SWITCHED_OFF
     print_result(explained, as_json, _describe_movie)
 
 
-def _hindrances(settings: Settings, now: datetime) -> dict[str, str]:
+def hindrances(settings: Settings, now: datetime) -> dict[str, str]:
     """By source: why no request may be spent now, and until when; nothing of the sources that may be asked."""
     budgets = granted(settings, now)
     return {source: budget.hindrance for source, budget in budgets.items() if budget.hindrance}
 
 
-def _off(settings: Settings) -> dict[str, str]:
+def switched_off(settings: Settings) -> dict[str, str]:
     """By source that is not asked at all: why."""
     why = settings.why_no_figures_are_asked
     return {"numbers": why} if why else {}
@@ -127,9 +127,16 @@ def _describe_due(result: dict[str, Any]) -> Any:
 
 def _describe_movie(movie: dict[str, Any]) -> str:
     lines = [f"{movie['title'] or 'Untitled'} (TMDB {movie['tmdb_id']}), {movie['age']}"]
-    for source, told in movie["sources"].items():
+    lines += described_sources(movie["sources"])
+    lines.append(f"{movie['unchanged_cycles']} unchanged refresh cycles in a row")
+    return "\n".join(lines)
+
+
+def described_sources(sources: dict[str, Any]) -> list[str]:
+    """A line or two a source: what comes next there, and why."""
+    lines = []
+    for source, told in sources.items():
         lines.append(f"{SOURCES[source].title:12}  {told['explanation']}")
         if told["last_change"]:
             lines.append(f"{'':12}  last change found {told['last_change'][:10]}")
-    lines.append(f"{movie['unchanged_cycles']} unchanged refresh cycles in a row")
-    return "\n".join(lines)
+    return lines

@@ -23,8 +23,9 @@ def doubts(limit: int, as_json: bool) -> None:
     id there: the next refresh of the movie finds it.
     """
     from ayne_dagster.warehouse.doubts import count_doubts, list_doubts
+    from ayne_dagster.warehouse.query import reading_beside_runs
 
-    with warehouse(load_settings()).connect(read_only=True) as connection:
+    with reading_beside_runs(warehouse(load_settings())) as connection:
         counts, found = count_doubts(connection), list_doubts(connection, limit)
     result = {
         "doubts": found,

@@ -23,7 +23,7 @@ from ayne_dagster.dashboard.catalogue import catalogue
 from ayne_dagster.dashboard.front import Budget, Step, budgets, front, standing, steps
 from ayne_dagster.dashboard.health import Examine, Health, growth, what_to_do
 from ayne_dagster.dashboard.history import history
-from ayne_dagster.dashboard.movie import MAX_ID, movie, search
+from ayne_dagster.dashboard.movie import movie, search
 from ayne_dagster.dashboard.pages import Asked, Model, Page, Pages
 from ayne_dagster.dashboard.queue import queue
 from ayne_dagster.dashboard.rendering import POLICY, STATIC, one_file, page, static
@@ -31,6 +31,7 @@ from ayne_dagster.errors import OneLineError
 from ayne_dagster.refresh.strategy import SOURCES
 from ayne_dagster.serving.guard import Guard, at_hosts, framed_by_itself_alone, from_own_pages, reading_alone
 from ayne_dagster.warehouse.database import WarehouseError
+from ayne_dagster.warehouse.one_movie import MAX_ID
 from ayne_dagster.warehouse.replica import Replica
 
 LOOK_SECONDS, IDLE_SECONDS, BEAT_SECONDS = 1.0, 3.0, 15.0

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, timedelta
 from typing import Any
 
 from ayne_dagster.dashboard.pages import Asked, Model
 from ayne_dagster.refresh.budget import midnight
+from ayne_dagster.warehouse.changes import DRIFTING, SOURCE_OF, shown
+from ayne_dagster.warehouse.one_movie import RATINGS, SCALE_OF
 from ayne_dagster.warehouse.questions import movie_titles
 
 LATEST, MOVERS, RELEASES = 60, 15, 30
 WEEK_DAYS = 7
-SOURCE_OF = {"tmdb_details": "TMDB", "omdb_ratings": "OMDb", "box_office": "Box office"}
-RATINGS = {
-    "imdb_rating": "IMDb rating",
-    "metascore": "Metascore",
-    "rotten_tomatoes_rating": "Tomatometer",
-    "vote_average": "TMDB mean vote",
-}
 MONEY = {"revenue": "Worldwide gross (TMDB)", "box_office": "US and Canada gross (OMDb)", "budget": "Budget (TMDB)"}
-DRIFTING = ("popularity", "vote_count", "imdb_votes", "vote_average")
-"""Fields that drift daily: kept in the history, and no news."""
-SCALE_OF = {"imdb_rating": 10, "vote_average": 10, "metascore": 1, "rotten_tomatoes_rating": 1}
 _NUMBER = "TRY_CAST(json_extract_string({}, '$') AS DOUBLE)"
 
 
@@ -79,24 +70,6 @@ def told_changes(asked: Asked, rows: list[Model]) -> list[Model]:
         }
         for row in rows
     ]
-
-
-def shown(value: str | None) -> str:
-    """A value of the history, which is JSON, as a person reads it."""
-    if value is None:
-        return "–"
-    try:
-        found = json.loads(value)
-    except ValueError:
-        return value[:80]
-    if found is None or found in ("", []):
-        return "–"
-    if isinstance(found, bool):
-        return "yes" if found else "no"
-    if isinstance(found, int | float):
-        return f"{found:,.6g}" if isinstance(found, float) else f"{found:,}"
-    text = ", ".join(map(str, found)) if isinstance(found, list) else str(found)
-    return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 def _movers(asked: Asked, fields: dict[str, str], week: Any, *, relative: bool) -> list[Model]:

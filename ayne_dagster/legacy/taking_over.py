@@ -45,7 +45,14 @@ from ayne_dagster.warehouse.interruption import forget_waiting_signals, signal_i
 from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.merge import merge_answers, merge_listing
 from ayne_dagster.warehouse.rows import id_table, insert_rows, naive_utc, registered
-from ayne_dagster.warehouse.schema import OMDB_RATINGS, QUARANTINE, TMDB_DETAILS, Table, content_hash_column
+from ayne_dagster.warehouse.schema import (
+    OMDB_RATINGS,
+    QUARANTINE,
+    TMDB_DETAILS,
+    Table,
+    content_hash_column,
+    since_column,
+)
 from ayne_dagster.warehouse.spool import kept, merge_kept
 
 RUN_ID = "import-legacy"
@@ -513,6 +520,8 @@ WHERE refresh_metadata.tmdb_id = c.tmdb_id""",
                 {"long_ago": times["long_ago"]},
             )
             self.connection.execute(f"UPDATE {table.name} SET updated_at = $now WHERE updated_at = $long_ago", times)
+            since = since_column(table)
+            self.connection.execute(f"UPDATE refresh_metadata SET {since} = $now WHERE {since} = $long_ago", times)
         self.connection.execute(
             "DELETE FROM fetch_log WHERE run_id = $run_id AND fetched_at = $long_ago",
             {"run_id": RUN_ID, "long_ago": times["long_ago"]},

@@ -14,6 +14,7 @@ import pyarrow as pa
 from ayne_dagster.config import Settings, load_settings
 from ayne_dagster.errors import OneLineError
 from ayne_dagster.warehouse.database import Database
+from ayne_dagster.warehouse.rows import naive_utc
 from ayne_dagster.warehouse.statistics import collection_stats
 from ayne_dagster.warehouse.strategies import load_strategy
 
@@ -98,6 +99,18 @@ class DuckDBClient:
         """
         frame = _frames()
         return frame(self.arrow(sql, parameters))
+
+    def movies_at(self, instant: datetime) -> list[dict[str, Any]]:
+        """The movies as they were known at an instant, each as a dictionary by column name: the macro `movies_at`.
+
+        Args:
+            instant: aware, or UTC as the timestamps in the tables.
+
+        Raises:
+            WarehouseError: there is no database, or it is in use.
+        """
+        at = naive_utc(instant) if instant.tzinfo is not None else instant
+        return self.query("FROM movies_at($instant)", {"instant": at})
 
     def get_collection_stats(self, now: datetime | None = None) -> dict[str, int]:
         """How much is collected: the numbers of `ayne stats`.

@@ -7,15 +7,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from ayne_dagster.warehouse.movies_at import MACROS
 from ayne_dagster.warehouse.schema import ALL_TABLES
-from ayne_dagster.warehouse.tables import NEVER, Column, Table, View
+from ayne_dagster.warehouse.tables import NEVER, Column, Table, TableMacro, View
 from ayne_dagster.warehouse.views import MOVIES, VIEWS
 
 Relation = Table | View
-"""What can be asked: a table or a view."""
+"""What can be asked by its name alone."""
+Described = Relation | TableMacro
 
 RELATIONS: dict[str, Relation] = {MOVIES.name: MOVIES, **{view.name: view for view in VIEWS}, **ALL_TABLES}
 """All of them by name: views first, of which `movies` is the one that most questions want."""
+ASKED: dict[str, Described] = {MOVIES.name: MOVIES, **{macro.name: macro for macro in MACROS}, **RELATIONS}
+"""All that can be asked, also with a parameter."""
 
 
 def unit(column: Column) -> str:
@@ -23,26 +27,27 @@ def unit(column: Column) -> str:
     return column.unit or ("UTC" if column.type == "TIMESTAMP" else "")
 
 
-def null_meaning(relation: Relation, column: Column) -> str:
+def null_meaning(relation: Described, column: Column) -> str:
     """What NULL means in a column; `NEVER` where there is none."""
-    if column.name in relation.key and (isinstance(relation, Table) or relation.unique):
+    tells_apart = isinstance(relation, Table | TableMacro) or relation.unique
+    if tells_apart and column.name in relation.key:
         return NEVER
     return column.null or relation.null
 
 
-def column_text(relation: Relation, column: Column) -> str:
+def column_text(relation: Described, column: Column) -> str:
     """A column in a line: its meaning, its unit, and what NULL means."""
     meaning = f"{column.description} ({column.unit})" if column.unit else column.description
     null = null_meaning(relation, column)
     return f"{meaning}. {'Never NULL' if null == NEVER else f'NULL: {null}'}."
 
 
-def column_texts(relation: Relation) -> dict[str, str]:
+def column_texts(relation: Described) -> dict[str, str]:
     """The texts of all columns, by name, in order."""
     return {column.name: column_text(relation, column) for column in relation.columns}
 
 
-def made_of(view: View) -> list[str]:
+def made_of(view: View | TableMacro) -> list[str]:
     """The tables and views that a view's query names."""
     return [name for name in RELATIONS if name != view.name and _names(view.select, name)]
 
@@ -51,12 +56,15 @@ def _names(sql: str, relation: str) -> bool:
     return bool(re.search(rf"\b(?:FROM|JOIN)\s+(?:main\.)?{re.escape(relation)}\b", sql))
 
 
-def comments(relations: Iterable[Relation] = RELATIONS.values()) -> str:
+def comments(relations: Iterable[Described] = ASKED.values()) -> str:
     """The statements that write the texts into a database."""
     return ";\n".join(statement for relation in relations for statement in _comments_of(relation))
 
 
-def _comments_of(relation: Relation) -> Iterator[str]:
+def _comments_of(relation: Described) -> Iterator[str]:
+    if isinstance(relation, TableMacro):  # its columns can have none
+        yield f"COMMENT ON MACRO TABLE {relation.name} IS {literal(relation.description)}"
+        return
     kind = "TABLE" if isinstance(relation, Table) else "VIEW"
     yield f"COMMENT ON {kind} {relation.name} IS {literal(relation.description)}"
     for name, text in column_texts(relation).items():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import duckdb
 import pyarrow as pa
@@ -59,6 +59,7 @@ from ayne_dagster.warehouse.schema import (
     TMDB_DETAILS,
     Table,
     content_hash_column,
+    since_column,
 )
 from ayne_dagster.warehouse.strategies import load_feeds
 
@@ -75,6 +76,10 @@ class _Change:
     kind: RowChange
     content_hash: int | None = None
     """Of the row; None where a movie has several."""
+    begins: bool = False
+    """Whether the history of the row begins with this version: it is the first, or the first that has all parts."""
+    date_before: date | None = None
+    """The release date that the row had before."""
     identified: bool = False
     """Whether what tells which work it is has changed, or is new."""
 
@@ -121,6 +126,7 @@ def merge_answers(
     if table is TMDB_DETAILS:
         _keep_only_of_the_same_film(connection, states, new_states)
         _move_years(connection, states, new_states)
+        insert_rows(connection, MOVIE_HISTORY, _moved_listings(connection, batch, states, new_states, changes, run_id))
         merge_entities(connection, batch.values(), new_states, run_id)
         judge_movies(connection, [i for i, change in changes.items() if change.identified])
     replace_rows(connection, REFRESH_METADATA, new_states)
@@ -211,6 +217,8 @@ def merge_listing(connection: duckdb.DuckDBPyConnection, listed: Iterable[Listed
     report = MergeReport()
     for tmdb_id, change in changes.items():
         states[tmdb_id][content_hash_column(DISCOVERED_MOVIES)] = change.content_hash
+        if change.begins:
+            states[tmdb_id][since_column(DISCOVERED_MOVIES)] = naive_utc(batch[tmdb_id].at)
         report.count(states[tmdb_id]["release_year"], MergeCounts.of(change.kind))
     _move_years(connection, before, (states[i] for i in before))
     replace_rows(connection, REFRESH_METADATA, list(states.values()))
@@ -269,9 +277,14 @@ def _upsert(
             history += _differences(table, fields, old, row, seen[i].at, run_id)
         if differs:
             kind = RowChange.INSERTED if old is None else RowChange.UPDATED
-            changes[i] = _Change(kind, incoming[i], i in completed or _is_identified_anew(table, old, row))
+            begins, date_before = old is None or i in completed, (old or {}).get("release_date")
+            identified = i in completed or _is_identified_anew(table, old, row)
+            changes[i] = _Change(kind, incoming[i], begins, date_before, identified)
     unchanged = [i for i in rows if i not in changes]
-    changes |= {i: _Change(RowChange.UNCHANGED, incoming[i], i in completed) for i in unchanged}
+    changes |= {
+        i: _Change(RowChange.UNCHANGED, incoming[i], begins=i in completed, identified=i in completed)
+        for i in unchanged
+    }
     history += _drift(connection, table, [i for i in unchanged if i not in completed], rows, seen, run_id)
     if table is OMDB_RATINGS:
         written = with_matches(connection, written, {i for i, change in changes.items() if change.identified})
@@ -386,6 +399,8 @@ def _state_after(
     row = before | state_columns(state, source)
     if change is not None and change.content_hash is not None:
         row[content_hash_column(table)] = change.content_hash
+    if change is not None and change.begins:
+        row[since_column(table)] = naive_utc(answer.at)
     if table is TMDB_DETAILS and answer.row is not None:
         row["release_date"] = answer.row.get("release_date") or before["release_date"]
         row["release_year"] = release_year(row["release_date"])
@@ -452,6 +467,32 @@ def _move_years(connection: duckdb.DuckDBPyConnection, before: Mapping[int, Row]
                     f"UPDATE {table.name} SET release_year = y.release_year"
                     f" FROM incoming_years AS y WHERE {table.name}.tmdb_id = y.tmdb_id"
                 )
+
+
+def _moved_listings(
+    connection: duckdb.DuckDBPyConnection,
+    answers: Mapping[int, Answer],
+    before: Mapping[int, Row],
+    states: Iterable[Row],
+    changes: Mapping[int, _Change],
+    run_id: str,
+) -> list[Row]:
+    """The history of listings whose release date the details have replaced, where theirs does not tell the date before.
+
+    Without it nobody could tell which date a movie had before its details came.
+    """
+    moved = {}
+    for row in states:
+        was, change = before[row["tmdb_id"]]["release_date"], changes.get(row["tmdb_id"])
+        if change is None or was == row["release_date"]:
+            continue
+        if change.kind is RowChange.INSERTED or was != change.date_before:
+            moved[row["tmdb_id"]] = row["release_date"]
+    history = []
+    for i in existing_ids(connection, DISCOVERED_MOVIES, moved):
+        old, new = {"release_date": before[i]["release_date"]}, {"tmdb_id": i, "release_date": moved[i]}
+        history += _differences(DISCOVERED_MOVIES, ("release_date",), old, new, answers[i].at, run_id)
+    return history
 
 
 def _log(

@@ -140,7 +140,8 @@ STEPS: dict[int, Step] = {
         ),
     ),
     5: Step(
-        "people, credits, companies, collections and releases; end years; whether two sources mean one work",
+        "people, credits, companies, collections and releases; end years; since when history is whole; whether two"
+        " sources mean one work",
         (
             """CREATE TABLE IF NOT EXISTS people (
     person_id BIGINT, name VARCHAR, gender SMALLINT, known_for_department VARCHAR, profile_path VARCHAR,
@@ -162,6 +163,9 @@ STEPS: dict[int, Step] = {
             "ALTER TABLE refresh_metadata ADD COLUMN IF NOT EXISTS entities_checked_at TIMESTAMP",
             "ALTER TABLE tmdb_details ADD COLUMN IF NOT EXISTS softcore BOOLEAN",
             "ALTER TABLE omdb_ratings ADD COLUMN IF NOT EXISTS end_year INTEGER",
+            "ALTER TABLE refresh_metadata ADD COLUMN IF NOT EXISTS discovered_movies_since TIMESTAMP",
+            "ALTER TABLE refresh_metadata ADD COLUMN IF NOT EXISTS tmdb_details_since TIMESTAMP",
+            "ALTER TABLE refresh_metadata ADD COLUMN IF NOT EXISTS omdb_ratings_since TIMESTAMP",
             "ALTER TABLE omdb_ratings ADD COLUMN IF NOT EXISTS match VARCHAR",
             "ALTER TABLE omdb_ratings ADD COLUMN IF NOT EXISTS match_reasons VARCHAR",
         ),

@@ -16,6 +16,7 @@ from ayne_dagster.config import FigureChoice
 from ayne_dagster.warehouse.best_figures import put_precedence
 from ayne_dagster.warehouse.dictionary import comments
 from ayne_dagster.warehouse.migration_steps import STEPS, Step
+from ayne_dagster.warehouse.movies_at import MACROS
 from ayne_dagster.warehouse.schema import SCHEMA_VERSION, TABLES
 from ayne_dagster.warehouse.views import VIEWS
 
@@ -29,7 +30,7 @@ class MigrationFailed(Exception):
 
 
 def create_schema(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make every table and view that is missing, and note the version, in one transaction."""
+    """Make every table, view and macro that is missing, and note the version, in one transaction."""
     connection.execute("BEGIN")
     try:
         for table in TABLES:
@@ -100,9 +101,9 @@ def _make_steps_table(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _note_version(connection: duckdb.DuckDBPyConnection) -> None:
-    """Put the views of today in place, which hold no data, and the texts of today; write the version down."""
-    for view in VIEWS:
-        connection.execute(view.ddl())
+    """Put the views, macros and texts of today in place, which hold no data, and write the version down."""
+    for item in (*VIEWS, *MACROS):
+        connection.execute(item.ddl())
     _comment(connection)
     _make_steps_table(connection)
     connection.execute(f"CREATE TABLE IF NOT EXISTS {VERSION_TABLE} (version INTEGER)")

@@ -30,14 +30,10 @@ _OMDB_COLUMNS = {
 def names_sql(codes: str, names: Mapping[str, str]) -> str:
     """A list of codes as a list of their names; a code without a name stands for itself.
 
-    By place in two lists: a MAP of the same is made anew for each row, and made all of `movies` twenty times as slow.
+    A CASE: DuckDB 1.5 makes the map of a `MAP {…}[code]` anew for each code, which is thirty times as slow.
     """
-    known, called = (", ".join(map(_literal, texts)) for texts in (names, names.values()))
-    return f"list_transform({codes}, lambda code: coalesce([{called}][list_position([{known}], code)], code))"
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+    pairs = " ".join(f"WHEN '{code}' THEN '{name.replace(chr(39), chr(39) * 2)}'" for code, name in names.items())
+    return f"list_transform({codes}, lambda code: CASE code {pairs} ELSE code END)"
 
 
 def _source_sql(of_tmdb: str, of_omdb: str) -> str:

@@ -92,7 +92,7 @@ def ask(database: Database, sql: str, limits: Limits, now: datetime) -> Iterator
     """
     database.require_file()
     _require_question(sql)
-    is_busy = any(_is_collected_from(source, database) for source in SOURCES)
+    is_busy = _is_written_to(database)
     try:
         yield _of_the_database_itself(database, sql, limits, BESIDE_A_RUN_SECONDS if is_busy else ALONE_SECONDS)
         return
@@ -103,6 +103,26 @@ def ask(database: Database, sql: str, limits: Limits, now: datetime) -> Iterator
         with _interrupted_after(copy.connection, limits.seconds) as ended, _told(ended, limits):
             reader = copy.connection.execute(sql).to_arrow_reader(ROWS_AT_ONCE)
             yield Answered(reader.schema, _read(reader, ended, limits), now)
+
+
+@contextmanager
+def reading_beside_runs(database: Database) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The database, for questions of our own that can take longer than a moment; while a collection goes on, a copy.
+
+    Raises:
+        WarehouseError: there is no database, or it cannot be had.
+    """
+    database.require_file()
+    if _is_written_to(database):
+        with closing(Replica(database.path)) as replica, replica.reading() as copy:
+            yield copy.connection
+    else:
+        with database.connect(read_only=True) as connection:
+            yield connection
+
+
+def _is_written_to(database: Database) -> bool:
+    return any(_is_collected_from(source, database) for source in SOURCES)
 
 
 def _is_collected_from(source: str, database: Database) -> bool:

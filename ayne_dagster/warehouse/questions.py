@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -177,39 +176,6 @@ def _explained_source(
         "due_total": known.due_total,
         "explanation": explain(movie, decision, now, known),
     }
-
-
-def movie_changes(
-    connection: duckdb.DuckDBPyConnection, tmdb_id: int, fields: Sequence[str], limit: int
-) -> dict[str, Any] | None:
-    """What changed of a movie, the latest first; None for an unknown movie.
-
-    Args:
-        connection: an open connection.
-        tmdb_id: the movie.
-        fields: columns to look at; all when there are none.
-        limit: so many changes at most.
-
-    Returns:
-        `tmdb_id`, `title` and `changes`: `changed_at` (naive UTC), `source` (the table), `field`, `from` and `to` (as
-        the values that JSON has for them).
-    """
-    if not connection.execute("SELECT 1 FROM refresh_metadata WHERE tmdb_id = ?", [tmdb_id]).fetchall():
-        return None
-    rows = connection.execute(
-        "SELECT changed_at, source, field, old_value, new_value FROM movie_history WHERE tmdb_id = $tmdb_id"
-        " AND (len($fields) = 0 OR list_contains($fields, field)) ORDER BY changed_at DESC, source, field LIMIT $limit",
-        {"tmdb_id": tmdb_id, "fields": list(fields), "limit": limit},
-    ).fetchall()
-    changes = [
-        {"changed_at": at, "source": source, "field": field, "from": _from_json(old), "to": _from_json(new)}
-        for at, source, field, old, new in rows
-    ]
-    return {"tmdb_id": tmdb_id, "title": movie_titles(connection, [tmdb_id]).get(tmdb_id), "changes": changes}
-
-
-def _from_json(value: str | None) -> Any:
-    return None if value is None else json.loads(value)
 
 
 def movie_titles(connection: duckdb.DuckDBPyConnection, ids: Collection[int]) -> dict[int, str]:

@@ -310,6 +310,11 @@ def content_hash_column(table: Table) -> str:
     return f"{table.name}_hash"
 
 
+def since_column(table: Table) -> str:
+    """Name of the column of `refresh_metadata` with the instant from which on the history has every change of a row."""
+    return f"{table.name}_since"
+
+
 def _source_columns(source: str, title: str) -> tuple[Column, ...]:
     return (
         Column(f"{source}_attempted_at", "TIMESTAMP", f"Last attempt to ask {title} (UTC)", null="it was never asked"),
@@ -408,6 +413,15 @@ REFRESH_METADATA = Table(
         *(column for s in SOURCES.values() for column in _source_columns(s.name, s.title)),
         *(
             Column(content_hash_column(t), "BIGINT", f"Hash of the fields of {t.name} that count as a change")
+            for t in HASHED_TABLES
+        ),
+        *(
+            Column(
+                since_column(t),
+                "TIMESTAMP",
+                f"From when on every change of its row in {t.name} is in movie_history (UTC)",
+                null="it was not noted",
+            )
             for t in HASHED_TABLES
         ),
         Column(

@@ -1,4 +1,4 @@
-"""What a table, a column and a view are, and their DDL. Which ones the warehouse has is in `schema`.
+"""What a table, a column, a view and a table macro are, and their DDL. Which ones the warehouse has is in `schema`.
 
 A column's `drifts` mark says that its value moves daily by itself (popularity, vote counters): it is stored and its
 history kept, but it does not count as a change of the movie (DESIGN, "Refresh rules").
@@ -128,3 +128,27 @@ class View:
         """The CREATE VIEW statement; before it, that which makes its schema where it is not the main one."""
         schema = "" if self.schema == "main" else f"CREATE SCHEMA IF NOT EXISTS {self.schema}; "
         return f"{schema}CREATE OR REPLACE VIEW {self.name} AS {self.select}"
+
+
+@dataclass(frozen=True)
+class TableMacro:
+    """A SELECT with parameters under a name, asked like a table: `FROM name(value)`."""
+
+    name: str
+    parameters: tuple[str, ...]
+    description: str
+    select: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...] = ()
+    """Columns that tell its rows apart."""
+    null: str = "it is not known"
+    """What NULL means in the columns that do not say otherwise."""
+
+    @property
+    def call(self) -> str:
+        """How it is asked, with its parameters."""
+        return f"{self.name}({', '.join(self.parameters)})"
+
+    def ddl(self) -> str:
+        """The CREATE MACRO statement."""
+        return f"CREATE OR REPLACE MACRO {self.call} AS TABLE {self.select}"

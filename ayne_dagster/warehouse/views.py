@@ -19,10 +19,12 @@ from ayne_dagster.warehouse.movie_columns import (
     filled_origins,
 )
 from ayne_dagster.warehouse.schema import (
+    ANSWER_TABLES,
     DISCOVERED_MOVIES,
     FETCH_LOG,
     FETCH_LOG_DAILY,
     IMDB_RATINGS,
+    MOVIE_HISTORY,
     OMDB_RATINGS,
     REFRESH_METADATA,
     RELEASE_YEAR,
@@ -156,6 +158,46 @@ GROUP BY ALL""",
     null=FETCH_LOG_DAILY.null,
 )
 
+_TOLD = ("tmdb_id", "source", "field", "changed_at", "run_id")
+_DATES = sorted({c.name for table in ANSWER_TABLES for c in table.columns if c.type == "DATE" and c.name != "as_of"})
+_IS_DATE = f"field IN ({', '.join(repr(name) for name in _DATES)})"
+
+
+def _readings_sql(side: str) -> str:
+    """A value of the history, which is JSON, as a number, a date and a text: NULL for what it is not."""
+    value, plain = f"{side}_value", f"json_extract_string({side}_value, '$')"
+    # A list of texts is joined; rows of credits and the like, which are objects, stay as they are.
+    joined = f"array_to_string(TRY_CAST(TRY_CAST({value} AS JSON) AS VARCHAR[]), ', ')"
+    return (
+        f"TRY_CAST({value} AS DOUBLE) AS {side}_number,"
+        f" CASE WHEN {_IS_DATE} THEN TRY_CAST({plain} AS DATE) END AS {side}_date,"
+        f" CASE WHEN starts_with({value}, '[') AND NOT starts_with({value}, '[{{') THEN {joined} ELSE {plain} END"
+        f" AS {side}_text"
+    )
+
+
+def _readings(side: str, when: str) -> tuple[Column, ...]:
+    return (
+        Column(f"{side}_number", "DOUBLE", f"Value {when}, of a field that is a number"),
+        Column(f"{side}_date", "DATE", f"Value {when}, of a field that is a day"),
+        Column(f"{side}_text", "VARCHAR", f"Value {when} as a text, of any field; lists of texts are joined by commas"),
+    )
+
+
+MOVIE_CHANGES = View(
+    "movie_changes",
+    "One row a changed field, as movie_history, with the values before and after as number, date and text: NULL where "
+    "the value is not of that kind, or was unknown.",
+    f"SELECT {', '.join(_TOLD)}, {_readings_sql('old')}, {_readings_sql('new')} FROM movie_history",
+    (
+        *_columns_of(MOVIE_HISTORY, *_TOLD),
+        *_readings("old", "before"),
+        *_readings("new", "after"),
+    ),
+    dict.fromkeys(_TOLD, (MOVIE_HISTORY.name,)) | {c.name: () for side in ("old", "new") for c in _readings(side, "")},
+    null="the value is of another kind, or was not known",
+)
+
 
 def _names_view(name: str, what: str, codes: str, names: Mapping[str, str]) -> View:
     """Codes with their English names: facts of `iso_names`, so that a query can show a name beside each code."""
@@ -171,5 +213,5 @@ def _names_view(name: str, what: str, codes: str, names: Mapping[str, str]) -> V
 
 COUNTRIES = _names_view("countries", "country", "ISO 3166-1 code, also of former states", COUNTRY_NAMES)
 LANGUAGES = _names_view("languages", "language", "ISO 639-1 code; also 'xx' (none) and 'cn'", LANGUAGE_NAMES)
-VIEWS = (BOX_OFFICE_FIGURES, MOVIES, FETCHES_BY_DAY, COUNTRIES, LANGUAGES, *LEGACY_VIEWS)
+VIEWS = (BOX_OFFICE_FIGURES, MOVIES, MOVIE_CHANGES, FETCHES_BY_DAY, COUNTRIES, LANGUAGES, *LEGACY_VIEWS)
 """In the order in which they can be made."""

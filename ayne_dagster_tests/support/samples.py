@@ -21,6 +21,7 @@ from ayne_dagster.refresh.strategy import MovieState
 from ayne_dagster.warehouse.answers import Answer, ListedMovie, MergeReport
 from ayne_dagster.warehouse.best_figures import put_precedence
 from ayne_dagster.warehouse.merge import merge_answers, merge_listing
+from ayne_dagster.warehouse.movies_at import MACROS
 from ayne_dagster.warehouse.refresh_metadata import movie_states
 from ayne_dagster.warehouse.rows import Row
 from ayne_dagster.warehouse.schema import BOX_OFFICE, BOX_OFFICE_PRECEDENCE, OMDB_RATINGS, TABLES, TMDB_DETAILS
@@ -66,7 +67,7 @@ LISTING: Row = {
 
 
 def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
-    for item in (*TABLES, *VIEWS):
+    for item in (*TABLES, *VIEWS, *MACROS):
         connection.execute(item.ddl())
     put_precedence(connection, FigureChoice())
 

@@ -115,6 +115,7 @@ class Model:
             state = self.states.setdefault(answer.tmdb_id, MovieState(answer.tmdb_id))
             self.seen.setdefault(answer.tmdb_id, (answer.at, None))
             kind = str(answer.outcome)
+            date_before = self.tables[table.name].get(answer.tmdb_id, {}).get("release_date", "no row")
             if answer.row is not None:
                 kind = self._upsert(table, answer.tmdb_id, dict(answer.row), answer.at)
             changed = kind in ("inserted", "updated")
@@ -124,12 +125,13 @@ class Model:
             self.quarantined += answer.outcome is Outcome.QUARANTINED
             state = after(state, source, answer.outcome, answer.at, changed=changed)
             if table is TMDB_DETAILS and answer.row is not None:
-                state = self._by_details(state, answer.row)
+                state = self._by_details(state, answer, date_before)
             self.states[answer.tmdb_id] = state
         self._follow_years()
         return counts
 
-    def _by_details(self, state: MovieState, row: Row | Any) -> MovieState:
+    def _by_details(self, state: MovieState, answer: Answer, date_before: date | str | None) -> MovieState:
+        row: Row = dict(answer.row or {})
         released = row["release_date"] or state.release_date
         if row["imdb_id"] and state.imdb_id and row["imdb_id"] != state.imdb_id:
             forgotten = SourceState(state.at("omdb").attempted_at, changed_at=state.at("omdb").changed_at)
@@ -137,6 +139,9 @@ class Model:
         listing = self.tables["discovered_movies"].get(state.tmdb_id)
         if listing and released != state.release_date:
             listing["release_date"] = released
+            if state.release_date != date_before:  # else the history of the details tells it
+                moved = as_json(state.release_date), as_json(released)
+                self.history[state.tmdb_id, "discovered_movies", "release_date", *moved, answer.at] += 1
         popularity = state.popularity if row["popularity"] is None else row["popularity"]
         imdb_id = row["imdb_id"] or state.imdb_id
         return replace(state, release_date=released, imdb_id=imdb_id, popularity=popularity)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from ayne_dagster.cli import run
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.refresh.strategy import Reason
 from ayne_dagster.warehouse.answers import Answer, ListedMovie
-from ayne_dagster.warehouse.care.purge import purge
+from ayne_dagster.warehouse.care.purge import foretell, purge
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.merge import merge_answers, merge_listing
 from ayne_dagster.warehouse.refresh_metadata import due_movies
 from ayne_dagster.warehouse.schema import OMDB_RATINGS, TMDB_DETAILS
+from ayne_dagster_tests.support.samples import everything
 
 NOW = datetime(2026, 6, 30, tzinfo=UTC)
 
@@ -93,3 +97,41 @@ def test_a_second_purge_drops_nothing(database: Database) -> None:
     with database.transaction() as connection:
         purge(connection, NOW)
         assert not any(purge(connection, NOW).values())
+
+
+def test_what_is_foretold_is_what_goes_and_nothing_is_changed(database: Database) -> None:
+    with database.transaction() as connection:
+        old = {"tmdb_id": 2, "title": "Old", "release_date": date(2020, 1, 1), "release_year": "2020"}
+        for days, title in ((181, "Old"), (179, "New")):
+            merge_listing(connection, [ListedMovie(2, days_ago(days), old | {"title": title}, "2020")], "run")
+        before = everything(connection)
+    foretold = foretell(database, NOW)
+    with database.transaction() as connection:
+        assert everything(connection) == before
+        dropped = purge(connection, NOW)
+    rows: Counter[str] = Counter()
+    for part in foretold:
+        rows[part.table] += part.rows
+    assert rows == {table: number for table, number in dropped.items() if number}
+    told = {(part.table, part.reason): part.examples for part in foretold}
+    assert told["tmdb_details", "TMDB has not answered for 180 days"] == ("1 T",)
+    assert told["refresh_metadata", "the movie was neither listed nor answered for 180 days"] == ("3 T",)
+    assert told["movie_history", "a change at TMDB, older than 180 days"] == ("2 T",)
+
+
+def test_a_dry_run_tells_it_and_the_purge_goes_on_to_do_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AYNE_DATABASE", str(database.path))
+    assert run(["purge", "--dry-run", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["would_drop"]
+    assert "may be ahead" in told["doubt"], "all of it is old by the clock of today"
+    assert run(["purge", "--dry-run"]) == 0
+    assert "tmdb_details: TMDB has not answered for 180 days (1 T, 2 T)" in capsys.readouterr().out
+    assert ids(database, "tmdb_details") == [1, 2]
+    assert run(["purge", "--sure"]) == 0
+    assert ids(database, "tmdb_details") == []
+    capsys.readouterr()
+    assert run(["purge", "--dry-run"]) == 0
+    assert capsys.readouterr().out == "Nothing would be dropped.\n"

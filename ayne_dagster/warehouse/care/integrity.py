@@ -20,6 +20,7 @@ from ayne_dagster.warehouse.care.ahead import MENDED, mend, moments, not_mended_
 from ayne_dagster.warehouse.database import Database, DatabaseUnusable
 from ayne_dagster.warehouse.doubts import count_doubts, describe_counts
 from ayne_dagster.warehouse.migrations import VERSION_TABLE, existing_columns, schema_version
+from ayne_dagster.warehouse.movies_at import MACROS
 from ayne_dagster.warehouse.row_checks import duplicate_keys, misplaced_rows, orphans
 from ayne_dagster.warehouse.rows import naive_utc
 from ayne_dagster.warehouse.schema import (
@@ -154,6 +155,7 @@ def _check_schema(connection: duckdb.DuckDBPyConnection, report: Report) -> bool
         )
         return True
     report.findings += _schema_findings(found)
+    report.findings += _macro_findings(connection)
     report.notes += _undeclared_keys(connection, found)
     return True
 
@@ -173,6 +175,16 @@ def _schema_findings(found: dict[str, dict[str, str]]) -> Iterator[Finding]:
             elif kind != column.type:
                 what = f"Its column {column.name} is {kind}, not {column.type}."
                 yield Finding("schema_column", item.name, what, _RESTORE)
+
+
+def _macro_findings(connection: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
+    """Table macros that are missing."""
+    rows = connection.execute(
+        "SELECT function_name FROM duckdb_functions() WHERE function_type = 'table_macro' AND NOT internal"
+    ).fetchall()
+    for macro in MACROS:
+        if (macro.name,) not in rows:
+            yield Finding("schema_table", macro.name, f"The macro {macro.call} is missing.", _RESTORE)
 
 
 def _undeclared_keys(connection: duckdb.DuckDBPyConnection, found: dict[str, dict[str, str]]) -> Iterator[str]:

@@ -7,21 +7,26 @@ collected into regularly nothing is left to drop but movies that are gone, and o
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import duckdb
 
+from ayne_dagster.warehouse.database import Database
+from ayne_dagster.warehouse.questions import movie_titles
 from ayne_dagster.warehouse.rows import naive_utc
 from ayne_dagster.warehouse.schema import (
     COLLECTIONS,
     COMPANIES,
     CREDITS,
+    DISCOVERED_MOVIES,
     ENTITIES_OF_MOVIES,
     MOVIE_COMPANIES,
     MOVIE_TABLES,
     PEOPLE,
     TMDB_DETAILS,
+    since_column,
 )
 
 KEEP = timedelta(days=180)
@@ -37,6 +42,30 @@ _FROM_TMDB = "source IN ({})".format(
 )
 _NAMED_BY = ((PEOPLE, CREDITS), (COMPANIES, MOVIE_COMPANIES), (COLLECTIONS, TMDB_DETAILS))
 """What movies share, and the table whose rows name it."""
+EXAMPLES = 3
+"""Told of each kind of what a purge would drop."""
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """Rows of a table that go for one reason."""
+
+    table: str
+    reason: str
+    rows: int
+    keys: tuple[int, ...] = ()
+    """Of some of them: TMDB's number of the movie, person, company or series."""
+
+
+@dataclass(frozen=True)
+class Foretold:
+    """What a purge would drop for one reason."""
+
+    table: str
+    reason: str
+    rows: int
+    examples: tuple[str, ...]
+    """Some of what it would be: TMDB's number, and title or name where one is known."""
 
 
 @dataclass(frozen=True)
@@ -73,44 +102,115 @@ def purge(connection: duckdb.DuckDBPyConnection, now: datetime) -> dict[str, int
     Returns:
         How many rows went, by table.
     """
+    dropped: dict[str, int] = {}
+    for part in _drop(connection, now, 0):
+        dropped[part.table] = dropped.get(part.table, 0) + part.rows
+    return dropped
+
+
+def foretell(database: Database, now: datetime) -> list[Foretold]:
+    """What `purge` would drop now, by reason; nothing is changed.
+
+    It is the purge itself, in a transaction that is rolled back: a run waits for as long as it takes.
+
+    Raises:
+        WarehouseError: the database cannot be opened for writing.
+    """
+    with database.connect() as connection:
+        connection.execute("BEGIN")
+        try:
+            parts = [part for part in _drop(connection, now, EXAMPLES) if part.rows]
+        finally:
+            connection.execute("ROLLBACK")
+        return [
+            Foretold(part.table, part.reason, part.rows, tuple(_named(connection, part.table, part.keys)))
+            for part in parts
+        ]
+
+
+def _named(connection: duckdb.DuckDBPyConnection, table: str, keys: tuple[int, ...]) -> list[str]:
+    """Numbers with the title or name of what they stand for, where it has one."""
+    shared = {named.name: named.key[0] for named, _ in _NAMED_BY}
+    if key := shared.get(table):
+        sql = f"SELECT {key}, name FROM {table} WHERE {key} IN (SELECT unnest($keys))"
+        names = dict(connection.execute(sql, {"keys": list(keys)}).fetchall())
+    else:
+        names = movie_titles(connection, keys)
+    return [f"{key} {names.get(key) or ''}".rstrip() for key in keys]
+
+
+def _drop(connection: duckdb.DuckDBPyConnection, now: datetime, examples: int) -> Iterator[Dropped]:
+    """Drop what is too old, part by part; each part must be asked for, since later ones rest on earlier ones."""
     cutoff = {"cutoff": naive_utc(now - KEEP)}
-    dropped = {"tmdb_details": _delete(connection, f"tmdb_details WHERE tmdb_id IN ({_EXPIRED_DETAILS})", cutoff)}
+    days = f"for {KEEP.days} days"
+    drop = _Dropping(connection, cutoff, examples)
+    yield drop("tmdb_details", f"TMDB has not answered {days}", f"tmdb_id IN ({_EXPIRED_DETAILS})")
     connection.execute(
-        "UPDATE refresh_metadata SET tmdb_checked_at = NULL, tmdb_details_hash = NULL, imdb_id = NULL"
-        " WHERE tmdb_checked_at < $cutoff",
+        "UPDATE refresh_metadata SET tmdb_checked_at = NULL, tmdb_details_hash = NULL, tmdb_details_since = NULL,"
+        " imdb_id = NULL WHERE tmdb_checked_at < $cutoff",
         cutoff,
     )
     # Details too: those that never came with all of their parts are no check, and have none to expire.
     for table in (*_OF_A_MOVIE, "refresh_metadata"):
-        gone = _delete(connection, f"{table} WHERE tmdb_id IN ({_EXPIRED_MOVIES})", cutoff)
-        dropped[table] = dropped.get(table, 0) + gone
-    dropped |= _drop_entities(connection, cutoff)
-    dropped["tmdb_changes"] = _delete(connection, "tmdb_changes WHERE seen_at < $cutoff", cutoff)
-    dropped["tmdb_id_export"] = _delete(connection, "tmdb_id_export WHERE last_listed_on < $cutoff", cutoff)
-    dropped["movie_history"] = _delete(connection, f"movie_history WHERE changed_at < $cutoff AND {_FROM_TMDB}", cutoff)
-    dropped["movie_history"] += _delete(connection, f"movie_history WHERE {_OF_NO_MOVIE}", {})
-    dropped["quarantine"] = _delete(connection, "quarantine WHERE quarantined_at < $cutoff AND source = 'tmdb'", cutoff)
-    return dropped
+        yield drop(table, f"the movie was neither listed nor answered {days}", f"tmdb_id IN ({_EXPIRED_MOVIES})")
+    yield from _drop_entities(drop)
+    old = f"older than {KEEP.days} days"
+    yield drop("tmdb_changes", f"told by TMDB's change feed, {old}", "seen_at < $cutoff")
+    yield drop("tmdb_id_export", f"not in TMDB's ID export {days}", "last_listed_on < $cutoff")
+    _history_begins_later(connection, cutoff)
+    yield drop("movie_history", f"a change at TMDB, {old}", f"changed_at < $cutoff AND {_FROM_TMDB}")
+    yield drop("movie_history", "its movie is gone", _OF_NO_MOVIE)
+    yield drop("quarantine", f"an answer of TMDB, {old}", "quarantined_at < $cutoff AND source = 'tmdb'")
 
 
-def _drop_entities(connection: duckdb.DuckDBPyConnection, cutoff: dict[str, datetime]) -> dict[str, int]:
+@dataclass(frozen=True)
+class _Dropping:
+    """Deletes the rows that a condition names, having looked at some of them."""
+
+    connection: duckdb.DuckDBPyConnection
+    cutoff: dict[str, datetime]
+    examples: int
+
+    def __call__(self, table: str, reason: str, condition: str, key: str = "tmdb_id") -> Dropped:
+        bound = self.cutoff if "$cutoff" in condition else {}
+        keys: list[tuple[int]] = []
+        if self.examples:
+            some = f"SELECT DISTINCT {key} FROM {table} WHERE {condition} ORDER BY 1 NULLS LAST LIMIT {self.examples}"
+            keys = self.connection.execute(some, bound).fetchall()
+        rows = self.connection.execute(f"DELETE FROM {table} WHERE {condition}", bound).fetchall()[0][0]
+        return Dropped(table, reason, int(rows), tuple(found for (found,) in keys if found is not None))
+
+
+def _drop_entities(drop: _Dropping) -> Iterator[Dropped]:
     """Credits, releases and the like: of movies that expired or are gone at TMDB, and what no movie names any more."""
-    connection.execute(
+    drop.connection.execute(
         "UPDATE refresh_metadata SET entities_hash = NULL, entities_checked_at = NULL WHERE entities_hash IS NOT NULL"
         " AND (tmdb_details_hash IS NULL OR entities_checked_at < $cutoff OR tmdb_tombstoned_at IS NOT NULL)",
-        cutoff,
+        drop.cutoff,
     )
     kept = "SELECT tmdb_id FROM refresh_metadata WHERE entities_hash IS NOT NULL"
-    dropped = {
-        table.name: _delete(connection, f"{table.name} WHERE tmdb_id NOT IN ({kept})", {})
-        for table in ENTITIES_OF_MOVIES
-    }
+    for table in ENTITIES_OF_MOVIES:
+        yield drop(table.name, "the movie's details expired, or TMDB holds it no more", f"tmdb_id NOT IN ({kept})")
     for table, naming in _NAMED_BY:
         key = table.key[0]
         named = f"SELECT {key} FROM {naming.name} WHERE {key} IS NOT NULL"
-        dropped[table.name] = _delete(connection, f"{table.name} WHERE {key} NOT IN ({named})", {})
-    return dropped
+        yield drop(table.name, "no movie names it any more", f"{key} NOT IN ({named})", key)
 
 
-def _delete(connection: duckdb.DuckDBPyConnection, what: str, parameters: dict[str, datetime]) -> int:
-    return int(connection.execute(f"DELETE FROM {what}", parameters).fetchall()[0][0])
+def _history_begins_later(connection: duckdb.DuckDBPyConnection, cutoff: dict[str, datetime]) -> None:
+    """Note that history of TMDB's is whole only from the last change on that is about to be dropped."""
+    details, listing = since_column(TMDB_DETAILS), since_column(DISCOVERED_MOVIES)
+    connection.execute(
+        f"""
+        UPDATE refresh_metadata SET
+            {details} = CASE WHEN {details} < c.of_details THEN c.of_details ELSE {details} END,
+            {listing} = CASE WHEN {listing} < c.of_listing THEN c.of_listing ELSE {listing} END
+        FROM (
+            SELECT tmdb_id, max(changed_at) FILTER (source = 'tmdb_details') AS of_details,
+                   max(changed_at) FILTER (source = 'discovered_movies' OR field = 'release_date') AS of_listing
+            FROM movie_history WHERE changed_at < $cutoff AND source IN ('tmdb_details', 'discovered_movies')
+            GROUP BY tmdb_id
+        ) AS c
+        WHERE refresh_metadata.tmdb_id = c.tmdb_id""",
+        cutoff,
+    )

@@ -113,6 +113,7 @@ _NEW: Mapping[str, _New] = {
     "legacy.full_dataset": _of_movies("movie_id"),
     "legacy.tmdb_movies": _of_movies("tmdb_id"),
     "legacy.omdb_movies": _of_movies("imdb_id", "imdb_id"),
+    "movie_changes": _at("changed_at", "changes that were seen since"),
     "movie_history": _at("changed_at", "changes that were seen since"),
     "fetch_log": _at("fetched_at", "attempts since"),
     "fetch_log_daily": _on_day("day", "days since, the first one whole"),
