@@ -124,7 +124,7 @@ def test_no_column_that_is_never_null_is_null(filled: duckdb.DuckDBPyConnection)
 
 def test_keys_are_of_columns_that_there_are_and_unique_where_it_is_said(filled: duckdb.DuckDBPyConnection) -> None:
     for view in VIEWS:
-        assert view.key, view.name
+        assert view.key or view.name == "movie_changes"  # of a table to which rows are only added
         assert set(view.key) <= {column.name for column in view.columns}
         if view.unique:
             keys = f"SELECT {', '.join(view.key)} FROM {view.name} GROUP BY ALL HAVING count(*) > 1"

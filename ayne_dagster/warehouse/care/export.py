@@ -32,9 +32,9 @@ DEFAULT_TABLES: tuple[str, ...] = (
     "collection_status",
 )
 FORMATS = ("parquet", "csv", "sqlite")
-_FRUGAL = {"threads": 1, "memory_limit": "200MB"}
+_FRUGAL: Mapping[str, int | str] = {"threads": 1, "memory_limit": "200MB"}
 """Instead of what `CONNECTION_CONFIG` gives."""
-_IN_PARTS = _FRUGAL | {"memory_limit": "100MB"}
+_IN_PARTS: Mapping[str, int | str] = {**_FRUGAL, "memory_limit": "100MB"}
 """Where DuckDB writes no file itself, and keeps no row group of it."""
 
 Write = Callable[[duckdb.DuckDBPyConnection, Selection, Path], dict[Path, int]]
