@@ -236,7 +236,7 @@ FROM {SCHEMA}.movies AS m
 LEFT JOIN {SCHEMA}.tmdb_movies AS t ON t.tmdb_id = m.tmdb_id
 LEFT JOIN (SELECT tmdb_id, imdb_id FROM main.omdb_ratings WHERE match = '{Match.ANOTHER}') AS w
     ON w.tmdb_id = m.tmdb_id AND w.imdb_id = m.imdb_id
-LEFT JOIN {SCHEMA}.omdb_movies AS o ON o.imdb_id = m.imdb_id AND w.tmdb_id IS NULL
+LEFT JOIN {SCHEMA}.omdb_movies AS o ON o.imdb_id = CASE WHEN w.tmdb_id IS NULL THEN m.imdb_id END
 LEFT JOIN {SCHEMA}.numbers_movies AS n ON n.movie_id = m.movie_id""",
     (*LEGACY_MOVIES.columns, *(_renamed(origin, name) for origin, name in _FULL.items())),
 )

@@ -133,6 +133,9 @@ DOUBT_JOIN = (
     f"LEFT JOIN (SELECT tmdb_id, imdb_id, match FROM {OMDB_RATINGS.name} WHERE match <> '{Match.SAME}') AS w"
     " ON w.tmdb_id = m.tmdb_id AND w.imdb_id = m.imdb_id"
 )
-IS_OF_THE_MOVIE = f"w.match IS DISTINCT FROM '{Match.ANOTHER}'"
-"""Whether what is known under the IMDb id is of the movie, as far as is known."""
+ITS_IMDB_ID = f"CASE WHEN w.match IS DISTINCT FROM '{Match.ANOTHER}' THEN m.imdb_id END"
+"""The IMDb id, where what is known under it is of the movie, as far as is known.
+
+As a value to be joined by: as a condition of its own beside the equalities, DuckDB compares each row with each.
+"""
 EXPORT_JOIN = f"LEFT JOIN {TMDB_ID_EXPORT.name} AS x ON x.tmdb_id = m.tmdb_id"

@@ -13,7 +13,7 @@ from ayne_dagster.warehouse.movie_columns import (
     ADDED_ORIGINS,
     DOUBT_JOIN,
     EXPORT_JOIN,
-    IS_OF_THE_MOVIE,
+    ITS_IMDB_ID,
     POPULARITY,
     filled,
     filled_origins,
@@ -99,8 +99,8 @@ FROM refresh_metadata AS m
 LEFT JOIN discovered_movies AS l ON l.tmdb_id = m.tmdb_id
 LEFT JOIN tmdb_details AS d ON d.tmdb_id = m.tmdb_id
 {DOUBT_JOIN}
-LEFT JOIN omdb_ratings AS o ON o.tmdb_id = m.tmdb_id AND o.imdb_id = m.imdb_id AND {IS_OF_THE_MOVIE}
-LEFT JOIN imdb_ratings AS i ON i.tmdb_id = m.tmdb_id AND i.imdb_id = m.imdb_id AND {IS_OF_THE_MOVIE}
+LEFT JOIN omdb_ratings AS o ON o.tmdb_id = m.tmdb_id AND o.imdb_id = {ITS_IMDB_ID}
+LEFT JOIN imdb_ratings AS i ON i.tmdb_id = m.tmdb_id AND i.imdb_id = {ITS_IMDB_ID}
 {EXPORT_JOIN}
 LEFT JOIN ({BEST_FIGURES_SQL}) AS b ON b.tmdb_id = m.tmdb_id""",
     (
