@@ -202,12 +202,22 @@ def test_years_that_cannot_be_written_leave_the_former_ones(
     assert len(list((tmp_path / "movies").rglob("*.parquet"))) == 2
 
 
-def test_years_that_a_killed_export_had_put_aside_come_back(filled: Connection, tmp_path: Path) -> None:
+def test_years_that_a_killed_export_had_put_aside_come_back_also_where_the_next_one_fails(
+    filled: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     export_tables(filled, tmp_path, ["movies"], "parquet", by_year=True)
     (tmp_path / "movies").rename(tmp_path / ".movies.former")
     (tmp_path / ".movies.partial").mkdir()
-    export_tables(filled, tmp_path, ["movies"], "parquet", by_year=True)
+
+    def fail(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(export_parquet, "_write_years", fail)
+        with pytest.raises(ExportError, match="No space left"):
+            export_tables(filled, tmp_path, ["movies"], "parquet", by_year=True)
     assert [path.name for path in tmp_path.iterdir()] == ["movies"]
+    assert len(list((tmp_path / "movies").rglob("*.parquet"))) == 2
 
 
 @pytest.mark.parametrize("at_once", [1, 5_000])

@@ -111,17 +111,3 @@ def test_money_below_a_thousand_dollars_is_marked_and_not_shown_as_the_best(
     assert movie(connection, "production_budget", "worldwide_gross") == (None, None)
     merge_details(connection, details(at=START + DAY, budget=1_000, revenue=None))
     assert movie(connection, "budget_plausible", "production_budget") == (True, 1_000)
-
-
-@pytest.mark.parametrize("sql", ["FROM movies", "FROM legacy.full_dataset", "FROM movies_at(TIMESTAMP '2026-01-01')"])
-def test_tables_are_joined_by_hashes_and_not_each_row_with_each(
-    connection: duckdb.DuckDBPyConnection, sql: str
-) -> None:
-    for table in ("refresh_metadata", "tmdb_details", "omdb_ratings", "imdb_ratings"):
-        connection.execute(f"INSERT INTO {table} (tmdb_id, imdb_id) SELECT i, 'tt' || i FROM range(3000) AS r (i)")
-    connection.execute("UPDATE refresh_metadata SET first_seen_at = TIMESTAMP '2025-01-01'")
-    ((_, drawn),) = connection.execute(f"EXPLAIN {sql}").fetchall()
-    plan = drawn.upper().replace(" ", "_")
-    assert "HASH_JOIN" in plan
-    for slow in ("BLOCKWISE", "NESTED_LOOP", "CROSS_PRODUCT"):
-        assert slow not in plan
