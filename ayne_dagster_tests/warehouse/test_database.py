@@ -127,7 +127,7 @@ def test_the_dataset_as_of_an_instant_compares_no_row_with_each_either(database:
         for table in ("refresh_metadata", "tmdb_details", "omdb_ratings"):
             connection.execute(f"INSERT INTO {table} (tmdb_id, imdb_id) SELECT i, 'tt' || i FROM range(3000) AS r (i)")
         connection.execute("UPDATE omdb_ratings SET match = 'another' WHERE tmdb_id < 50")
-        since = "first_seen_at, tmdb_details_since, omdb_ratings_since".split(", ")
+        since = ["first_seen_at", "tmdb_details_since", "omdb_ratings_since"]
         connection.execute(f"UPDATE refresh_metadata SET {', '.join(f'{c} = TIMESTAMP $$2020-01-01$$' for c in since)}")
         ((_, plan),) = connection.execute("EXPLAIN FROM movies_at(TIMESTAMP '2026-01-01')").fetchall()
     drawn = plan.upper().replace(" ", "_")  # names are cut where the drawing is narrow
