@@ -119,7 +119,7 @@ def test_no_view_compares_each_row_with_each(database: Database, view: str) -> N
     # An outer join with a condition beside its equalities is such a one: a minute at 10,000 movies.
     with database.connect() as connection:
         ((_, plan),) = connection.execute(f"EXPLAIN SELECT * FROM {view}").fetchall()
-    assert not {"BLOCKWISE_NL_JOIN", "NESTED_LOOP_JOIN"} & set(re.findall(r"[A-Z_]+", plan))
+    assert not re.search("BLOCKWIS|NESTED_L", plan), "DuckDB cuts long names in narrow plans"
 
 
 def test_the_dataset_as_of_an_instant_compares_no_row_with_each_either(database: Database) -> None:
