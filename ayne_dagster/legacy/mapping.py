@@ -108,7 +108,8 @@ def read_value(name: str, value: object, repairs: Repairs) -> object:
 
 def read_row(row: Row, repairs: Repairs) -> dict[str, object]:
     """A row of the older collection with its values as what they say; see `read_value`."""
-    return {name: read_value(name, value, repairs) for name, value in row.items()}
+    # Half of all values are unknown already.
+    return {name: None if value is None else read_value(name, value, repairs) for name, value in row.items()}
 
 
 def details_row(row: Row, movie: Row, repairs: Repairs, *, joined_by_blank: bool) -> dict[str, object]:

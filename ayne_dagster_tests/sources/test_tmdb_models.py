@@ -110,7 +110,8 @@ def row_of(body: dict[str, Any]) -> dict[str, object]:
 
 def check_row(row: dict[str, object], table: Table) -> None:
     """Every column but updated_at is there, in order, and holds what its DuckDB type can take."""
-    assert (*row, "updated_at") == table.column_names
+    told = [column.name for column in table.columns if not column.concluded]
+    assert [*row, "updated_at"] == told
     fits: dict[str, Callable[[Any], bool]] = {
         "BIGINT": lambda v: type(v) is int and -(2**63) <= v < 2**63,
         "INTEGER": lambda v: type(v) is int and -(2**31) <= v < 2**31,
