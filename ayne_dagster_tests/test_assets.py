@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from ayne_dagster.assets import refreshing
+from ayne_dagster.assets import marts, refreshing
 from ayne_dagster.assets.markdown import markdown_table
 from ayne_dagster.assets.refreshing import left_out, taken
 from ayne_dagster.collecting.streams import Batches
@@ -112,6 +112,28 @@ def test_the_ui_gets_curves_of_each_day_and_a_look_at_the_movies(platform: Platf
     (movies,) = (m.metadata for m in result.asset_materializations_for_node("movies"))
     assert len(str(movies["preview"].value).splitlines()) == 2 + 5
     assert movies["share_with_imdb_id"].value == round(platform.value("SELECT count(imdb_id) FROM movies") / known, 4)
+
+
+def test_a_run_that_dagster_launched_tells_of_years_without_movies_and_a_command_s_does_not(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[set[str]] = []
+    monkeypatch.setattr(marts, "tell_of_empty_years", lambda _, years: told.append(set(years)))
+    platform.discover()
+    assert told == []
+    monkeypatch.setattr(marts, "is_launched", lambda _: True)
+    platform.discover()
+    assert told == [{row["release_year"] for row in platform.query("SELECT DISTINCT release_year FROM movies")}]
+
+
+def test_of_a_large_collection_nothing_but_the_number_of_movies_is_shown(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(marts, "PREVIEWED", 5)
+    platform.discover()
+    (movies,) = (m.metadata for m in platform.refresh(limit=1).asset_materializations_for_node("movies"))
+    assert "dagster/row_count" in movies
+    assert not [name for name in movies if name == "preview" or name.startswith("share_with_")]
 
 
 def test_a_title_is_shown_as_it_is_and_is_no_picture_link_or_column() -> None:

@@ -9,11 +9,12 @@ import dagster as dg
 import pytest
 
 from ayne_dagster.assets.empty_years import PARTITIONED, tell_of_empty_years, years_with_movies
+from ayne_dagster.commands.serving import show_empty_years
 from ayne_dagster.config import Settings
 from ayne_dagster.partitions import PARTITION_KEYS
 from ayne_dagster.runs.instance import open_instance
 from ayne_dagster.warehouse.database import Database
-from ayne_dagster_tests.support.samples import listed, merge_listed
+from ayne_dagster_tests.support.samples import HOLD, line, listed, merge_listed, python
 
 DETAILS = dg.AssetKey("tmdb_details")
 
@@ -47,3 +48,22 @@ def test_a_year_has_a_movie_once_one_is_known(tmp_path: Path) -> None:
         assert years_with_movies(connection) == set()
         merge_listed(connection, listed(550))
         assert years_with_movies(connection) == {"1999"}
+
+
+def test_the_ui_tells_it_when_it_starts_and_starts_beside_a_database_in_use(
+    instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    settings = Settings(database=tmp_path / "ayne.duckdb")
+    show_empty_years(instance, settings)
+    assert not settings.database.exists(), "to look makes none"
+    with Database(settings.database).connect() as connection:
+        merge_listed(connection, listed(550))
+    show_empty_years(instance, settings)
+    assert instance.get_materialized_partitions(DETAILS) == set(PARTITION_KEYS) - {"1999"}
+    holder = python(HOLD, settings.database)
+    try:
+        assert line(holder) == "held"
+        show_empty_years(instance, settings)
+    finally:
+        holder.kill()
+        holder.communicate()

@@ -150,7 +150,8 @@ def _agreement(connection: duckdb.DuckDBPyConnection, now: datetime) -> dg.Asset
 
 def _doubts(connection: duckdb.DuckDBPyConnection) -> dg.AssetCheckResult:
     """How many answers are of another work, or may be, and the first of them: a warning, since TMDB must correct it."""
-    counts, found = count_doubts(connection), list_doubts(connection, DOUBTS_SHOWN)
+    counts = count_doubts(connection)
+    found = list_doubts(connection, DOUBTS_SHOWN) if counts.total else []
     cases = [[each[name] for name in ("tmdb_id", "title", "doubt", "reasons")] for each in found]
     table = markdown_table(("TMDB id", "title", "doubt", "reasons"), cases)
     numbers = {**counts.by_kind, "judged": counts.judged, "not_judged": counts.not_judged}

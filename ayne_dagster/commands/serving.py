@@ -189,13 +189,13 @@ def _instance_and_listener(port: int) -> Iterator[tuple[DagsterInstance, socket,
         home = instance.root_directory
         os.environ["DAGSTER_HOME"] = home  # for daemon, code servers and the runs that they launch
         with served(Path(home)):
-            _show_empty_years(instance, shown)
+            show_empty_years(instance, shown)
             about = f"Dagster on http://{ADDRESS}:{port} shows the database {shown.database}"
             click.echo(one_line(f"{about}{world}; its runs are in {home}"), err=True)
             yield instance, listener, shown, workspace_file()
 
 
-def _show_empty_years(instance: DagsterInstance, settings: Settings) -> None:
+def show_empty_years(instance: DagsterInstance, settings: Settings) -> None:
     """Have no asset be grey for years in which there is nothing: runs of `ayne collect` leave them out."""
     from ayne_dagster.assets.empty_years import tell_of_empty_years, years_with_movies
     from ayne_dagster.warehouse.database import Database, WarehouseError

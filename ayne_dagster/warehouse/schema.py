@@ -315,74 +315,30 @@ def since_column(table: Table) -> str:
     return f"{table.name}_since"
 
 
+_OF_A_SOURCE = (
+    ("attempted_at", "TIMESTAMP", "Last attempt to ask {} (UTC)", "it was never asked"),
+    ("checked_at", "TIMESTAMP", "Last successful check at {} (UTC)", "it has never answered"),
+    ("changed_at", "TIMESTAMP", "Last change found at {} (UTC)", "nothing has been told yet"),
+    ("failures", "SMALLINT", "Failed attempts at {} in a row", NEVER),
+    ("missing_since", "TIMESTAMP", "First of the 404s in a row at {} (UTC)", "the last answer was no 404"),
+    ("tombstoned_at", "TIMESTAMP", "When {} was confirmed to hold it no more (UTC)", "it holds it, as far as is known"),
+    ("exposure", "DOUBLE", "Changes at {} that its bucket's rate made expect so far", NEVER),
+    ("changes", "DOUBLE", "Changes found at {} so far, corrected for several at once", NEVER),
+    ("signals", "SMALLINT", "Change signals since the last successful check at {}", NEVER),
+    ("signalled_at", "TIMESTAMP", "Latest instant of the last change signalled at {} (UTC)", "no signal is known"),
+    ("recheck_at", "TIMESTAMP", "When to ask {} once more: its cache may be stale (UTC)", "need not be"),
+    ("parts_due_at", "TIMESTAMP", "When to ask {} for parts its last answer lacks (UTC)", "it lacks none"),
+    ("rate", "DOUBLE", "Relevant changes at {}, as learned", _LATER),
+    ("reason", "VARCHAR", "Code of the reason why it is due at {}, or not (at decided_at)", _LATER),
+)
+"""Of each source: name after its own, type, what it is, what NULL means."""
+
+
 def _source_columns(source: str, title: str) -> tuple[Column, ...]:
-    return (
-        Column(f"{source}_attempted_at", "TIMESTAMP", f"Last attempt to ask {title} (UTC)", null="it was never asked"),
-        Column(
-            f"{source}_checked_at",
-            "TIMESTAMP",
-            f"Last successful check at {title} (UTC)",
-            null="it has never answered",
-        ),
-        Column(
-            f"{source}_changed_at",
-            "TIMESTAMP",
-            f"Last change found at {title} (UTC)",
-            null="nothing has been told yet",
-        ),
-        Column(f"{source}_failures", "SMALLINT", f"Failed attempts at {title} in a row", null=NEVER),
-        Column(
-            f"{source}_missing_since",
-            "TIMESTAMP",
-            f"First of the 404s in a row at {title} (UTC)",
-            null="the last answer was no 404",
-        ),
-        Column(
-            f"{source}_tombstoned_at",
-            "TIMESTAMP",
-            f"When {title} was confirmed to hold it no more (UTC)",
-            null="it holds it, as far as is known",
-        ),
-        Column(
-            f"{source}_exposure", "DOUBLE", f"Changes at {title} that its bucket's rate made expect so far", null=NEVER
-        ),
-        Column(
-            f"{source}_changes", "DOUBLE", f"Changes found at {title} so far, corrected for several at once", null=NEVER
-        ),
-        Column(
-            f"{source}_signals", "SMALLINT", f"Change signals since the last successful check at {title}", null=NEVER
-        ),
-        Column(
-            f"{source}_signalled_at",
-            "TIMESTAMP",
-            f"Latest instant of the last change signalled at {title} (UTC)",
-            null="no signal is known",
-        ),
-        Column(
-            f"{source}_recheck_at",
-            "TIMESTAMP",
-            f"When to ask {title} once more: its cache may be stale (UTC)",
-            null="need not be",
-        ),
-        Column(
-            f"{source}_parts_due_at",
-            "TIMESTAMP",
-            f"When to ask {title} for parts its last answer lacks (UTC)",
-            null="it lacks none",
-        ),
-        Column(
-            f"{source}_rate",
-            "DOUBLE",
-            f"Relevant changes at {title}, as learned",
-            unit="changes a day",
-            null=_LATER,
-        ),
-        Column(
-            f"{source}_reason",
-            "VARCHAR",
-            f"Code of the reason why it is due at {title}, or not (at decided_at)",
-            null=_LATER,
-        ),
+    units = {"rate": "changes a day"}
+    return tuple(
+        Column(f"{source}_{name}", kind, what.format(title), unit=units.get(name, ""), null=null)
+        for name, kind, what, null in _OF_A_SOURCE
     )
 
 

@@ -298,8 +298,8 @@ def test_every_table_has_rows_that_are_new_and_a_part_takes_no_wholes_place(
     ],
 )
 def test_options_that_contradict_each_other_are_an_error_and_nothing_is_written(
-    filled: Connection, tmp_path: Path, file_format: str, options: dict[str, bool], said: str
+    filled: Connection, tmp_path: Path, file_format: str, options: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(WrongExport, match=said):
-        export_tables(filled, tmp_path / "out", ["movies"], file_format, **options)  # type: ignore[arg-type]
+        export_tables(filled, tmp_path / "out", ["movies"], file_format, **options)
     assert not (tmp_path / "out").exists()
