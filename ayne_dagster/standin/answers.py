@@ -101,7 +101,7 @@ _WELL_KNOWN = {
 _NO_SUCH_FILE = Answer(403, b"<Error><Code>AccessDenied</Code></Error>", "application/xml")
 """As object stores say of what they do not have to whom may not list it."""
 _EXPORT = re.compile(r"/p/exports/movie_ids_(\d\d)_(\d\d)_(\d{4})\.json\.gz")
-_MOVIE = re.compile(r"/3/movie/(?:(tt\d{1,12})|(\d{1,18})(?!\d)[^/]*)(?:/([a-z_]+))?/?")
+_MOVIE = re.compile(r"/3/movie/(?:(tt\d{1,12})|(\d{1,18})(?!\d)[^/]*)(?:/([a-z_]+(?:/providers)?))?/?")
 _LIBRARY = re.compile(
     r"$|(python-|python/|httpx|aiohttp|curl|wget|okhttp|java|go-http-client|libwww|mozilla)", re.IGNORECASE
 )

@@ -17,6 +17,8 @@ from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.questions import movie_titles
 from ayne_dagster.warehouse.rows import naive_utc
 from ayne_dagster.warehouse.schema import (
+    APPENDED_PARTS,
+    APPENDED_TABLES,
     COLLECTIONS,
     COMPANIES,
     CREDITS,
@@ -24,8 +26,11 @@ from ayne_dagster.warehouse.schema import (
     ENTITIES_OF_MOVIES,
     MOVIE_COMPANIES,
     MOVIE_TABLES,
+    PARTS_OF_MOVIES,
     PEOPLE,
+    PROVIDERS,
     TMDB_DETAILS,
+    WATCH_PROVIDERS,
     since_column,
 )
 
@@ -38,9 +43,9 @@ WHERE tmdb_checked_at IS NULL AND coalesce(last_seen_at, first_seen_at) < $cutof
 _OF_NO_MOVIE = "tmdb_id NOT IN (SELECT tmdb_id FROM refresh_metadata)"
 _OF_A_MOVIE = tuple(table.name for table in MOVIE_TABLES)
 _FROM_TMDB = "source IN ({})".format(
-    ", ".join(f"'{name}'" for name in ("tmdb_details", "discovered_movies", *(t.name for t in ENTITIES_OF_MOVIES)))
+    ", ".join(f"'{name}'" for name in ("tmdb_details", "discovered_movies", *(t.name for t in PARTS_OF_MOVIES)))
 )
-_NAMED_BY = ((PEOPLE, CREDITS), (COMPANIES, MOVIE_COMPANIES), (COLLECTIONS, TMDB_DETAILS))
+_NAMED_BY = ((PEOPLE, CREDITS), (COMPANIES, MOVIE_COMPANIES), (COLLECTIONS, TMDB_DETAILS), (PROVIDERS, WATCH_PROVIDERS))
 """What movies share, and the table whose rows name it."""
 EXAMPLES = 3
 """Told of each kind of what a purge would drop."""
@@ -97,7 +102,8 @@ def purge(connection: duckdb.DuckDBPyConnection, now: datetime) -> dict[str, int
 
     Details go with the IMDb id that came with them; the movie is then due as if never fetched. A movie that no listing
     has shown for that long either goes altogether, with what other sources said of it. Credits, releases and the like
-    go as old, and with a movie that is gone at TMDB, and with them the people and companies that no other movie names.
+    go as old, and with a movie that is gone at TMDB, and with them the people and companies that no other movie names;
+    videos and the like by when that part was told.
 
     Returns:
         How many rows went, by table.
@@ -153,6 +159,7 @@ def _drop(connection: duckdb.DuckDBPyConnection, now: datetime, examples: int) -
     # Details too: those that never came with all of their parts are no check, and have none to expire.
     for table in (*_OF_A_MOVIE, "refresh_metadata"):
         yield drop(table, f"the movie was neither listed nor answered {days}", f"tmdb_id IN ({_EXPIRED_MOVIES})")
+    yield from _drop_parts(drop)
     yield from _drop_entities(drop)
     old = f"older than {KEEP.days} days"
     yield drop("tmdb_changes", f"told by TMDB's change feed, {old}", "seen_at < $cutoff")
@@ -179,6 +186,19 @@ class _Dropping:
             keys = self.connection.execute(some, bound).fetchall()
         rows = self.connection.execute(f"DELETE FROM {table} WHERE {condition}", bound).fetchall()[0][0]
         return Dropped(table, reason, int(rows), tuple(found for (found,) in keys if found is not None))
+
+
+def _drop_parts(drop: _Dropping) -> Iterator[Dropped]:
+    """Videos and the like: what TMDB has not told again, also because it was asked for no more, and of movies that
+    expired or are gone.
+    """
+    gone = "SELECT tmdb_id FROM refresh_metadata WHERE tmdb_details_hash IS NULL OR tmdb_tombstoned_at IS NOT NULL"
+    why = f"TMDB has not told that part for {KEEP.days} days, or the movie's details expired"
+    expired = f"checked_at < $cutoff OR tmdb_id IN ({gone}) OR {_OF_NO_MOVIE}"
+    yield drop(APPENDED_PARTS.name, why, expired)
+    for table in APPENDED_TABLES:
+        told = f"SELECT tmdb_id FROM appended_parts WHERE part = '{table.name}'"
+        yield drop(table.name, why, f"tmdb_id NOT IN ({told})")
 
 
 def _drop_entities(drop: _Dropping) -> Iterator[Dropped]:
