@@ -1,4 +1,5 @@
-"""What TMDB appends to a movie's details on demand: videos, translations, other titles, who streams. All invented.
+"""What TMDB appends to a movie's details on demand: videos, translations, other titles, who streams. All invented, but
+for the names of countries and languages.
 
 Each is a function of a number, as in `words`, and of the day where it changes by itself, as offers do.
 """
@@ -17,6 +18,18 @@ NAMES = ("videos", "translations", "alternative_titles", "watch/providers")
 OFFERS_LAST_DAYS = 45
 """After so many days a movie is offered by others."""
 _COUNTRIES = ("US", "GB", "DE", "FR", "JP")
+COUNTRIES: tuple[Body, ...] = (
+    *(
+        {"iso_3166_1": code, "english_name": name, "native_name": name}
+        for code, name in {each.country_code: each.country for each in words.LANGUAGES}.items()
+    ),
+    {"iso_3166_1": "CZ", "english_name": "Czechia", "native_name": "Czechia"},
+)
+"""As TMDB's configuration lists them, one of them by a name of its own."""
+LANGUAGES: tuple[Body, ...] = tuple(
+    {"iso_639_1": code, "english_name": name, "name": ""}
+    for code, name in {each.code: each.english_name for each in words.LANGUAGES}.items()
+)
 _PROVIDERS = ("Lanternflix", "Harbour+", "Reel Cellar", "Meridian TV", "Kinoteka", "Orchard Video", "Magpie Play")
 _KINDS = ("Teaser", "Trailer", "Clip", "Featurette")
 VIDEO_LEADS = (60, 30, 0, -20)

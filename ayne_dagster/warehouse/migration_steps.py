@@ -159,6 +159,8 @@ STEPS: dict[int, Step] = {
             """CREATE TABLE IF NOT EXISTS releases (
     tmdb_id BIGINT, country VARCHAR, type SMALLINT, release_date DATE, certification VARCHAR, note VARCHAR,
     language VARCHAR)""",
+            """CREATE TABLE IF NOT EXISTS code_names (
+    kind VARCHAR, code VARCHAR, name VARCHAR, listed_at TIMESTAMP, PRIMARY KEY (kind, code))""",
             """CREATE TABLE IF NOT EXISTS videos (
     tmdb_id BIGINT, video_id VARCHAR, name VARCHAR, type VARCHAR, site VARCHAR, site_key VARCHAR, official BOOLEAN,
     size INTEGER, language VARCHAR, country VARCHAR, published_on DATE)""",

@@ -809,6 +809,20 @@ APPENDED_PARTS = Table(
     declares_key=False,
 )
 
+CODE_NAMES = Table(
+    "code_names",
+    "One row a code of a country or language that TMDB has named. The views `countries` and `languages` show them with "
+    "those that are built in.",
+    (
+        Column("kind", "VARCHAR", "country (ISO 3166-1) or language (ISO 639-1)"),
+        Column("code", "VARCHAR", "The code"),
+        Column("name", "VARCHAR", "English name", null=NEVER),
+        Column("listed_at", "TIMESTAMP", "When TMDB last listed it (UTC)", null=NEVER),
+    ),
+    key=("kind", "code"),
+    source="TMDB's configuration",
+)
+
 ENTITIES_OF_MOVIES = (CREDITS, MOVIE_COMPANIES, RELEASES)
 """Tables of entities with several rows a movie, by `tmdb_id`: they go with the movie, whatever its release year."""
 SHARED_ENTITIES = (PEOPLE, COMPANIES, COLLECTIONS)
@@ -838,6 +852,7 @@ TABLES = (
     DAILY_FILES,
     REFRESH_RATES,
     FEED_QUALITY,
+    CODE_NAMES,
     *ENTITY_TABLES,
 )
 ALL_TABLES: dict[str, Table] = {table.name: table for table in TABLES}

@@ -30,6 +30,7 @@ from ayne_dagster.sources.limits.account import Account
 from ayne_dagster.sources.limits.ledger import RequestLedger
 from ayne_dagster.sources.tmdb.changes import ChangedMovies as ChangedMovies
 from ayne_dagster.sources.tmdb.changes import ChangesShown, list_changes
+from ayne_dagster.sources.tmdb.code_names import CODE_LISTS, names_by_code
 from ayne_dagster.sources.tmdb.listing import MAX_WINDOW_ROWS as MAX_WINDOW_ROWS
 from ayne_dagster.sources.tmdb.listing import DateWindow as DateWindow
 from ayne_dagster.sources.tmdb.listing import ListedPage as ListedPage
@@ -237,6 +238,20 @@ class AsyncTMDBClient(AsyncClosing):
         # lists nothing is asked for once more with the day after, less what that day has of its own.
         both, after = await self._list_changes(day, day + _DAY), await self._list_changes(day + _DAY, day + _DAY)
         return ChangedMovies(both.ids - after.ids, both.complete and after.complete)
+
+    async def list_names(self, kind: str) -> dict[str, str]:
+        """TMDB's English names of countries or languages, by ISO code, in one request.
+
+        Args:
+            kind: one of `CODE_LISTS`, country or language.
+
+        Raises:
+            SourceError: they cannot be had.
+        """
+        listed = CODE_LISTS[kind]
+        names = names_by_code(listed, (await self._get(listed.path, {})).content)
+        self.account.answered()
+        return names
 
     async def _list_changes(self, start: date, end: date) -> ChangedMovies:
         """All pages of a window."""

@@ -163,6 +163,7 @@ def _drop(connection: duckdb.DuckDBPyConnection, now: datetime, examples: int) -
     yield from _drop_entities(drop)
     old = f"older than {KEEP.days} days"
     yield drop("tmdb_changes", f"told by TMDB's change feed, {old}", "seen_at < $cutoff")
+    yield drop("code_names", f"TMDB has not listed the code {days}", "listed_at < $cutoff", "NULL")
     yield drop("tmdb_id_export", f"not in TMDB's ID export {days}", "last_listed_on < $cutoff")
     _history_begins_later(connection, cutoff)
     yield drop("movie_history", f"a change at TMDB, {old}", f"changed_at < $cutoff AND {_FROM_TMDB}")

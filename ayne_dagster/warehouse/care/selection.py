@@ -116,6 +116,7 @@ _NEW: Mapping[str, _New] = {
         _of_movies("tmdb_id"),
     ),
     **{table.name: _told_anew(table.name) for table in APPENDED_TABLES},
+    "code_names": _at("listed_at", "names that TMDB has listed since"),
     "appended_parts": _at("changed_at", "parts that were first told, or found to be others, since"),
     **{f"legacy.{name}": _of_movies("movie_id") for name in ("movies", "numbers_movies", "movie_refresh_state")},
     "legacy.full_dataset": _of_movies("movie_id"),
@@ -139,6 +140,6 @@ _NEW: Mapping[str, _New] = {
     "box_office_unmatched": _at("seen_at", "rows that were first read since"),
     "refresh_rates": _at("learned_at", "rates that were corrected since"),
     "feed_quality": _at("learned_at", "numbers that were corrected since"),
-    **dict.fromkeys(("box_office_precedence", "countries", "languages"), _New("", "all rows: they have no time")),
+    **dict.fromkeys(("box_office_precedence", "countries", "languages"), _New("", "all rows: most have no time")),
 }
 """By table and view."""
