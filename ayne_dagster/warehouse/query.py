@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -21,7 +21,7 @@ from ayne_dagster.refresh.states import SOURCES
 from ayne_dagster.settings.locks import is_held
 from ayne_dagster.warehouse.database import Database, DatabaseBusy, WarehouseError
 from ayne_dagster.warehouse.lease import lease_path
-from ayne_dagster.warehouse.replica import Replica
+from ayne_dagster.warehouse.replica import Replica, ReplicaError
 
 ALONE_SECONDS = 1.0
 """How long a question may have the database itself while no collection runs: one that begins waits for so long."""
@@ -119,6 +119,27 @@ def reading_beside_runs(database: Database) -> Iterator[duckdb.DuckDBPyConnectio
     else:
         with database.connect(read_only=True) as connection:
             yield connection
+
+
+@contextmanager
+def reading_a_copy(database: Database) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A copy of the database, for reading that takes long: no run waits, whenever it begins.
+
+    Where there is no room for a copy, it is the database itself.
+
+    Raises:
+        WarehouseError: there is no database, or it cannot be had.
+    """
+    database.require_file()
+    with database.connect(read_only=True):
+        pass  # an older one is brought up to date, which a copy is not
+    with ExitStack() as held:
+        try:
+            replica = held.enter_context(closing(Replica(database.path)))
+            connection = held.enter_context(replica.reading()).connection
+        except ReplicaError:
+            connection = held.enter_context(database.connect(read_only=True))
+        yield connection
 
 
 def _is_written_to(database: Database) -> bool:

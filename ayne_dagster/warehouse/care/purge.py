@@ -8,6 +8,7 @@ collected into regularly nothing is left to drop but movies that are gone, and o
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,6 +16,7 @@ import duckdb
 
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.questions import movie_titles
+from ayne_dagster.warehouse.replica import Replica
 from ayne_dagster.warehouse.rows import naive_utc
 from ayne_dagster.warehouse.schema import (
     APPENDED_PARTS,
@@ -117,12 +119,16 @@ def purge(connection: duckdb.DuckDBPyConnection, now: datetime) -> dict[str, int
 def foretell(database: Database, now: datetime) -> list[Foretold]:
     """What `purge` would drop now, by reason; nothing is changed.
 
-    It is the purge itself, in a transaction that is rolled back: a run waits for as long as it takes.
+    It is the purge itself, on a copy, so that no run waits for it.
 
     Raises:
-        WarehouseError: the database cannot be opened for writing.
+        WarehouseError: no copy can be made, or the database has an older schema.
     """
-    with database.connect() as connection:
+    with (
+        closing(Replica(database.path)) as replica,
+        replica.apart() as copy,
+        Database(copy).connect() as connection,
+    ):
         connection.execute("BEGIN")
         try:
             parts = [part for part in _drop(connection, now, EXAMPLES) if part.rows]
