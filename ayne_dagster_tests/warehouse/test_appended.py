@@ -11,7 +11,7 @@ import pytest
 
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.warehouse.answers import Answer
-from ayne_dagster.warehouse.care.integrity import check_database
+from ayne_dagster.warehouse.care.integrity import check_database, mend_database
 from ayne_dagster.warehouse.care.purge import KEEP, purge
 from ayne_dagster.warehouse.care.selection import changed_since
 from ayne_dagster.warehouse.changes import told
@@ -253,3 +253,11 @@ def test_another_title_of_a_movie_tells_that_it_is_the_work_of_which_omdb_tells(
 
 def test_all_tables_of_parts_are_among_the_entities() -> None:
     assert set(TOLD_TABLES) <= set(ENTITY_TABLES)
+
+
+def test_a_video_that_is_to_come_is_no_fault_of_a_clock(database: Database) -> None:
+    told = videos("a")
+    told["videos"]["published_on"] = [(START + 400 * DAY).date()]
+    merged(database, telling(told))
+    assert check_database(database, START + DAY).sound
+    assert mend_database(database, START + DAY) == {}
