@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 CONSTRAINTS ?= constraints.txt
+comma := ,
 # Shell commands that make an environment in $(1) with the package and its extras $(2), under the constraints $(3).
 define environment
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "ayne_dagster needs Python 3.11 to 3.13, this is " + sys.version.split()[0] + ": try make PYTHON=python3.12")'
@@ -17,8 +18,8 @@ define environment
 	fi
 endef
 
-.PHONY: demo demo-live dev test test-all lint test-duckdb2 test-lowest proofs kills format dictionary bench \
-	proof-freshness proof-limits proof-strategies proof-bodies clean
+.PHONY: demo demo-live dev test test-all lint test-duckdb2 test-lowest test-browser proofs kills format dictionary \
+	reference docs bench proof-freshness proof-limits proof-strategies proof-bodies clean
 
 demo: $(VENV)/.ready ## Collect invented movies from a stand-in; needs no keys
 	@$(BIN)/ayne demo
@@ -66,6 +67,12 @@ format: $(VENV)/.ready-dev
 dictionary: $(VENV)/.ready ## docs/data-dictionary.md, of the schema and an invented world: half a minute
 	@$(BIN)/python docs/make_dictionary.py --examples
 
+reference: $(VENV)/.ready ## The pages of commands and of settings, and the picture of the lineage, of the code
+	@$(BIN)/python docs/make_reference.py
+
+docs: $(VENV)/.ready-docs ## The documentation as a site, in site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
 bench: $(VENV)/.ready-dev ## The figures of benchmarks/
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
@@ -82,7 +89,7 @@ proof-bodies: $(VENV)/.ready-dev ## Odd bodies through clients and merge, a minu
 	@$(BIN)/python -W ignore -m proofs.fuzz_bodies --seconds 60
 
 clean:
-	rm -rf $(VENV) $(VENV)-duckdb2 $(VENV)-lowest
+	rm -rf $(VENV) $(VENV)-duckdb2 $(VENV)-lowest site
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) (once, about a minute) …"
@@ -93,6 +100,11 @@ $(VENV)/.ready-dev: pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) for tests (once, about a minute) …"
 	$(call environment,$(VENV),[dev],$(CONSTRAINTS))
 	@touch $@ $(VENV)/.ready
+
+$(VENV)/.ready-docs: pyproject.toml constraints.txt
+	@echo "Setting up $(VENV) for the documentation …"
+	$(call environment,$(VENV),[dev$(comma)docs],$(CONSTRAINTS))
+	@touch $@ $(VENV)/.ready-dev $(VENV)/.ready
 
 $(VENV)-duckdb2/.ready-dev: pyproject.toml constraints.txt
 	@echo "Setting up $(VENV)-duckdb2 …"
