@@ -33,8 +33,13 @@ dev: $(VENV)/.ready ## Dagster's UI and daemon on 127.0.0.1:3000
 test: $(VENV)/.ready-dev ## The suite without its whole processes, properties with a quarter of their examples
 	@$(BIN)/python -m pytest -n auto --dist worksteal -m 'not end_to_end'
 
-test-all: $(VENV)/.ready-dev ## The whole suite: processes, kills and browser too, and all examples
-	@THOROUGH=1 $(BIN)/python -m pytest -n auto --dist worksteal
+test-all: $(VENV)/.ready-dev ## The whole suite but for the browser's: processes and kills too, and all examples
+	@THOROUGH=1 $(BIN)/python -m pytest -n auto --dist worksteal -m 'not browser'
+
+test-browser: $(VENV)/.ready-browser ## The pages in Chromium: dashboard, Dagster's UI, documentation, hostile pages
+	@command -v chromium chromium-browser google-chrome >/dev/null || { \
+		echo "There is no Chromium: apt-get install chromium (Debian), or your system's package, then make test-browser again." >&2; exit 1; }
+	@$(BIN)/python -m pytest -m browser
 
 lint: $(VENV)/.ready-dev ## Style, format, types, and who imports whom
 	@$(BIN)/ruff check .
@@ -105,6 +110,16 @@ $(VENV)/.ready-docs: pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) for the documentation …"
 	$(call environment,$(VENV),[dev$(comma)docs],$(CONSTRAINTS))
 	@touch $@ $(VENV)/.ready-dev $(VENV)/.ready
+
+# axe-core looks for what keeps people out. It is no package of Python, and its licence (MPL 2.0) is not ours: npm brings it.
+AXE = axe-core@4.14.1
+
+$(VENV)/.ready-browser: $(VENV)/.ready-docs
+	@echo "Setting up $(VENV) for the tests with a browser …"
+	$(call environment,$(VENV),[dev$(comma)docs$(comma)browser],$(CONSTRAINTS))
+	@if command -v npm >/dev/null 2>&1; then npm install --silent --no-save --prefix $(VENV)/axe-core $(AXE); \
+		else echo "There is no npm: what axe-core would look for is skipped." >&2; fi
+	@touch $@
 
 $(VENV)-duckdb2/.ready-dev: pyproject.toml constraints.txt
 	@echo "Setting up $(VENV)-duckdb2 …"

@@ -53,7 +53,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def folder(wheel: Path) -> Iterator[Path]:
+def folder(wheel: Path) -> Path:
     """An environment with the wheel and, by a path file, what it depends on; its working directory is empty."""
     made = wheel.parent / "environment"
     venv.create(made, with_pip=True)
@@ -66,7 +66,7 @@ def folder(wheel: Path) -> Iterator[Path]:
     subprocess.run([*install, "--prefix", str(made), str(wheel)], check=True, timeout=120, cwd=wheel.parent)
     working = wheel.parent / "working"
     working.mkdir()
-    yield working
+    return working
 
 
 def environment(folder: Path) -> dict[str, str]:
