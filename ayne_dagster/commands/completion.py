@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
+from ayne_dagster.commands.options import OneOf
 from ayne_dagster.commands.output import fail, writing
 
 SHELLS = ("bash", "zsh", "fish")
@@ -13,7 +14,7 @@ VARIABLE = "_AYNE_COMPLETE"
 
 
 @click.command()
-@click.argument("shell", type=click.Choice(SHELLS))
+@click.argument("shell", type=OneOf(SHELLS))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
     """Print the script that completes commands, options and their values in a shell.
