@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import click
@@ -15,7 +15,7 @@ from ayne_dagster.commands import output
 from ayne_dagster.commands.examples import EXAMPLES
 from ayne_dagster.config import Settings, SettingsError, load_settings
 from ayne_dagster.refresh.explain import IN_WORDS, counted_in_words
-from ayne_dagster.refresh.rules import DUE_REASONS, Reason
+from ayne_dagster.refresh.rules import Reason
 from ayne_dagster.runs.batch import REASONS_TAG, WHY_TAG, pick_batch
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.statistics import landmarks, record_stats
@@ -101,8 +101,8 @@ def test_a_setting_s_value_that_is_like_one_that_may_be_is_told_with_it_and_anot
     assert "mean" not in str(told.value)
 
 
-def test_every_reason_to_ask_has_words_and_they_are_counted() -> None:
-    assert set(IN_WORDS) == set(DUE_REASONS)
+def test_every_reason_has_words_and_those_to_ask_are_counted() -> None:
+    assert set(IN_WORDS) == set(Reason)
     counted = counted_in_words([Reason.INDEX, Reason.MANUAL, Reason.INDEX, Reason.FRESH])
     assert counted == "2 likely to have changed, 1 forced by hand"
     assert counted_in_words([]) == "none due"
@@ -110,10 +110,10 @@ def test_every_reason_to_ask_has_words_and_they_are_counted() -> None:
 
 def test_due_movies_and_a_run_s_tags_say_why_in_words_beside_the_code(command: Ayne) -> None:
     movies = {movie["tmdb_id"]: movie for movie in command.call("due", "--json").json["movies"]}
-    assert movies[551]["why"] == "TMDB: never answered for yet"
-    assert movies[551]["reason"] == "tmdb: never_fetched"
+    assert movies[551]["why"] == "TMDB: never answered for yet; OMDb: has no IMDb id"
+    assert movies[551]["reason"] == "tmdb: never_fetched; omdb: no_imdb_id"
     assert "(never_fetched)" in Ayne(command.folder, {"COLUMNS": "200"}).call("due").out
-    tags = pick_batch(Database(command.database), NOW, {"tmdb": 1, "omdb": 0}).tags()
+    tags = pick_batch(Database(command.database), LONG_AGO + timedelta(hours=1), {"tmdb": 5, "omdb": 0}).tags()
     assert tags[REASONS_TAG] == "tmdb: 1 never_fetched; omdb: none due"
     assert tags[WHY_TAG] == "TMDB: 1 never answered for yet; OMDb: none due"
 
@@ -124,10 +124,10 @@ def test_stats_tell_the_last_run_the_last_change_and_the_newest_release_that_is_
     with Database(make_settings().database).connect() as connection:
         assert set(landmarks(connection, NOW).values()) == {None}
         merge_listed(connection, listed(550, LONG_AGO), listed(551, LONG_AGO))
-        merge_details(connection, details(550, LONG_AGO, release_date="1999-10-15", revenue=1))
-        merge_details(connection, details(551, LONG_AGO, release_date="2027-05-01"))
+        merge_details(connection, details(550, LONG_AGO, release_date=date(1999, 10, 15), revenue=1))
+        merge_details(connection, details(551, LONG_AGO, release_date=date(2027, 5, 1)))
         changed = NOW - timedelta(days=3)
-        merge_details(connection, details(550, changed, release_date="1999-10-15", revenue=2))
+        merge_details(connection, details(550, changed, release_date=date(1999, 10, 15), revenue=2))
         record_stats(connection, NOW - timedelta(days=1))
         record_stats(connection, NOW + timedelta(days=1))
         found = landmarks(connection, NOW)

@@ -50,7 +50,7 @@ def make_streams_usable() -> None:
     """Have no terminal, locale or closed stream be a reason to fail. For the start of a process alone.
 
     What a terminal's encoding cannot show is shown in ASCII: our own signs by others, all else as an escape. Where 0, 1
-    or 2 is closed, the next file that is opened (a database, say) would get its number, and with it whatever is printed.
+    or 2 is closed, the next file that is opened (a database, say) would get its number, and with it what is printed.
     """
     for number in (0, 1, 2):
         try:
