@@ -491,14 +491,15 @@ def _moved_listings(
 ) -> list[Row]:
     """The history of listings whose release date the details have replaced, where theirs does not tell the date before.
 
-    Without it nobody could tell which date a movie had before its details came.
+    Without it nobody could tell which date a movie had before its details came. What theirs tells for the first time
+    the listing may have had already: so that it had none is told too.
     """
     moved = {}
     for row in states:
         was, change = before[row["tmdb_id"]]["release_date"], changes.get(row["tmdb_id"])
         if change is None or was == row["release_date"]:
             continue
-        if change.kind is RowChange.INSERTED or was != change.date_before:
+        if change.kind is RowChange.INSERTED or was is None or was != change.date_before:
             moved[row["tmdb_id"]] = row["release_date"]
     history = []
     for i in existing_ids(connection, DISCOVERED_MOVIES, moved):

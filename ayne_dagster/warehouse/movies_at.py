@@ -111,13 +111,15 @@ _LISTED_THEN = _then_sql(DISCOVERED_MOVIES, _LISTED, "t.updated_at")
 _DETAILS_THEN = _then_sql(TMDB_DETAILS, TMDB_DETAILS.content, "m.tmdb_checked_at")
 _RATINGS_THEN = _then_sql(OMDB_RATINGS, OMDB_RATINGS.content, "m.omdb_checked_at")
 # The date of a listing follows that of the details, and the history says it once. At one instant the listing's own
-# says which date the movie had: that of the details what they had themselves.
+# says which date the movie had: that of the details what they had themselves. Where the details told one for the first
+# time and the listing's date did not change with it, the listing had it already.
 _DATES_THEN = f"""
     SELECT t.tmdb_id,
        {_former_or_stored("release_date", "listed_date", "DATE")}
     FROM discovered_movies AS t
     LEFT JOIN (
-        SELECT tmdb_id, first({{'value': old_value}} ORDER BY changed_at, source) AS release_date
+        SELECT tmdb_id, first({{'value': if(source = 'tmdb_details', coalesce(old_value, new_value), old_value)}}
+                              ORDER BY changed_at, source) AS release_date
         FROM movie_history
         WHERE source IN ('discovered_movies', 'tmdb_details') AND field = 'release_date' AND changed_at > {_AT}
         GROUP BY tmdb_id

@@ -118,6 +118,17 @@ def test_the_date_of_a_listing_is_told_though_the_details_have_replaced_it(conne
     ]
 
 
+@pytest.mark.parametrize("listed_date", [date(1998, 1, 1), None])
+def test_a_date_that_details_tell_late_was_the_listings_before_only_where_it_had_it(
+    connection: Connection, listed_date: date | None
+) -> None:
+    merge_listed(connection, listed(release_date=listed_date))
+    merge_details(connection, details(at=START + DAY, release_date=None))
+    merge_details(connection, details(at=START + 2 * DAY, release_date=date(1998, 1, 1)))
+    found = [then(connection, START + day * DAY)[550]["release_date"] for day in range(3)]
+    assert found == [listed_date, listed_date, date(1998, 1, 1)]
+
+
 def test_a_row_of_the_older_collection_is_told_from_its_completion_on(connection: Connection) -> None:
     merge_details(connection, details(original_language=None, tagline=None))
     merge_details(connection, details(at=START + DAY, tagline="Asked for only now"))
