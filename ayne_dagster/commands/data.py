@@ -15,7 +15,7 @@ from ayne_dagster.commands.output import fail, print_result
 from ayne_dagster.config import load_settings
 
 if TYPE_CHECKING:
-    from ayne_dagster.warehouse.database import Database
+    from ayne_dagster.warehouse.store import Store
 
 _LONGEST_AGO = timedelta(days=36_500)
 
@@ -123,7 +123,7 @@ def purge(dry_run: bool, sure: bool, as_json: bool) -> None:
     )
 
 
-def _foretell(database: Database, now: datetime, as_json: bool) -> None:
+def _foretell(database: Store, now: datetime, as_json: bool) -> None:
     """Print what a purge would drop."""
     from ayne_dagster.warehouse.care.purge import foretell
     from ayne_dagster.warehouse.care.witness import doubt_of_purge

@@ -65,7 +65,7 @@ def check(mend: bool, sure: bool, as_json: bool) -> None:
         found.append(trouble)
     result = {
         "sound": not found,
-        "database": str(settings.database),
+        "database": settings.database_name,
         "schema_version": report.version,
         "movies": report.movies,
         "findings": found,
@@ -77,7 +77,7 @@ def check(mend: bool, sure: bool, as_json: bool) -> None:
     print_result(result, as_json, _describe_check)
     if found:
         changed = "what was mended is said above" if mended else "nothing was changed"
-        fail(f"{len(found)} thing(s) are wrong in {settings.database}; {changed}.")
+        fail(f"{len(found)} thing(s) are wrong in {settings.database_name}; {changed}.")
 
 
 def _require_a_clock_that_is_borne_out(settings: Settings) -> None:

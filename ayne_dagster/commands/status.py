@@ -26,7 +26,7 @@ def stats(as_json: bool) -> None:
 
     settings = load_settings()
     now = settings.now()
-    counts: dict[str, Any] = DuckDBClient(settings.database, settings=settings).get_collection_stats(now)
+    counts: dict[str, Any] = DuckDBClient(warehouse(settings), settings=settings).get_collection_stats(now)
     quotas = {source: _quota(budget) for source, budget in granted(settings, now).items()}
     more = {"spooled": kept(settings.database), "quota": quotas}
     print_result(counts | more, as_json, _describe_stats)

@@ -8,6 +8,7 @@ seen is written in it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import duckdb
@@ -23,6 +24,8 @@ from ayne_dagster.warehouse.views import VIEWS
 VERSION_TABLE = "warehouse_schema"
 STEPS_TABLE = "warehouse_steps"
 """The steps that a database has seen, with the digest of what each was then; of one that was made new, none."""
+_KEY = re.compile(r",?\s*PRIMARY KEY(\s*\([^)]*\))?")
+"""The clause of a key, behind a column or after all of them."""
 
 
 class MigrationFailed(Exception):
@@ -34,7 +37,7 @@ def create_schema(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("BEGIN")
     try:
         for table in TABLES:
-            connection.execute(table.ddl())
+            connection.execute(_accepted(connection, table.ddl()))
         put_precedence(connection, FigureChoice())
         _note_version(connection)
         connection.execute("COMMIT")
@@ -85,9 +88,19 @@ def migrate(connection: duckdb.DuckDBPyConnection, found: int, steps: Mapping[in
 def _take(connection: duckdb.DuckDBPyConnection, version: int, step: Step) -> None:
     """Run a step, and write down that it was run."""
     for statement in step.statements:
-        connection.execute(statement)
+        connection.execute(_accepted(connection, statement))
     _make_steps_table(connection)
     connection.execute(f"INSERT INTO {STEPS_TABLE} VALUES (?, ?, ?)", [version, step.name, step.digest])
+
+
+def _accepted(connection: duckdb.DuckDBPyConnection, statement: str) -> str:
+    """A statement as this database takes it: a lake knows no keys, and checks none.
+
+    https://ducklake.select/docs/stable/duckdb/unsupported_features
+    """
+    query = "SELECT type FROM duckdb_databases() WHERE database_name = current_database()"
+    is_lake = connection.execute(query).fetchall() == [("ducklake",)]
+    return _KEY.sub("", statement) if is_lake else statement
 
 
 def steps_taken(connection: duckdb.DuckDBPyConnection) -> list[tuple[int, str, str]]:

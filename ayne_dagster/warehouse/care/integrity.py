@@ -17,7 +17,6 @@ import duckdb
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.refresh.strategy import SOURCES, Override
 from ayne_dagster.warehouse.care.ahead import MENDED, mend, moments, not_mended_sql
-from ayne_dagster.warehouse.database import Database, DatabaseUnusable
 from ayne_dagster.warehouse.doubts import count_doubts, describe_counts
 from ayne_dagster.warehouse.migrations import VERSION_TABLE, existing_columns, schema_version
 from ayne_dagster.warehouse.movies_at import MACROS
@@ -39,6 +38,7 @@ from ayne_dagster.warehouse.schema import (
     TABLES,
 )
 from ayne_dagster.warehouse.spool import SET_ASIDE, contents, spool_folder
+from ayne_dagster.warehouse.store import DatabaseUnusable, Store
 from ayne_dagster.warehouse.tables import Table, View
 from ayne_dagster.warehouse.views import VIEWS
 
@@ -95,7 +95,7 @@ class _Rule:
     do: str
 
 
-def check_database(database: Database, now: datetime) -> Report:
+def check_database(database: Store, now: datetime) -> Report:
     """Verify a database: file, schema, keys, and that tables, refresh state and log tell the same.
 
     Args:
@@ -120,7 +120,7 @@ def check_database(database: Database, now: datetime) -> Report:
     return report
 
 
-def mend_database(database: Database, now: datetime) -> dict[str, int]:
+def mend_database(database: Store, now: datetime) -> dict[str, int]:
     """Mend what `check_database` finds to lie in the future, in one transaction; the rest is left as it is.
 
     Returns:

@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 
 import duckdb
 
-from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.questions import movie_titles
 from ayne_dagster.warehouse.rows import naive_utc
 from ayne_dagster.warehouse.schema import (
@@ -28,6 +27,7 @@ from ayne_dagster.warehouse.schema import (
     TMDB_DETAILS,
     since_column,
 )
+from ayne_dagster.warehouse.store import Store
 
 KEEP = timedelta(days=180)
 
@@ -108,7 +108,7 @@ def purge(connection: duckdb.DuckDBPyConnection, now: datetime) -> dict[str, int
     return dropped
 
 
-def foretell(database: Database, now: datetime) -> list[Foretold]:
+def foretell(database: Store, now: datetime) -> list[Foretold]:
     """What `purge` would drop now, by reason; nothing is changed.
 
     It is the purge itself, in a transaction that is rolled back: a run waits for as long as it takes.
@@ -116,12 +116,9 @@ def foretell(database: Database, now: datetime) -> list[Foretold]:
     Raises:
         WarehouseError: the database cannot be opened for writing.
     """
-    with database.connect() as connection:
-        connection.execute("BEGIN")
-        try:
-            parts = [part for part in _drop(connection, now, EXAMPLES) if part.rows]
-        finally:
-            connection.execute("ROLLBACK")
+    with database.rehearsal() as connection:
+        parts = [part for part in _drop(connection, now, EXAMPLES) if part.rows]
+    with database.connect(read_only=True) as connection:
         return [
             Foretold(part.table, part.reason, part.rows, tuple(_named(connection, part.table, part.keys)))
             for part in parts
