@@ -68,7 +68,7 @@ class Instance:
             try:
                 self._attach(READING, "READ_ONLY")
             except duckdb.Error as error:
-                if "does not exist" in str(error) and "ducklake_metadata" in str(error):
+                if "creating a new DuckLake is explicitly disabled" in str(error):
                     return False
                 raise
         return True

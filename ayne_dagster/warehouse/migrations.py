@@ -15,7 +15,7 @@ import duckdb
 
 from ayne_dagster.config import FigureChoice
 from ayne_dagster.warehouse.best_figures import put_precedence
-from ayne_dagster.warehouse.dictionary import comments
+from ayne_dagster.warehouse.dictionary import comments, comments_of_lake
 from ayne_dagster.warehouse.migration_steps import STEPS, Step
 from ayne_dagster.warehouse.movies_at import MACROS
 from ayne_dagster.warehouse.schema import SCHEMA_VERSION, TABLES
@@ -98,9 +98,12 @@ def _accepted(connection: duckdb.DuckDBPyConnection, statement: str) -> str:
 
     https://ducklake.select/docs/stable/duckdb/unsupported_features
     """
+    return _KEY.sub("", statement) if _is_lake(connection) else statement
+
+
+def _is_lake(connection: duckdb.DuckDBPyConnection) -> bool:
     query = "SELECT type FROM duckdb_databases() WHERE database_name = current_database()"
-    is_lake = connection.execute(query).fetchall() == [("ducklake",)]
-    return _KEY.sub("", statement) if is_lake else statement
+    return connection.execute(query).fetchall() == [("ducklake",)]
 
 
 def steps_taken(connection: duckdb.DuckDBPyConnection) -> list[tuple[int, str, str]]:
@@ -131,7 +134,7 @@ def _comment(connection: duckdb.DuckDBPyConnection) -> None:
     """
     connection.execute("PRAGMA disable_optimizer")
     try:
-        connection.execute(comments())
+        connection.execute(comments_of_lake() if _is_lake(connection) else comments())
     finally:
         connection.execute("PRAGMA enable_optimizer")
 
