@@ -67,6 +67,8 @@ for _command in (
     operations.snapshot,
     operations.check,
     operations.tidy,
+    operations.maintain,
+    operations.move,
     operations.doctor,
     simulation.simulate,
     serving.standin,

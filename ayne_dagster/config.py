@@ -49,6 +49,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "load_settings",
+    "load_settings_at",
 ]
 
 MAX_NUMBER = 1e9
@@ -340,6 +341,21 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         if api.quota_reserve and api.quota_reserve >= api.daily_quota:
             _warn(_idle_reserve(source, api))
     return settings
+
+
+def load_settings_at(database: str) -> Settings:
+    """The settings of the environment and of `.env`, with another place for the warehouse.
+
+    Args:
+        database: what `AYNE_DATABASE` would say.
+
+    Raises:
+        SettingsError: as `load_settings`; or it is no place.
+    """
+    found = {**_dotenv(Path(".env")), **os.environ, "AYNE_DATABASE": database}
+    if not database.startswith(PREFIX):
+        found.pop("AYNE_LAKE_DATA", None)
+    return load_settings(found)
 
 
 def _with_former_names(environment: Mapping[str, str]) -> Mapping[str, str]:

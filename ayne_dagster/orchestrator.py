@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ayne_dagster.collecting.numbers import Derived, Discovered, FeedRead, Refreshed
 from ayne_dagster.collecting.progress import Progress, Watcher, watched_by
 from ayne_dagster.collecting.stopping import Interrupted, pause, stopping
-from ayne_dagster.collecting.stores import open_store
+from ayne_dagster.collecting.stores import open_store, shared_locks
 from ayne_dagster.config import Settings, load_settings
 from ayne_dagster.definitions import build_defs
 from ayne_dagster.errors import INTERRUPTED as INTERRUPTED_CODE
@@ -454,14 +454,14 @@ class DataCollectionOrchestrator:
         """
         job = build_defs(self.settings).resolve_job_def(job_name)
         quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-        run_id = str(uuid.uuid4())
+        run_id, locks = str(uuid.uuid4()), shared_locks(self.settings)
         stopping().check()
         with open_instance(self.settings) as instance, watched_by(counting):
-            close_abandoned_runs(instance)
+            close_abandoned_runs(instance, locks)
             record_origin(instance, job_name)
             canceling = partial(note_interruption, instance, run_id)
             try:
-                with own_run(instance) as own_tag, stopping().told_of_the_end(canceling):
+                with own_run(instance, locks) as own_tag, stopping().told_of_the_end(canceling):
                     outcome = job.execute_in_process(
                         run_config={**run_config, **quiet},
                         instance=instance,
@@ -477,7 +477,7 @@ class DataCollectionOrchestrator:
                     counting.result,
                 ) from None
             except BaseException:
-                close_abandoned_runs(instance)
+                close_abandoned_runs(instance, locks)
                 raise
         if not outcome.success:
             if stopping().requested and not gave_a_reason(outcome.all_events):

@@ -49,7 +49,7 @@ def look_for_due_movies(
     settings: dg.ResourceParam[Settings],
 ) -> dg.RunRequest | dg.SkipReason:
     """Pick the due movies and request a run for them, unless one is under way or has just failed."""
-    close_abandoned_runs(context.instance)
+    close_abandoned_runs(context.instance, database.file.shared_locks)
     running = context.instance.get_run_records(dg.RunsFilter(job_name="refresh_movies", statuses=UNFINISHED), limit=1)
     if running:
         return dg.SkipReason(f"A refresh is running already: run {running[0].dagster_run.run_id}.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from ayne_dagster.config import Settings
+from ayne_dagster.config import Settings, load_settings_at
 from ayne_dagster.sources.limits.server_session import ServerSession, session_at
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.lake import LakeStore
@@ -36,6 +36,15 @@ def open_store(
 def named_store(named: Path | None, settings: Settings) -> Store:
     """A file that a person has named, a snapshot say; where none is named, the store of the settings."""
     return open_store(settings) if named is None else Database(named)
+
+
+def store_at(place: str) -> Store:
+    """The store at a place, as `AYNE_DATABASE` would have it; everything else as the environment says.
+
+    Raises:
+        SettingsError: it is none.
+    """
+    return open_store(load_settings_at(place))
 
 
 def shared_locks(settings: Settings) -> ServerSession | None:

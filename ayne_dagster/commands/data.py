@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,6 +118,7 @@ def purge(dry_run: bool, sure: bool, as_json: bool) -> None:
         if doubt:
             fail(f"Nothing was dropped. {doubt}. Look at the clock; if it is right, `ayne purge --sure`.")
         dropped = drop_expired(connection, now)
+    database.erase_past(datetime.now(UTC))
     print_result(
         {"dropped": dropped}, as_json, lambda r: "\n".join(f"{n:>8,}  {table}" for table, n in r["dropped"].items())
     )

@@ -160,6 +160,7 @@ class LakeStore(Store):
         instance = Instance(self.place, self.path.with_name(f"{self.path.name}.tmp"))
         try:
             instance.attach_to_read()
+            instance.keep_to_its_files()
             with instance.cursor(READING) as connection, rolled_back(connection):
                 yield connection
         finally:

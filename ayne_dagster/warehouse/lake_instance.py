@@ -82,6 +82,10 @@ class Instance:
         with self._guard, explained(self._place):
             self._attach(WRITING, f"DATA_INLINING_ROW_LIMIT {INLINED_ROWS}")
 
+    def keep_to_its_files(self) -> None:
+        """Name the files of the lake as those that may be read where all access to files is to be switched off."""
+        self.root.execute(f"SET allowed_directories = [{_literal(self._place.data)}]")
+
     @contextmanager
     def cursor(self, name: str) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection of its own in which the lake is what names mean, closed at the end of the block.

@@ -95,6 +95,12 @@ class Maintained:
     files_after: int
 
 
+def describe_maintained(done: Maintained) -> str:
+    """What looking after a store did, in a sentence."""
+    steps = ", ".join(f"{number:,} {step}" for step, number in done.steps.items() if number)
+    return f"Looked after {done.files_before:,} files, now {done.files_after:,}: {steps or 'nothing was to be done'}."
+
+
 @dataclass(frozen=True)
 class Store(ABC):
     """Where the tables are, and how long to wait for them.

@@ -8,14 +8,18 @@ was. The refresh state comes last; without it a target counts as empty.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import duckdb
 
 from ayne_dagster.errors import WrongUsage
+from ayne_dagster.refresh.strategy import SOURCES
+from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.migrations import STEPS_TABLE
 from ayne_dagster.warehouse.rows import registered
 from ayne_dagster.warehouse.schema import REFRESH_METADATA, TABLES
+from ayne_dagster.warehouse.spool import kept
 from ayne_dagster.warehouse.store import Store, WarehouseError
 
 ROWS_AT_ONCE = 50_000
@@ -37,6 +41,28 @@ class TableSum:
     rows: int
     checksum: int
     """The sum of the rows' 64-bit hashes."""
+
+
+def move_store(source: Store, target: Store, tell: Callable[[str], object]) -> dict[str, int]:
+    """Copy a store into another while nobody collects into either; see `copy_store`.
+
+    Raises:
+        WrongTargetStore: they are one; or as `copy_store`.
+        WarehouseError: as `copy_store`.
+    """
+    if source.name == target.name:
+        raise WrongTargetStore(f"{source.name} is both: nothing was changed. Name two stores.")
+    source.require_file()
+    with ExitStack() as held:
+        for store in (source, target):
+            for name in SOURCES:
+                held.enter_context(lease(store, name, tell))
+            if waiting := kept(store.path):
+                raise WrongTargetStore(
+                    f"{waiting:,} answers wait in the spool of {store.name}: `ayne collect` there merges them. Nothing "
+                    "was changed."
+                )
+        return copy_store(source, target, tell)
 
 
 def copy_store(source: Store, target: Store, tell: Callable[[str], object]) -> dict[str, int]:

@@ -16,6 +16,7 @@ import os
 import subprocess
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import duckdb
 
@@ -129,10 +130,14 @@ def _write(raw: Path, partial: Path) -> None:
 
 def _write_from_lake(store: Store, partial: Path) -> None:
     """Make the snapshot of a lake, table by table: nobody waits for that, and it is of one moment."""
-    try:
-        copy_store(store, Database(partial), lambda _: None)
-    except duckdb.Error as error:
-        raise SnapshotError(_NOT_WRITTEN.format(reason=str(error).splitlines()[0])) from None
+    # In a folder of its own: whoever makes a database locks the folder, which the caller has locked already.
+    with TemporaryDirectory(prefix=f"{partial.name}.", dir=partial.parent) as folder:
+        made = Database(Path(folder) / partial.name)
+        try:
+            copy_store(store, made, lambda _: None)
+        except duckdb.Error as error:
+            raise SnapshotError(_NOT_WRITTEN.format(reason=str(error).splitlines()[0])) from None
+        made.path.replace(partial)
     _sync(partial)
 
 
