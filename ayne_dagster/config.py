@@ -444,10 +444,10 @@ class _Reader:
         named, data = self.text("AYNE_DATABASE") or "data/ayne.duckdb", self.text("AYNE_LAKE_DATA")
         folder = expanded(self.text("AYNE_STATE_FOLDER") or "data")
         s3 = S3(
-            self.address("AYNE_LAKE_S3_ENDPOINT"),
-            self.text("AYNE_LAKE_S3_REGION"),
-            self.text("AYNE_LAKE_S3_KEY_ID"),
-            self.text("AYNE_LAKE_S3_SECRET"),
+            self.address("AYNE_LAKE_ENDPOINT"),
+            self.text("AYNE_LAKE_REGION"),
+            self.text("AYNE_LAKE_KEY_ID"),
+            self.text("AYNE_LAKE_SECRET"),
         )
         if named.startswith(PREFIX):
             lake = read_lake(named, data, s3)

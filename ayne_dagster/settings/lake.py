@@ -144,8 +144,8 @@ def _data_place(data: str) -> str:
 
 def _require_keys(s3: S3) -> None:
     if (s3.key_id is None) != (s3.secret is None):
-        raise SettingsError("AYNE_LAKE_S3_KEY_ID and AYNE_LAKE_S3_SECRET go together: set both, or neither.")
+        raise SettingsError("AYNE_LAKE_KEY_ID and AYNE_LAKE_SECRET go together: set both, or neither.")
     if s3.key_id is None:
         raise SettingsError(
-            "AYNE_LAKE_DATA is a bucket, and there is no key to it: set AYNE_LAKE_S3_KEY_ID and AYNE_LAKE_S3_SECRET."
+            "AYNE_LAKE_DATA is a bucket, and there is no key to it: set AYNE_LAKE_KEY_ID and AYNE_LAKE_SECRET."
         )

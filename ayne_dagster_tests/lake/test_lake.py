@@ -16,6 +16,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from ayne_dagster.partitions import UNKNOWN_YEAR
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.settings.lake import LakePlace
 from ayne_dagster.sources.limits.ledger_database import LedgerDatabase
@@ -60,7 +61,7 @@ def test_random_merges_leave_the_same_rows_in_a_lake_as_in_a_file(lake: Lake, tm
         if step in (6, 12):
             lake.store.maintain(datetime.now(UTC) + 30 * DAY)  # as if all states were old, and all orphans
     assert contents(lake.store) == contents(file)
-    assert check_database(lake.store, START + 30 * DAY).findings == check_database(file, START + 30 * DAY).findings
+    assert check_database(lake.store, START + 30 * DAY).findings == []
 
 
 def test_nothing_stands_in_a_lake_twice_when_two_write_the_same_new_movies_at_once(
@@ -161,14 +162,13 @@ def test_a_reader_sees_one_moment_and_keeps_nobody_from_writing(lake: Lake, othe
 
 
 def test_a_conflict_with_a_program_that_takes_no_turn_is_called_one(lake: Lake) -> None:
-    merge(lake.store, "tmdb", [details()])
+    merge(lake.store, "tmdb", [details(i) for i in range(1, MANY)])
+    anew = [details(i, START + DAY, title="ours") for i in range(1, MANY)]
     theirs = Instance(lake.store.place, lake.store.path)
     theirs.attach_to_write()
     try:
-        with theirs.cursor("lake") as connection:
-            update = "UPDATE tmdb_details SET title = 'theirs'"
-            with pytest.raises(WrittenMeanwhile, match="without waiting for its turn") as told:
-                merge(lake.store, "tmdb", [details(title="ours")], before_commit=lambda: connection.execute(update))
+        with theirs.cursor("lake") as connection, pytest.raises(WrittenMeanwhile, match="without waiting") as told:
+            merge(lake.store, "tmdb", anew, before_commit=lambda: connection.execute("DELETE FROM tmdb_details"))
     finally:
         theirs.close()
     assert "disk" not in str(told.value)
@@ -282,7 +282,7 @@ def random_batch(chosen: random.Random, at: datetime, size: int) -> tuple[str, l
                 answer = replace(answer, row={name: (answer.row or {})[name] for name in changes})
         if source != "listing" and chosen.random() < 0.2:
             outcome = chosen.choice([Outcome.FAILED, Outcome.NOT_FOUND, Outcome.QUARANTINED])
-            answer = replace(answer, outcome=outcome, row=None, reason="at random")
+            answer = replace(answer, outcome=outcome, row=None, release_year=UNKNOWN_YEAR, reason="at random")
         answers.append(answer)
     return source, answers
 
