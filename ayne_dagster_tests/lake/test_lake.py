@@ -273,7 +273,9 @@ def random_batch(chosen: random.Random, at: datetime, size: int) -> tuple[str, l
     answers = []
     for tmdb_id in chosen.sample(range(1, size * 2), size):
         if source == "omdb":
-            answer = ratings(tmdb_id, at, metascore=chosen.choice([None, 1, 2]), imdb_votes=chosen.randrange(3))
+            answer = ratings(
+                tmdb_id, at, UNKNOWN_YEAR, metascore=chosen.choice([None, 1, 2]), imdb_votes=chosen.randrange(3)
+            )
         else:
             released = chosen.choice([DETAILS["release_date"], DETAILS["release_date"] + 400 * DAY])
             changes = {"title": chosen.choice("AB"), "popularity": chosen.random(), "release_date": released}
