@@ -60,9 +60,11 @@ REPAIRS: Mapping[str, str] = {
 """By code: what was repaired."""
 _ZERO_IS_UNKNOWN = ("budget", "revenue", "runtime", "box_office", "imdb_votes")
 _ZEROS = (0, "0")
-_NO_VALUES = ("", "n/a", "none", "null", "nan", "<na>", "nat", "\\n")
+_NUMBERS = (int, float)
+_NO_VALUES = frozenset(("", "n/a", "none", "null", "nan", "<na>", "nat", "\\n"))
 """What stands for unknown in a database or a dump, in lower case: OMDb's way of writing it, and those of the programs
 that wrote the dumps."""
+_LONGEST_OF_THEM = max(map(len, _NO_VALUES))
 _TITLES = ("title",)
 """Films are called None, Null and NaN: of a title only OMDb's way of writing it means unknown."""
 _FORM = (
@@ -93,11 +95,12 @@ def read_value(name: str, value: object, repairs: Repairs) -> object:
         repairs: counts what is put right.
     """
     if isinstance(value, str):
-        plain = value.strip().lower()
-        if plain in _NO_VALUES and (name not in _TITLES or plain in ("", "n/a")):
-            repairs["empty_as_unknown"] += 1
-            return None
-        if _WHOLE.fullmatch(plain):
+        plain = value.strip()
+        if len(plain) <= _LONGEST_OF_THEM and (lower := plain.lower()) in _NO_VALUES:
+            if name not in _TITLES or lower in ("", "n/a"):
+                repairs["empty_as_unknown"] += 1
+                return None
+        elif plain[-1] in ".0" and _WHOLE.fullmatch(plain):
             value = plain.partition(".")[0]
     elif isinstance(value, Decimal) and value == value.to_integral_value():
         value = int(value)
@@ -108,8 +111,11 @@ def read_value(name: str, value: object, repairs: Repairs) -> object:
 
 def read_row(row: Row, repairs: Repairs) -> dict[str, object]:
     """A row of the older collection with its values as what they say; see `read_value`."""
-    # Half of all values are unknown already.
-    return {name: None if value is None else read_value(name, value, repairs) for name, value in row.items()}
+    # Most values need no look: half of all are unknown already, and what is a number says what it means.
+    return {
+        name: value if value is None or (type(value) in _NUMBERS and value) else read_value(name, value, repairs)
+        for name, value in row.items()
+    }
 
 
 def details_row(row: Row, movie: Row, repairs: Repairs, *, joined_by_blank: bool) -> dict[str, object]:
@@ -211,9 +217,8 @@ def figures(row: Row) -> list[dict[str, object]]:
     return found
 
 
-def fetched_at(row: Row, now: datetime, repairs: Repairs) -> datetime | None:
-    """When a row was fetched (aware UTC); None where nobody knows: it says nothing, or an instant yet to come."""
-    at = instant(row["last_updated_utc"])
+def fetched_at(at: datetime | None, now: datetime, repairs: Repairs) -> datetime | None:
+    """When a row was fetched, by the instant that it says; None where nobody knows: it says none, or one to come."""
     if at is None or is_ahead(at, now):
         repairs["time_unknown"] += 1
         return None

@@ -84,7 +84,7 @@ _ENOUGH = 2
 COPIES = (".ayne-legacy-", ".ayne-rehearsal-")
 """How the names of folders begin, beside the database, in which copies, and what does not fit into memory, are held for
 as long as an import takes."""
-FETCHED_AT_ONCE = 1_500
+FETCHED_AT_ONCE = 4_000
 _Config = dict[str, str | bool | int | float | list[str]]
 _CONFIG: _Config = {"threads": 2, "memory_limit": "100MB"}
 

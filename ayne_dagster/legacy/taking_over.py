@@ -283,8 +283,8 @@ class _TakingOver:
         """The rows of a table; those that other rows stand for are counted."""
         for rows in self.source.rows(table):
             self._stop_if_wished()
-            self.report.repaired["duplicate_key"] += sum(row["copies"] - 1 for row in rows if row["copies"] > 1)
-            yield [{name: value for name, value in row.items() if name != "copies"} for row in rows]
+            self.report.repaired["duplicate_key"] += sum(row.pop("copies") - 1 for row in rows)
+            yield rows
 
     def _stop_if_wished(self) -> None:
         if signal_is_waiting():
@@ -308,14 +308,15 @@ class _TakingOver:
         has_movies = bool(self.movies)
         for rows in self._batches("tmdb_movies"):
             answers = []
-            here = self._answered(TMDB_DETAILS, "tmdb", [i for row in rows if (i := _id_in(row["tmdb_id"]))])
-            for row in rows:
-                tmdb_id = _id_in(row["tmdb_id"])
+            ids = [_id_in(row["tmdb_id"]) for row in rows]
+            here = self._answered(TMDB_DETAILS, "tmdb", [tmdb_id for tmdb_id in ids if tmdb_id is not None])
+            for tmdb_id, row in zip(ids, rows, strict=True):
                 if tmdb_id is None:
                     self.refused.add("no_tmdb_id", f"tmdb_movies tmdb_id={row['tmdb_id']}", row)
                     continue
                 found.add(tmdb_id)
-                if self._is_known(row, here.get(tmdb_id)):
+                at = instant(row["last_updated_utc"])
+                if self._is_known(at, here.get(tmdb_id)):
                     self.report.known[TMDB_DETAILS.name] += 1
                     continue
                 self.report.repaired["no_movie"] += has_movies and tmdb_id not in self.movies
@@ -325,7 +326,7 @@ class _TakingOver:
                     self.report.repaired,
                     joined_by_blank=self.source.joined_by_blank,
                 )
-                answers.append(self._answer(tmdb_id, row, mapped, f"{self.note}, without credits and other parts"))
+                answers.append(self._answer(tmdb_id, at, mapped, f"{self.note}, without credits and other parts"))
             self._merge(TMDB_DETAILS, "tmdb", answers)
         return found
 
@@ -341,20 +342,24 @@ class _TakingOver:
             ).fetchall()
         return dict(rows)
 
-    def _is_known(self, row: Row, answered_at: datetime | None) -> bool:
+    def _is_known(self, at: datetime | None, answered_at: datetime | None) -> bool:
         """Whether what is here is as new as a row: merging would leave it out, after all the work of mapping it."""
-        at = instant(row["last_updated_utc"])
         known_at = LONG_AGO if at is None or is_ahead(at, self.now) else at
         return answered_at is not None and naive_utc(known_at) <= answered_at
 
     def _answer(
-        self, tmdb_id: int, row: Row, mapped: Mapping[str, Any], note: str, asked_imdb_id: str | None = None
+        self,
+        tmdb_id: int,
+        at: datetime | None,
+        mapped: Mapping[str, Any],
+        note: str,
+        asked_imdb_id: str | None = None,
     ) -> Answer:
         """A row as the answer that it was; of one without a time `_forget_invented_times` makes what is no check."""
         return Answer(
             tmdb_id,
             Outcome.FETCHED,
-            fetched_at(row, self.now, self.report.repaired) or LONG_AGO,
+            fetched_at(at, self.now, self.report.repaired) or LONG_AGO,
             mapped,
             str(mapped["release_year"]),
             requests=0,
@@ -412,15 +417,16 @@ class _TakingOver:
             places = self._movies_of(by_imdb_id)
             here = self._answered(OMDB_RATINGS, "omdb", [tmdb_id for same in places.values() for tmdb_id, _ in same])
             for found, same in by_imdb_id.items():
-                row = max(same, key=lambda one: instant(one["last_updated_utc"]) or LONG_AGO)
+                dated = [(instant(row["last_updated_utc"]), row) for row in same]
+                at, row = max(dated, key=lambda one: one[0] or LONG_AGO)
                 if found not in places:
                     self.refused.add("no_movie", f"omdb_movies imdb_id={found}", row)
                 for tmdb_id, year in places.get(found, ()):
-                    if self._is_known(row, here.get(tmdb_id)):
+                    if self._is_known(at, here.get(tmdb_id)):
                         self.report.known[OMDB_RATINGS.name] += 1
                         continue
                     mapped = ratings_row(read_row(row, self.report.repaired), tmdb_id, year)
-                    answers.append(self._answer(tmdb_id, row, mapped, self.note, found))
+                    answers.append(self._answer(tmdb_id, at, mapped, self.note, found))
             self._merge(OMDB_RATINGS, "omdb", answers)
 
     def _movies_of(self, imdb_ids: Iterable[str]) -> dict[str, list[tuple[int, str]]]:
@@ -447,7 +453,7 @@ class _TakingOver:
                 elif not stated:
                     self.refused.add("no_figure", subject, row, tmdb_id)
                 else:
-                    at = fetched_at(row, self.now, self.report.repaired)
+                    at = fetched_at(instant(row["last_updated_utc"]), self.now, self.report.repaired)
                     # A movie may be there twice, with a row each.
                     if tmdb_id not in wanted or (wanted[tmdb_id][0] or LONG_AGO) < (at or LONG_AGO):
                         wanted[tmdb_id] = at, stated
@@ -544,7 +550,7 @@ WHERE refresh_metadata.tmdb_id = c.tmdb_id""",
 
 def _id_in(value: object) -> int | None:
     """A TMDB id in any way of writing it."""
-    return positive_int(read_value("tmdb_id", value, Counter()))
+    return positive_int(value if isinstance(value, int) else read_value("tmdb_id", value, Counter()))
 
 
 def _number_of(movie_id: object) -> str:

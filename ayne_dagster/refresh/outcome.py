@@ -116,19 +116,15 @@ def _checked(
     if before.attempted_at is not None and at < before.attempted_at:
         changed_at = at if changed else before.changed_at
         return replace(before, checked_at=at, changed_at=changed_at, exposure=exposure, changes=changes)
-    return replace(
-        before,
+    return SourceState(  # what a check does not say is void
         attempted_at=at,
         checked_at=at,
         changed_at=at if changed else before.changed_at,
-        failures=0,
-        missing_since=None,
-        tombstoned_at=None,
-        signals=0,
-        recheck_at=_recheck_at(before, source, at),
-        parts_due_at=None,
         exposure=exposure,
         changes=changes,
+        signalled_at=before.signalled_at,
+        recheck_at=_recheck_at(before, source, at),
+        rate=before.rate,
     )
 
 

@@ -94,7 +94,8 @@ def text(value: object) -> str | None:
     """
     if not isinstance(value, str):
         return _digits(value)
-    value = cut(value, LONGEST_TEXT)
+    if len(value) > LONGEST_TEXT:
+        value = cut(value, LONGEST_TEXT)
     if not value.isprintable():  # so are line breaks, which stay
         value = value.translate(_NO_TEXT).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         if not any(character.isprintable() and not character.isspace() for character in value):

@@ -97,7 +97,7 @@ class Numbers:
     """Whole numbers under names, which can be added up: each kind is a frozen dataclass of its own, without slots."""
 
     def __add__(self, other: Self) -> Self:
-        return type(self)(*map(add, vars(self).values(), vars(other).values()))  # asked once an answer
+        return type(self)(*map(add, vars(self).values(), vars(other).values()))
 
     def as_dict(self) -> dict[str, int]:
         """All of them, by name."""
@@ -127,10 +127,10 @@ class MergeCounts(Numbers):
     requests: int = 0
 
     @classmethod
-    def of(cls, became: RowChange | Outcome, requests: int = 0) -> MergeCounts:
-        """One of a kind; what was fetched is counted by what it changed."""
-        kind = {} if became is Outcome.FETCHED else {str(became): 1}
-        return cls(**kind, requests=requests)
+    def of(cls, became: RowChange | Outcome, requests: int = 0, times: int = 1) -> MergeCounts:
+        """One of a kind, or several that cost as much each; what was fetched is counted by what it changed."""
+        kind = {} if became is Outcome.FETCHED else {str(became): times}
+        return cls(**kind, requests=requests * times)
 
     @property
     def stored(self) -> int:

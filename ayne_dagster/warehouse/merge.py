@@ -6,6 +6,7 @@ What decides is elsewhere: states change by `refresh.outcome`, columns and their
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -106,6 +107,7 @@ def merge_answers(
     """
     latest = {answer.tmdb_id: answer for answer in answers}
     states = read_rows(connection, REFRESH_METADATA, latest)
+    known = states.keys() & latest.keys()
     if now is not None:
         states = {tmdb_id: _without_the_future(state, source, now) for tmdb_id, state in states.items()}
     for answer in latest.values():
@@ -114,23 +116,25 @@ def merge_answers(
     batch = {i: a for i, a in latest.items() if i not in former and not _is_outdated(a, source, states[i])}
     fetched = {i: a for i, a in batch.items() if a.row is not None}
     changes = _merge_rows(connection, table, fetched, states, run_id)
-    report = MergeReport()
+    became: Counter[tuple[str, RowChange | Outcome, int]] = Counter()
     new_states = []
     feed = load_feeds(connection).get(source)
     for answer in batch.values():
         change = changes.get(answer.tmdb_id)
         new_states.append(_state_after(states[answer.tmdb_id], table, source, answer, change, feed))
         complete = change is not None and answer.outcome is Outcome.FETCHED
-        became = change.kind if change and complete else answer.outcome
-        report.count(answer.release_year, MergeCounts.of(became, answer.requests))
+        became[answer.release_year, change.kind if change and complete else answer.outcome, answer.requests] += 1
     if table is TMDB_DETAILS:
         _keep_only_of_the_same_film(connection, states, new_states)
-        _move_years(connection, states, new_states)
+        _move_years(connection, states, (row for row in new_states if row["tmdb_id"] in known))
         insert_rows(connection, MOVIE_HISTORY, _moved_listings(connection, batch, states, new_states, changes, run_id))
         merge_entities(connection, batch.values(), new_states, run_id)
         judge_movies(connection, [i for i, change in changes.items() if change.identified])
     replace_rows(connection, REFRESH_METADATA, new_states)
     _log(connection, source, batch.values(), states, changes, run_id)
+    report = MergeReport()
+    for (year, kind, requests), times in became.items():
+        report.count(year, MergeCounts.of(kind, requests, times))
     return report
 
 
@@ -447,7 +451,13 @@ def _keep_only_of_the_same_film(
 
 
 def _move_years(connection: duckdb.DuckDBPyConnection, before: Mapping[int, Row], states: Iterable[Row]) -> None:
-    """Move a movie whose year changed to its new partition in the other tables too, so that it exists once."""
+    """Move a movie whose year changed to its new partition in the other tables too, so that it exists once.
+
+    Args:
+        connection: with an open transaction.
+        before: the states as they were, by movie.
+        states: those that follow, of movies that were known: the others have no rows elsewhere.
+    """
     moved = [
         {name: row[name] for name in ("tmdb_id", "release_date", "release_year")}
         for row in states

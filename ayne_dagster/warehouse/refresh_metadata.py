@@ -6,6 +6,7 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cache
 from typing import Any
 
 import duckdb
@@ -27,6 +28,13 @@ from ayne_dagster.warehouse.rows import Row, id_table, naive_utc, registered
 from ayne_dagster.warehouse.schema import REFRESH_METADATA, TABLE_OF
 
 _FETCHED_AT_ONCE = 5_000
+_COUNTERS = ("failures", "exposure", "changes", "signals")
+_UNKNOWN: Row = {
+    **dict.fromkeys(REFRESH_METADATA.column_names),
+    "unchanged_cycles": 0,
+    **{f"{source}_{name}": 0 for source in SOURCES for name in _COUNTERS},
+}
+"""The row of a movie of which nothing is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,29 +64,26 @@ class DerivedYear:
 
 def new_state_row(tmdb_id: int, at: datetime, release_year: str) -> Row:
     """The row of refresh_metadata of a movie never heard of before."""
-    row: Row = dict.fromkeys(REFRESH_METADATA.column_names)
-    counters = [f"{source}_{name}" for source in SOURCES for name in ("failures", "exposure", "changes", "signals")]
-    zero = dict.fromkeys(("unchanged_cycles", *counters), 0)
-    return row | zero | {"tmdb_id": tmdb_id, "release_year": release_year, "first_seen_at": naive_utc(at)}
+    return {**_UNKNOWN, "tmdb_id": tmdb_id, "release_year": release_year, "first_seen_at": naive_utc(at)}
+
+
+@cache
+def _names_of_times(source: str) -> tuple[tuple[str, str], ...]:
+    """The times in a `SourceState`, and the columns that hold them."""
+    times = ("attempted_at", "checked_at", "changed_at", "missing_since", "tombstoned_at", "signalled_at")
+    return tuple((name, f"{source}_{name}") for name in (*times, "recheck_at", "parts_due_at"))
 
 
 def state_columns(state: MovieState, source: str) -> Row:
     """The columns of refresh_metadata that an answer from a source can change."""
     at_source = state.at(source)
-    times = {
-        "attempted_at": at_source.attempted_at,
-        "checked_at": at_source.checked_at,
-        "changed_at": at_source.changed_at,
-        "missing_since": at_source.missing_since,
-        "tombstoned_at": at_source.tombstoned_at,
-        "signalled_at": at_source.signalled_at,
-        "recheck_at": at_source.recheck_at,
-        "parts_due_at": at_source.parts_due_at,
-    }
-    columns: Row = {f"{source}_{name}": naive_utc(at) if at else None for name, at in times.items()}
-    for name in ("failures", "exposure", "changes", "signals", "rate"):
+    columns: Row = {"unchanged_cycles": state.unchanged_cycles}
+    for name, column in _names_of_times(source):
+        at = getattr(at_source, name)
+        columns[column] = None if at is None else naive_utc(at)
+    for name in (*_COUNTERS, "rate"):
         columns[f"{source}_{name}"] = getattr(at_source, name)
-    return columns | {"unchanged_cycles": state.unchanged_cycles}
+    return columns
 
 
 def due_movies(

@@ -39,7 +39,9 @@ def arrow_schema(table: Table, columns: Collection[str] | None = None) -> pa.Sch
 
 def naive_utc(instant: datetime) -> datetime:
     """An aware instant as the warehouse stores it: UTC, without a zone."""
-    return instant.astimezone(UTC).replace(tzinfo=None)
+    if instant.tzinfo is not UTC:  # asked several times an answer, nearly always about UTC
+        instant = instant.astimezone(UTC)
+    return instant.replace(tzinfo=None)
 
 
 @contextmanager
@@ -129,7 +131,7 @@ def same_bulk(one: int, other: int) -> bool:
 
 def _half(row: Mapping[str, Any], columns: tuple[str, ...]) -> int:
     """A signed 32-bit hash of some values of a row."""
-    text = repr([row.get(name) for name in columns])
+    text = repr([*map(row.get, columns)])
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=4).digest(), "big", signed=True)
 
 

@@ -17,6 +17,7 @@ from ayne_dagster.legacy.mapping import (
     details_row,
     fetched_at,
     figures,
+    instant,
     listed_row,
     ratings_row,
     read_row,
@@ -186,10 +187,10 @@ def test_the_imdb_id_of_the_details_wins_over_that_of_the_movie() -> None:
 def test_a_time_that_is_missing_or_lies_ahead_is_not_known() -> None:
     repairs: Repairs = Counter()
     for at in (None, "", "yesterday", NOW + timedelta(days=1)):
-        assert fetched_at({"last_updated_utc": at}, NOW, repairs) is None
+        assert fetched_at(instant(at), NOW, repairs) is None
     assert repairs == {"time_unknown": 4}
-    assert fetched_at({"last_updated_utc": date(2026, 5, 1)}, NOW, repairs) == datetime(2026, 5, 1, tzinfo=UTC)
-    assert fetched_at({"last_updated_utc": "2026-05-01T10:00:00.5+00:00"}, NOW, repairs) == datetime(
+    assert fetched_at(instant(date(2026, 5, 1)), NOW, repairs) == datetime(2026, 5, 1, tzinfo=UTC)
+    assert fetched_at(instant("2026-05-01T10:00:00.5+00:00"), NOW, repairs) == datetime(
         2026, 5, 1, 10, 0, 0, 500_000, tzinfo=UTC
     )
 
@@ -227,7 +228,7 @@ def test_any_values_give_rows_of_the_types_of_the_columns(
             assert value is None or isinstance(value, kinds[table.types[name]]), (name, value)
             assert value not in ("", []), name
     assert all(figure["amount"] > 0 for figure in figures(numbers))  # type: ignore[operator]
-    fetched_at(stored, NOW, Counter())
+    fetched_at(instant(stored["last_updated_utc"]), NOW, Counter())
 
 
 @given(st.lists(st.sampled_from(sorted(COUNTRY_CODES)), min_size=1, max_size=5, unique_by=COUNTRY_CODES.__getitem__))
