@@ -28,7 +28,8 @@ def test_the_words_of_a_catalogue_are_read_as_libpq_reads_them() -> None:
     assert lake is not None
     assert dict(lake.words) == {"host": "db", "port": "5433", "dbname": "a b", "user": "ayne"}
     assert lake.password == SECRET
-    assert lake.catalogue == "dbname='a b' host=db port=5433 user=ayne"
+    waits = "connect_timeout=10 dbname='a b' host=db keepalives_idle=30 port=5433 tcp_user_timeout=30000 user=ayne"
+    assert lake.catalogue == waits
     assert lake.data == f"{Path('files').absolute()}/"
 
 

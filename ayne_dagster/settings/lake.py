@@ -23,6 +23,8 @@ _WORD = re.compile(r"\s*([a-z_]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^'\\\s]|\\.)
 _ESCAPE = re.compile(r"\\(.)")
 _SHOWN = ("host", "hostaddr", "port", "dbname", "service")
 """The words that tell one catalogue from another."""
+_PATIENCE = {"connect_timeout": "10", "keepalives_idle": "30", "tcp_user_timeout": "30000"}
+"""Unless said otherwise: a server or a network that goes silent ends in an error, not in a wait for ever."""
 _SECRET = {"password", "sslpassword", "passfile"}
 
 
@@ -50,8 +52,9 @@ class LakePlace:
 
     @property
     def catalogue(self) -> str:
-        """The words as libpq reads them; no password is among them."""
-        return " ".join(f"{name}={_quoted(value)}" for name, value in self.words)
+        """The words as libpq reads them, with an end to each wait; no password is among them."""
+        words = _PATIENCE | dict(self.words)
+        return " ".join(f"{name}={_quoted(value)}" for name, value in sorted(words.items()))
 
     @property
     def name(self) -> str:

@@ -30,6 +30,7 @@ from ayne_dagster.warehouse.store import (
     Maintained,
     SharedLocks,
     Store,
+    WrongDatabase,
     committed,
     rolled_back,
 )
@@ -216,6 +217,7 @@ class LakeStore(Store):
         instance = self._instance
         if instance.is_ours:
             return instance
+        self._make_folder()
         if not may_make and not self.exists:
             raise self.missing()
         if not self._has_todays_schema(instance):
@@ -226,6 +228,16 @@ class LakeStore(Store):
             instance.attach_to_read()
         instance.is_ours = True
         return instance
+
+    def _make_folder(self) -> None:
+        """Make the folder of what is this machine's: downloads are put there, and a spool where it is needed."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WrongDatabase(
+                f"{self.path.parent}, where this machine keeps what it could not commit, cannot be made "
+                f"({error.strerror}); nothing was asked. Choose another AYNE_STATE_FOLDER."
+            ) from None
 
     def _has_todays_schema(self, instance: Instance) -> bool:
         if not instance.attach_to_read():
