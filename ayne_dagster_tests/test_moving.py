@@ -1,4 +1,4 @@
-"""`ayne move` and `ayne maintain`: a store is copied whole, compared, gone on with; what is there is not written over."""
+"""`ayne move`, `ayne maintain`: a store is copied whole, compared, gone on with; what is there is not written over."""
 
 from __future__ import annotations
 

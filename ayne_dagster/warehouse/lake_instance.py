@@ -200,7 +200,7 @@ def _explained(error: duckdb.Error, place: LakePlace) -> WarehouseError | None:
             f"More memory is needed for this than a connection to {place.name} may have; nothing was changed. Ask for "
             "less at a time."
         )
-    if "conflict" in text.lower():
+    if isinstance(error, duckdb.TransactionException) and "conflict" in text.lower():
         return WrittenMeanwhile(
             f"Another program wrote to {place.name} at the same moment, without waiting for its turn ({said}); nothing "
             "of this commit is in it. Let only ayne write there; the next run merges what had arrived."
