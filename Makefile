@@ -18,8 +18,8 @@ define environment
 	fi
 endef
 
-.PHONY: demo demo-live dev test test-all lint test-duckdb2 test-lake test-lowest proofs kills format dictionary bench \
-	proof-freshness proof-limits proof-strategies proof-bodies clean
+.PHONY: demo demo-live dev test test-all lint test-duckdb2 test-lake test-lowest test-browser proofs kills format dictionary \
+	reference docs bench proof-freshness proof-limits proof-strategies proof-bodies clean
 
 demo: $(VENV)/.ready ## Collect invented movies from a stand-in; needs no keys
 	@$(BIN)/ayne demo
@@ -33,8 +33,13 @@ dev: $(VENV)/.ready ## Dagster's UI and daemon on 127.0.0.1:3000
 test: $(VENV)/.ready-dev ## The suite without its whole processes, properties with a quarter of their examples
 	@$(BIN)/python -m pytest -n auto --dist worksteal -m 'not end_to_end'
 
-test-all: $(VENV)/.ready-dev ## The whole suite: processes, kills and browser too, and all examples
-	@THOROUGH=1 $(BIN)/python -m pytest -n auto --dist worksteal
+test-all: $(VENV)/.ready-dev ## The whole suite but for the browser's: processes and kills too, and all examples
+	@THOROUGH=1 $(BIN)/python -m pytest -n auto --dist worksteal -m 'not browser'
+
+test-browser: $(VENV)/.ready-browser ## The pages in Chromium: dashboard, Dagster's UI, documentation, hostile pages
+	@command -v chromium chromium-browser google-chrome >/dev/null || { \
+		echo "There is no Chromium: apt-get install chromium (Debian), or your system's package, then make test-browser again." >&2; exit 1; }
+	@$(BIN)/python -m pytest -m browser
 
 lint: $(VENV)/.ready-dev ## Style, format, types, and who imports whom
 	@$(BIN)/ruff check .
@@ -76,6 +81,12 @@ format: $(VENV)/.ready-dev
 dictionary: $(VENV)/.ready ## docs/data-dictionary.md, of the schema and an invented world: half a minute
 	@$(BIN)/python docs/make_dictionary.py --examples
 
+reference: $(VENV)/.ready ## The pages of commands and of settings, and the picture of the lineage, of the code
+	@$(BIN)/python docs/make_reference.py
+
+docs: $(VENV)/.ready-docs ## The documentation as a site, in site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
 bench: $(VENV)/.ready-dev ## The figures of benchmarks/
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
@@ -92,7 +103,7 @@ proof-bodies: $(VENV)/.ready-dev ## Odd bodies through clients and merge, a minu
 	@$(BIN)/python -W ignore -m proofs.fuzz_bodies --seconds 60
 
 clean:
-	rm -rf $(VENV) $(VENV)-duckdb2 $(VENV)-lake $(VENV)-lowest
+	rm -rf $(VENV) $(VENV)-duckdb2 $(VENV)-lake $(VENV)-lowest site
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) (once, about a minute) …"
@@ -103,6 +114,21 @@ $(VENV)/.ready-dev: pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) for tests (once, about a minute) …"
 	$(call environment,$(VENV),[dev],$(CONSTRAINTS))
 	@touch $@ $(VENV)/.ready
+
+$(VENV)/.ready-docs: pyproject.toml constraints.txt
+	@echo "Setting up $(VENV) for the documentation …"
+	$(call environment,$(VENV),[dev$(comma)docs],$(CONSTRAINTS))
+	@touch $@ $(VENV)/.ready-dev $(VENV)/.ready
+
+# axe-core looks for what keeps people out. It is no package of Python, and its licence (MPL 2.0) is not ours: npm brings it.
+AXE = axe-core@4.14.1
+
+$(VENV)/.ready-browser: $(VENV)/.ready-docs
+	@echo "Setting up $(VENV) for the tests with a browser …"
+	$(call environment,$(VENV),[dev$(comma)docs$(comma)browser],$(CONSTRAINTS))
+	@if command -v npm >/dev/null 2>&1; then npm install --silent --no-save --prefix $(VENV)/axe-core $(AXE); \
+		else echo "There is no npm: what axe-core would look for is skipped." >&2; fi
+	@touch $@
 
 $(VENV)-duckdb2/.ready-dev: pyproject.toml constraints.txt
 	@echo "Setting up $(VENV)-duckdb2 …"

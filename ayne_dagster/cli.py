@@ -18,6 +18,7 @@ from ayne_dagster.commands import (
     asking,
     box_office,
     collecting,
+    completion,
     dashboard,
     data,
     decisions,
@@ -30,6 +31,7 @@ from ayne_dagster.commands import (
     simulation,
     status,
 )
+from ayne_dagster.commands.examples import show_examples
 from ayne_dagster.commands.output import flush_stdout, give_up_stderr, give_up_stdout, make_streams_usable, one_line
 from ayne_dagster.errors import DONE, FAILED, INTERRUPTED, WRONG_USAGE, OneLineError
 
@@ -76,8 +78,10 @@ for _command in (
     serving.ui,
     serving.daemon,
     dashboard.dashboard,
+    completion.completion,
 ):
     ayne.add_command(_command)
+    show_examples(_command, str(_command.name))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

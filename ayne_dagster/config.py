@@ -37,6 +37,7 @@ from ayne_dagster.settings.variables import (
     checked_key,
     checked_place,
     checked_text,
+    did_you_mean,
     misspelt,
 )
 
@@ -491,7 +492,8 @@ class _Reader:
     def choice(self, name: str, choices: tuple[str, ...]) -> str:
         raw = self.text(name) or choices[0]
         if raw not in choices:
-            raise SettingsError(f"{name} is {_shown(raw)}: it must be one of {', '.join(choices)}.")
+            meant = did_you_mean(raw, choices)
+            raise SettingsError(f"{name} is {_shown(raw)}: it must be one of {', '.join(choices)}.{meant}")
         return raw
 
     def figure_choice(self, name: str) -> FigureChoice:
@@ -519,6 +521,7 @@ class _Reader:
             if part not in FIGURE_PROVIDERS:
                 raise SettingsError(
                     f"{name} names {_shown(part)}: who can state a figure are {', '.join(FIGURE_PROVIDERS)}."
+                    + did_you_mean(part, FIGURE_PROVIDERS)
                 )
         return found
 

@@ -26,7 +26,8 @@ from ayne_dagster.collecting.stopping import pause
 from ayne_dagster.collecting.streams import Emit
 from ayne_dagster.config import API_TITLES, MAX_NUMBER, Settings
 from ayne_dagster.partitions import PARTITION_KEYS
-from ayne_dagster.refresh.strategy import DUE_REASONS, Reason
+from ayne_dagster.refresh.explain import counted_in_words
+from ayne_dagster.refresh.strategy import DUE_REASONS, SOURCES, Reason
 from ayne_dagster.resources.clients import ApiResource, Clock, DuckDBDatabase
 from ayne_dagster.resources.io_manager import MergeStream
 from ayne_dagster.sources.errors import InvalidCredentials, SourceDown
@@ -200,6 +201,8 @@ class RefreshStream(MergeStream[Answer, MergeReport], Generic[C]):
                 reasons = reasons_now(connection, dropped, self.source, now, strategy=strategy)
                 self.context.log.info(left_out(len(picked), len(dropped), reasons))
             if self._due:
+                why = counted_in_words(movie.reasons[self.source] for movie in self._due)
+                self.context.log.info(f"Asks {SOURCES[self.source].title} for {len(self._due):,} movies: {why}.")
                 self.look_up(connection)
 
     async def produce(self, emit: Emit[Answer]) -> None:

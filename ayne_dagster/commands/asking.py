@@ -57,12 +57,6 @@ def query(
 
     It only reads. A quick question is put to the database itself, another one to a copy, so that no run waits: stderr
     says when that was made. `ayne tables` and `ayne schema TABLE` tell what there is to ask.
-
-    \b
-    Examples:
-      ayne query "FROM movies WHERE title ILIKE '%night%' LIMIT 5"
-      ayne query --file best.sql --csv > best.csv
-      ayne query "FROM movies" --parquet movies.parquet
     """
     from ayne_dagster.warehouse.query import Limits, ask
 

@@ -34,7 +34,7 @@ from ayne_dagster.settings.sources import SOURCES
 @click.option(
     "--change-feed/--no-change-feed",
     default=None,
-    help="Read TMDB's change feed once a day. Default: with AYNE_REFRESH_STRATEGY=value_of_refresh.",
+    help="Read TMDB's change feed once a day. Default: by strategy value_of_refresh.",
 )
 @click.option("--use-reserve", is_flag=True, help="Use up the quotas, with the part that is kept for people.")
 @json_option

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ayne_dagster.commands.files import warehouse
-from ayne_dagster.commands.options import FilePath, Since, json_option, sure_option
+from ayne_dagster.commands.options import FilePath, OneOf, Since, json_option, sure_option
 from ayne_dagster.commands.output import fail, print_result
 from ayne_dagster.config import load_settings
 
@@ -22,9 +22,7 @@ _LONGEST_AGO = timedelta(days=36_500)
 
 @click.command()
 @click.argument("folder", type=FilePath())
-@click.option(
-    "--format", "file_format", type=click.Choice(["parquet", "csv", "sqlite"]), default="parquet", show_default=True
-)
+@click.option("--format", "file_format", type=OneOf(["parquet", "csv", "sqlite"]), default="parquet", show_default=True)
 @click.option("--table", "tables", multiple=True, help="A table; may be repeated. Default: movies and the histories.")
 @click.option("--since", type=Since(), help="Only what is new since a day, an instant, or for so long: 7d, 36h.")
 @click.option("--by-year", is_flag=True, help="Parquet: a folder a table, with a folder for each release year.")

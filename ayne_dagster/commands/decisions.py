@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ayne_dagster.commands.files import warehouse
-from ayne_dagster.commands.options import TMDB_ID, as_of_option, json_option
+from ayne_dagster.commands.options import TMDB_ID, OneOf, as_of_option, json_option
 from ayne_dagster.commands.output import fail, print_result, table
 from ayne_dagster.commands.status import granted
 from ayne_dagster.config import Settings, load_settings
@@ -19,7 +19,7 @@ SWITCHED_OFF = "switched_off"
 
 
 @click.command()
-@click.option("--source", type=click.Choice(list(SOURCES)), help="Only movies due for this source.")
+@click.option("--source", type=OneOf(list(SOURCES)), help="Only movies due for this source.")
 @click.option("--limit", type=click.IntRange(1, 1_000_000), default=100, show_default=True, help="Movies to list.")
 @as_of_option
 @json_option
@@ -120,9 +120,16 @@ def _describe_due(result: dict[str, Any]) -> Any:
         return f"Nothing is due; the next, {number:,} movie{'' if number == 1 else 's'}, on {following['on']}."
     rows = table("TMDB id", "Released", "Title", "Why")
     for movie in result["movies"]:
-        rows.add_row(str(movie["tmdb_id"]), movie["release_date"] or "unknown", movie["title"] or "", movie["reason"])
+        released, title = movie["release_date"] or "unknown", movie["title"] or ""
+        rows.add_row(str(movie["tmdb_id"]), released, title, _why(movie))
     rows.caption = f"{len(result['movies']):,} of {result['due']:,} due"
     return rows
+
+
+def _why(movie: dict[str, Any]) -> str:
+    """A line a source: why it is to be asked, in words and by the code that the JSON has."""
+    codes = (code.partition(": ")[2] for code in movie["reason"].split("; "))
+    return "\n".join(f"{words} ({code})" for words, code in zip(movie["why"].split("; "), codes, strict=True))
 
 
 def _describe_movie(movie: dict[str, Any]) -> str:

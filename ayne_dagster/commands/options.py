@@ -13,6 +13,7 @@ import click
 
 from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR
 from ayne_dagster.settings.places import WrongPlace, expanded
+from ayne_dagster.settings.variables import did_you_mean
 
 TMDB_ID = click.IntRange(1, 2**63 - 1)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
@@ -35,6 +36,17 @@ class FilePath(click.Path):
             return super().convert(expanded(text), param, ctx)
         except WrongPlace as error:
             self.fail(str(error), param, ctx)
+
+
+class OneOf(click.Choice[str]):
+    """One of some words; a word that is like one of them is told with it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The word."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            self.fail(f"{error.message}{did_you_mean(str(value), self.choices)}", param, ctx)
 
 
 class Number(click.FloatRange):

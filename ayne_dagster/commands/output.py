@@ -5,10 +5,12 @@ What is printed holds texts from outside: no character of theirs may steer the t
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
@@ -21,6 +23,10 @@ from ayne_dagster.errors import OneLineError
 # Control characters (C0, DEL, C1), line separators, and what turns the direction of writing.
 _STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _BREAKS = re.compile("[\t-\r]+")
+_IN_ASCII = {"→": "->", "…": "...", "–": "-", "·": "|", "×": "x", "‘": "'", "’": "'", "“": '"', "”": '"'}
+"""Signs of our own, and what stands for them where a terminal has no others."""
+_LABEL = re.compile(r"\s*\S(?:.*?\S)?\s{2,}(?=\S)|\s*")
+"""What stands before the text of a line: a name or number with blanks behind it, or blanks alone."""
 
 
 class CommandFailed(OneLineError):
@@ -43,17 +49,27 @@ def fail(message: str) -> NoReturn:
 def make_streams_usable() -> None:
     """Have no terminal, locale or closed stream be a reason to fail. For the start of a process alone.
 
-    What a terminal's encoding cannot show is shown as an escape. Where 0, 1 or 2 is closed, the next file that is
-    opened (a database, say) would get its number, and with it whatever is printed.
+    What a terminal's encoding cannot show is shown in ASCII: our own signs by others, all else as an escape. Where 0, 1
+    or 2 is closed, the next file that is opened (a database, say) would get its number, and with it what is printed.
     """
     for number in (0, 1, 2):
         try:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+    codecs.register_error("ayne", _in_ascii)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors="ayne")
+
+
+def _in_ascii(error: UnicodeError) -> tuple[str, int]:
+    """What stands for characters that an encoding lacks, and where to go on, as `codecs` asks for it."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    unknown = error.object[error.start : error.end]
+    shown = (_IN_ASCII.get(sign) or sign.encode("ascii", "backslashreplace").decode("ascii") for sign in unknown)
+    return "".join(shown), error.end
 
 
 def flush_stdout() -> None:
@@ -110,9 +126,57 @@ def _print(result: dict[str, Any], as_json: bool, describe: Callable[[dict[str, 
         click.echo(_without_steering(json.dumps(result, ensure_ascii=not is_unicode, default=str)))
     else:
         screen, described = console(), describe(_harmless(result))
+        if screen.is_terminal or "COLUMNS" in os.environ:
+            described = _fitting(screen, described)
         # On a screen that is narrower than its words a table has empty columns: better long lines, which it breaks.
         screen.width = max(screen.width, _least_width(screen, described))
         screen.print(described, markup=False, soft_wrap=True)
+
+
+def _fitting(screen: Any, described: Any) -> Any:
+    """A result within the width of the screen: lines broken between words, a table that is too wide a row at a time."""
+    from rich.table import Table
+
+    if isinstance(described, str):
+        return "\n".join(_broken(line, screen.width) for line in described.split("\n"))
+    if isinstance(described, Table):
+        if _least_width(screen, described) > screen.width:
+            return _row_by_row(described, screen.width)
+        for side in ("title", "caption"):
+            if isinstance(text := getattr(described, side), str):
+                setattr(described, side, _broken(text, screen.width))
+    return described
+
+
+def _broken(line: str, width: int) -> str:
+    """A line as several, the further ones below the text of the first. A word longer than a line stays whole."""
+    if len(line) <= width:
+        return line
+    before = _LABEL.match(line)
+    indent = before.end() if before else 0
+    indent = indent if indent <= width // 2 else 4
+    return textwrap.fill(
+        line,
+        width,
+        subsequent_indent=" " * indent,
+        drop_whitespace=True,
+        replace_whitespace=False,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _row_by_row(described: Any, width: int) -> str:
+    """A table with a line a cell, under the headings of its columns; a blank line after each row."""
+    headings = [str(column.header) for column in described.columns]
+    widest = max(map(len, headings))
+    blocks = [_broken(described.title, width)] if isinstance(described.title, str) else []
+    for row in zip(*(column.cells for column in described.columns), strict=True):
+        cells = [f"{heading:{widest}}  {cell}" for heading, cell in zip(headings, row, strict=True) if str(cell)]
+        blocks.append("\n".join(_broken(line, width) for cell in cells for line in cell.split("\n")))
+    if isinstance(described.caption, str):
+        blocks.append("\n".join(_broken(line, width) for line in described.caption.split("\n")))
+    return "\n\n".join(blocks)
 
 
 def _least_width(screen: Any, described: Any) -> int:

@@ -40,11 +40,6 @@ def show(movie: tuple[str, ...], as_json: bool) -> None:
 
     Name it by its title, or by its TMDB or IMDb id. Case and accents do not count, and part of a title is enough. Where
     several movies may be meant, they are listed with their ids.
-
-    \b
-    Examples:
-      ayne show "the third man"
-      ayne show 1092
     """
     from ayne_dagster.warehouse.one_movie import describe_movie, find_movies
     from ayne_dagster.warehouse.query import reading_beside_runs

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ayne_dagster.commands.options import FilePath, Number, json_option
+from ayne_dagster.commands.options import FilePath, Number, OneOf, json_option
 from ayne_dagster.commands.output import console, fail, print_result, table
 from ayne_dagster.refresh.states import COLLECTED, SOURCES
+from ayne_dagster.settings.variables import did_you_mean
 from ayne_dagster.simulation.assumptions import Assumptions
 from ayne_dagster.simulation.worlds import WORLDS
 
@@ -48,9 +49,7 @@ def assumption_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--days", type=click.IntRange(7, 3650), default=730, show_default=True, help="Days that pass.")
 @click.option("--seeds", type=click.IntRange(1, 1000), default=1, show_default=True, help="Worlds to average over.")
 @click.option("--seed", type=click.IntRange(0, 2**31), default=1, show_default=True, help="The first of the seeds.")
-@click.option(
-    "--source", "sources", type=click.Choice(COLLECTED), multiple=True, help="May be repeated. Default: tmdb."
-)
+@click.option("--source", "sources", type=OneOf(COLLECTED), multiple=True, help="May be repeated. Default: tmdb.")
 @click.option("--policy", "policies", multiple=True, metavar="NAME", help="Repeatable. Default: all.")
 @click.option(
     "--budget",
@@ -59,7 +58,13 @@ def assumption_options(command: Callable[..., Any]) -> Callable[..., Any]:
     multiple=True,
     help="Multiple of what the age table asks for; repeatable. Default: 1.",
 )
-@click.option("--world", "world_name", type=click.Choice(list(WORLDS)), help="A named world: docs/freshness.md.")
+@click.option(
+    "--world",
+    "world_name",
+    type=OneOf(list(WORLDS)),
+    metavar="NAME",
+    help=f"A named world: {', '.join(WORLDS)} (docs/freshness.md).",
+)
 @click.option("--plot", type=FilePath(), help="Draw into this file: png, svg or pdf.")
 @click.option("--processes", type=click.IntRange(1, 256), help="Processes at once. Default: one a processor.")
 @assumption_options
@@ -112,7 +117,8 @@ def _known_policies(names: tuple[str, ...]) -> tuple[str, ...]:
 
     unknown = [name for name in names if name not in POLICIES]
     if unknown:
-        raise click.UsageError(f"There is no policy {', '.join(unknown)}; there are {', '.join(POLICIES)}.")
+        meant = did_you_mean(unknown[0], POLICIES)
+        raise click.UsageError(f"There is no policy {', '.join(unknown)}; there are {', '.join(POLICIES)}.{meant}")
     return names or tuple(POLICIES)
 
 

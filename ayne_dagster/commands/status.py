@@ -21,15 +21,18 @@ if TYPE_CHECKING:
 @json_option
 def stats(as_json: bool) -> None:
     """Tell how much is collected, and how much of the quotas is left."""
-    from ayne_dagster.warehouse.client import DuckDBClient
     from ayne_dagster.warehouse.spool import kept
+    from ayne_dagster.warehouse.statistics import collection_stats, landmarks
+    from ayne_dagster.warehouse.strategies import load_strategy
 
     settings = load_settings()
     now = settings.now()
-    counts: dict[str, Any] = DuckDBClient(warehouse(settings), settings=settings).get_collection_stats(now)
+    with warehouse(settings).connect(read_only=True) as connection:
+        counts = collection_stats(connection, now, load_strategy(connection, settings.strategy))
+        dates = landmarks(connection, now)
     quotas = {source: _quota(budget) for source, budget in granted(settings, now).items()}
-    more = {"spooled": kept(settings.database), "quota": quotas}
-    print_result(counts | more, as_json, _describe_stats)
+    told = {name: instant.isoformat() if instant else None for name, instant in dates.items()}
+    print_result({**counts, **told, "spooled": kept(settings.database), "quota": quotas}, as_json, _describe_stats)
 
 
 @click.command()
@@ -103,6 +106,8 @@ def _describe_stats(counts: dict[str, Any]) -> Any:
         "quarantined": "bodies in quarantine",
     }
     lines = [f"{counts[key]:>10,}  {text}" for key, text in names.items()]
+    dates = {"last_run": "last run ended", "last_change": "last change noted", "newest_release": "newest release"}
+    lines += [f"{'':10}  {text} {_when(counts[key])}" for key, text in dates.items()]
     if counts["spooled"]:
         lines.append(f"{counts['spooled']:>10,}  answers in the spool, merged by the next collection")
     for source, quota in counts["quota"].items():
@@ -114,6 +119,13 @@ def _describe_stats(counts: dict[str, Any]) -> Any:
         elif quota["used"]:
             lines.append(f"{quota['used']:>10,}  {title} requests today, of any number")
     return "\n".join(lines)
+
+
+def _when(told: str | None) -> str:
+    """A day, or an instant to the minute, as people read it."""
+    if told is None:
+        return "none yet"
+    return told if len(told) == len("2026-03-31") else f"{told[:16].replace('T', ' ')} UTC"
 
 
 def _describe_budget(result: dict[str, Any]) -> Any:

@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ayne_dagster.refresh.age_table import CYCLE_SOURCE, FREEZE_AFTER_CYCLES
 from ayne_dagster.refresh.ages import CATEGORIES, age_in_days, band_of, interval
-from ayne_dagster.refresh.rules import Decision, Reason, backoff
+from ayne_dagster.refresh.rules import DUE_REASONS, Decision, Reason, backoff
 from ayne_dagster.refresh.states import SOURCES, MovieState, Override, is_ahead
 from ayne_dagster.refresh.value import SHORTEST_INTERVAL, Assessment
+
+IN_WORDS: Mapping[Reason, str] = {
+    Reason.NEVER_FETCHED: "never answered for yet",
+    Reason.CHANGE_FEED: "a change was signalled",
+    Reason.AGE_TABLE: "its interval has passed",
+    Reason.INDEX: "likely to have changed",
+    Reason.CEILING: "kept nearly as long as allowed",
+    Reason.MANUAL: "forced by hand",
+    Reason.INCOMPLETE: "lacks parts",
+    Reason.FRESH: "checked lately",
+    Reason.BELOW_CUTOFF: "hardly likely to have changed",
+    Reason.FROZEN: "frozen",
+    Reason.BACKOFF: "waits after a failure",
+    Reason.NO_IMDB_ID: "has no IMDb id",
+    Reason.TOMBSTONE: "gone there",
+}
+"""By reason: the same in a few words, for a list; `explain` says it of one movie, with dates and numbers."""
+
+
+def counted_in_words(reasons: Iterable[Reason]) -> str:
+    """How many movies are due for what: `21 never answered for yet, 3 forced by hand`; reasons not to ask left out."""
+    counts = Counter(IN_WORDS[reason] for reason in reasons if reason in DUE_REASONS)
+    return ", ".join(f"{number:,} {words}" for words, number in counts.most_common()) or "none due"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from typing import Any
 
 from ayne_dagster.config import STRATEGIES, StrategyChoice
 from ayne_dagster.partitions import YEARS_TAG, describe_years, partition_range
-from ayne_dagster.refresh.strategy import DUE_REASONS
+from ayne_dagster.refresh.explain import counted_in_words
+from ayne_dagster.refresh.strategy import DUE_REASONS, SOURCES
 from ayne_dagster.warehouse.refresh_metadata import DueMovie, due_movies
 from ayne_dagster.warehouse.schema import TABLE_OF
 from ayne_dagster.warehouse.store import Store
@@ -19,6 +20,8 @@ RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
 BATCH_TAG = "ayne/batch"
 REASONS_TAG = "ayne/reasons"
+WHY_TAG = "ayne/why"
+"""The same in words, for people."""
 MAX_IDS_IN_CONFIG = 2000
 """Above this the run picks its due movies itself: longer lists make run configs that storages choke on."""
 ASSET_OF = {source: table.name for source, table in TABLE_OF.items()}
@@ -58,14 +61,20 @@ class RefreshBatch:
             parts.append(f"{source}: {due or 'none due'}")
         return "; ".join(parts)
 
+    @property
+    def why(self) -> str:
+        """`reasons` in a person's words: `TMDB: 37 never answered for yet; OMDb: none due`."""
+        by_source = {s: [movie.reasons[s] for movie in self.movies if s in movie.reasons] for s in self.limits}
+        return "; ".join(f"{SOURCES[s].title}: {counted_in_words(reasons)}" for s, reasons in by_source.items())
+
     def tags(self) -> dict[str, str]:
         """Tags of the run: one contiguous range of release years, those that it touches, and what was chosen."""
         years = {movie.release_year for movie in self.movies}
         span = partition_range(years)
         if span is None:
             return {}
-        chosen = {YEARS_TAG: describe_years(years), BATCH_TAG: self.fingerprint, REASONS_TAG: self.reasons}
-        return range_tags(*span) | chosen
+        chosen = {YEARS_TAG: describe_years(years), BATCH_TAG: self.fingerprint}
+        return range_tags(*span) | chosen | {REASONS_TAG: self.reasons, WHY_TAG: self.why}
 
     def run_config(self, *, use_reserve: bool = False) -> dict[str, Any]:
         """Run config: each source's limit and the chosen ids, or only the limit where they are too many to list.

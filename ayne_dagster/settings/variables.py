@@ -135,6 +135,13 @@ def misspelt(names: Iterable[str], known: Collection[str]) -> dict[str, str | No
     return found
 
 
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """A question to add to what is said of a value that is none of those known; empty where none is like it."""
+    by_lower = {one.lower(): one for one in known}
+    like = difflib.get_close_matches(given.strip().lower(), by_lower, 1)
+    return f" Did you mean {by_lower[like[0]]}?" if like else ""
+
+
 def _ends_alike(name: str, setting: str) -> bool:
     """Whether the last words of two names are alike: those before them are mostly ours, and tell little."""
     ours, other = name.rpartition("_")[2], setting.rpartition("_")[2]

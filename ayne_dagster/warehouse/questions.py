@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 
-from ayne_dagster.refresh.explain import Circumstances, describe_age, explain
+from ayne_dagster.refresh.explain import IN_WORDS, Circumstances, describe_age, explain
 from ayne_dagster.refresh.strategy import (
     AGE_TABLE_STRATEGY,
     SOURCES,
@@ -47,6 +47,7 @@ def list_due(
             "release_date": movie.release_date.isoformat() if movie.release_date else None,
             **refresh_plan(strategy, states[movie.tmdb_id], now),
             "reason": "; ".join(f"{source}: {reason}" for source, reason in movie.reasons.items()),
+            "why": "; ".join(f"{SOURCES[source].title}: {IN_WORDS[why]}" for source, why in movie.reasons.items()),
         }
         for movie in due
     ]

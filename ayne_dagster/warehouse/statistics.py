@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import duckdb
 
 from ayne_dagster.refresh.ages import category_sql
-from ayne_dagster.refresh.states import fully_refreshed_sql
+from ayne_dagster.refresh.states import as_utc, fully_refreshed_sql
 from ayne_dagster.refresh.strategy import AGE_TABLE_STRATEGY, CATEGORIES, COLLECTED, Strategy
 from ayne_dagster.warehouse.rows import insert_rows, naive_utc
 from ayne_dagster.warehouse.schema import COLLECTION_STATUS
@@ -36,6 +36,23 @@ def collection_stats(
     sources = ("with_tmdb", "with_omdb", "with_box_office")
     names = ("total_movies", *sources, "fully_refreshed", "frozen", *CATEGORIES, "quarantined")
     return dict(zip(names, row, strict=True))
+
+
+def landmarks(connection: duckdb.DuckDBPyConnection, now: datetime) -> dict[str, datetime | date | None]:
+    """When what last happened: `last_run` and `last_change` (aware UTC), and the day of the `newest_release`.
+
+    A run counts when it has ended, with the observation that it makes then. Releases to come are left out, as is what
+    was noted in the future, by a clock that was ahead. None: never.
+    """
+    (row,) = connection.execute(
+        """
+        SELECT (SELECT max(observed_at) FROM collection_status WHERE observed_at <= $now),
+               (SELECT max(changed_at) FROM movie_history WHERE changed_at <= $now),
+               (SELECT max(release_date) FROM refresh_metadata WHERE release_date <= CAST($now AS DATE))""",
+        {"now": naive_utc(now)},
+    ).fetchall()
+    run, change, release = row
+    return {"last_run": as_utc(run), "last_change": as_utc(change), "newest_release": release}
 
 
 def record_stats(

@@ -27,9 +27,10 @@ OF_ITS_OWN = "not an origin"
 """How the browser's log calls who asked, where no page did."""
 
 pytestmark = [
+    pytest.mark.browser,
     pytest.mark.end_to_end,
     pytest.mark.timeout(400),
-    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (.ci/run installs it)"),
+    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (make test-browser says how)"),
 ]
 
 

@@ -22,9 +22,10 @@ from ayne_dagster_tests.support.serving import LAUNCH, RUNS, SELECTOR, SWITCH, R
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 pytestmark = [
+    pytest.mark.browser,
     pytest.mark.end_to_end,
     pytest.mark.timeout(400),
-    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (.ci/run installs it)"),
+    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (make test-browser says how)"),
 ]
 
 PAGE = """<!doctype html><title>films</title><body><script>
