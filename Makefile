@@ -19,7 +19,7 @@ define environment
 endef
 
 .PHONY: demo demo-live dev test test-all lint test-duckdb2 test-lake test-lowest test-browser proofs kills format dictionary \
-	reference docs bench proof-freshness proof-limits proof-strategies proof-bodies clean
+	notebook test-notebook reference docs bench proof-freshness proof-limits proof-strategies proof-bodies clean
 
 demo: $(VENV)/.ready ## Collect invented movies from a stand-in; needs no keys
 	@$(BIN)/ayne demo
@@ -78,6 +78,12 @@ format: $(VENV)/.ready-dev
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+notebook: $(VENV)/.ready-notebook ## notebooks/movies.py in a browser: eight questions to the demonstration's movies, or to AYNE_DATABASE
+	@$(BIN)/python -m marimo run notebooks/movies.py
+
+test-notebook: $(VENV)/.ready-dev $(VENV)/.ready-notebook ## The notebook, run to its end
+	@$(BIN)/python -m pytest -q ayne_dagster_tests/test_notebook.py
+
 dictionary: $(VENV)/.ready ## docs/data-dictionary.md, of the schema and an invented world: half a minute
 	@$(BIN)/python docs/make_dictionary.py --examples
 
@@ -113,6 +119,11 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 $(VENV)/.ready-dev: pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) for tests (once, about a minute) …"
 	$(call environment,$(VENV),[dev],$(CONSTRAINTS))
+	@touch $@ $(VENV)/.ready
+
+$(VENV)/.ready-notebook: pyproject.toml constraints.txt
+	@echo "Setting up $(VENV) for notebooks (once, about a minute) …"
+	$(call environment,$(VENV),[notebook],$(CONSTRAINTS))
 	@touch $@ $(VENV)/.ready
 
 $(VENV)/.ready-docs: pyproject.toml constraints.txt

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from difflib import get_close_matches
 from io import StringIO
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -76,6 +77,8 @@ class StrategyChoice:
     """How much of a movie's weight goes by popularity there, from 0 (every movie alike) to 1."""
 
 
+TMDB_PARTS = ("videos", "translations", "alternative_titles", "watch_providers")
+"""What can be asked for beside a movie's details in the same request, under the names of its tables."""
 TMDB_EXPORT_URL = "https://files.tmdb.org/p/exports/movie_ids_{date}.json.gz"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 OFF = "off"
@@ -156,6 +159,8 @@ class Settings:
     """What fresh means to it: 0, every movie alike; 1, by popularity."""
     entities: bool = True
     """Whether people, credits, companies, series and releases are taken out of TMDB's details."""
+    tmdb_append: tuple[str, ...] = ()
+    """Which of `TMDB_PARTS` are asked for with each movie's details."""
     tmdb_export_url: str | None = TMDB_EXPORT_URL
     """Address or file of TMDB's daily ID export, `{date}` in it standing for MM_DD_YYYY; None: not read."""
     tmdb_export_min_popularity: float | None = None
@@ -395,6 +400,7 @@ def _settings(read: _Reader) -> Settings:
         refresh_cutoff=read.number("AYNE_REFRESH_CUTOFF", 0.1, maximum=99.0),
         freshness_weight=read.number("AYNE_FRESHNESS_WEIGHT", 0.8, maximum=1.0),
         entities=read.choice("AYNE_ENTITIES", ("on", "off")) == "on",
+        tmdb_append=read.names_of("AYNE_TMDB_APPEND", TMDB_PARTS),
         tmdb_export_url=read.place("AYNE_TMDB_EXPORT_URL", TMDB_EXPORT_URL),
         tmdb_export_min_popularity=read.optional_number("AYNE_TMDB_EXPORT_MIN_POPULARITY"),
         imdb_ratings_url=read.place("AYNE_IMDB_RATINGS_URL"),
@@ -495,6 +501,16 @@ class _Reader:
             meant = did_you_mean(raw, choices)
             raise SettingsError(f"{name} is {_shown(raw)}: it must be one of {', '.join(choices)}.{meant}")
         return raw
+
+    def names_of(self, name: str, known: tuple[str, ...]) -> tuple[str, ...]:
+        """Names out of those that are known, separated by commas, each once; none where it is left out."""
+        found = tuple(dict.fromkeys(part.strip().lower() for part in (self.text(name) or "").split(",")))
+        for part in filter(None, found):
+            if part not in known:
+                near = get_close_matches(part, known, 1)
+                meant = f" (did you mean {near[0]}?)" if near else ""
+                raise SettingsError(f"{name} names {_shown(part)}{meant}: it takes {', '.join(known)}.")
+        return tuple(part for part in known if part in found)
 
     def figure_choice(self, name: str) -> FigureChoice:
         """Providers in order; after a semicolon each, a figure with an order of its own."""

@@ -42,6 +42,7 @@ TABLE: list[tuple[str, str, Any]] = [
     ("AYNE_RUN_RETENTION_DAYS", "run_retention", timedelta(days=30)),
     ("AYNE_CONTACT", "contact", None),
     ("AYNE_BOX_OFFICE", "box_office", FigureChoice()),
+    ("AYNE_TMDB_APPEND", "tmdb_append", ()),
 ]
 
 GOOD: list[tuple[str, str, str, Any]] = [
@@ -79,6 +80,7 @@ GOOD: list[tuple[str, str, str, Any]] = [
         "file,tmdb;domestic_gross:omdb; ",
         FigureChoice(("file", "tmdb"), {"domestic_gross": ("omdb",)}),
     ),
+    ("AYNE_TMDB_APPEND", "tmdb_append", " watch_providers, Videos,,videos", ("videos", "watch_providers")),
     ("AYNE_CLOCK_OFFSET_DAYS", "clock_offset", "1.5", timedelta(days=1.5)),
     ("AYNE_CLOCK_OFFSET_DAYS", "clock_offset", "-30", timedelta(days=-30)),
 ]
@@ -233,6 +235,12 @@ def test_an_address_that_is_none_is_told_in_one_line(variable: str, value: str) 
 )
 def test_a_choice_of_figures_that_names_nobody_is_told_in_one_line(value: str) -> None:
     said_of("AYNE_BOX_OFFICE", value)
+
+
+@pytest.mark.parametrize(("value", "meant"), [("vidoes", "videos"), ("videos,watch/providers", "watch_providers")])
+def test_a_part_that_tmdb_does_not_append_is_told_with_what_may_be_meant(value: str, meant: str) -> None:
+    assert f"did you mean {meant}?" in said_of("AYNE_TMDB_APPEND", value)
+    assert "did you mean" not in said_of("AYNE_TMDB_APPEND", "x" * 400)
 
 
 @pytest.mark.parametrize("value", ["me", "me (at) home", "ftp://x.org", "me@example.org\nX-Evil: 1", "@", "x" * 400])

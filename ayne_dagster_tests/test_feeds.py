@@ -150,7 +150,7 @@ def test_signals_arrive_for_exactly_the_movies_that_changed_whatever_the_overlap
     assert collected.rows("SELECT count(*), min(day), max(day) FROM change_feed_days WHERE covered") == [
         (11, EPOCH, EPOCH + 10 * DAY)
     ]
-    assert {entry["endpoint"] for entry in collected.standin.log()} == {"changes"}
+    assert {entry["endpoint"] for entry in collected.standin.log()} == {"changes", "countries", "languages"}
 
 
 def test_a_second_reading_on_a_day_asks_nothing(collected: Platform) -> None:
@@ -185,6 +185,26 @@ def test_a_day_that_cannot_be_read_fails_the_run_and_keeps_those_before(collecte
     assert collected.read_changes(8).success
     expected = changed_on(collected.standin.catalogue, *days_from(0, 7))
     assert set(collected.rows("SELECT tmdb_id, day FROM tmdb_changes")) == expected
+
+
+def test_names_of_countries_and_languages_come_with_the_feed_once_a_month(collected: Platform) -> None:
+    for days in (1, 2, 9, 32):
+        assert collected.read_changes(days).success
+    asked = Counter(entry["endpoint"] for entry in collected.standin.log())
+    assert (asked["countries"], asked["languages"]) == (2, 2)
+    found = collected.rows("SELECT name, CAST(listed_at AS DATE) FROM countries WHERE code = 'CZ'")
+    assert found == [("Czechia", later(32).date())]
+
+
+def test_names_that_cannot_be_had_fail_nothing_and_are_asked_for_by_the_next_reading(collected: Platform) -> None:
+    collected.standin.inject(Fault("status", "tmdb", match="configuration/countries", status=400))
+    result = collected.read_changes(1)
+    assert result.success
+    assert metadata(result, "tmdb_changes")["cursor"] == str(EPOCH)
+    assert collected.rows("SELECT DISTINCT kind FROM code_names") == [("language",)]
+    collected.standin.clear_faults()
+    assert collected.read_changes(1.1).success
+    assert collected.rows("SELECT DISTINCT kind FROM code_names ORDER BY 1") == [("country",), ("language",)]
 
 
 def test_a_day_that_lists_nothing_is_doubted(collected: Platform) -> None:

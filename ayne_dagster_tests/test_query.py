@@ -16,6 +16,7 @@ import pytest
 
 from ayne_dagster import cli
 from ayne_dagster.warehouse import query, replica
+from ayne_dagster.warehouse.care import export as export_module
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.merge import merge_answers
@@ -23,7 +24,7 @@ from ayne_dagster.warehouse.movies_at import MACROS
 from ayne_dagster.warehouse.query import Limits, QuestionEnded, WrongQuestion, ask
 from ayne_dagster.warehouse.schema import ALL_TABLES, TMDB_DETAILS
 from ayne_dagster.warehouse.views import VIEWS
-from ayne_dagster_tests.support.samples import HOLD, details, line, python
+from ayne_dagster_tests.support.samples import HOLD, details, line, opens_elsewhere, python
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 MOVIES = 120
@@ -336,6 +337,30 @@ def test_an_export_of_what_is_new_tells_what_that_means(
     told = json.loads(Said(capsys, "export", str(tmp_path / "out"), "--table", "movies", "--since", "7d", "--json").out)
     assert set(told) == {"files", "since", "new"}
     assert list(told["new"]) == ["movies"]
+
+
+@pytest.mark.parametrize("room", [True, False])
+def test_an_export_holds_up_no_commit_where_there_is_room_for_a_copy(
+    database: Database, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: bool
+) -> None:
+    write, free = export_module.export_tables, []
+
+    def watched(*arguments: Any, **options: Any) -> dict[Path, int]:
+        free.append(opens_elsewhere(database.path))
+        return write(*arguments, **options)
+
+    monkeypatch.setattr(export_module, "export_tables", watched)
+    if not room:
+        monkeypatch.setattr(replica, "LEFT_FREE", 2**62)
+    said = Said(capsys, "export", str(tmp_path / "out"), "--table", "movies", "--json")
+    assert said.code == 0
+    assert list(json.loads(said.out)["files"].values()) == [len(database_rows(database))]
+    assert free == [room]
+
+
+def database_rows(database: Database) -> list[Any]:
+    with database.connect(read_only=True) as connection:
+        return connection.execute("SELECT tmdb_id FROM movies").fetchall()
 
 
 @pytest.mark.parametrize(

@@ -159,6 +159,7 @@ def invented() -> Examples:
 
     from rich.console import Console
 
+    from ayne_dagster.config import TMDB_PARTS
     from ayne_dagster.demo.story import collect_on
     from ayne_dagster.demo.world import World, only_these_variables, settings_for, variables
 
@@ -166,7 +167,7 @@ def invented() -> Examples:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "ayne.duckdb"
         with World(MOVIES, start.date()).standin() as standin, only_these_variables(variables(standin, file)):
-            settings = replace(settings_for(standin, file), sensor_min_batch=1)
+            settings = replace(settings_for(standin, file), sensor_min_batch=1, tmdb_append=TMDB_PARTS)
             collect_on(DAYS, start, standin, settings, MOVIES, Console(stderr=True))
         with duckdb.connect(str(file), read_only=True) as connection:
             return examples_of(connection)

@@ -31,7 +31,8 @@ from ayne_dagster.collecting.progress import Progress
 from ayne_dagster.config import ApiSettings, Settings
 from ayne_dagster.sources.errors import SourceError
 from ayne_dagster.sources.omdb.client import AsyncOMDBClient
-from ayne_dagster.sources.tmdb.client import APPENDED, AsyncTMDBClient
+from ayne_dagster.sources.tmdb.client import AsyncTMDBClient
+from ayne_dagster.sources.tmdb.models import SUB_RESOURCES
 from ayne_dagster.standin.catalogue import Catalogue, dump
 from ayne_dagster.warehouse.answers import Answer, ListedMovie, QuarantinedBody
 from ayne_dagster.warehouse.merge import merge_answers, merge_listing, quarantine
@@ -244,7 +245,7 @@ def good_bodies() -> dict[str, list[tuple[int, str, bytes]]]:
     bodies: dict[str, list[tuple[int, str, bytes]]] = {TMDB: [], OMDB: [], LISTING: []}
     for tmdb_id in catalogue.ids(NOW):
         imdb_id = catalogue.imdb_id_of(tmdb_id) or "tt0000001"
-        bodies[TMDB].append((tmdb_id, imdb_id, dump(catalogue.details(tmdb_id, NOW, frozenset(APPENDED.split(","))))))
+        bodies[TMDB].append((tmdb_id, imdb_id, dump(catalogue.details(tmdb_id, NOW, frozenset(SUB_RESOURCES)))))
         if (text := catalogue.omdb_text(imdb_id, NOW)) is not None:
             bodies[OMDB].append((tmdb_id, imdb_id, text))
     for page in range(1, 6):

@@ -1,4 +1,7 @@
-"""TMDB's change feed: which movies changed, day by day. Asking is in `sources.tmdb`, storing in `warehouse`."""
+"""TMDB's change feed: which movies changed, day by day; and once a month its names of countries and languages.
+
+Asking is in `sources.tmdb`, storing in `warehouse`.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +13,7 @@ import duckdb
 from ayne_dagster.assets.checks import check_results, check_specs
 from ayne_dagster.assets.definition import FEEDS, TMDB_POOL, table_options
 from ayne_dagster.assets.refreshing import Steps, asking, collecting_from, failing_clearly, telling
+from ayne_dagster.collecting.code_names import read_code_names
 from ayne_dagster.collecting.feed import FeedItem, read_change_feed
 from ayne_dagster.collecting.numbers import FeedRead
 from ayne_dagster.collecting.progress import Progress, watcher
@@ -18,6 +22,7 @@ from ayne_dagster.resources.clients import Clock, DuckDBDatabase, TMDBResource
 from ayne_dagster.resources.io_manager import MergeStream
 from ayne_dagster.warehouse.answers import FeedCounts, QuarantinedBody
 from ayne_dagster.warehouse.care.ahead import told_ahead
+from ayne_dagster.warehouse.code_names import CodeNames, due_kinds, merge_code_names
 from ayne_dagster.warehouse.feeds.change_feed import (
     FeedPlan,
     FeedPosition,
@@ -62,6 +67,7 @@ class ChangeFeedStream(MergeStream[FeedItem, FeedCounts]):
         self._progress = Progress(SOURCE)
         self._tell_people = telling(self.context)
         self._plan: FeedPlan | None = None
+        self._kinds: list[str] = []
         watcher().started(TMDB_CHANGES.name, self._progress)
 
     @contextmanager
@@ -71,19 +77,23 @@ class ChangeFeedStream(MergeStream[FeedItem, FeedCounts]):
         with collecting_from(SOURCE, self.database, self.context):
             with self.database.file.connect() as connection:
                 self._plan = plan_reading(connection, now)
+                self._kinds = due_kinds(connection, now)
                 if told := told_ahead(connection, CHANGE_FEED_DAYS, now):
                     self.context.log.warning(told)
                     watcher().note(told)
             yield
 
     async def produce(self, emit: Emit[FeedItem]) -> None:
-        """Read each day as a whole."""
-        if self._plan is None or not self._plan.days:
+        """Read each day as a whole, then the names that are due."""
+        plan = self._plan
+        if plan is None or not (plan.days or self._kinds):
             return
         with failing_clearly(self.context):
             client = self.tmdb.client(self.clock)
             async with asking(client, self._progress, self._tell_people, again=self.context.retry_number > 0):
-                await read_change_feed(client, self._plan, emit, now=self.clock.now, progress=self._progress)
+                if plan.days:
+                    await read_change_feed(client, plan, emit, now=self.clock.now, progress=self._progress)
+                await read_code_names(client, self._kinds, emit, now=self.clock.now, tell=self._tell_people)
 
     def batches(self) -> Batches[FeedItem]:
         """Each day is a commit of its own, with the cursor: a reading that is killed goes on with the next day."""
@@ -93,7 +103,9 @@ class ChangeFeedStream(MergeStream[FeedItem, FeedCounts]):
         """Signal the movies that the days name."""
         run_id = self.context.run.run_id
         kept = quarantine(connection, (i for i in batch if isinstance(i, QuarantinedBody)), run_id)
-        days = [day for item in batch if not isinstance(item, QuarantinedBody) for day in item]
+        for names in (item for item in batch if isinstance(item, CodeNames)):
+            merge_code_names(connection, names)
+        days = [day for item in batch if not isinstance(item, QuarantinedBody | CodeNames) for day in item]
         read = merge_feed_days(connection, days, self.clock.now(), run_id)
         return read + FeedCounts(quarantined=kept.total().quarantined)
 

@@ -9,6 +9,7 @@ from ayne_dagster.assets.refreshing import RefreshConfig, RefreshStream, Steps, 
 from ayne_dagster.collecting.asking import Fetch, details_fetcher
 from ayne_dagster.config import Settings
 from ayne_dagster.resources.clients import Clock, DuckDBDatabase, TMDBResource
+from ayne_dagster.sources.tmdb.appended import appending
 from ayne_dagster.sources.tmdb.client import AsyncTMDBClient
 from ayne_dagster.sources.tmdb.entities import entities_of, no_entities
 
@@ -21,7 +22,10 @@ def tmdb_details(
     clock: dg.ResourceParam[Clock],
     settings: dg.ResourceParam[Settings],
 ) -> Steps:
-    """Fetch details, with credits, keywords, external ids and certification, one request a movie."""
+    """Fetch details, with credits, keywords, external ids and certification, one request a movie.
+
+    With AYNE_TMDB_APPEND, videos and the like too, in the same request.
+    """
     yield from refreshed(DetailsStream(context, RefreshConfig.of(context), tmdb, database, clock, settings))
 
 
@@ -33,4 +37,5 @@ class DetailsStream(RefreshStream[AsyncTMDBClient]):
 
     def fetch(self, client: AsyncTMDBClient) -> Fetch:
         """Asks for a movie."""
-        return details_fetcher(client, self.clock.now, entities_of if self.settings.entities else no_entities)
+        entities = entities_of if self.settings.entities else no_entities
+        return details_fetcher(client, self.clock.now, appending(entities, self.settings.tmdb_append))

@@ -16,9 +16,10 @@ from ayne_dagster.sources.errors import (
 )
 from ayne_dagster.sources.tmdb.client import AsyncTMDBClient
 from ayne_dagster.warehouse.answers import KEPT_BYTES, QuarantinedBody
+from ayne_dagster.warehouse.code_names import CodeNames
 from ayne_dagster.warehouse.feeds.change_feed import FeedDay, FeedPlan
 
-FeedItem = Sequence[FeedDay] | QuarantinedBody
+FeedItem = Sequence[FeedDay] | QuarantinedBody | CodeNames
 
 
 async def read_change_feed(

@@ -52,13 +52,14 @@ def export(
     """
     from ayne_dagster.warehouse.care.export import DEFAULT_TABLES, EXPORTABLE, export_tables, no_such_table
     from ayne_dagster.warehouse.care.selection import meaning_of_new
+    from ayne_dagster.warehouse.query import reading_a_copy
 
     unknown = [name for name in tables if name not in EXPORTABLE]
     if unknown:
         raise click.UsageError(no_such_table(unknown))
     settings = load_settings()
     instant, chosen = _instant(since, settings.now()), tables or DEFAULT_TABLES
-    with warehouse(settings).connect(read_only=True) as connection:
+    with reading_a_copy(warehouse(settings)) as connection:
         written = export_tables(
             connection, folder, chosen, file_format, raw=raw, excel=excel, by_year=by_year, since=instant
         )
@@ -127,9 +128,9 @@ def _foretell(database: Store, now: datetime, as_json: bool) -> None:
     from ayne_dagster.warehouse.care.purge import foretell
     from ayne_dagster.warehouse.care.witness import doubt_of_purge
 
-    parts = [asdict(part) for part in foretell(database, now)]
-    with database.connect(read_only=True) as connection:
+    with database.connect(read_only=True) as connection:  # brings an older one up to date, too, which a copy is not
         doubt = doubt_of_purge(connection, now)
+    parts = [asdict(part) for part in foretell(database, now)]
     print_result({"would_drop": parts, "as_of": now.isoformat(), "doubt": doubt}, as_json, _describe_foretold)
 
 

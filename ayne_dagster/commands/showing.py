@@ -67,13 +67,16 @@ def _explained(
     connection: duckdb.DuckDBPyConnection, tmdb_id: int, settings: Settings, now: datetime
 ) -> dict[str, Any]:
     """When a known movie is asked for, and why, as `ayne explain` tells it but for the rank: that takes all movies."""
+    from ayne_dagster.refresh.value import ValueOfRefreshStrategy
     from ayne_dagster.warehouse.questions import explain_movie
-    from ayne_dagster.warehouse.strategies import load_strategy
+    from ayne_dagster.warehouse.strategies import load_strategy, value_of_refresh
 
     strategy, off = load_strategy(connection, settings.strategy), switched_off(settings)
+    value = strategy if isinstance(strategy, ValueOfRefreshStrategy) else value_of_refresh(connection)
 
     def explain(held_back: Mapping[str, str]) -> dict[str, Any]:
-        return explain_movie(connection, tmdb_id, now, strategy, batch_limit=None, hindrances=held_back) or {}
+        told = explain_movie(connection, tmdb_id, now, strategy, batch_limit=None, hindrances=held_back, value=value)
+        return told or {}
 
     explained = explain(off)
     if any(told["due"] and source not in off for source, told in explained["sources"].items()):

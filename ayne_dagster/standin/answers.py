@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
-from ayne_dagster.standin import errors
+from ayne_dagster.standin import errors, parts
 from ayne_dagster.standin.bodies import SUB_RESOURCES, Body
 from ayne_dagster.standin.catalogue import DEFAULT_SORT, Catalogue, dump
 from ayne_dagster.standin.errors import Answer
@@ -101,7 +101,7 @@ _WELL_KNOWN = {
 _NO_SUCH_FILE = Answer(403, b"<Error><Code>AccessDenied</Code></Error>", "application/xml")
 """As object stores say of what they do not have to whom may not list it."""
 _EXPORT = re.compile(r"/p/exports/movie_ids_(\d\d)_(\d\d)_(\d{4})\.json\.gz")
-_MOVIE = re.compile(r"/3/movie/(?:(tt\d{1,12})|(\d{1,18})(?!\d)[^/]*)(?:/([a-z_]+))?/?")
+_MOVIE = re.compile(r"/3/movie/(?:(tt\d{1,12})|(\d{1,18})(?!\d)[^/]*)(?:/([a-z_]+(?:/providers)?))?/?")
 _LIBRARY = re.compile(
     r"$|(python-|python/|httpx|aiohttp|curl|wget|okhttp|java|go-http-client|libwww|mozilla)", re.IGNORECASE
 )
@@ -112,6 +112,8 @@ _ENDPOINTS = {
     "/3/movie/changes": "changes",
     "/3/movie/latest": "latest",
     "/3/configuration": "configuration",
+    "/3/configuration/countries": "countries",
+    "/3/configuration/languages": "languages",
 }
 
 
@@ -278,6 +280,8 @@ class Answers:
             return self._tmdb_changes(request.query, now)
         if request.endpoint == "configuration":
             return Answer(200, dump(_CONFIGURATION))
+        if request.endpoint in ("countries", "languages"):
+            return Answer(200, dump(list(parts.COUNTRIES if request.endpoint == "countries" else parts.LANGUAGES)))
         if request.endpoint == "latest":
             latest = self._catalogue.latest_id(now)
             return _found(None if latest is None else self._catalogue.details(latest, now))

@@ -14,14 +14,14 @@ from datetime import date
 from functools import lru_cache
 from typing import Any
 
-from ayne_dagster.standin import words
+from ayne_dagster.standin import parts, words
 from ayne_dagster.standin.population import NO_DATE, Population, mix
 
 Body = dict[str, Any]
 Revisions = dict[str, int]
 """How often each field has changed so far."""
 
-SUB_RESOURCES = ("external_ids", "keywords", "release_dates", "credits", "videos", "translations")
+SUB_RESOURCES = ("external_ids", "keywords", "release_dates", "credits", *parts.NAMES)
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _CERTIFICATIONS = ("G", "PG", "PG-13", "PG-13", "R", "R", "NC-17", "NR")
@@ -139,7 +139,23 @@ class BodyWriter:
             return _credits(facts)
         if name == "release_dates":
             return {"results": self._release_dates(facts, self._movies.release_on(i, day))}
-        return {"results": []} if name == "videos" else {"translations": []}
+        return self._appended(i, day, name, facts)
+
+    def _appended(self, i: int, day: int, name: str, facts: Facts) -> Body:
+        """One of `parts.NAMES`."""
+        if name == "videos":
+            published = [self._published(i, day, lead) for lead in parts.VIDEO_LEADS]
+            return parts.videos(facts.text, facts.title, published)
+        if name == "translations":
+            return parts.translations(facts.text, self._revisions(i, "tmdb", day).get("overview", 0))
+        if name == "alternative_titles":
+            return parts.alternative_titles(facts.text)
+        return parts.watch_providers(facts.text, day)
+
+    def _published(self, i: int, day: int, lead: int) -> str:
+        """The day on which a video came out, so many days before the release; "" where it has not."""
+        release = self._movies.release_on(i, day)
+        return "" if release == NO_DATE or release - lead > day else self.iso(release - lead)
 
     def names_item(self, i: int) -> bool:
         """Whether TMDB names an item of Wikidata's for the movie."""

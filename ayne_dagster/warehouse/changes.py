@@ -10,14 +10,14 @@ from typing import Any
 import duckdb
 
 from ayne_dagster.warehouse.questions import movie_titles
-from ayne_dagster.warehouse.schema import ENTITIES_OF_MOVIES
+from ayne_dagster.warehouse.schema import PARTS_OF_MOVIES
 
 SOURCE_OF = {
     "discovered_movies": "TMDB listing",
     "tmdb_details": "TMDB",
     "omdb_ratings": "OMDb",
     "box_office": "Box office",
-    **{table.name: "TMDB" for table in ENTITIES_OF_MOVIES},
+    **{table.name: "TMDB" for table in PARTS_OF_MOVIES},
 }
 """By table whose row changed: who said so."""
 DRIFTING = ("popularity", "vote_count", "imdb_votes", "vote_average")
@@ -86,7 +86,7 @@ def told(source: str, field: str, old: str | None, new: str | None) -> str:
         new: the value after, as JSON; of credits and the like, what came.
     """
     name = field.replace("_", " ")
-    if source in {table.name for table in ENTITIES_OF_MOVIES}:
+    if source in {table.name for table in PARTS_OF_MOVIES}:
         parts = [f"{word} {shown(value)}" for word, value in (("without", old), ("with", new)) if value is not None]
         return f"{name}: now {', '.join(parts)}"
     return f"{name}: {shown(old)} → {shown(new)}"
@@ -110,12 +110,30 @@ def shown(value: str | None) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
+def _with_more(name: object, more: str | None) -> str:
+    return f"{name} ({more})" if more else str(name)
+
+
+def _is_translation(item: Mapping[str, object]) -> bool:
+    """Whether an item is a translation: a release has a language too, and a type or a day."""
+    return "language" in item and "type" not in item and "release_date" not in item
+
+
 def in_words(item: object) -> str:
-    """An item of a list: a text, or a credit, company or release as the history has them."""
+    """An item of a list: a text, or a credit, company, release or the like as the history has them."""
     if not isinstance(item, Mapping):
         return str(item)
     if "more" in item:
         return f"and {item['more']:,} more"
+    if "video_id" in item:
+        return _with_more(item.get("name") or item["video_id"], item.get("type"))
+    if _is_translation(item):
+        return _with_more(item.get("title") or "no title", f"{item['language']}-{item['country']}")
+    if "provider_id" in item:
+        name = item.get("name") or f"number {item['provider_id']}"
+        return _with_more(name, " ".join(filter(None, (item.get("offer"), item.get("country")))))
+    if "title" in item:
+        return _with_more(item["title"], item.get("country"))
     if "country" in item:
         kind = _KINDS_OF_RELEASE.get(item.get("type", 0), "")
         words = [item["country"], kind, item.get("release_date"), item.get("certification"), item.get("note")]

@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from ayne_dagster.warehouse.matching.same_work import Match, compare_works, omdb_work, tmdb_work
-from ayne_dagster.warehouse.rows import Row, arrow_schema, read_rows, registered
+from ayne_dagster.warehouse.rows import Row, arrow_schema, id_table, read_rows, registered
 from ayne_dagster.warehouse.schema import OMDB_RATINGS, TMDB_DETAILS
 
 _OF_TMDB = ("title", "original_title", "release_date", "us_release_date", "runtime", "directors", "actors")
@@ -46,7 +46,7 @@ def with_matches(
     kept = read_rows(connection, OMDB_RATINGS, {row["tmdb_id"] for row in ratings} - set(identified), _CONCLUDED)
     judged = {i: row for i, row in kept.items() if row["match"] is not None}
     asked = [row["tmdb_id"] for row in ratings if row["tmdb_id"] not in judged]
-    details = read_rows(connection, TMDB_DETAILS, asked, _OF_TMDB)
+    details = _details(connection, asked)
     return [row | (judged.get(i) or _judged(details.get(i), row)) for row in ratings for i in (row["tmdb_id"],)]
 
 
@@ -58,7 +58,7 @@ def judge_movies(connection: duckdb.DuckDBPyConnection, ids: Collection[int]) ->
         ids: movies of which details have changed; those that OMDb has not answered for are passed over.
     """
     stored = read_rows(connection, OMDB_RATINGS, ids, (*_OF_OMDB, *_CONCLUDED))
-    details = read_rows(connection, TMDB_DETAILS, stored, _OF_TMDB)
+    details = _details(connection, stored)
     judged = {i: _judged(details.get(i), row) for i, row in stored.items()}
     moved = [{"tmdb_id": i, **new} for i, new in judged.items() if any(stored[i][name] != new[name] for name in new)]
     if moved:
@@ -94,6 +94,20 @@ def judge_unjudged(connection: duckdb.DuckDBPyConnection, years: Collection[str]
         if len(found) < JUDGED_AT_ONCE:
             break
     return judged
+
+
+def _details(connection: duckdb.DuckDBPyConnection, ids: Collection[int]) -> dict[int, Row]:
+    """What TMDB says of which works these movies are, with other titles where they are held."""
+    details = read_rows(connection, TMDB_DETAILS, ids, _OF_TMDB)
+    if details:
+        with registered(connection, "incoming_ids", id_table(details)):
+            titles = connection.execute(
+                "SELECT tmdb_id, list(title ORDER BY title) FROM alternative_titles"
+                " SEMI JOIN incoming_ids USING (tmdb_id) GROUP BY tmdb_id"
+            ).fetchall()
+        for tmdb_id, others in titles:
+            details[tmdb_id]["alternative_titles"] = others
+    return details
 
 
 def _judged(details: Mapping[str, Any] | None, ratings: Mapping[str, Any]) -> Row:

@@ -30,6 +30,7 @@ from ayne_dagster.warehouse.rows import Row, arrow_schema, delete_rows, id_table
 from ayne_dagster.warehouse.schema import (
     COMPANIES,
     CREDITS,
+    ENTITIES_OF_MOVIES,
     MOVIE_COMPANIES,
     MOVIE_HISTORY,
     PEOPLE,
@@ -45,7 +46,7 @@ MOST_TOLD = 50
 
 
 @dataclass(frozen=True)
-class _Part:
+class Part:
     """A table with several rows a movie, and what the history tells of a row that came or went."""
 
     table: Table
@@ -57,16 +58,18 @@ class _Part:
     """Whether these columns are the whole row: rows alike in them need not be written."""
 
 
+_OURS = frozenset(table.name for table in (*SHARED_ENTITIES, *ENTITIES_OF_MOVIES))
+"""What is told of beside them is merged by `appended`."""
 _PARTS = (
-    _Part(CREDITS, ("person_id", "job"), PEOPLE),  # each text column more costs as much again
-    _Part(MOVIE_COMPANIES, ("company_id",), COMPANIES),
-    _Part(RELEASES, ("country", "type", "release_date", "certification", "note", "language"), whole=True),
+    Part(CREDITS, ("person_id", "job"), PEOPLE),  # each text column more costs as much again
+    Part(MOVIE_COMPANIES, ("company_id",), COMPANIES),
+    Part(RELEASES, ("country", "type", "release_date", "certification", "note", "language"), whole=True),
 )
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
-    """What an answer tells of one movie."""
+class Told:
+    """What an answer tells of one movie, and a hash of it."""
 
     tmdb_id: int
     at: datetime
@@ -74,6 +77,7 @@ class _Told:
     hash: int
 
     def of(self, table: Table) -> Columns | None:
+        """What it tells of a table; None: nothing."""
         return self.entities.get(table.name)
 
 
@@ -90,19 +94,19 @@ def merge_entities(
     """
     by_id = {state["tmdb_id"]: state for state in states}
     heard = [
-        _Told(a.tmdb_id, naive_utc(a.at), a.entities, entities_hash(a.entities))
+        Told(a.tmdb_id, naive_utc(a.at), entities, entities_hash(entities))
         for a in sorted(answers, key=lambda answer: (answer.at, answer.tmdb_id))
-        if a.entities
+        if (entities := {name: columns for name, columns in (a.entities or {}).items() if name in _OURS})
     ]
     before = {told.tmdb_id: by_id[told.tmdb_id]["entities_hash"] for told in heard}
     news = [told for told in heard if before[told.tmdb_id] != told.hash]
     for table in SHARED_ENTITIES:
-        _merge_shared(connection, table, news)
+        merge_shared(connection, table, news)
     history: list[Row] = []
     for part in _PARTS:
         concerned = [told for told in news if _concerns(part, before[told.tmdb_id], told)]
         known = {told.tmdb_id for told in concerned if before[told.tmdb_id] is not None}
-        history += _merge_part(connection, part, concerned, known, run_id)
+        history += merge_part(connection, part, concerned, known, run_id)
     insert_rows(connection, MOVIE_HISTORY, history)
     for told in heard:
         by_id[told.tmdb_id] |= {"entities_hash": told.hash, "entities_checked_at": told.at}
@@ -116,14 +120,15 @@ def entities_hash(entities: Mapping[str, Columns]) -> int:
 
 def _half(value: object) -> int:
     """A signed 32-bit hash."""
-    return int.from_bytes(_digest(value, 4), "big", signed=True)
+    return int.from_bytes(digest(value, 4), "big", signed=True)
 
 
-def _digest(value: object, size: int) -> bytes:
+def digest(value: object, size: int) -> bytes:
+    """A hash of so many bytes of what a value looks like."""
     return hashlib.blake2b(repr(value).encode("utf-8", "replace"), digest_size=size).digest()
 
 
-def _concerns(part: _Part, before: int | None, told: _Told) -> bool:
+def _concerns(part: Part, before: int | None, told: Told) -> bool:
     """Whether a part may differ: it is told, and its half of the hash is another."""
     if told.of(part.table) is None:
         return False
@@ -132,8 +137,8 @@ def _concerns(part: _Part, before: int | None, told: _Told) -> bool:
     return before >> 32 != told.hash >> 32 if part.table is CREDITS else before % 2**32 != told.hash % 2**32
 
 
-def _merge_part(
-    connection: duckdb.DuckDBPyConnection, part: _Part, concerned: Sequence[_Told], known: Collection[int], run_id: str
+def merge_part(
+    connection: duckdb.DuckDBPyConnection, part: Part, concerned: Sequence[Told], known: Collection[int], run_id: str
 ) -> list[Row]:
     """Put a part's rows in place of the stored ones; returns the history of movies that had any."""
     stored = _read_stored(connection, part, known)
@@ -156,7 +161,7 @@ def _merge_part(
 
 
 def _read_stored(
-    connection: duckdb.DuckDBPyConnection, part: _Part, ids: Collection[int]
+    connection: duckdb.DuckDBPyConnection, part: Part, ids: Collection[int]
 ) -> dict[int, Counter[tuple[Any, ...]]]:
     """What is stored of these movies, as far as the history tells it; those without rows are left out."""
     if not ids:
@@ -171,7 +176,7 @@ def _read_stored(
     return stored
 
 
-def _append(connection: duckdb.DuckDBPyConnection, table: Table, news: Iterable[_Told]) -> None:
+def _append(connection: duckdb.DuckDBPyConnection, table: Table, news: Iterable[Told]) -> None:
     """Append the rows of movies, movie by movie."""
     columns: dict[str, list[Any]] = {name: [] for name in table.column_names}
     for told in sorted(news, key=lambda told: told.tmdb_id):
@@ -192,7 +197,7 @@ def _insert_columns(connection: duckdb.DuckDBPyConnection, table: Table, columns
         connection.execute(f"INSERT INTO {table.name} BY NAME SELECT * FROM incoming_rows")
 
 
-def _merge_shared(connection: duckdb.DuckDBPyConnection, table: Table, news: Iterable[_Told]) -> None:
+def merge_shared(connection: duckdb.DuckDBPyConnection, table: Table, news: Iterable[Told]) -> None:
     """Write what is new or other about people, companies or series: the latest answer describes them.
 
     Which are, is told by a hash of the row: to read names and paths back would take longer than all the rest.
@@ -205,7 +210,7 @@ def _merge_shared(connection: duckdb.DuckDBPyConnection, table: Table, news: Ite
                 rows[row[0]] = (*row, told.at)
     if not rows:
         return
-    hashes = [int.from_bytes(_digest(row[:-1], 8), "big", signed=True) for row in rows.values()]
+    hashes = [int.from_bytes(digest(row[:-1], 8), "big", signed=True) for row in rows.values()]
     named = zip((key, *facts, "updated_at"), zip(*rows.values(), strict=True), strict=True)
     data = pa.table({name: list(values) for name, values in named} | {"row_hash": hashes}, schema=_in_order(table))
     with registered(connection, "incoming_rows", data):
@@ -238,8 +243,8 @@ def _names(connection: duckdb.DuckDBPyConnection, table: Table | None, ids: Coll
 
 
 def _history_row(
-    part: _Part,
-    told: _Told,
+    part: Part,
+    told: Told,
     removed: Sequence[tuple[Any, ...]],
     added: Sequence[tuple[Any, ...]],
     name_of: Mapping[int, str],
@@ -257,7 +262,7 @@ def _history_row(
     }
 
 
-def _listed(part: _Part, rows: Sequence[tuple[Any, ...]], name_of: Mapping[int, str]) -> str | None:
+def _listed(part: Part, rows: Sequence[tuple[Any, ...]], name_of: Mapping[int, str]) -> str | None:
     """Rows as a JSON list of objects, at most MOST_TOLD of them; None for none."""
     if not rows:
         return None

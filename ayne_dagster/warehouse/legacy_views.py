@@ -7,14 +7,12 @@ What is new has no place here; new queries belong to the tables and views of `sc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from ayne_dagster.refresh.ages import AGE_TABLE, by_age_sql
 from ayne_dagster.refresh.states import fully_refreshed_sql
-from ayne_dagster.warehouse.iso_names import COUNTRY_NAMES, LANGUAGE_NAMES
 from ayne_dagster.warehouse.matching.same_work import Match
-from ayne_dagster.warehouse.movie_columns import names_sql
+from ayne_dagster.warehouse.movie_columns import NAMES_JOIN, names_sql
 from ayne_dagster.warehouse.tables import NEVER, Column, View
 
 SCHEMA = "legacy"
@@ -26,7 +24,7 @@ _INTERVAL = by_age_sql([str(band.interval_days["tmdb"]) for band in AGE_TABLE]).
 """Days between two checks at TMDB, by the age of today."""
 
 
-def _names_sql(codes: str, names: Mapping[str, str]) -> str:
+def _names_sql(codes: str, names: str) -> str:
     """A list of codes as a text of names."""
     return f"array_to_string({names_sql(codes, names)}, ',')"
 
@@ -75,10 +73,11 @@ SELECT d.tmdb_id, d.imdb_id, d.title, d.release_date, d.status, d.budget, d.reve
        d.vote_count, d.vote_average, d.popularity,
        array_to_string(d.genres, ',') AS genres,
        array_to_string(d.production_companies, ',') AS production_companies,
-       {_names_sql("d.production_countries", COUNTRY_NAMES)} AS production_countries,
-       {_names_sql("d.spoken_languages", LANGUAGE_NAMES)} AS spoken_languages,
+       {_names_sql("d.production_countries", "ck")} AS production_countries,
+       {_names_sql("d.spoken_languages", "lk")} AS spoken_languages,
        d.overview, coalesce(m.tmdb_checked_at, d.updated_at) AS last_updated_utc
-FROM main.tmdb_details AS d JOIN {_STATE} AS m ON m.tmdb_id = d.tmdb_id""",
+FROM main.tmdb_details AS d JOIN {_STATE} AS m ON m.tmdb_id = d.tmdb_id
+{NAMES_JOIN}""",
     (
         Column("tmdb_id", "BIGINT", "TMDB's number of the movie", null=NEVER),
         Column("imdb_id", "VARCHAR", "IMDb's id"),

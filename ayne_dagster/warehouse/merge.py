@@ -28,6 +28,7 @@ from ayne_dagster.warehouse.answers import (
     QuarantinedBody,
     RowChange,
 )
+from ayne_dagster.warehouse.appended import merge_appended
 from ayne_dagster.warehouse.doubts import IDENTIFYING, judge_movies, with_matches
 from ayne_dagster.warehouse.entities import merge_entities
 from ayne_dagster.warehouse.figures import StatedFigures, merge_figures
@@ -129,7 +130,8 @@ def merge_answers(
         _move_years(connection, states, (row for row in new_states if row["tmdb_id"] in known))
         insert_rows(connection, MOVIE_HISTORY, _moved_listings(connection, batch, states, new_states, changes, run_id))
         merge_entities(connection, batch.values(), new_states, run_id)
-        judge_movies(connection, [i for i, change in changes.items() if change.identified])
+        retitled = merge_appended(connection, batch.values(), run_id)
+        judge_movies(connection, retitled.union(i for i, change in changes.items() if change.identified))
     replace_rows(connection, REFRESH_METADATA, new_states)
     _log(connection, source, batch.values(), states, changes, run_id)
     report = MergeReport()

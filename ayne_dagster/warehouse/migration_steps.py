@@ -159,6 +159,22 @@ STEPS: dict[int, Step] = {
             """CREATE TABLE IF NOT EXISTS releases (
     tmdb_id BIGINT, country VARCHAR, type SMALLINT, release_date DATE, certification VARCHAR, note VARCHAR,
     language VARCHAR)""",
+            """CREATE TABLE IF NOT EXISTS code_names (
+    kind VARCHAR, code VARCHAR, name VARCHAR, listed_at TIMESTAMP, PRIMARY KEY (kind, code))""",
+            """CREATE TABLE IF NOT EXISTS videos (
+    tmdb_id BIGINT, video_id VARCHAR, name VARCHAR, type VARCHAR, site VARCHAR, site_key VARCHAR, official BOOLEAN,
+    size INTEGER, language VARCHAR, country VARCHAR, published_on DATE)""",
+            """CREATE TABLE IF NOT EXISTS translations (
+    tmdb_id BIGINT, language VARCHAR, country VARCHAR, title VARCHAR, tagline VARCHAR, overview VARCHAR,
+    homepage VARCHAR, runtime INTEGER)""",
+            """CREATE TABLE IF NOT EXISTS alternative_titles (
+    tmdb_id BIGINT, country VARCHAR, title VARCHAR, type VARCHAR)""",
+            """CREATE TABLE IF NOT EXISTS providers (
+    provider_id BIGINT, name VARCHAR, logo_path VARCHAR, row_hash BIGINT, updated_at TIMESTAMP)""",
+            """CREATE TABLE IF NOT EXISTS watch_providers (
+    tmdb_id BIGINT, provider_id BIGINT, country VARCHAR, offer VARCHAR)""",
+            """CREATE TABLE IF NOT EXISTS appended_parts (
+    tmdb_id BIGINT, part VARCHAR, row_hash BIGINT, checked_at TIMESTAMP, changed_at TIMESTAMP)""",
             "ALTER TABLE refresh_metadata ADD COLUMN IF NOT EXISTS entities_hash BIGINT",
             "ALTER TABLE refresh_metadata ADD COLUMN IF NOT EXISTS entities_checked_at TIMESTAMP",
             "ALTER TABLE tmdb_details ADD COLUMN IF NOT EXISTS softcore BOOLEAN",

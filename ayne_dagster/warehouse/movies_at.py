@@ -20,7 +20,7 @@ from dataclasses import replace
 from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR, UNKNOWN_YEAR
 from ayne_dagster.warehouse.best_figures import FIGURE_COLUMNS
 from ayne_dagster.warehouse.matching.same_work import Match
-from ayne_dagster.warehouse.movie_columns import ADDED_COLUMNS, ADDED_LINES, filled
+from ayne_dagster.warehouse.movie_columns import ADDED_COLUMNS, ADDED_LINES, NAMES_JOIN, filled
 from ayne_dagster.warehouse.schema import DISCOVERED_MOVIES, OMDB_RATINGS, TMDB_DETAILS, Table, since_column
 from ayne_dagster.warehouse.tables import Column, TableMacro
 from ayne_dagster.warehouse.views import MOVIES
@@ -161,6 +161,7 @@ FROM refresh_metadata AS m
 LEFT JOIN l ON l.tmdb_id = m.tmdb_id
 LEFT JOIN dates ON dates.tmdb_id = m.tmdb_id
 LEFT JOIN d ON d.tmdb_id = m.tmdb_id
+{NAMES_JOIN}
 LEFT JOIN (SELECT tmdb_id, imdb_id FROM omdb_ratings WHERE match = '{Match.ANOTHER}') AS w
     ON w.tmdb_id = m.tmdb_id AND w.imdb_id = d.imdb_id
 LEFT JOIN o ON o.tmdb_id = m.tmdb_id AND o.imdb_id = CASE WHEN w.tmdb_id IS NULL THEN d.imdb_id END

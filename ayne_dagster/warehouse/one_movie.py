@@ -135,32 +135,54 @@ def _plain(text: str) -> str:
 
 
 def _contains(text: str) -> str:
-    """Whether a text contains what is sought, which is plain: most have no accents, and taking them off is slow."""
-    return (
-        f"(contains(lower({text}), $plain) OR (strlen({text}) <> length({text}) AND contains({_plain(text)}, $plain)))"
-    )
+    """Whether a text contains what is sought, which is plain: most have no accents, and taking them off is slow.
+
+    They are taken off only of texts that have letters with any, and what can have none of what is sought ($bare).
+    """
+    accented = f"contains({text}, $bare) AND strlen({text}) <> length({text})"
+    return f"(contains(lower({text}), $plain) OR ({accented} AND contains({_plain(text)}, $plain)))"
 
 
 _NAMED = f"({_contains('title')} OR (original_title IS DISTINCT FROM title AND {_contains('original_title')}))"
+_BY_ID = "SELECT tmdb_id FROM refresh_metadata WHERE tmdb_id = $number OR imdb_id = $lower"
+
+
+def _by_name(condition: str) -> str:
+    """The movies whose name meets a condition, as `named`: by the details, else by the listing.
+
+    Most movies have details, and then the listing's name is not looked at. Which have none is worked out first, as the
+    names of the listing are looked at after it: DuckDB would have it the other way round.
+    """
+    return f"""
+    bare AS MATERIALIZED (SELECT tmdb_id FROM discovered_movies ANTI JOIN tmdb_details USING (tmdb_id)
+    ), listed AS MATERIALIZED (
+        SELECT tmdb_id, title, original_title FROM discovered_movies SEMI JOIN bare USING (tmdb_id)
+    ), named AS (
+        SELECT tmdb_id FROM tmdb_details WHERE {condition} UNION SELECT tmdb_id FROM listed WHERE {condition}
+    )"""
+
+
 _FOUND = f"""
     SELECT m.tmdb_id, coalesce(d.title, l.title) AS title, m.release_date, m.imdb_id, m.popularity,
            m.tmdb_id = $number OR coalesce(m.imdb_id = $lower, FALSE) AS by_id,
            coalesce({_plain("coalesce(d.title, l.title)")} = $plain, FALSE)
            OR coalesce({_plain("coalesce(d.original_title, l.original_title)")} = $plain, FALSE) AS is_title
     FROM refresh_metadata AS m SEMI JOIN hits USING (tmdb_id)
-    LEFT JOIN tmdb_details AS d ON d.tmdb_id = m.tmdb_id
-    LEFT JOIN discovered_movies AS l ON l.tmdb_id = m.tmdb_id
+    LEFT JOIN (SELECT tmdb_id, title, original_title FROM tmdb_details SEMI JOIN hits USING (tmdb_id)) AS d
+        ON d.tmdb_id = m.tmdb_id
+    LEFT JOIN (SELECT tmdb_id, title, original_title FROM discovered_movies SEMI JOIN hits USING (tmdb_id)) AS l
+        ON l.tmdb_id = m.tmdb_id
     ORDER BY m.tmdb_id = $number DESC, by_id DESC, is_title DESC, m.popularity DESC NULLS LAST, m.tmdb_id
     LIMIT $limit"""
-_BY_ID = "SELECT tmdb_id FROM refresh_metadata WHERE tmdb_id = $number OR imdb_id = $lower"
+_BY_TITLE_ALONE = f"WITH {_by_name(_NAMED)}, hits AS MATERIALIZED (FROM named) {_FOUND}"
+_BY_ID_OR_WHOLE_TITLE = (
+    f"WITH {_by_name('title = $lower')}, hits AS MATERIALIZED ({_BY_ID} UNION SELECT tmdb_id FROM named) {_FOUND}"
+)
 
 
-def _by_name(condition: str) -> str:
-    """The movies whose name meets a condition: by the details, else by the listing."""
-    return (
-        f"SELECT tmdb_id FROM tmdb_details WHERE {condition} UNION SELECT tmdb_id FROM discovered_movies"
-        f" ANTI JOIN tmdb_details USING (tmdb_id) WHERE {condition}"
-    )
+def _without_letters(plain: str) -> str:
+    """The longest part of a plain text that has no letters: none of it can be a letter with an accent elsewhere."""
+    return max(re.findall("[0-9 ]+", plain), key=len, default="")
 
 
 def find_movies(connection: duckdb.DuckDBPyConnection, text: str, limit: int) -> list[dict[str, Any]]:
@@ -186,10 +208,10 @@ def find_movies(connection: duckdb.DuckDBPyConnection, text: str, limit: int) ->
     bound = {"number": number, "lower": sought.lower(), "plain": plain, "limit": limit}
     # A title may be a number, too: but whoever names an id does not mean all titles that have it somewhere in them.
     if number > 0 or re.fullmatch("tt[0-9]+", sought.lower()):
-        by_id = rows_of(connection, f"WITH hits AS ({_BY_ID} UNION {_by_name('title = $lower')}) {_FOUND}", bound)
+        by_id = rows_of(connection, _BY_ID_OR_WHOLE_TITLE, bound)
         if any(movie["by_id"] for movie in by_id):
             return by_id
-    return rows_of(connection, f"WITH hits AS ({_by_name(_NAMED)}) {_FOUND}", bound)
+    return rows_of(connection, _BY_TITLE_ALONE, bound | {"bare": _without_letters(plain)})
 
 
 def values_of(connection: duckdb.DuckDBPyConnection, tmdb_id: int) -> list[dict[str, Any]]:

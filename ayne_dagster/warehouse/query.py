@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -18,9 +18,10 @@ import pyarrow as pa
 
 from ayne_dagster.errors import WrongUsage
 from ayne_dagster.refresh.states import SOURCES
+from ayne_dagster.warehouse.following import following
 from ayne_dagster.warehouse.lake import LakeStore
 from ayne_dagster.warehouse.lease import is_leased
-from ayne_dagster.warehouse.replica import Replica
+from ayne_dagster.warehouse.replica import Replica, ReplicaError
 from ayne_dagster.warehouse.store import DatabaseBusy, Store, WarehouseError
 
 ALONE_SECONDS = 1.0
@@ -135,6 +136,27 @@ def reading_beside_runs(database: Store) -> Iterator[duckdb.DuckDBPyConnection]:
     else:
         with database.connect(read_only=True) as connection:
             yield connection
+
+
+@contextmanager
+def reading_a_copy(database: Store) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A copy of the database, for reading that takes long: no run waits, whenever it begins.
+
+    Where there is no room for a copy, it is the database itself.
+
+    Raises:
+        WarehouseError: there is no database, or it cannot be had.
+    """
+    database.require_file()
+    with database.connect(read_only=True):
+        pass  # an older one is brought up to date, which a copy is not
+    with ExitStack() as held:
+        try:
+            replica = held.enter_context(closing(following(database)))
+            connection = held.enter_context(replica.reading()).connection
+        except ReplicaError:
+            connection = held.enter_context(database.connect(read_only=True))
+        yield connection
 
 
 def _is_written_to(database: Store) -> bool:

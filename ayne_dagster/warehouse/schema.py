@@ -705,11 +705,132 @@ RELEASES = Table(
     null="TMDB does not say it",
 )
 
+_APPENDED = "TMDB's details, where AYNE_TMDB_APPEND names it"
+VIDEOS = Table(
+    "videos",
+    "One row a trailer, teaser, clip or the like of a movie, of those in English. At most 2,000 a movie.",
+    (
+        TMDB_ID,
+        Column("video_id", "VARCHAR", "TMDB's id of the video"),
+        Column("name", "VARCHAR", "Name"),
+        Column("type", "VARCHAR", "Trailer, Teaser, Clip, Featurette, Behind the Scenes, Bloopers …"),
+        Column("site", "VARCHAR", "Where it can be seen: YouTube, Vimeo"),
+        Column("site_key", "VARCHAR", "Its id there"),
+        Column("official", "BOOLEAN", "Whether those who made the movie have published it"),
+        Column("size", "INTEGER", "Height of the picture", unit="lines"),
+        Column("language", "VARCHAR", "ISO 639-1 code"),
+        Column("country", "VARCHAR", "ISO 3166-1 code"),
+        Column("published_on", "DATE", "The day on which it was published there"),
+    ),
+    key=("tmdb_id", "video_id"),
+    declares_key=False,
+    source=_APPENDED,
+    null="TMDB does not say it",
+)
+
+TRANSLATIONS = Table(
+    "translations",
+    "One row a language of a country in which TMDB has texts of a movie. At most 500 a movie. Texts are cut as in "
+    "discovered_movies, overviews at 20,000 characters.",
+    (
+        TMDB_ID,
+        Column("language", "VARCHAR", "ISO 639-1 code"),
+        Column("country", "VARCHAR", "ISO 3166-1 code"),
+        Column("title", "VARCHAR", "Title", null="it is the original one, or none is given"),
+        Column("tagline", "VARCHAR", "Tagline"),
+        Column("overview", "VARCHAR", "Plot in a paragraph", bulky=True),
+        Column("homepage", "VARCHAR", "Web page"),
+        Column("runtime", "INTEGER", "Length of that version", unit="minutes"),
+    ),
+    key=("tmdb_id", "language", "country"),
+    declares_key=False,
+    source=_APPENDED,
+    null="there is none in that language",
+)
+
+ALTERNATIVE_TITLES = Table(
+    "alternative_titles",
+    "One row another title of a movie: of a country, a working title, one in other letters. At most 1,000 a movie.",
+    (
+        TMDB_ID,
+        Column("country", "VARCHAR", "ISO 3166-1 code"),
+        Column("title", "VARCHAR", "The title", null=NEVER),
+        Column("type", "VARCHAR", "What kind of title, in the words of whoever entered it", null="most have none"),
+    ),
+    key=(),
+    source=_APPENDED,
+    null="TMDB does not say it",
+)
+
+PROVIDER_ID = Column("provider_id", "BIGINT", "TMDB's number of the provider")
+PROVIDERS = Table(
+    "providers",
+    "One row a service by which a movie can be watched, as the latest answer describes it.",
+    (
+        PROVIDER_ID,
+        Column("name", "VARCHAR", "Name: Netflix, Apple TV …"),
+        Column("logo_path", "VARCHAR", "Path of the logo below TMDB's image host"),
+        ROW_HASH,
+        UPDATED_AT,
+    ),
+    key=("provider_id",),
+    declares_key=False,
+    source=_APPENDED,
+    null="TMDB does not say it",
+)
+
+WATCH_PROVIDERS = Table(
+    "watch_providers",
+    "One row a way to watch a movie in a country: who offers it, and how. JustWatch's data, by TMDB, which wants to be "
+    "named with it. At most 10,000 a movie. `appended_parts` says as of when.",
+    (
+        TMDB_ID,
+        PROVIDER_ID,
+        Column("country", "VARCHAR", "ISO 3166-1 code"),
+        Column("offer", "VARCHAR", "flatrate (in a subscription), free, ads (with advertisements), rent, buy"),
+    ),
+    key=("tmdb_id", "provider_id", "country", "offer"),
+    declares_key=False,
+    source=_APPENDED,
+    null="TMDB does not say it",
+)
+
+APPENDED_PARTS = Table(
+    "appended_parts",
+    "One row a movie and part of TMDB's details that AYNE_TMDB_APPEND adds, once TMDB has told something of it.",
+    (
+        TMDB_ID,
+        Column("part", "VARCHAR", "Table that has its rows: videos, translations, alternative_titles, watch_providers"),
+        ROW_HASH,
+        Column("checked_at", "TIMESTAMP", "When TMDB last told them (UTC)", null=NEVER),
+        Column("changed_at", "TIMESTAMP", "When they were last found to be others than before (UTC)", null=NEVER),
+    ),
+    key=("tmdb_id", "part"),
+    declares_key=False,
+)
+
+CODE_NAMES = Table(
+    "code_names",
+    "One row a code of a country or language that TMDB has named. The views `countries` and `languages` show them with "
+    "those that are built in.",
+    (
+        Column("kind", "VARCHAR", "country (ISO 3166-1) or language (ISO 639-1)"),
+        Column("code", "VARCHAR", "The code"),
+        Column("name", "VARCHAR", "English name", null=NEVER),
+        Column("listed_at", "TIMESTAMP", "When TMDB last listed it (UTC)", null=NEVER),
+    ),
+    key=("kind", "code"),
+    source="TMDB's configuration",
+)
+
 ENTITIES_OF_MOVIES = (CREDITS, MOVIE_COMPANIES, RELEASES)
 """Tables of entities with several rows a movie, by `tmdb_id`: they go with the movie, whatever its release year."""
 SHARED_ENTITIES = (PEOPLE, COMPANIES, COLLECTIONS)
 """Tables of what movies share: a row goes when no movie names it any more."""
-ENTITY_TABLES = (*SHARED_ENTITIES, *ENTITIES_OF_MOVIES)
+APPENDED_TABLES = (VIDEOS, TRANSLATIONS, ALTERNATIVE_TITLES, WATCH_PROVIDERS)
+"""The same of what is told only where AYNE_TMDB_APPEND asks for it; `APPENDED_PARTS` says of which movies it was."""
+PARTS_OF_MOVIES = (*ENTITIES_OF_MOVIES, *APPENDED_TABLES)
+ENTITY_TABLES = (*SHARED_ENTITIES, PROVIDERS, *PARTS_OF_MOVIES, APPENDED_PARTS)
 
 MOVIE_TABLES = (*ANSWER_TABLES, IMDB_RATINGS)
 """What sources say of a movie: it moves with the movie to another release year, and goes with it."""
@@ -731,6 +852,7 @@ TABLES = (
     DAILY_FILES,
     REFRESH_RATES,
     FEED_QUALITY,
+    CODE_NAMES,
     *ENTITY_TABLES,
 )
 ALL_TABLES: dict[str, Table] = {table.name: table for table in TABLES}

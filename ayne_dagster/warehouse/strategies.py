@@ -54,13 +54,14 @@ def reserves(connection: duckdb.DuckDBPyConnection) -> Mapping[str, float]:
     The most where that share of the requests of late would look at every movie in time; a small one where it would not,
     since it would be spent in vain. Sources of which little is known are left out.
     """
+    # In two questions: the last instant is known at once, and joined to the whole log it takes five times as long.
+    ((latest,),) = connection.execute("SELECT max(fetched_at) FROM fetch_log").fetchall()
     spent = connection.execute(
         """
-        SELECT source, count(*) FILTER (WHERE fetched_at > latest - to_days($days)),
-               least($days, date_diff('hour', min(fetched_at), max(latest)) / 24)
-        FROM fetch_log, (SELECT max(fetched_at) AS latest FROM fetch_log)
-        WHERE fetched_at <= latest GROUP BY source""",
-        {"days": SPENT_DAYS},
+        SELECT source, count(*) FILTER (WHERE fetched_at > CAST($latest AS TIMESTAMP) - to_days($days)),
+               least($days, date_diff('hour', min(fetched_at), CAST($latest AS TIMESTAMP)) / 24)
+        FROM fetch_log WHERE fetched_at <= CAST($latest AS TIMESTAMP) GROUP BY source""",
+        {"latest": latest, "days": SPENT_DAYS},
     ).fetchall()
     shares = {}
     for source, requests, days in spent:

@@ -14,12 +14,14 @@ from ayne_dagster.warehouse.movie_columns import (
     DOUBT_JOIN,
     EXPORT_JOIN,
     ITS_IMDB_ID,
+    NAMES_JOIN,
     POPULARITY,
     filled,
     filled_origins,
 )
 from ayne_dagster.warehouse.schema import (
     ANSWER_TABLES,
+    CODE_NAMES,
     DISCOVERED_MOVIES,
     FETCH_LOG,
     FETCH_LOG_DAILY,
@@ -104,6 +106,7 @@ LEFT JOIN tmdb_details AS d ON d.tmdb_id = m.tmdb_id
 LEFT JOIN omdb_ratings AS o ON o.tmdb_id = m.tmdb_id AND o.imdb_id = {ITS_IMDB_ID}
 LEFT JOIN imdb_ratings AS i ON i.tmdb_id = m.tmdb_id AND i.imdb_id = {ITS_IMDB_ID}
 {EXPORT_JOIN}
+{NAMES_JOIN}
 LEFT JOIN ({BEST_FIGURES_SQL}) AS b ON b.tmdb_id = m.tmdb_id""",
     (
         TMDB_ID,
@@ -200,18 +203,28 @@ MOVIE_CHANGES = View(
 
 
 def _names_view(name: str, what: str, codes: str, names: Mapping[str, str]) -> View:
-    """Codes with their English names: facts of `iso_names`, so that a query can show a name beside each code."""
+    """Codes with their English names: TMDB's where it has listed them, else the facts of `iso_names`."""
     rows = ", ".join(f"('{code}', '{text.replace(chr(39), chr(39) * 2)}')" for code, text in names.items())
     columns = (
         Column("code", "VARCHAR", codes),
         Column("name", "VARCHAR", "English name, as TMDB calls it", null=NEVER),
+        Column(
+            "listed_at",
+            "TIMESTAMP",
+            "When TMDB last listed it (UTC)",
+            null="the name is the one that is built in: TMDB was not asked yet, or does not list it",
+        ),
     )
-    select = f"SELECT code, name FROM (VALUES {rows}) AS known (code, name)"
+    select = f"""
+SELECT coalesce(told.code, known.code) AS code, coalesce(told.name, known.name) AS name, told.listed_at
+FROM (VALUES {rows}) AS known (code, name)
+FULL JOIN (SELECT code, name, listed_at FROM main.code_names WHERE kind = '{what}') AS told ON told.code = known.code"""
     description = f"One row a {what}: its code and English name."
-    return View(name, description, select, columns, {"code": (), "name": ()}, key=("code",), unique=True)
+    origins: dict[str, tuple[str, ...]] = {column.name: (CODE_NAMES.name,) for column in columns}
+    return View(name, description, select, columns, origins, key=("code",), unique=True)
 
 
 COUNTRIES = _names_view("countries", "country", "ISO 3166-1 code, also of former states", COUNTRY_NAMES)
 LANGUAGES = _names_view("languages", "language", "ISO 639-1 code; also 'xx' (none) and 'cn'", LANGUAGE_NAMES)
-VIEWS = (BOX_OFFICE_FIGURES, MOVIES, MOVIE_CHANGES, FETCHES_BY_DAY, COUNTRIES, LANGUAGES, *LEGACY_VIEWS)
+VIEWS = (BOX_OFFICE_FIGURES, COUNTRIES, LANGUAGES, MOVIES, MOVIE_CHANGES, FETCHES_BY_DAY, *LEGACY_VIEWS)
 """In the order in which they can be made."""

@@ -21,7 +21,8 @@ from ayne_dagster_tests.support.thoroughness import examples
 
 EPOCH = date(2026, 3, 1)
 ALL = frozenset(SUB_RESOURCES)
-DRIFTING = ("popularity", "vote_average", "vote_count", "imdbVotes")
+DRIFTING = ("popularity", "vote_average", "vote_count", "imdbVotes", "videos", "watch/providers")
+"""What moves with the days, and is no change of the movie."""
 LISTING_KEYS = {
     *(
         "adult",

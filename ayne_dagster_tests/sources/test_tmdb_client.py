@@ -27,8 +27,8 @@ from ayne_dagster.sources.errors import (
     SourceUnavailable,
     WrongAddress,
 )
-from ayne_dagster.sources.tmdb.client import APPENDED, MAX_WINDOW_ROWS, ChangedMovies, DateWindow, ListedPage
-from ayne_dagster.sources.tmdb.models import MovieDetails
+from ayne_dagster.sources.tmdb.client import MAX_WINDOW_ROWS, ChangedMovies, DateWindow, ListedPage
+from ayne_dagster.sources.tmdb.models import OPTIONAL_PARTS, SUB_RESOURCES, MovieDetails
 from ayne_dagster.standin.faults import Fault
 from ayne_dagster.standin.running import StandIn
 
@@ -80,7 +80,7 @@ def fetched(standin: StandIn, tmdb_id: int, **more: Any) -> tuple[MovieDetails, 
 def some_movie(standin: StandIn) -> dict[str, Any]:
     """A movie with all its sub-resources and no oddities."""
     for tmdb_id in standin.catalogue.ids(standin.now()):
-        body = standin.catalogue.details(tmdb_id, standin.now(), frozenset(APPENDED.split(",")))
+        body = standin.catalogue.details(tmdb_id, standin.now(), frozenset(SUB_RESOURCES))
         if body and body["imdb_id"] and standin.catalogue.oddity(tmdb_id) is None:
             return body
     raise AssertionError("no such movie")
@@ -344,6 +344,26 @@ def test_an_answer_without_what_was_to_be_appended_says_what_is_missing(standin:
     movie, _ = fetched(standin, some_movie(standin)["id"])
     assert movie.missing_parts == ("external_ids", "keywords", "release_dates", "credits")
     assert (movie.credits, movie.keywords, movie.external_ids, movie.release_dates) == (None, None, None, None)
+
+
+def test_what_is_appended_on_demand_comes_in_the_same_request_and_is_no_part_of_a_whole_answer(
+    standin: StandIn,
+) -> None:
+    tmdb_id = some_movie(standin)["id"]
+    movie, requests = fetched(standin, tmdb_id, append=tuple(OPTIONAL_PARTS))
+    assert requests == standin.requests()["tmdb"] == 1
+    told = (movie.videos, movie.translations, movie.alternative_titles, movie.watch_providers)
+    assert None not in told
+    movie, _ = fetched(standin, tmdb_id)
+    assert {getattr(movie, name) for name in OPTIONAL_PARTS} == {None}
+    assert movie.missing_parts == ()
+
+
+def test_what_is_appended_can_be_asked_for_alone(standin: StandIn) -> None:
+    body = some_movie(standin)
+    for name in OPTIONAL_PARTS.values():
+        answer = httpx.get(f"{standin.tmdb_url}/movie/{body['id']}/{name}", params={"api_key": "demo"})
+        assert answer.status_code == 200, name
 
 
 def test_the_connections_stay_within_their_limit(standin: StandIn) -> None:

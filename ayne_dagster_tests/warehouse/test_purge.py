@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,12 +15,13 @@ from ayne_dagster.cli import run
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.refresh.strategy import Reason
 from ayne_dagster.warehouse.answers import Answer, ListedMovie
-from ayne_dagster.warehouse.care.purge import foretell, purge
+from ayne_dagster.warehouse.care import purge as purge_module
+from ayne_dagster.warehouse.care.purge import Dropped, foretell, purge
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.merge import merge_answers, merge_listing
 from ayne_dagster.warehouse.refresh_metadata import due_movies
 from ayne_dagster.warehouse.schema import OMDB_RATINGS, TMDB_DETAILS
-from ayne_dagster_tests.support.samples import everything
+from ayne_dagster_tests.support.samples import everything, opens_elsewhere
 
 NOW = datetime(2026, 6, 30, tzinfo=UTC)
 
@@ -117,6 +120,18 @@ def test_what_is_foretold_is_what_goes_and_nothing_is_changed(database: Database
     assert told["tmdb_details", "TMDB has not answered for 180 days"] == ("1 T",)
     assert told["refresh_metadata", "the movie was neither listed nor answered for 180 days"] == ("3 T",)
     assert told["movie_history", "a change at TMDB, older than 180 days"] == ("2 T",)
+
+
+def test_a_dry_run_holds_up_no_commit(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    drop, free = purge_module._drop, []
+
+    def watched(*arguments: Any) -> Iterator[Dropped]:
+        free.append(opens_elsewhere(database.path))
+        yield from drop(*arguments)
+
+    monkeypatch.setattr(purge_module, "_drop", watched)
+    assert foretell(database, NOW)
+    assert free == [True]
 
 
 def test_a_dry_run_tells_it_and_the_purge_goes_on_to_do_it(

@@ -5,7 +5,7 @@ https://developer.themoviedb.org/reference
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable
 from contextlib import aclosing
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -30,11 +30,13 @@ from ayne_dagster.sources.limits.account import Account
 from ayne_dagster.sources.limits.ledger import RequestLedger
 from ayne_dagster.sources.tmdb.changes import ChangedMovies as ChangedMovies
 from ayne_dagster.sources.tmdb.changes import ChangesShown, list_changes
+from ayne_dagster.sources.tmdb.code_names import CODE_LISTS, names_by_code
 from ayne_dagster.sources.tmdb.listing import MAX_WINDOW_ROWS as MAX_WINDOW_ROWS
 from ayne_dagster.sources.tmdb.listing import DateWindow as DateWindow
 from ayne_dagster.sources.tmdb.listing import ListedPage as ListedPage
 from ayne_dagster.sources.tmdb.listing import Listing
 from ayne_dagster.sources.tmdb.models import (
+    OPTIONAL_PARTS,
     SUB_RESOURCES,
     ChangesPage,
     DiscoverPage,
@@ -48,7 +50,6 @@ from ayne_dagster.sources.values import quoted
 B = TypeVar("B", bound=BaseModel)
 _DAY = timedelta(days=1)
 
-APPENDED = ",".join(SUB_RESOURCES)
 LISTED = 2
 """Movies of TMDB's own list that a control question asks for, where nothing is known that it has answered before."""
 
@@ -64,6 +65,7 @@ class AsyncTMDBClient(AsyncClosing):
         burst: size of the token bucket.
         max_concurrent: connections.
         ledger: shares pace and quota with other processes; in memory by default, for this client alone.
+        append: which of `OPTIONAL_PARTS` are asked for with each movie's details.
         use_reserve: whether the reserve of the quota may be spent.
         now: the clock.
         wire: the transport at the bottom, for tests.
@@ -84,6 +86,7 @@ class AsyncTMDBClient(AsyncClosing):
         burst: int | None = None,
         max_concurrent: int | None = None,
         ledger: RequestLedger | None = None,
+        append: Collection[str] | None = None,
         use_reserve: bool = True,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         wire: httpx.AsyncBaseTransport | None = None,
@@ -101,6 +104,7 @@ class AsyncTMDBClient(AsyncClosing):
         if not (read_token or api_key):
             raise InvalidCredentials("No TMDB key: set TMDB_READ_TOKEN (or TMDB_API_KEY).")
         self.account = Account("tmdb", api, ledger, read_token or api_key, now, use_reserve)
+        self._appended = appended_names(settings.tmdb_append if append is None else append)
         self._base = api.base_url.rstrip("/")
         self._http = build_client(
             self.account,
@@ -110,7 +114,8 @@ class AsyncTMDBClient(AsyncClosing):
         )
 
     async def get_movie_details(self, tmdb_id: int) -> MovieDetails:
-        """Details of a movie, with external ids, keywords, release dates and credits, in one request.
+        """Details of a movie, with external ids, keywords, release dates and credits, in one request; and with those
+        of `OPTIONAL_PARTS` that the client was told to ask for.
 
         Raises:
             NotFound: TMDB has no such movie (now).
@@ -121,7 +126,7 @@ class AsyncTMDBClient(AsyncClosing):
 
     async def fetch_details(self, tmdb_id: int) -> tuple[MovieDetails, int]:
         """As `get_movie_details`, with the number of requests spent."""
-        response = await self._get(f"/movie/{int(tmdb_id)}", {"append_to_response": APPENDED}, MovieDetails)
+        response = await self._get(f"/movie/{int(tmdb_id)}", {"append_to_response": self._appended}, MovieDetails)
         requests = response.extensions["requests"]
         try:
             movie = _body(MovieDetails, response)
@@ -234,6 +239,20 @@ class AsyncTMDBClient(AsyncClosing):
         both, after = await self._list_changes(day, day + _DAY), await self._list_changes(day + _DAY, day + _DAY)
         return ChangedMovies(both.ids - after.ids, both.complete and after.complete)
 
+    async def list_names(self, kind: str) -> dict[str, str]:
+        """TMDB's English names of countries or languages, by ISO code, in one request.
+
+        Args:
+            kind: one of `CODE_LISTS`, country or language.
+
+        Raises:
+            SourceError: they cannot be had.
+        """
+        listed = CODE_LISTS[kind]
+        names = names_by_code(listed, (await self._get(listed.path, {})).content)
+        self.account.answered()
+        return names
+
     async def _list_changes(self, start: date, end: date) -> ChangedMovies:
         """All pages of a window."""
         return await list_changes(partial(self._changes_page, start, end), self.account.settings.max_concurrent)
@@ -300,6 +319,15 @@ class TMDBClient(BlockingClient[AsyncTMDBClient]):
     def get_changed_movie_ids(self, start: date, end: date) -> set[int]:
         """See `AsyncTMDBClient.get_changed_movie_ids`."""
         return self._call(self._client.get_changed_movie_ids, start, end)
+
+
+def appended_names(optional: Collection[str] = ()) -> str:
+    """What is appended to a movie's details, as TMDB wants it.
+
+    Raises:
+        KeyError: a name is none of `OPTIONAL_PARTS`.
+    """
+    return ",".join((*SUB_RESOURCES, *(OPTIONAL_PARTS[name] for name in optional)))
 
 
 def _has_title(movie: MovieDetails) -> bool:

@@ -27,6 +27,7 @@ GENDERS = (1, 2, 3)
 _CODE = 10
 """Characters of a country's or language's code, as long as any can be."""
 _SMALL = 2**15 - 1
+_WHOLE = slice(None)
 
 _CREDITS = ("credit_id", "person_id", "kind", "department", "job", "character", "billing_order")
 _PEOPLE = ("person_id", "name", "gender", "known_for_department", "profile_path")
@@ -39,12 +40,12 @@ _RELEASES = ("country", "type", "release_date", "certification", "note", "langua
 def entities_of(movie: MovieDetails) -> Entities:
     """What an answer says of each table, without the movie's id. Rows are in the answer's order, none twice."""
     tables = {
-        "credits": _columns(_CREDITS, _credit_rows(movie), MOST_CREDITS, key=0),
-        "people": _columns(_PEOPLE, _people_rows(movie), MOST_CREDITS, key=0),
-        "companies": _columns(_COMPANIES, _company_rows(movie), MOST_COMPANIES, key=0),
-        "movie_companies": _columns(_MOVIE_COMPANIES, _place_rows(movie), MOST_COMPANIES, key=0),
-        "collections": _columns(_COLLECTIONS, _collection_rows(movie), 1, key=0),
-        "releases": _columns(_RELEASES, _release_rows(movie), MOST_RELEASES),
+        "credits": columns_of(_CREDITS, _credit_rows(movie), MOST_CREDITS, key=0),
+        "people": columns_of(_PEOPLE, _people_rows(movie), MOST_CREDITS, key=0),
+        "companies": columns_of(_COMPANIES, _company_rows(movie), MOST_COMPANIES, key=0),
+        "movie_companies": columns_of(_MOVIE_COMPANIES, _place_rows(movie), MOST_COMPANIES, key=0),
+        "collections": columns_of(_COLLECTIONS, _collection_rows(movie), 1, key=0),
+        "releases": columns_of(_RELEASES, _release_rows(movie), MOST_RELEASES),
     }
     return {name: columns for name, columns in tables.items() if columns}
 
@@ -58,12 +59,12 @@ Reader = Callable[[MovieDetails], Entities | None]
 """Reads an answer: `entities_of` or `no_entities`."""
 
 
-def _columns(names: Sequence[str], rows: Iterable[tuple[Any, ...]], most: int, key: int | None = None) -> Columns:
-    """Rows as columns: the first of each key (or each row, without one), as far as number and length allow."""
+def columns_of(names: Sequence[str], rows: Iterable[tuple[Any, ...]], most: int, key: int | slice = _WHOLE) -> Columns:
+    """Rows as columns: the first of each key, as far as number and length allow. Without a key, each row once."""
     kept: dict[Any, tuple[Any, ...]] = {}
     room = MOST_TEXT
     for row in rows:
-        identity = row if key is None else row[key]
+        identity = row[key]
         if identity in kept:
             continue
         room -= sum(len(value) for value in row if isinstance(value, str))
@@ -85,22 +86,22 @@ def _credit_rows(movie: MovieDetails) -> Iterator[tuple[Any, ...]]:
     for person in _people(movie):
         if isinstance(person, CastMember):
             order = count(person.order, INTEGER_MAX)
-            credit_id = _name(person.credit_id) or f"cast-{person.id}-{order}"
-            yield credit_id, person.id, "cast", None, None, _name(person.character), order
+            credit_id = short_text(person.credit_id) or f"cast-{person.id}-{order}"
+            yield credit_id, person.id, "cast", None, None, short_text(person.character), order
         else:
-            job = _name(person.job)
-            credit_id = _name(person.credit_id) or cut(f"crew-{person.id}-{job}", LONGEST_NAME)
-            yield credit_id, person.id, "crew", _name(person.department), job, None, None
+            job = short_text(person.job)
+            credit_id = short_text(person.credit_id) or cut(f"crew-{person.id}-{job}", LONGEST_NAME)
+            yield credit_id, person.id, "crew", short_text(person.department), job, None, None
 
 
 def _people_rows(movie: MovieDetails) -> Iterator[tuple[Any, ...]]:
     for person in _people(movie):
         yield (
             person.id,
-            _name(person.name),
+            short_text(person.name),
             _gender(person),
-            _name(person.known_for_department),
-            _path(person.profile_path),
+            short_text(person.known_for_department),
+            path(person.profile_path),
         )
 
 
@@ -111,7 +112,7 @@ def _gender(person: Credited) -> int | None:
 def _company_rows(movie: MovieDetails) -> Iterator[tuple[Any, ...]]:
     for company in movie.production_companies or ():
         if company.id is not None:
-            yield company.id, _name(company.name), _code(company.origin_country), _path(company.logo_path)
+            yield company.id, short_text(company.name), code(company.origin_country), path(company.logo_path)
 
 
 def _place_rows(movie: MovieDetails) -> Iterator[tuple[Any, ...]]:
@@ -122,21 +123,22 @@ def _place_rows(movie: MovieDetails) -> Iterator[tuple[Any, ...]]:
 def _collection_rows(movie: MovieDetails) -> Iterator[tuple[Any, ...]]:
     collection = movie.belongs_to_collection
     if collection is not None and collection.id is not None and collection.id > 0:
-        yield collection.id, _name(collection.name), _path(collection.poster_path), _path(collection.backdrop_path)
+        yield collection.id, short_text(collection.name), path(collection.poster_path), path(collection.backdrop_path)
 
 
 def _release_rows(movie: MovieDetails) -> Iterator[tuple[Any, ...]]:
     for country in (movie.release_dates and movie.release_dates.results) or ():
-        code = _code(country.iso_3166_1)
-        if code is None:
+        where = code(country.iso_3166_1)
+        if where is None:
             continue
         for release in country.release_dates or ():
             kind, day = count(release.type, _SMALL) or None, iso_date(release.release_date)
             if kind is not None or day is not None:
-                yield code, kind, day, _name(release.certification), _name(release.note), _code(release.iso_639_1)
+                certification, note = short_text(release.certification), short_text(release.note)
+                yield where, kind, day, certification, note, code(release.iso_639_1)
 
 
-def _name(value: str | None) -> str | None:
+def short_text(value: str | None) -> str | None:
     """A clean text of ordinary length."""
     if value is None:
         return None
@@ -144,11 +146,13 @@ def _name(value: str | None) -> str | None:
     return None if found is None else cut(found, LONGEST_NAME)
 
 
-def _code(value: str | None) -> str | None:
+def code(value: str | None) -> str | None:
+    """The code of a country or language; None for what is too long to be one."""
     found = text(value)
     return found if found is not None and len(found) <= _CODE else None
 
 
-def _path(value: str | None) -> str | None:
+def path(value: str | None) -> str | None:
+    """A path or address; None for one that is too long to lead anywhere."""
     found = text(value)
     return found if found is not None and len(found) <= LONGEST_ADDRESS else None

@@ -21,6 +21,13 @@ StatedId = TMDBId | None
 
 SUB_RESOURCES = ("external_ids", "keywords", "release_dates", "credits")
 """What is appended to a movie's details."""
+OPTIONAL_PARTS = {
+    "videos": "videos",
+    "translations": "translations",
+    "alternative_titles": "alternative_titles",
+    "watch_providers": "watch/providers",
+}
+"""What can be appended beside it, by our name: TMDB's. An answer without them is whole all the same."""
 
 
 class Named(LenientModel):
@@ -128,8 +135,92 @@ class Credits(LenientModel):
     crew: list[CrewMember] | None = None
 
 
+class Video(LenientModel):
+    """A trailer, teaser or the like; `key` is its id at the site. https://developer.themoviedb.org/reference/movie-videos"""
+
+    id: str | None = None
+    iso_639_1: str | None = None
+    iso_3166_1: str | None = None
+    name: str | None = None
+    key: str | None = None
+    site: str | None = None
+    size: int | None = None
+    type: str | None = None
+    official: bool | None = None
+    published_at: str | None = None
+    """A timestamp such as 2016-03-05T02:03:14.000Z."""
+
+
+class Videos(LenientModel):
+    """The `videos` sub-resource: without `include_video_language`, those in English."""
+
+    results: list[Video] | None = None
+
+
+class TranslatedTexts(LenientModel):
+    """The texts of a translation; "" where it has none."""
+
+    title: str | None = None
+    overview: str | None = None
+    tagline: str | None = None
+    homepage: str | None = None
+    runtime: int | None = None
+
+
+class Translation(LenientModel):
+    """The texts in the language of a country: https://developer.themoviedb.org/reference/movie-translations"""
+
+    iso_3166_1: str | None = None
+    iso_639_1: str | None = None
+    data: TranslatedTexts | None = None
+
+
+class Translations(LenientModel):
+    """The `translations` sub-resource."""
+
+    translations: list[Translation] | None = None
+
+
+class AlternativeTitle(LenientModel):
+    """Another title in a country: https://developer.themoviedb.org/reference/movie-alternative-titles"""
+
+    iso_3166_1: str | None = None
+    title: str | None = None
+    type: str | None = None
+
+
+class AlternativeTitles(LenientModel):
+    """The `alternative_titles` sub-resource."""
+
+    titles: list[AlternativeTitle] | None = None
+
+
+class Provider(LenientModel):
+    """Who streams, rents or sells the movie."""
+
+    provider_id: StatedId = None
+    provider_name: str | None = None
+    logo_path: str | None = None
+
+
+class CountryOffers(LenientModel):
+    """Who offers the movie in a country, and how: https://developer.themoviedb.org/reference/movie-watch-providers"""
+
+    flatrate: list[Provider] | None = None
+    free: list[Provider] | None = None
+    ads: list[Provider] | None = None
+    rent: list[Provider] | None = None
+    buy: list[Provider] | None = None
+
+
+class WatchProviders(LenientModel):
+    """The `watch/providers` sub-resource, by ISO 3166-1 code of the country."""
+
+    results: dict[str, CountryOffers] | None = None
+
+
 class MovieDetails(LenientModel):
-    """`GET /movie/{id}?append_to_response=external_ids,release_dates,keywords,credits`.
+    """`GET /movie/{id}?append_to_response=external_ids,release_dates,keywords,credits`, and `OPTIONAL_PARTS`.
 
     A sub-resource can be missing from an otherwise good answer: on 2026-09-16 TMDB ignored
     `append_to_response` for hours (https://github.com/Kometa-Team/Kometa/issues/3585).
@@ -166,6 +257,10 @@ class MovieDetails(LenientModel):
     keywords: Keywords | None = None
     release_dates: ReleaseDates | None = None
     credits: Credits | None = None
+    videos: Videos | None = None
+    translations: Translations | None = None
+    alternative_titles: AlternativeTitles | None = None
+    watch_providers: WatchProviders | None = Field(default=None, alias="watch/providers")
 
     @property
     def missing_parts(self) -> tuple[str, ...]:

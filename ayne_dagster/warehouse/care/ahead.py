@@ -18,7 +18,7 @@ from ayne_dagster.warehouse.schema import FETCH_LOG, REFRESH_METADATA, TABLES, T
 
 MENDED = "Noted by a clock that was ahead"
 """How the reason of an attempt begins in the log whose time was mended; the time that was noted follows."""
-NOT_EVENTS = frozenset({"release_date", "us_release_date", "released", "dvd"})
+NOT_EVENTS = frozenset({"release_date", "us_release_date", "released", "dvd", "published_on"})
 """Columns with a day on which nothing was noted here: a film may well come out in the future."""
 _FORETOLD = {f"{source}_recheck_at": timedelta(days=1) for source in SOURCES} | {
     f"{source}_parts_due_at": PARTS_WITHIN for source in SOURCES

@@ -27,7 +27,7 @@ METADATA_FILE = "metadata.json"
 DICTIONARY = "data_dictionary"
 SEARCHED = {"movies": ("title", "original_title", "overview")}
 """By table: the columns in whose words can be searched, in the table `<name>_fts`."""
-_INDEXED = ("tmdb_id", "movie_id", "imdb_id", "person_id", "company_id", "collection_id")
+_INDEXED = ("tmdb_id", "movie_id", "imdb_id", "person_id", "company_id", "collection_id", "provider_id")
 _HEADER = b"SQLite format 3\x00"
 """How every SQLite file begins: https://www.sqlite.org/fileformat.html"""
 _SETTINGS = ("journal_mode = OFF", "synchronous = OFF", "locking_mode = EXCLUSIVE", "cache_size = -16000")

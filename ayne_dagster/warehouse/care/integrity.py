@@ -25,17 +25,20 @@ from ayne_dagster.warehouse.rows import naive_utc
 from ayne_dagster.warehouse.schema import (
     ALL_TABLES,
     ALWAYS_TOLD,
+    APPENDED_PARTS,
     COMPANIES,
     CREDITS,
-    ENTITIES_OF_MOVIES,
     HASHED_TABLES,
     MOVIE_COMPANIES,
     MOVIE_TABLES,
+    PARTS_OF_MOVIES,
     PEOPLE,
+    PROVIDERS,
     REFRESH_METADATA,
     SCHEMA_VERSION,
     TABLE_OF,
     TABLES,
+    WATCH_PROVIDERS,
 )
 from ayne_dagster.warehouse.spool import SET_ASIDE, contents, spool_folder
 from ayne_dagster.warehouse.store import DatabaseUnusable, Store
@@ -291,7 +294,7 @@ def _key_rules() -> Iterator[_Rule]:
 
 def _membership_rules() -> Iterator[_Rule]:
     """Every row belongs to a known movie, and stands in its partition."""
-    for table in (*MOVIE_TABLES, *ENTITIES_OF_MOVIES):
+    for table in (*MOVIE_TABLES, *PARTS_OF_MOVIES, APPENDED_PARTS):
         yield _Rule(
             "orphan",
             table.name,
@@ -299,7 +302,7 @@ def _membership_rules() -> Iterator[_Rule]:
             "{n} row(s) belong to no known movie: they have no refresh state.",
             _RESTORE,
         )
-    for table, named in ((CREDITS, PEOPLE), (MOVIE_COMPANIES, COMPANIES)):
+    for table, named in ((CREDITS, PEOPLE), (MOVIE_COMPANIES, COMPANIES), (WATCH_PROVIDERS, PROVIDERS)):
         yield _Rule(
             "unnamed",
             table.name,

@@ -8,14 +8,18 @@ collected into regularly nothing is left to drop but movies that are gone, and o
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import duckdb
 
+from ayne_dagster.warehouse.following import following
 from ayne_dagster.warehouse.questions import movie_titles
 from ayne_dagster.warehouse.rows import naive_utc
 from ayne_dagster.warehouse.schema import (
+    APPENDED_PARTS,
+    APPENDED_TABLES,
     COLLECTIONS,
     COMPANIES,
     CREDITS,
@@ -23,8 +27,11 @@ from ayne_dagster.warehouse.schema import (
     ENTITIES_OF_MOVIES,
     MOVIE_COMPANIES,
     MOVIE_TABLES,
+    PARTS_OF_MOVIES,
     PEOPLE,
+    PROVIDERS,
     TMDB_DETAILS,
+    WATCH_PROVIDERS,
     since_column,
 )
 from ayne_dagster.warehouse.store import Store
@@ -38,9 +45,9 @@ WHERE tmdb_checked_at IS NULL AND coalesce(last_seen_at, first_seen_at) < $cutof
 _OF_NO_MOVIE = "tmdb_id NOT IN (SELECT tmdb_id FROM refresh_metadata)"
 _OF_A_MOVIE = tuple(table.name for table in MOVIE_TABLES)
 _FROM_TMDB = "source IN ({})".format(
-    ", ".join(f"'{name}'" for name in ("tmdb_details", "discovered_movies", *(t.name for t in ENTITIES_OF_MOVIES)))
+    ", ".join(f"'{name}'" for name in ("tmdb_details", "discovered_movies", *(t.name for t in PARTS_OF_MOVIES)))
 )
-_NAMED_BY = ((PEOPLE, CREDITS), (COMPANIES, MOVIE_COMPANIES), (COLLECTIONS, TMDB_DETAILS))
+_NAMED_BY = ((PEOPLE, CREDITS), (COMPANIES, MOVIE_COMPANIES), (COLLECTIONS, TMDB_DETAILS), (PROVIDERS, WATCH_PROVIDERS))
 """What movies share, and the table whose rows name it."""
 EXAMPLES = 3
 """Told of each kind of what a purge would drop."""
@@ -97,7 +104,8 @@ def purge(connection: duckdb.DuckDBPyConnection, now: datetime) -> dict[str, int
 
     Details go with the IMDb id that came with them; the movie is then due as if never fetched. A movie that no listing
     has shown for that long either goes altogether, with what other sources said of it. Credits, releases and the like
-    go as old, and with a movie that is gone at TMDB, and with them the people and companies that no other movie names.
+    go as old, and with a movie that is gone at TMDB, and with them the people and companies that no other movie names;
+    videos and the like by when that part was told.
 
     Returns:
         How many rows went, by table.
@@ -111,18 +119,19 @@ def purge(connection: duckdb.DuckDBPyConnection, now: datetime) -> dict[str, int
 def foretell(database: Store, now: datetime) -> list[Foretold]:
     """What `purge` would drop now, by reason; nothing is changed.
 
-    It is the purge itself, in a transaction that is rolled back: a run waits for as long as it takes.
+    It is the purge itself, on a copy, so that no run waits for it.
 
     Raises:
-        WarehouseError: the database cannot be opened for writing.
+        WarehouseError: no copy can be made, or the database has an older schema.
     """
-    with database.rehearsal() as connection:
-        parts = [part for part in _drop(connection, now, EXAMPLES) if part.rows]
-    with database.connect(read_only=True) as connection:
-        return [
-            Foretold(part.table, part.reason, part.rows, tuple(_named(connection, part.table, part.keys)))
-            for part in parts
-        ]
+    with closing(following(database)) as follower, follower.apart() as copy:
+        with copy.rehearsal() as connection:
+            parts = [part for part in _drop(connection, now, EXAMPLES) if part.rows]
+        with copy.connect(read_only=True) as connection:
+            return [
+                Foretold(part.table, part.reason, part.rows, tuple(_named(connection, part.table, part.keys)))
+                for part in parts
+            ]
 
 
 def _named(connection: duckdb.DuckDBPyConnection, table: str, keys: tuple[int, ...]) -> list[str]:
@@ -150,9 +159,11 @@ def _drop(connection: duckdb.DuckDBPyConnection, now: datetime, examples: int) -
     # Details too: those that never came with all of their parts are no check, and have none to expire.
     for table in (*_OF_A_MOVIE, "refresh_metadata"):
         yield drop(table, f"the movie was neither listed nor answered {days}", f"tmdb_id IN ({_EXPIRED_MOVIES})")
+    yield from _drop_parts(drop)
     yield from _drop_entities(drop)
     old = f"older than {KEEP.days} days"
     yield drop("tmdb_changes", f"told by TMDB's change feed, {old}", "seen_at < $cutoff")
+    yield drop("code_names", f"TMDB has not listed the code {days}", "listed_at < $cutoff", "NULL")
     yield drop("tmdb_id_export", f"not in TMDB's ID export {days}", "last_listed_on < $cutoff")
     _history_begins_later(connection, cutoff)
     yield drop("movie_history", f"a change at TMDB, {old}", f"changed_at < $cutoff AND {_FROM_TMDB}")
@@ -176,6 +187,19 @@ class _Dropping:
             keys = self.connection.execute(some, bound).fetchall()
         rows = self.connection.execute(f"DELETE FROM {table} WHERE {condition}", bound).fetchall()[0][0]
         return Dropped(table, reason, int(rows), tuple(found for (found,) in keys if found is not None))
+
+
+def _drop_parts(drop: _Dropping) -> Iterator[Dropped]:
+    """Videos and the like: what TMDB has not told again, also because it was asked for no more, and of movies that
+    expired or are gone.
+    """
+    gone = "SELECT tmdb_id FROM refresh_metadata WHERE tmdb_details_hash IS NULL OR tmdb_tombstoned_at IS NOT NULL"
+    why = f"TMDB has not told that part for {KEEP.days} days, or the movie's details expired"
+    expired = f"checked_at < $cutoff OR tmdb_id IN ({gone}) OR {_OF_NO_MOVIE}"
+    yield drop(APPENDED_PARTS.name, why, expired)
+    for table in APPENDED_TABLES:
+        told = f"SELECT tmdb_id FROM appended_parts WHERE part = '{table.name}'"
+        yield drop(table.name, why, f"tmdb_id NOT IN ({told})")
 
 
 def _drop_entities(drop: _Dropping) -> Iterator[Dropped]:

@@ -13,6 +13,7 @@ import duckdb
 from ayne_dagster.refresh.strategy import SOURCES
 from ayne_dagster.warehouse.dictionary import RELATIONS, Relation
 from ayne_dagster.warehouse.rows import naive_utc
+from ayne_dagster.warehouse.schema import APPENDED_TABLES
 from ayne_dagster.warehouse.views import MOVIES
 
 MOVIES_AT_ONCE = 5_000
@@ -90,6 +91,11 @@ def _of_movies(column: str, key: str = "tmdb_id") -> _New:
     return _New(f"{column} IN (SELECT {key} FROM main.refresh_metadata WHERE {_CHANGED})", f"movies {_WITH_NEWS}")
 
 
+def _told_anew(part: str) -> _New:
+    condition = f"tmdb_id IN (SELECT tmdb_id FROM main.appended_parts WHERE part = '{part}' AND changed_at >= $since)"
+    return _New(condition, f"those of movies whose {part.replace('_', ' ')} were first told, or others, since")
+
+
 def _at(column: str, meaning: str) -> _New:
     return _New(f"{column} >= $since", meaning)
 
@@ -109,6 +115,9 @@ _NEW: Mapping[str, _New] = {
         ("movies", "refresh_metadata", "credits", "movie_companies", "releases", "box_office_figures"),
         _of_movies("tmdb_id"),
     ),
+    **{table.name: _told_anew(table.name) for table in APPENDED_TABLES},
+    "code_names": _at("listed_at", "names that TMDB has listed since"),
+    "appended_parts": _at("changed_at", "parts that were first told, or found to be others, since"),
     **{f"legacy.{name}": _of_movies("movie_id") for name in ("movies", "numbers_movies", "movie_refresh_state")},
     "legacy.full_dataset": _of_movies("movie_id"),
     "legacy.tmdb_movies": _of_movies("tmdb_id"),
@@ -131,6 +140,6 @@ _NEW: Mapping[str, _New] = {
     "box_office_unmatched": _at("seen_at", "rows that were first read since"),
     "refresh_rates": _at("learned_at", "rates that were corrected since"),
     "feed_quality": _at("learned_at", "numbers that were corrected since"),
-    **dict.fromkeys(("box_office_precedence", "countries", "languages"), _New("", "all rows: they have no time")),
+    **dict.fromkeys(("box_office_precedence", "countries", "languages"), _New("", "all rows: most have no time")),
 }
 """By table and view."""

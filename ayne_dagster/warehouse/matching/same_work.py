@@ -64,6 +64,8 @@ class Work:
     actors: tuple[str, ...] = ()
     type: str | None = None
     """OMDb's: movie, series, episode or game."""
+    other_titles: tuple[str, ...] = ()
+    """By which it goes, too: they tell for one work where one of them is the other's title, and never against it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +88,14 @@ _NOTHING = _Weighed()
 
 
 def tmdb_work(row: Mapping[str, Any]) -> Work:
-    """The work that a row of `tmdb_details` describes."""
+    """The work that a row of `tmdb_details` describes; with `alternative_titles`, where they are held."""
     return Work(
         _known(row.get("title"), row.get("original_title")),
         _years(row.get("release_date"), row.get("us_release_date")),
         row.get("runtime"),
         tuple(row.get("directors") or ()),
         tuple(row.get("actors") or ()),
+        other_titles=tuple(row.get("alternative_titles") or ()),
     )
 
 
@@ -117,7 +120,7 @@ def compare_works(tmdb: Work, omdb: Work) -> Judgement:
         tmdb: as TMDB has it.
         omdb: as OMDb has it, under the IMDb id that TMDB gives.
     """
-    title, numbered = _titles(tmdb.titles, omdb.titles)
+    title, numbered = _titles(tmdb.titles, omdb.titles, tmdb.other_titles)
     year = _compared_years(tmdb.years, omdb.years)
     runtime = _runtimes(tmdb.runtime, omdb.runtime)
     directors = _people("the directors", tmdb.directors, omdb.directors, least=1, by_family=True)
@@ -145,12 +148,14 @@ def _years(*days: date | None) -> tuple[int, ...]:
     return tuple(day.year for day in days if day is not None)
 
 
-def _titles(ours: Sequence[str], theirs: Sequence[str]) -> tuple[_Weighed, bool]:
+def _titles(ours: Sequence[str], theirs: Sequence[str], more: Iterable[str] = ()) -> tuple[_Weighed, bool]:
     """How titles weigh, and whether they differ in their number alone, as a film and its sequel."""
     if not ours or not theirs:
         return _NOTHING, False
     keys, others = [_numbered(title) for title in ours], [_numbered(title) for title in theirs]
     if not {_joined(key) for key in keys}.isdisjoint(_joined(other) for other in others):
+        return _Weighed(-1), False
+    if not {_joined(_numbered(title)) for title in more}.isdisjoint(_joined(other) for other in others):
         return _Weighed(-1), False
     reason = f"the title: {_quoted(ours)} at TMDB, {_quoted(theirs)} at OMDb"
     if any(_differ_in_number(key, other) for key in keys for other in others):
