@@ -18,7 +18,7 @@ define environment
 	fi
 endef
 
-.PHONY: demo demo-live dev test test-all lint test-duckdb2 test-lowest test-browser proofs kills format dictionary \
+.PHONY: demo demo-live dev test test-all lint test-duckdb2 test-lake test-lowest test-browser proofs kills format dictionary \
 	notebook test-notebook reference docs bench proof-freshness proof-limits proof-strategies proof-bodies clean
 
 demo: $(VENV)/.ready ## Collect invented movies from a stand-in; needs no keys
@@ -56,6 +56,15 @@ NO_DUCKDB = sources serving simulation demo faults runs test_addresses.py test_c
 test-duckdb2: $(VENV)-duckdb2/.ready-dev ## On DuckDB 2, the part of the suite that touches DuckDB
 	@$(VENV)-duckdb2/bin/python -m pytest -n auto --dist worksteal $(NO_DUCKDB:%=--ignore=ayne_dagster_tests/%) \
 		-m 'not end_to_end or on_duckdb2'
+
+# What merges, counts and decides: a warehouse that a fixture hands out, here as a lake.
+ON_LAKE = $(addprefix ayne_dagster_tests/warehouse/test_, transaction.py merge.py signals.py spool.py purge.py \
+	refresh_metadata.py rates.py statistics.py thinning.py outlook.py waiting.py changes.py movies_view.py)
+
+test-lake: $(VENV)-lake/.ready-dev ## A lake in place of the file: its own tests, and those of the warehouse on it
+	@AYNE_TESTS_WANT_LAKE=1 $(VENV)-lake/bin/python -m pytest -m on_lake
+	@AYNE_TESTS_WANT_LAKE=1 $(VENV)-lake/bin/python -m pytest -n auto --dist worksteal --store lake $(ON_LAKE) \
+		-m 'not end_to_end'
 
 test-lowest: $(VENV)-lowest/.ready ## The suite without its whole processes, on the lowest versions that pyproject.toml allows
 	@$(VENV)-lowest/bin/python -m pytest -q -m 'not end_to_end'
@@ -100,7 +109,7 @@ proof-bodies: $(VENV)/.ready-dev ## Odd bodies through clients and merge, a minu
 	@$(BIN)/python -W ignore -m proofs.fuzz_bodies --seconds 60
 
 clean:
-	rm -rf $(VENV) $(VENV)-duckdb2 $(VENV)-lowest site
+	rm -rf $(VENV) $(VENV)-duckdb2 $(VENV)-lake $(VENV)-lowest site
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) (once, about a minute) …"
@@ -137,6 +146,14 @@ $(VENV)-duckdb2/.ready-dev: pyproject.toml constraints.txt
 	@mkdir -p $(VENV)-duckdb2
 	@sed 's/^duckdb==.*/duckdb>=2,<3/' constraints.txt > $(VENV)-duckdb2/constraints.txt
 	$(call environment,$(VENV)-duckdb2,[dev],$(VENV)-duckdb2/constraints.txt)
+	@touch $@
+
+# The extensions of DuckDB that come as packages load in no other version than their own.
+$(VENV)-lake/.ready-dev: pyproject.toml constraints.txt
+	@echo "Setting up $(VENV)-lake …"
+	@mkdir -p $(VENV)-lake
+	@sed 's/^duckdb==.*/duckdb==1.5.5/' constraints.txt > $(VENV)-lake/constraints.txt
+	$(call environment,$(VENV)-lake,[dev$(comma)lake],$(VENV)-lake/constraints.txt)
 	@touch $@
 
 $(VENV)-lowest/.ready: pyproject.toml constraints.txt ayne_dagster_tests/lowest.py

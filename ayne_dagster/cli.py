@@ -69,6 +69,8 @@ for _command in (
     operations.snapshot,
     operations.check,
     operations.tidy,
+    operations.maintain,
+    operations.move,
     operations.doctor,
     simulation.simulate,
     serving.standin,

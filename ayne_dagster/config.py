@@ -28,6 +28,7 @@ from ayne_dagster.settings.apis import (
     ApiSettings,
 )
 from ayne_dagster.settings.clock import Clock, Fast, read_fast
+from ayne_dagster.settings.lake import PREFIX, S3, LakePlace, read_lake
 from ayne_dagster.settings.places import LEDGER, WORLD, companion, expanded, resolve_database
 from ayne_dagster.settings.sources import SOURCES
 from ayne_dagster.settings.texts import read_named_text
@@ -50,6 +51,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "load_settings",
+    "load_settings_at",
 ]
 
 MAX_NUMBER = 1e9
@@ -121,6 +123,9 @@ class Settings:
     """All settings of a process. Keys never show in `repr`."""
 
     database: Path = Path("data/ayne.duckdb")
+    """The DuckDB file; of a lake, what lies on this machine is named after it, and there is no such file."""
+    lake: LakePlace | None = None
+    """The lake that is the warehouse instead of a file."""
     refresh_limit: int = 100
     """Movies a run and source."""
     tmdb: ApiSettings = TMDB_DEFAULTS
@@ -180,6 +185,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "database", resolve_database(self.database))
+        if self.lake is not None:
+            _require_shared_ledger(self.ledger_url)
         if self.dagster_home is not None:
             object.__setattr__(self, "dagster_home", Path(expanded(str(self.dagster_home))).absolute())
         if self.fast_clock is not None and (elsewhere := self._asked_elsewhere):
@@ -273,6 +280,11 @@ class Settings:
         """The present instant (aware UTC), as the platform's clock shows it."""
         return self.clock.now()
 
+    @property
+    def database_name(self) -> str:
+        """What a person knows the warehouse by: a path, or where a lake's catalogue is, without password."""
+        return self.lake.name if self.lake is not None else str(self.database)
+
     def require_tmdb_key(self) -> None:
         """Check that there is a key for TMDB, and a database for what it opens.
 
@@ -337,6 +349,21 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     return settings
 
 
+def load_settings_at(database: str) -> Settings:
+    """The settings of the environment and of `.env`, with another place for the warehouse.
+
+    Args:
+        database: what `AYNE_DATABASE` would say.
+
+    Raises:
+        SettingsError: as `load_settings`; or it is no place.
+    """
+    found = {**_dotenv(Path(".env")), **os.environ, "AYNE_DATABASE": database}
+    if not database.startswith(PREFIX):
+        found.pop("AYNE_LAKE_DATA", None)
+    return load_settings(found)
+
+
 def _with_former_names(environment: Mapping[str, str]) -> Mapping[str, str]:
     """The variables, with those of the older collection under our names."""
     renamed = {
@@ -348,8 +375,10 @@ def _with_former_names(environment: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def _settings(read: _Reader) -> Settings:
+    database, lake = read.store()
     return Settings(
-        database=Path(read.text("AYNE_DATABASE") or "data/ayne.duckdb"),
+        database=database,
+        lake=lake,
         refresh_limit=read.whole("AYNE_REFRESH_LIMIT", 100),
         tmdb=read.api("TMDB", TMDB_DEFAULTS),
         omdb=read.api("OMDB", OMDB_DEFAULTS),
@@ -416,6 +445,26 @@ class _Reader:
             return read_fast(raw) if raw else None
         except ValueError as error:
             raise SettingsError(f"{name} is {_shown(raw or '')}: {error}.") from None
+
+    def store(self) -> tuple[Path, LakePlace | None]:
+        """The DuckDB file, or the lake with what its things on this machine are named after."""
+        named, data = self.text("AYNE_DATABASE") or "data/ayne.duckdb", self.text("AYNE_LAKE_DATA")
+        folder = expanded(self.text("AYNE_STATE_FOLDER") or "data")
+        s3 = S3(
+            self.address("AYNE_LAKE_ENDPOINT"),
+            self.text("AYNE_LAKE_REGION"),
+            self.text("AYNE_LAKE_KEY_ID"),
+            self.text("AYNE_LAKE_SECRET"),
+        )
+        if named.startswith(PREFIX):
+            lake = read_lake(named, data, s3)
+            return lake.beside(Path(folder)), lake
+        if data is not None:
+            raise SettingsError(
+                "AYNE_LAKE_DATA says where the files of a lake are, and AYNE_DATABASE names none: write it as "
+                "ducklake:postgres:host=… dbname=…, or take AYNE_LAKE_DATA away."
+            )
+        return Path(named), None
 
     def optional_number(self, name: str) -> float | None:
         """A number that may be left out."""
@@ -538,6 +587,21 @@ class _Reader:
                 f"{name} is {_shown(raw)}: it must be {what} of at least {minimum:g} and at most {maximum:g}."
             )
         return value
+
+
+def _require_shared_ledger(ledger_url: str | None) -> None:
+    """Refuse a lake without a ledger on a server: several machines would each count requests for themselves.
+
+    Raises:
+        SettingsError: there is none.
+    """
+    if (ledger_url or "").startswith(("postgresql", "postgres:")):
+        return
+    raise SettingsError(
+        "AYNE_DATABASE names a lake, which several machines may collect into, and AYNE_LEDGER_URL names no Postgres: "
+        "each machine would count requests for itself, and two could commit at once. Nothing was asked; set it to "
+        "postgresql://user:password@host/database."
+    )
 
 
 def _dotenv(file: Path) -> dict[str, str]:

@@ -23,6 +23,7 @@ from ayne_dagster.automation.due_movies import due_movies_sensor
 from ayne_dagster.automation.jobs import (
     EXECUTOR,
     discover_movies_job,
+    lake_maintenance_job,
     read_change_feed_job,
     read_daily_files_job,
     refresh_movies_job,
@@ -33,6 +34,7 @@ from ayne_dagster.automation.schedules import (
     change_feed_schedule,
     daily_files_schedule,
     discovery_schedule,
+    lake_maintenance_schedule,
     retention_schedule,
 )
 from ayne_dagster.config import Settings, load_settings
@@ -49,11 +51,9 @@ ASSETS = [
     movies,
     collection_status,
 ]
-
-
 DESCRIPTIONS = {
     "settings": "What the environment and .env set up.",
-    "database": "The warehouse, a DuckDB file; also for assets that want dagster-duckdb's DuckDBResource.",
+    "database": "The warehouse, a DuckDB file or a lake; also for assets that want dagster-duckdb's DuckDBResource.",
     "clock": "What time it is for the platform.",
     "tmdb": "Access to TMDB, with the key TMDB_READ_TOKEN or, where that is not set, TMDB_API_KEY.",
     "omdb": "Access to OMDb, with the key OMDB_API_KEY.",
@@ -80,9 +80,22 @@ def build_defs(settings: Settings, *, resource_overrides: dict[str, Any] | None 
     }
     return dg.Definitions(
         assets=with_freshness_policies(linked_to_code(ASSETS, published_at())),
-        jobs=[discover_movies_job, refresh_movies_job, read_change_feed_job, read_daily_files_job, tidy_up_job],
+        jobs=[
+            discover_movies_job,
+            refresh_movies_job,
+            read_change_feed_job,
+            read_daily_files_job,
+            tidy_up_job,
+            *([lake_maintenance_job] if settings.lake else []),
+        ],
         sensors=[*(DEMONSTRATION_SENSORS if settings.fast_clock else [due_movies_sensor]), *ALERT_SENSORS],
-        schedules=[discovery_schedule, change_feed_schedule, daily_files_schedule, retention_schedule],
+        schedules=[
+            discovery_schedule,
+            change_feed_schedule,
+            daily_files_schedule,
+            retention_schedule,
+            *([lake_maintenance_schedule] if settings.lake else []),
+        ],
         resources=resources | overrides | {"io_manager": io_manager},
         executor=EXECUTOR,
     )

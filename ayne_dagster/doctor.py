@@ -24,6 +24,7 @@ import duckdb
 
 from ayne_dagster.automation.due_movies import due_movies_sensor
 from ayne_dagster.automation.schedules import discovery_schedule
+from ayne_dagster.collecting.stores import open_store
 from ayne_dagster.config import API_OF, API_TITLES, APIS, Settings, SettingsError
 from ayne_dagster.refresh.strategy import AGE_TABLE_STRATEGY, SOURCES
 from ayne_dagster.resources.clients import RESOURCES
@@ -43,12 +44,12 @@ from ayne_dagster.sources.limits.account import accounts_of
 from ayne_dagster.sources.limits.ledger import LedgerError, QuotaUse, RequestLedger, open_ledger
 from ayne_dagster.sources.omdb.client import AsyncOMDBClient
 from ayne_dagster.sources.tmdb.client import AsyncTMDBClient
-from ayne_dagster.warehouse.database import Database, DatabaseBusy, WarehouseError
 from ayne_dagster.warehouse.lease import is_in_the_way, lease_path
 from ayne_dagster.warehouse.migrations import schema_version
 from ayne_dagster.warehouse.outlook import misfits
 from ayne_dagster.warehouse.schema import SCHEMA_VERSION
 from ayne_dagster.warehouse.spool import Contents, contents, spool_folder
+from ayne_dagster.warehouse.store import DatabaseBusy, WarehouseError
 
 OK, WARNING, WRONG = "ok", "warning", "wrong"
 PYTHONS = ((3, 11), (3, 14))
@@ -58,6 +59,7 @@ DAGSTERS = ((1, 13), (2,))
 LEAST_FREE = 100 * 2**20
 SCARCE = 2**30
 """Bytes free on the disk below which nothing can be trusted to be written, and below which it should be looked at."""
+STATE = "AYNE_STATE_FOLDER"
 DATABASE_WAIT_SECONDS = 1.0
 ONLINE_SECONDS = 15.0
 BRING_BACK = (
@@ -173,28 +175,29 @@ def _addresses(settings: Settings) -> Iterator[Line]:
 
 
 def _database(settings: Settings) -> Iterator[Line]:
-    path = settings.database
-    if not path.exists():
-        if _writable(path.parent):
-            yield Line("database", OK, f"{path} is not there yet: the first `ayne collect` makes it")
-        else:
-            yield _not_writable("database", path.parent, "AYNE_DATABASE")
-        return
-    size = path.stat().st_size / 1e6
+    store, path = open_store(settings, wait_seconds=DATABASE_WAIT_SECONDS), settings.database
     try:
-        with Database(path, DATABASE_WAIT_SECONDS).inspect() as connection:
+        if not store.exists:
+            if _writable(path.parent):
+                yield Line("database", OK, f"{store.name} is not there yet: the first `ayne collect` makes it")
+            else:
+                yield _not_writable("database", path.parent, "AYNE_DATABASE" if settings.lake is None else STATE)
+            return
+        with store.inspect() as connection:
             found = schema_version(connection)
+        described = store.describe()
     except DatabaseBusy as error:
         yield Line("database", WARNING, str(error), "Nothing, while a run commits; close a program that keeps it open.")
         return
     except WarehouseError as error:
-        yield Line("database", WRONG, str(error), "Restore a snapshot, or choose another AYNE_DATABASE.")
+        do = "Restore a snapshot, or choose another AYNE_DATABASE." if settings.lake is None else "See docs/scale.md."
+        yield Line("database", WRONG, str(error), do)
         return
-    text = f"{path}, schema version {found}, {size:,.1f} MB"
+    text = f"{described}, schema version {found}"
     if found is None or found > SCHEMA_VERSION:
         do = "Install the newer ayne_dagster." if found else "Choose another AYNE_DATABASE."
         yield Line("database", WRONG, f"{text}: not one of this program's (it knows version {SCHEMA_VERSION})", do)
-    elif not (os.access(path, os.W_OK) and _writable(path.parent)):
+    elif settings.lake is None and not (os.access(path, os.W_OK) and _writable(path.parent)):
         yield _not_writable("database", path, "AYNE_DATABASE")
     elif found < SCHEMA_VERSION:
         do = "Take a snapshot if you may go back; nothing else."
@@ -311,10 +314,13 @@ def _limits(settings: Settings) -> Iterator[Line]:
 
 def _refresh_strategy(settings: Settings) -> Iterator[Line]:
     """Whether the age table fits the requests that there are; nothing where it does, or cannot be told."""
-    if settings.refresh_strategy != AGE_TABLE_STRATEGY.name or not settings.database.exists():
+    if settings.refresh_strategy != AGE_TABLE_STRATEGY.name:
         return
+    store = open_store(settings, wait_seconds=DATABASE_WAIT_SECONDS)
     try:
-        with Database(settings.database, DATABASE_WAIT_SECONDS).inspect() as connection:
+        if not store.exists:
+            return
+        with store.inspect() as connection:
             if schema_version(connection) == SCHEMA_VERSION:
                 for wrong in misfits(connection, settings.now(), settings.spendable):
                     do = "Set AYNE_REFRESH_STRATEGY=value_of_refresh, or another AYNE_{}_DAILY_QUOTA."

@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ayne_dagster.collecting.numbers import Derived, Discovered, FeedRead, Refreshed
 from ayne_dagster.collecting.progress import Progress, Watcher, watched_by
 from ayne_dagster.collecting.stopping import Interrupted, pause, stopping
+from ayne_dagster.collecting.stores import open_store, shared_locks
 from ayne_dagster.config import Settings, load_settings
 from ayne_dagster.definitions import build_defs
 from ayne_dagster.errors import INTERRUPTED as INTERRUPTED_CODE
@@ -38,11 +39,11 @@ from ayne_dagster.sources.limits.ledger import open_ledger
 from ayne_dagster.warehouse.answers import Numbers
 from ayne_dagster.warehouse.best_figures import put_precedence
 from ayne_dagster.warehouse.client import DuckDBClient
-from ayne_dagster.warehouse.database import Database, DatabaseBusy, WarehouseError
 from ayne_dagster.warehouse.feeds.change_feed import feed_position, plan_reading
 from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.refresh_metadata import due_counts
 from ayne_dagster.warehouse.spool import kept, merge_kept
+from ayne_dagster.warehouse.store import DatabaseBusy, Store, WarehouseError
 from ayne_dagster.warehouse.strategies import load_strategy
 
 INTERRUPTED = "Interrupted; everything that had arrived is kept."
@@ -235,7 +236,7 @@ class DataCollectionOrchestrator:
         watcher: Watcher | None = None,
     ) -> None:
         settings = settings or load_settings()
-        self.settings = replace(settings, database=db.database.path) if db is not None else settings
+        self.settings = _settings_into(db.database, settings) if db is not None else settings
         self._watcher = watcher
 
     async def run_full_collection(
@@ -337,7 +338,7 @@ class DataCollectionOrchestrator:
         """
         self.settings.require_tmdb_key()
         numbers = _waited_for(partial(self._run_alone, "read_change_feed"))["tmdb_changes"]
-        with Database(self.settings.database).connect() as connection:
+        with open_store(self.settings).connect() as connection:
             cursor = feed_position(connection, self.now()).cursor
         return {"read_up_to": cursor.isoformat() if cursor else None, **numbers.as_dict()}
 
@@ -363,14 +364,14 @@ class DataCollectionOrchestrator:
             self._run(job_name, {}, {}, counting)
         return counting.told
 
-    def _database(self, counting: _Counting) -> Database:
+    def _database(self, counting: _Counting) -> Store:
         """The warehouse; a wish that the work end ends a wait for the file, too."""
         stop = stopping()
-        return Database(self.settings.database, on_wait=counting.note, give_up=lambda: stop.requested)
+        return open_store(self.settings, on_wait=counting.note, give_up=lambda: stop.requested)
 
     def _collect(
         self,
-        database: Database,
+        database: Store,
         discovery: DiscoveryPlan | None,
         limit: int,
         reads_feed: bool,
@@ -379,7 +380,7 @@ class DataCollectionOrchestrator:
     ) -> None:
         for source in SOURCES:
             if kept(database.path, source):
-                with lease(database.path, source, counting.note, sleep=pause):
+                with lease(database, source, counting.note, sleep=pause):
                     merge_kept(database, source, counting.note)
         if discovery is not None:
             self._discover(discovery, use_reserve, counting)
@@ -389,7 +390,7 @@ class DataCollectionOrchestrator:
         if failed_feed is not None:
             raise failed_feed
 
-    def _tidy_if_due(self, database: Database, counting: _Counting) -> None:
+    def _tidy_if_due(self, database: Store, counting: _Counting) -> None:
         """Remove what is old, once a day: where there is no daemon, nobody else would."""
         if not is_due(home_path(self.settings), database.path, self.now()):
             return
@@ -402,7 +403,7 @@ class DataCollectionOrchestrator:
         except Exception as error:  # noqa: BLE001 -- what was collected is collected; it is tried again tomorrow
             counting.note(f"Old runs and logs could not be tidied up ({error}): `ayne tidy` tries again.")
 
-    def _due_remaining(self, database: Database) -> int:
+    def _due_remaining(self, database: Store) -> int:
         with database.connect() as connection:
             strategy = load_strategy(connection, self.settings.strategy)
             return due_counts(connection, self.settings.sources, self.now(), strategy=strategy)["any_source"]
@@ -423,7 +424,7 @@ class DataCollectionOrchestrator:
     def _wants_feed(self, change_feed: bool | None) -> bool:
         return self.settings.refresh_strategy == "value_of_refresh" if change_feed is None else change_feed
 
-    def _read_feed_if_due(self, database: Database, counting: _Counting) -> CollectionFailed | None:
+    def _read_feed_if_due(self, database: Store, counting: _Counting) -> CollectionFailed | None:
         """Read the change feed, at most once a UTC day; returns why it failed, where it did."""
         with database.connect() as connection:
             if not plan_reading(connection, self.now()).days:
@@ -437,7 +438,7 @@ class DataCollectionOrchestrator:
         return None
 
     def _refresh_request(
-        self, database: Database, limit: int, use_reserve: bool
+        self, database: Store, limit: int, use_reserve: bool
     ) -> tuple[dict[str, str], dict[str, Any]] | None:
         """Tags and config of the run for what is due; the list of movies itself is not kept while it runs."""
         limits = dict.fromkeys(self.settings.sources, limit)
@@ -453,14 +454,14 @@ class DataCollectionOrchestrator:
         """
         job = build_defs(self.settings).resolve_job_def(job_name)
         quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-        run_id = str(uuid.uuid4())
+        run_id, locks = str(uuid.uuid4()), shared_locks(self.settings)
         stopping().check()
         with open_instance(self.settings) as instance, watched_by(counting):
-            close_abandoned_runs(instance)
+            close_abandoned_runs(instance, locks)
             record_origin(instance, job_name)
             canceling = partial(note_interruption, instance, run_id)
             try:
-                with own_run(instance) as own_tag, stopping().told_of_the_end(canceling):
+                with own_run(instance, locks) as own_tag, stopping().told_of_the_end(canceling):
                     outcome = job.execute_in_process(
                         run_config={**run_config, **quiet},
                         instance=instance,
@@ -476,7 +477,7 @@ class DataCollectionOrchestrator:
                     counting.result,
                 ) from None
             except BaseException:
-                close_abandoned_runs(instance)
+                close_abandoned_runs(instance, locks)
                 raise
         if not outcome.success:
             if stopping().requested and not gave_a_reason(outcome.all_events):
@@ -485,6 +486,11 @@ class DataCollectionOrchestrator:
             raise CollectionFailed(
                 reason or "The run failed before its first step; its log says more.", counting.result
             )
+
+
+def _settings_into(store: Store, settings: Settings) -> Settings:
+    """The settings of a collection into a store: a file that was named stands in place of theirs."""
+    return settings if store.path == settings.database else replace(settings, database=store.path, lake=None)
 
 
 def _waited_for(work: Callable[[], T]) -> T:

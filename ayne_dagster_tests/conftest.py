@@ -26,7 +26,13 @@ from ayne_dagster.standin.running import StandIn
 from ayne_dagster.warehouse import database
 from ayne_dagster_tests.support.thoroughness import examples
 
-pytest_plugins = ["ayne_dagster_tests.support.postgres"]
+pytest_plugins = ["ayne_dagster_tests.support.postgres", "ayne_dagster_tests.support.lake"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """In which store the warehouse is where a test takes it from a fixture."""
+    parser.addoption("--store", choices=("file", "lake"), default="file", help="where the warehouse of a test is")
+
 
 # Where a suite runs in the background these are ignored. Dagster has SIGTERM follow SIGINT, its own children inherit
 # both, and it would wait half a minute for the end of each.

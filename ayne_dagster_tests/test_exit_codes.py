@@ -23,8 +23,8 @@ from ayne_dagster.warehouse.lease import lease
 from ayne_dagster_tests.support.processes import Ayne, ended
 
 KINDS_OF_WRONG_USAGE = {
-    "WrongUsage", "SettingsError", "FigureFileError", "WrongDatabase", "WrongExport", "WrongTarget", "WrongLedger",
-    "WrongPlace", "WrongFile", "WrongQuestion",
+    "WrongUsage", "SettingsError", "FigureFileError", "WrongDatabase", "WrongExport", "WrongTarget", "WrongTargetStore",
+    "WrongLedger", "WrongPlace", "WrongFile", "WrongQuestion",
 }  # fmt: skip
 NOT_FOR_PEOPLE = {
     "BrokenGzip", "CutOffGzip", "Interrupted", "MigrationFailed", "NotWhole", "StreamClosed", "TooSlow", "Unpackable",

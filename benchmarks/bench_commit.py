@@ -20,6 +20,7 @@ from ayne_dagster.warehouse.answers import Answer
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.merge import merge_answers
 from ayne_dagster.warehouse.schema import TMDB_DETAILS
+from ayne_dagster.warehouse.store import Store
 
 MOST_SECONDS = 0.4
 
@@ -34,28 +35,33 @@ def main() -> None:
     )
     with scratch() as folder:
         database = Database(folder / "ayne.duckdb", checkpoints=False)
-        fill(database, arguments.movies)
-        fill_details(database)
-        samples = Samples(database, arguments.movies, arguments.batch)
-        batches = [samples.stored() for _ in range(arguments.commits)]
-        whole, merged = [], []
-        for rows in batches:
-            answers = [
-                Answer(r["tmdb_id"], Outcome.FETCHED, LATER, r | {"budget": (r["budget"] or 0) + 1}, r["release_year"])
-                for r in rows
-            ]
-            started = time.perf_counter()
-            with database.transaction() as connection:
-                begun = time.perf_counter()
-                merge_answers(connection, TMDB_DETAILS, "tmdb", answers, "bench")
-                merged.append(time.perf_counter() - begun)
-            whole.append(time.perf_counter() - started)
-        size = database.path.stat().st_size / 2**20
-        figures = Figures(f"{arguments.batch:,} changed answers into {arguments.movies:,} movies ({size:,.0f} MB)")
-        figures.add("open, commit and close, median", statistics.median(whole), "s", at_most=MOST_SECONDS)
-        figures.add("open, commit and close, longest", max(whole), "s")
-        figures.add("merge within it, median", statistics.median(merged), "s")
+        figures = committed(database, arguments.movies, arguments.batch, arguments.commits, MOST_SECONDS)
         figures.show()
+
+
+def committed(store: Store, movies: int, batch: int, commits: int, most_seconds: float | None) -> Figures:
+    """Fill a store, and commit to it a number of times."""
+    fill(store, movies)
+    fill_details(store)
+    samples = Samples(store, movies, batch)
+    batches = [samples.stored() for _ in range(commits)]
+    whole, merged = [], []
+    for rows in batches:
+        answers = [
+            Answer(r["tmdb_id"], Outcome.FETCHED, LATER, r | {"budget": (r["budget"] or 0) + 1}, r["release_year"])
+            for r in rows
+        ]
+        started = time.perf_counter()
+        with store.transaction() as connection:
+            begun = time.perf_counter()
+            merge_answers(connection, TMDB_DETAILS, "tmdb", answers, "bench")
+            merged.append(time.perf_counter() - begun)
+        whole.append(time.perf_counter() - started)
+    figures = Figures(f"{batch:,} changed answers into {movies:,} movies ({store.describe()})")
+    figures.add("open, commit and close, median", statistics.median(whole), "s", at_most=most_seconds)
+    figures.add("open, commit and close, longest", max(whole), "s")
+    figures.add("merge within it, median", statistics.median(merged), "s")
+    return figures
 
 
 if __name__ == "__main__":

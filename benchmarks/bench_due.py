@@ -22,6 +22,7 @@ from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.refresh_metadata import derive_columns, due_by_year, due_counts, due_movies
 from ayne_dagster.warehouse.rows import insert_rows, naive_utc
 from ayne_dagster.warehouse.schema import CHANGE_FEED_DAYS, HASHED_TABLES, REFRESH_METADATA, content_hash_column
+from ayne_dagster.warehouse.store import Store
 from ayne_dagster.warehouse.strategies import load_strategy
 
 TOP = 1_000
@@ -89,7 +90,7 @@ def _size_mb(path: Path) -> float:
     return path.stat().st_size / 2**20
 
 
-def fill(database: Database, movies: int) -> None:
+def fill(database: Store, movies: int) -> None:
     """Invent the refresh state of some movies: every column, every state."""
     with database.transaction() as connection:
         connection.execute(
@@ -100,7 +101,7 @@ def fill(database: Database, movies: int) -> None:
     assert set(REFRESH_METADATA.column_names) == _columns(database)
 
 
-def _columns(database: Database) -> set[str]:
+def _columns(database: Store) -> set[str]:
     with database.connect() as connection:
         return {row[0] for row in connection.execute("DESCRIBE refresh_metadata").fetchall()}
 

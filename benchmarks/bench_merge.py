@@ -15,7 +15,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Collection
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -41,6 +41,7 @@ from ayne_dagster.warehouse.rows import (
     replace_rows,
 )
 from ayne_dagster.warehouse.schema import REFRESH_METADATA, TMDB_DETAILS, content_hash_column
+from ayne_dagster.warehouse.store import Store
 
 MOST_SECONDS = 0.1
 LATER = NOW + timedelta(hours=1)
@@ -78,7 +79,7 @@ def main() -> None:
 class Samples:
     """Hands out rows to merge, no row twice; the stored hashes of those it hands out are right."""
 
-    def __init__(self, database: Database, movies: int, batch: int) -> None:
+    def __init__(self, database: Store, movies: int, batch: int) -> None:
         self._database = database
         self._batch = batch
         ids = range(2, 2 + 2 * movies, 2)
@@ -273,7 +274,7 @@ def profile(database: Database, samples: Samples) -> None:
     pstats.Stats(profiler).strip_dirs().sort_stats("tottime").print_stats(10)
 
 
-def fill_details(database: Database) -> None:
+def fill_details(database: Store) -> None:
     """Invent the details of every movie in refresh_metadata."""
     with database.transaction() as connection:
         connection.execute(f"INSERT INTO tmdb_details BY NAME {details_query()}", {"now": NOW.replace(tzinfo=None)})
@@ -281,8 +282,7 @@ def fill_details(database: Database) -> None:
         assert connection.execute(f"{count} tmdb_details").fetchall() == (
             connection.execute(f"{count} refresh_metadata").fetchall()
         )
-    with database.connect() as connection:
-        connection.execute("CHECKPOINT")
+    database.maintain(datetime.now(UTC))
 
 
 def details_query() -> str:

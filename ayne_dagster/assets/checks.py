@@ -19,12 +19,12 @@ from ayne_dagster.assets.markdown import markdown_table
 from ayne_dagster.config import STRATEGIES, StrategyChoice
 from ayne_dagster.refresh.strategy import AGE_TABLE_STRATEGY, COLLECTED
 from ayne_dagster.warehouse.best_figures import agreement
-from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.doubts import count_doubts, list_doubts
 from ayne_dagster.warehouse.outlook import misfits
 from ayne_dagster.warehouse.row_checks import count_of, duplicate_keys, misplaced_rows, orphans
 from ayne_dagster.warehouse.schema import BOX_OFFICE, OMDB_RATINGS, REFRESH_METADATA, Table
 from ayne_dagster.warehouse.statistics import overdue_by_category
+from ayne_dagster.warehouse.store import Store
 from ayne_dagster.warehouse.strategies import load_strategy
 
 _COUNTED = {
@@ -82,7 +82,7 @@ def _applies(check: str, table: Table) -> bool:
 
 def check_results(
     table: Table,
-    database: Database,
+    database: Store,
     now: datetime,
     strategy: str | StrategyChoice = STRATEGIES[0],
     quotas: Mapping[str, int] | None = None,

@@ -28,7 +28,6 @@ from ayne_dagster.sources.daily_files import NotPublished, address_of, fetch, is
 from ayne_dagster.sources.errors import SourceError
 from ayne_dagster.warehouse.answers import Numbers
 from ayne_dagster.warehouse.care.ahead import told_ahead
-from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.feeds.daily_files import (
     BELIEVE,
     Doubts,
@@ -40,6 +39,7 @@ from ayne_dagster.warehouse.feeds.daily_files import (
 )
 from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.schema import DAILY_FILES, Table
+from ayne_dagster.warehouse.store import Store
 
 
 class DailyFileConfig(RunConfig):
@@ -84,7 +84,7 @@ class DailyFileReading(TableWrite[Numbers | None]):
     config: DailyFileConfig
     table: Table
     place: str
-    database: Database
+    database: Store
     now: datetime
     unpack: Callable[[Path, Path], AbstractContextManager[Unpacked]]
     doubts_of: DoubtsOf
@@ -103,7 +103,7 @@ class DailyFileReading(TableWrite[Numbers | None]):
         """
         watcher().started(self.table.name, Progress())
         download, parquet = (companion(self.database.path, f"{self.table.name}.{kind}") for kind in ("part", "parquet"))
-        with lease(self.database.path, self.table.name, self.context.log.info, sleep=pause):
+        with lease(self.database, self.table.name, self.context.log.info, sleep=pause):
             try:
                 _tell_ahead(self.context, self.database, self.now)
                 found = _newest_unread(self.table.name, self.place, self.database, self.now, download)
@@ -162,7 +162,7 @@ class DailyFileReading(TableWrite[Numbers | None]):
 
 
 def switched_off(
-    context: dg.AssetExecutionContext, table: Table, variable: str, database: Database, now: datetime
+    context: dg.AssetExecutionContext, table: Table, variable: str, database: Store, now: datetime
 ) -> Steps:
     """Say that an asset does nothing, and why; there is no materialization, and its checks see what there was."""
     watcher().started(table.name, Progress())
@@ -171,7 +171,7 @@ def switched_off(
     yield from check_results(table, database, now)
 
 
-def _tell_ahead(context: dg.AssetExecutionContext, database: Database, now: datetime) -> None:
+def _tell_ahead(context: dg.AssetExecutionContext, database: Store, now: datetime) -> None:
     with database.connect() as connection:
         told = told_ahead(connection, DAILY_FILES, now)
     if told:
@@ -179,9 +179,7 @@ def _tell_ahead(context: dg.AssetExecutionContext, database: Database, now: date
         watcher().note(told)
 
 
-def _newest_unread(
-    name: str, place: str, database: Database, now: datetime, download: Path
-) -> tuple[date, Path] | None:
+def _newest_unread(name: str, place: str, database: Store, now: datetime, download: Path) -> tuple[date, Path] | None:
     """Today's file, or yesterday's while today's is not there; None when that was read already."""
     today = now.astimezone(UTC).date()
     candidates = (today, today - timedelta(days=1)) if is_dated(place) else (today,)

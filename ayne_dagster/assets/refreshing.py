@@ -303,7 +303,7 @@ def collecting_from(source: str, database: DuckDBDatabase, context: dg.AssetExec
         WarehouseError: the database cannot be written.
     """
     tell = telling(context)
-    with lease(database.file.path, source, tell, sleep=pause):
+    with lease(database.file, source, tell, sleep=pause):
         merge_kept(database.file, source, tell)
         yield
 

@@ -5,6 +5,7 @@ https://docs.dagster.io/guides/automate/sensors
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import dagster as dg
@@ -20,7 +21,7 @@ from ayne_dagster.runs.retention import Instants
 from ayne_dagster.settings.tags import PARENT_RUN_TAG
 from ayne_dagster.sources.limits.account import accounts_of
 from ayne_dagster.sources.limits.ledger import LedgerError, RequestLedger
-from ayne_dagster.warehouse.database import Database, DatabaseBusy, WarehouseError
+from ayne_dagster.warehouse.store import DatabaseBusy, Store, WarehouseError
 from ayne_dagster.warehouse.strategies import load_strategy
 from ayne_dagster.warehouse.waiting import waiting_at
 
@@ -48,14 +49,14 @@ def look_for_due_movies(
     settings: dg.ResourceParam[Settings],
 ) -> dg.RunRequest | dg.SkipReason:
     """Pick the due movies and request a run for them, unless one is under way or has just failed."""
-    close_abandoned_runs(context.instance)
+    close_abandoned_runs(context.instance, database.file.shared_locks)
     running = context.instance.get_run_records(dg.RunsFilter(job_name="refresh_movies", statuses=UNFINISHED), limit=1)
     if running:
         return dg.SkipReason(f"A refresh is running already: run {running[0].dagster_run.run_id}.")
-    file = Database(database.file.path, SENSOR_WAIT_SECONDS)
+    file = replace(database.file, wait_seconds=SENSOR_WAIT_SECONDS)
     try:
-        if not file.path.exists():
-            return dg.SkipReason(f"There is no database at {file.path} yet: run discover_movies first.")
+        if not file.exists:
+            return dg.SkipReason(f"There is no database at {file.name} yet: run discover_movies first.")
         now = clock.now()
         budgets = source_budgets(accounts_of(settings, ledger, clock.now), now)
         limits = {source: budget.limit(settings.refresh_limit) for source, budget in budgets.items()}
@@ -83,7 +84,7 @@ due_movies_sensor = dg.sensor(
 
 
 def _waiting(
-    file: Database, budgets: Mapping[str, SourceBudget], limits: Mapping[str, int], strategy: str | StrategyChoice
+    file: Store, budgets: Mapping[str, SourceBudget], limits: Mapping[str, int], strategy: str | StrategyChoice
 ) -> list[Waiting]:
     """What waits at each source, as far as it may be asked now."""
     with file.connect() as connection:

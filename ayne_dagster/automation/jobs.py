@@ -1,5 +1,7 @@
 """The jobs: which assets run together. When they run is in `schedules` and `due_movies`; what runs, in `assets`."""
 
+from datetime import UTC, datetime
+
 import dagster as dg
 
 from ayne_dagster.assets.answers import ANSWER_ASSETS
@@ -14,6 +16,7 @@ from ayne_dagster.resources.clients import DuckDBDatabase
 from ayne_dagster.runs.executor import interruptible_executor
 from ayne_dagster.runs.tidying import describe, tidy_up
 from ayne_dagster.sources.limits.ledger import open_ledger
+from ayne_dagster.warehouse.store import describe_maintained
 
 EXECUTOR = interruptible_executor.configured({}, name="in_process", config_schema={})
 """Steps run in the run's own process, and no run sets anything of that."""
@@ -41,6 +44,22 @@ read_daily_files_job = dg.define_asset_job(
     executor_def=EXECUTOR,
     description="Read the files that TMDB and IMDb publish daily. Apart from the refresh: a missing file fails none.",
 )
+
+
+@dg.op(description="Looks after the files of a lake: `ayne maintain`.", config_schema={})
+def look_after_the_lake(context: dg.OpExecutionContext, database: DuckDBDatabase) -> None:
+    """What `ayne maintain` does; files are as old as the calendar says, whatever the platform's clock shows."""
+    context.log.info(describe_maintained(database.file.maintain(datetime.now(UTC))))
+
+
+@dg.job(
+    name="lake_maintenance",
+    executor_def=EXECUTOR,
+    description="Keep a lake's files few and its past short; in turn with commits, a short process each time.",
+)
+def lake_maintenance_job() -> None:
+    """One step."""
+    look_after_the_lake()
 
 
 @dg.op(

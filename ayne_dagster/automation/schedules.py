@@ -2,7 +2,13 @@
 
 import dagster as dg
 
-from ayne_dagster.automation.jobs import discover_movies_job, read_change_feed_job, read_daily_files_job, tidy_up_job
+from ayne_dagster.automation.jobs import (
+    discover_movies_job,
+    lake_maintenance_job,
+    read_change_feed_job,
+    read_daily_files_job,
+    tidy_up_job,
+)
 from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR
 from ayne_dagster.runs.batch import range_tags
 
@@ -32,6 +38,14 @@ daily_files_schedule = dg.ScheduleDefinition(
     cron_schedule="15 9 * * *",
     execution_timezone="UTC",
     description="Reads TMDB's ID export, which is ready by 08:00 UTC, and IMDb's ratings, where they are switched on.",
+)
+lake_maintenance_schedule = dg.ScheduleDefinition(
+    name="lake_maintenance_schedule",
+    job=lake_maintenance_job,
+    cron_schedule="50 * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Looks after a lake's files, hourly; on without being switched on, where the warehouse is a lake.",
 )
 retention_schedule = dg.ScheduleDefinition(
     name="retention_schedule",

@@ -19,10 +19,10 @@ from ayne_dagster.collecting.stopping import stopping
 from ayne_dagster.collecting.streams import Batches, Emit
 from ayne_dagster.collecting.watch import Watch
 from ayne_dagster.warehouse.apart import merge_apart
-from ayne_dagster.warehouse.database import Database, DatabaseBusy, WarehouseError
 from ayne_dagster.warehouse.interruption import HeldSignals, signals_held_back
 from ayne_dagster.warehouse.spool import Origin, instead_of, keep, merge_items, put_aside, spool_folder
 from ayne_dagster.warehouse.spool_file import SpoolError, reason_of
+from ayne_dagster.warehouse.store import DatabaseBusy, Store, WarehouseError
 
 T = TypeVar("T")
 R = TypeVar("R", bound="Report")
@@ -93,7 +93,7 @@ class Drain:
         log: of the run.
     """
 
-    def __init__(self, stream: MergeStream[Any, Any], database: Database, log: dg.DagsterLogManager) -> None:
+    def __init__(self, stream: MergeStream[Any, Any], database: Store, log: dg.DagsterLogManager) -> None:
         self._stream = stream
         self._batches: Batches[Any] = stream.batches()
         self._database = replace(
@@ -155,7 +155,7 @@ class Drain:
             return error
         return None
 
-    def _commit(self, database: Database, batch: list[Any]) -> None:
+    def _commit(self, database: Store, batch: list[Any]) -> None:
         """Commit a batch: in parts where it does not go as a whole, and without the items that cannot be merged."""
         done = 0
         refused: list[tuple[Any, Exception]] = []
@@ -176,7 +176,7 @@ class Drain:
         for item, error in refused:
             self._replace(database, item, error)
 
-    def _replace(self, database: Database, item: Any, error: Exception) -> None:
+    def _replace(self, database: Store, item: Any, error: Exception) -> None:
         """Merge the news that an item could not be stored, and keep it aside for people."""
         origin = self._stream.origin
         assert origin is not None  # noqa: S101 -- else nothing is refused
@@ -198,7 +198,7 @@ class Drain:
                 takes_more = False
                 self._spool(batch)
 
-    def _committed(self, database: Database, batch: list[Any]) -> bool:
+    def _committed(self, database: Store, batch: list[Any]) -> bool:
         try:
             self._commit(database, batch)
         except Exception as error:  # noqa: BLE001 -- whatever it is, the batch goes to the spool

@@ -18,7 +18,6 @@ import duckdb
 from ayne_dagster.config import FigureChoice
 from ayne_dagster.sources.figure_files.reading import FigureFile, read_figures
 from ayne_dagster.warehouse.best_figures import put_precedence
-from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.figure_files import (
     FileFigure,
     FileRow,
@@ -32,6 +31,7 @@ from ayne_dagster.warehouse.figure_files import (
 )
 from ayne_dagster.warehouse.matching.claims import settle_claims
 from ayne_dagster.warehouse.matching.rules import Known, Match, NoMatch, Rule, Sought, match_rows, read_known
+from ayne_dagster.warehouse.store import Store
 
 MOST_TOLD = 100
 """Rows of each kind in a report; `unmatched_rows` has all."""
@@ -78,7 +78,7 @@ class ImportReport:
 
 
 def import_figures(
-    database: Database,
+    database: Store,
     path: Path,
     now: datetime,
     *,

@@ -22,11 +22,11 @@ from ayne_dagster.sources.limits.ledger import LedgerError
 from ayne_dagster.sources.the_numbers.client import AsyncNumbersClient
 from ayne_dagster.warehouse.answers import RowChange
 from ayne_dagster.warehouse.best_figures import put_precedence
-from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.figures import StatedFigures, merge_figures
 from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.rows import insert_rows, naive_utc
 from ayne_dagster.warehouse.schema import FETCH_LOG
+from ayne_dagster.warehouse.store import Store
 
 SOURCE = "the_numbers"
 """In `box_office`, in the fetch log, and as the name of the account."""
@@ -61,7 +61,7 @@ class PagesReport:
 
 
 def read_pages(
-    database: Database,
+    database: Store,
     settings: Settings,
     open_client: Callable[[], AsyncNumbersClient],
     limit: int,
@@ -83,7 +83,7 @@ def read_pages(
         InvalidCredentials: the site may not be asked.
         WarehouseError: the database cannot be used.
     """
-    with lease(database.path, SOURCE, tell):
+    with lease(database, SOURCE, tell):
         with database.connect(read_only=True) as connection:
             due = due_pages(connection, settings.now(), limit)
         report = PagesReport()
@@ -128,7 +128,7 @@ class _Reading:
 
     def __init__(
         self,
-        database: Database,
+        database: Store,
         settings: Settings,
         open_client: Callable[[], AsyncNumbersClient],
         run_id: str,

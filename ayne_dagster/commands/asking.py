@@ -17,10 +17,11 @@ import click
 
 from ayne_dagster.commands.options import TMDB_ID, FilePath, Instant, Number, json_option
 from ayne_dagster.commands.output import one_line, print_result, table, writing
-from ayne_dagster.config import load_settings
+from ayne_dagster.config import Settings, load_settings
 
 if TYPE_CHECKING:
     from ayne_dagster.warehouse.query import Answered
+    from ayne_dagster.warehouse.store import Store
 
 MOST_SHOWN = 100
 """Rows of a table on a terminal."""
@@ -62,10 +63,10 @@ def query(
     if form and parquet:
         raise click.UsageError(f"--{form} and --parquet are two ways of having the answer: choose one.")
     question, settings = _question(sql, sql_file), load_settings()
-    place = _database_of(database, settings.database)
+    place = _database_of(database, settings)
     with ask(place, question, Limits(seconds, _memory(memory)), datetime.now(UTC)) as answered:
         if answered.as_of is not None:
-            click.echo(f"Asked a copy of {place.path} as of {answered.as_of:%Y-%m-%d %H:%M:%S} UTC.", err=True)
+            click.echo(f"Asked a copy of {place.name} as of {answered.as_of:%Y-%m-%d %H:%M:%S} UTC.", err=True)
         if parquet is not None:
             _write_parquet(answered, parquet)
         elif form == "csv":
@@ -98,10 +99,10 @@ def _memory(text: str) -> str:
     return text.strip()
 
 
-def _database_of(named: Path | None, default: Path) -> Any:
-    from ayne_dagster.warehouse.database import Database
+def _database_of(named: Path | None, settings: Settings) -> Store:
+    from ayne_dagster.collecting.stores import named_store
 
-    return Database(named or default)
+    return named_store(named, settings)
 
 
 def _rows(answered: Answered) -> Iterator[dict[str, Any]]:
@@ -182,7 +183,7 @@ def tables(database: Path | None, as_json: bool) -> None:
     from ayne_dagster.warehouse.query import Limits, ask
     from ayne_dagster.warehouse.schema import ALL_TABLES
 
-    place = _database_of(database, load_settings().database)
+    place = _database_of(database, load_settings())
     counts = " UNION ALL ".join(f"SELECT '{name}', count(*) FROM {name}" for name in ALL_TABLES)
     with ask(place, counts, Limits(), datetime.now(UTC)) as answered:
         rows = dict(tuple(row.values()) for row in _rows(answered))

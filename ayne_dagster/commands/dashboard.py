@@ -41,7 +41,7 @@ def dashboard(port: int, file: Path | None) -> None:
     except PortTaken as error:
         fail(str(error))
     with listener:
-        click.echo(one_line(f"Dashboard on http://{ADDRESS}:{port}, database {settings.database}"), err=True)
+        click.echo(one_line(f"Dashboard on http://{ADDRESS}:{port}, database {settings.database_name}"), err=True)
         serve(settings, examined(settings), listener)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from ayne_dagster.commands.output import fail, print_result
 from ayne_dagster.config import load_settings
 
 if TYPE_CHECKING:
-    from ayne_dagster.warehouse.database import Database
+    from ayne_dagster.warehouse.store import Store
 
 _LONGEST_AGO = timedelta(days=36_500)
 
@@ -117,12 +117,13 @@ def purge(dry_run: bool, sure: bool, as_json: bool) -> None:
         if doubt:
             fail(f"Nothing was dropped. {doubt}. Look at the clock; if it is right, `ayne purge --sure`.")
         dropped = drop_expired(connection, now)
+    database.erase_past(datetime.now(UTC))
     print_result(
         {"dropped": dropped}, as_json, lambda r: "\n".join(f"{n:>8,}  {table}" for table, n in r["dropped"].items())
     )
 
 
-def _foretell(database: Database, now: datetime, as_json: bool) -> None:
+def _foretell(database: Store, now: datetime, as_json: bool) -> None:
     """Print what a purge would drop."""
     from ayne_dagster.warehouse.care.purge import foretell
     from ayne_dagster.warehouse.care.witness import doubt_of_purge

@@ -44,6 +44,11 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "snapshot": ("ayne snapshot copies/ayne.duckdb",),
     "check": ("ayne check", "ayne check --mend"),
     "tidy": ("ayne tidy",),
+    "maintain": ("ayne maintain",),
+    "move": (
+        "ayne move data/ayne.duckdb 'ducklake:postgres:host=db.example.org dbname=ayne user=ayne'",
+        "ayne move data/ayne.duckdb copies/ayne.duckdb",
+    ),
     "doctor": ("ayne doctor", "ayne doctor --online"),
     "simulate": ("ayne simulate --movies 1000 --days 365", "ayne simulate --source omdb --budget 0.5 --json"),
     "standin": ("ayne standin --movies 1000", "ayne standin --faults faults.json"),

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from ayne_dagster.config import Settings
 
 if TYPE_CHECKING:
-    from ayne_dagster.warehouse.database import Database
+    from ayne_dagster.warehouse.store import Store
 
 
-def warehouse(settings: Settings) -> Database:
-    """The database of the settings, not yet opened."""
-    from ayne_dagster.warehouse.database import Database
+def warehouse(settings: Settings) -> Store:
+    """The store of the settings, not yet opened."""
+    from ayne_dagster.collecting.stores import open_store
 
-    return Database(settings.database)
+    return open_store(settings)

@@ -1,8 +1,10 @@
-"""Keeping it running: snapshot, check, doctor. What they do is in `warehouse` and `doctor`."""
+"""Keeping it running: snapshot, check, maintain, move, doctor. What they do is in `warehouse` and `doctor`."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import click
 
 from ayne_dagster.commands.files import warehouse
 from ayne_dagster.commands.options import FilePath, json_option, sure_option
-from ayne_dagster.commands.output import fail, print_result
+from ayne_dagster.commands.output import fail, one_line, print_result
 from ayne_dagster.config import Settings, SettingsError, load_settings
 
 
@@ -65,7 +67,7 @@ def check(mend: bool, sure: bool, as_json: bool) -> None:
         found.append(trouble)
     result = {
         "sound": not found,
-        "database": str(settings.database),
+        "database": settings.database_name,
         "schema_version": report.version,
         "movies": report.movies,
         "findings": found,
@@ -77,7 +79,7 @@ def check(mend: bool, sure: bool, as_json: bool) -> None:
     print_result(result, as_json, _describe_check)
     if found:
         changed = "what was mended is said above" if mended else "nothing was changed"
-        fail(f"{len(found)} thing(s) are wrong in {settings.database}; {changed}.")
+        fail(f"{len(found)} thing(s) are wrong in {settings.database_name}; {changed}.")
 
 
 def _require_a_clock_that_is_borne_out(settings: Settings) -> None:
@@ -131,6 +133,45 @@ def _describe_check(result: dict[str, Any]) -> str:
     verdict = "Sound" if result["sound"] else "NOT sound"
     lines.append(f"{verdict}: {result['movies']:,} movies, schema version {result['schema_version'] or 'unknown'}.")
     return "\n".join(lines)
+
+
+@click.command()
+@json_option
+def maintain(as_json: bool) -> None:
+    """Look after what lies on the disk: few files, a short past, nothing that no commit names.
+
+    Of a lake, inlined rows are written out, files with many deleted rows rewritten, small ones merged, states older
+    than 7 days forgotten, files removed that nothing names for a day. It waits for its turn, and commits wait
+    meanwhile. Of a DuckDB file, the log of commits is written into it.
+    """
+    from ayne_dagster.warehouse.store import describe_maintained
+
+    store, started = warehouse(load_settings()), time.monotonic()
+    store.require_file()
+    done = store.maintain(datetime.now(UTC))
+    result = {**asdict(done), "seconds": round(time.monotonic() - started, 3)}
+    print_result(result, as_json, lambda _: describe_maintained(done))
+
+
+@click.command()
+@click.argument("source", metavar="FROM")
+@click.argument("target", metavar="TO")
+@json_option
+def move(source: str, target: str, as_json: bool) -> None:
+    """Copy a whole store into another: a DuckDB file into a lake, or back. FROM is left as it is.
+
+    Each is the path of a file, or `ducklake:postgres:…` as AYNE_DATABASE has it; everything else is as the settings
+    say. Rows are counted and compared. What was interrupted goes on where it was; then set AYNE_DATABASE to the new
+    one.
+    """
+    from ayne_dagster.collecting.stores import store_at
+    from ayne_dagster.warehouse.care.moving import move_store
+
+    started = time.monotonic()
+    stores = store_at(source), store_at(target)
+    rows = move_store(*stores, lambda text: click.echo(one_line(text), err=True))
+    result = {"rows": rows, "target": stores[1].name, "seconds": round(time.monotonic() - started, 3)}
+    print_result(result, as_json, lambda r: f"{sum(rows.values()):,} rows are the same in {r['target']}.")
 
 
 @click.command()

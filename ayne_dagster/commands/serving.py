@@ -190,7 +190,7 @@ def _instance_and_listener(port: int) -> Iterator[tuple[DagsterInstance, socket,
         os.environ["DAGSTER_HOME"] = home  # for daemon, code servers and the runs that they launch
         with served(Path(home)):
             show_empty_years(instance, shown)
-            about = f"Dagster on http://{ADDRESS}:{port} shows the database {shown.database}"
+            about = f"Dagster on http://{ADDRESS}:{port} shows the database {shown.database_name}"
             click.echo(one_line(f"{about}{world}; its runs are in {home}"), err=True)
             yield instance, listener, shown, workspace_file()
 
@@ -198,12 +198,13 @@ def _instance_and_listener(port: int) -> Iterator[tuple[DagsterInstance, socket,
 def show_empty_years(instance: DagsterInstance, settings: Settings) -> None:
     """Have no asset be grey for years in which there is nothing: runs of `ayne collect` leave them out."""
     from ayne_dagster.assets.empty_years import tell_of_empty_years, years_with_movies
-    from ayne_dagster.warehouse.database import Database, WarehouseError
+    from ayne_dagster.collecting.stores import open_store
+    from ayne_dagster.warehouse.store import WarehouseError
 
-    database = Database(settings.database, wait_seconds=1.0)
-    if not database.path.exists():
-        return
+    database = open_store(settings, wait_seconds=1.0)
     with suppress(WarehouseError):  # what is wrong with it, each page and run says
+        if not database.exists:
+            return
         with database.connect(read_only=True) as connection:
             years = years_with_movies(connection)
         tell_of_empty_years(instance, years)

@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from ayne_dagster.collecting.stores import open_store
 from ayne_dagster.config import Settings
 from ayne_dagster.dashboard import running
 from ayne_dagster.dashboard.catalogue import catalogue
@@ -30,9 +31,9 @@ from ayne_dagster.dashboard.rendering import POLICY, STATIC, one_file, page, sta
 from ayne_dagster.errors import OneLineError
 from ayne_dagster.refresh.strategy import SOURCES
 from ayne_dagster.serving.guard import Guard, at_hosts, framed_by_itself_alone, from_own_pages, reading_alone
-from ayne_dagster.warehouse.database import WarehouseError
+from ayne_dagster.warehouse.following import following
 from ayne_dagster.warehouse.one_movie import MAX_ID
-from ayne_dagster.warehouse.replica import Replica
+from ayne_dagster.warehouse.store import WarehouseError, WrongDatabase
 
 LOOK_SECONDS, IDLE_SECONDS, BEAT_SECONDS = 1.0, 3.0, 15.0
 """How often it is looked whether something has changed: while a run goes on, and else; and a sign of life."""
@@ -64,7 +65,8 @@ class Dashboard:
 
     def __init__(self, settings: Settings, examine: Examine) -> None:
         self.settings = settings
-        copy = Replica(settings.database)
+        self.store = open_store(settings)
+        copy = following(self.store)
         self.pages = Pages(settings, copy)
         self.health = Health(settings, copy, examine)
         self.home = running.home_of(settings)
@@ -83,6 +85,19 @@ class Dashboard:
         """Remove what was made for reading."""
         self.health.close()
         self.pages.close()
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a database; one that cannot be had is taken for one that there is."""
+        try:
+            return self.store.exists
+        except WarehouseError:
+            return True
+
+    @property
+    def shown_name(self) -> str:
+        """What a page calls the database: the name of a file, or of a lake's catalogue."""
+        return self.settings.lake.database if self.settings.lake is not None else self.settings.database.name
 
     def now(self) -> Model:
         """What runs, how far, and the budgets; at most a second old."""
@@ -274,7 +289,7 @@ def _page(
     try:
         found = shared.pages.read(name or template, work)
     except WarehouseError as error:
-        empty = not shared.settings.database.exists()
+        empty = isinstance(error, WrongDatabase) and not shared.exists
         model = {"trouble": str(error), "is_empty": empty} | shared.now()
         return _html(page("trouble.html", _around(shared, template, None) | model), 200 if empty else 503)
     status = 404 if template == "movie" and found.model["movie"] is None else 200
@@ -285,7 +300,7 @@ def _around(shared: Dashboard, name: str, found: Page | None) -> Model:
     """What every page shows around its own."""
     return {
         "page": name,
-        "database": shared.settings.database.name,
+        "database": shared.shown_name,
         "as_of": found.as_of if found else shared.settings.now(),
         "note": found.note if found else "",
         "titles": {source.name: source.title for source in SOURCES.values()},

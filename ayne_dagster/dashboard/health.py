@@ -23,8 +23,8 @@ from ayne_dagster.dashboard.pages import Asked
 from ayne_dagster.errors import OneLineError
 from ayne_dagster.settings.places import HOME, LEDGER, SPOOL, companion
 from ayne_dagster.warehouse.care.integrity import Report, check_database
-from ayne_dagster.warehouse.database import Database, log_of
-from ayne_dagster.warehouse.replica import Replica
+from ayne_dagster.warehouse.database import log_of
+from ayne_dagster.warehouse.following import Following
 
 FAILED_RUNS = 10
 KEPT_SECONDS, VERIFIED_SECONDS = 30.0, 600.0
@@ -74,7 +74,7 @@ class Health:
         examine: looks at the machine, asking nothing over the network.
     """
 
-    def __init__(self, settings: Settings, copy: Replica, examine: Examine) -> None:
+    def __init__(self, settings: Settings, copy: Following, examine: Examine) -> None:
         self._settings, self._replica, self._examine = settings, copy, examine
         self._lines: Sequence[Line] = ()
         self._examined_at = -KEPT_SECONDS
@@ -129,8 +129,8 @@ class Health:
         started, stamp = time.monotonic(), self._replica.newest
         now = self._settings.now()
         try:
-            with self._replica.apart() as file:
-                report = check_database(Database(file), now)
+            with self._replica.apart() as store:
+                report = check_database(store, now)
             found = Verified(report, now, time.monotonic() - started)
         except (OneLineError, OSError) as error:
             found = Verified(None, now, time.monotonic() - started, str(error))

@@ -21,7 +21,8 @@ import duckdb
 from ayne_dagster.config import Settings
 from ayne_dagster.refresh.strategy import Strategy, ValueOfRefreshStrategy
 from ayne_dagster.warehouse.database import WarehouseError
-from ayne_dagster.warehouse.replica import Replica, ReplicaError
+from ayne_dagster.warehouse.following import Following
+from ayne_dagster.warehouse.replica import ReplicaError
 from ayne_dagster.warehouse.strategies import load_strategy, value_of_refresh
 
 SLOW_SECONDS = 0.3
@@ -83,7 +84,7 @@ class Pages:
         copy: what reads it.
     """
 
-    def __init__(self, settings: Settings, copy: Replica) -> None:
+    def __init__(self, settings: Settings, copy: Following) -> None:
         self.settings = settings
         self._replica = copy
         self._kept: OrderedDict[str, Page] = OrderedDict()

@@ -54,6 +54,7 @@ from ayne_dagster.warehouse.schema import (
     since_column,
 )
 from ayne_dagster.warehouse.spool import kept, merge_kept
+from ayne_dagster.warehouse.store import Store
 
 RUN_ID = "import-legacy"
 """What stands for a run in log, history and quarantine."""
@@ -135,7 +136,7 @@ class _Refused:
         )
 
 
-def take_over(path: Path, database: Database, now: datetime, tell: Callable[[str], None]) -> Report:
+def take_over(path: Path, database: Store, now: datetime, tell: Callable[[str], None]) -> Report:
     """Take over the older collection at `path`, whole or not at all.
 
     Waits while a collection asks a source; what an earlier one could not commit is merged first.
@@ -155,10 +156,10 @@ def take_over(path: Path, database: Database, now: datetime, tell: Callable[[str
     with _told_when_interrupted(), ExitStack() as stack:
         source = stack.enter_context(open_source(path, _folder_beside(database.path)))
         for name in SOURCES:
-            stack.enter_context(lease(database.path, name, tell))
+            stack.enter_context(lease(database, name, tell))
             if kept(database.path, name):
                 merge_kept(database, name, tell)
-        if database.path.exists():
+        if database.exists or not isinstance(database, Database):
             return _taken_over_in_one_piece(database, source, now)
         return _taken_over_into_a_new_one(database, source, now)
 
@@ -191,7 +192,7 @@ def _taken_over_into_a_new_one(database: Database, source: Source, now: datetime
     return report if is_there else _taken_over_in_one_piece(database, source, now)
 
 
-def _taken_over_in_one_piece(database: Database, source: Source, now: datetime) -> Report:
+def _taken_over_in_one_piece(database: Store, source: Source, now: datetime) -> Report:
     """One transaction, which a signal ends before its commit, or comes too late to end."""
     report = None
     try:
@@ -218,7 +219,7 @@ def _require_another(path: Path, database: Path) -> None:
         raise WrongFile(f"{path} is the database of this platform (AYNE_DATABASE), and not the older collection's.")
 
 
-def rehearse(path: Path, database: Database, now: datetime) -> Report:
+def rehearse(path: Path, database: Store, now: datetime) -> Report:
     """Tell what `take_over` would do: it is done to a copy of the warehouse, which is removed afterwards.
 
     Raises:
@@ -232,8 +233,11 @@ def rehearse(path: Path, database: Database, now: datetime) -> Report:
         open_source(path, beside) as source,
         TemporaryDirectory(prefix=COPIES[1], dir=beside) as folder,
     ):
+        if not isinstance(database, Database):  # what is done to a lake can be undone: no copy is needed
+            with database.rehearsal() as connection:
+                return _TakingOver(connection, source, now).run()
         copy = Database(Path(folder) / "ayne.duckdb")
-        if database.path.exists():
+        if database.exists:
             with database.inspect():
                 copy_as_it_is(database.path, copy.path)
         return _taken_over_in_one_piece(copy, source, now)

@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import dagster as dg
 import duckdb
 from dagster_duckdb import DuckDBResource
+from pydantic import PrivateAttr
 
+from ayne_dagster.collecting.stores import open_store
 from ayne_dagster.config import STRATEGIES, Settings, StrategyChoice
 from ayne_dagster.refresh.strategy import Strategy
 from ayne_dagster.settings.clock import Clock as Clock
@@ -24,6 +26,7 @@ from ayne_dagster.sources.omdb.client import AsyncOMDBClient
 from ayne_dagster.sources.tmdb.client import AsyncTMDBClient
 from ayne_dagster.sources.wikidata.client import AsyncWikidataClient
 from ayne_dagster.warehouse.database import Database
+from ayne_dagster.warehouse.store import Store
 from ayne_dagster.warehouse.strategies import load_strategy
 
 Client = TypeVar("Client")
@@ -45,11 +48,27 @@ class DuckDBDatabase(DuckDBResource):
     """Probability of being stale below which it asks for none, where it knows one."""
     freshness_weight: float = StrategyChoice.freshness_weight
     """What fresh means to it: from 0, every movie alike, to 1, by popularity."""
+    _settings: Settings | None = PrivateAttr(None)
+    """Which store it is; None: the file `database`."""
 
     @property
-    def file(self) -> Database:
-        """The file, to be opened for milliseconds at a time."""
+    def file(self) -> Store:
+        """The warehouse, to be opened for milliseconds at a time."""
+        if self._settings is not None:
+            return open_store(self._settings, wait_seconds=self.wait_seconds)
         return Database(Path(self.database), self.wait_seconds)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The warehouse of the settings, with the strategy of these."""
+        made = cls(
+            database=str(settings.database),
+            refresh_strategy=settings.refresh_strategy,
+            refresh_cutoff=settings.strategy.cutoff,
+            freshness_weight=settings.freshness_weight,
+        )
+        made._settings = settings
+        return made
 
     def strategy(self, connection: duckdb.DuckDBPyConnection) -> Strategy:
         """What decides which movies are due, knowing what the warehouse knows."""
@@ -114,12 +133,7 @@ def build_resources(settings: Settings) -> dict[str, Any]:
     ledger = open_ledger(settings)
     return {
         "settings": settings,
-        "database": DuckDBDatabase(
-            database=str(settings.database),
-            refresh_strategy=settings.refresh_strategy,
-            refresh_cutoff=settings.strategy.cutoff,
-            freshness_weight=settings.freshness_weight,
-        ),
+        "database": DuckDBDatabase.of(settings),
         "clock": settings.clock,
         "ledger": ledger,
         **{name: resource(settings, ledger) for name, resource in RESOURCES.items()},

@@ -11,9 +11,9 @@ from ayne_dagster.config import STRATEGIES, StrategyChoice
 from ayne_dagster.partitions import YEARS_TAG, describe_years, partition_range
 from ayne_dagster.refresh.explain import counted_in_words
 from ayne_dagster.refresh.strategy import DUE_REASONS, SOURCES
-from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.refresh_metadata import DueMovie, due_movies
 from ayne_dagster.warehouse.schema import TABLE_OF
+from ayne_dagster.warehouse.store import Store
 from ayne_dagster.warehouse.strategies import load_strategy
 
 RANGE_START_TAG = "dagster/asset_partition_range_start"
@@ -99,7 +99,7 @@ def range_tags(first: str, last: str) -> dict[str, str]:
 
 
 def pick_batch(
-    database: Database, now: datetime, limits: Mapping[str, int], strategy: str | StrategyChoice = STRATEGIES[0]
+    database: Store, now: datetime, limits: Mapping[str, int], strategy: str | StrategyChoice = STRATEGIES[0]
 ) -> RefreshBatch:
     """The movies for a run: those due for any of the sources, at most its limit for each.
 

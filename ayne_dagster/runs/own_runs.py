@@ -4,7 +4,8 @@ ends that was interrupted: it is canceled, and nothing has failed.
 Dagster watches the runs that it launches, not these: a `kill -9` would leave such a run "started" for ever, its pool
 slot taken, and both the sensor and the next command waiting for it. A process id tells too little: it is given out
 again, it outlives the process until the parent asks, and in another container it means somebody else. So a run holds a
-lock on a file of its own in the Dagster home, which the operating system lets go of when the process ends, however.
+lock on a file of its own in the Dagster home, which the operating system lets go of when the process ends, however. Of
+a store that machines share it is a lock at the server.
 """
 
 from __future__ import annotations
@@ -18,10 +19,15 @@ from pathlib import Path
 
 import dagster as dg
 
+from ayne_dagster.errors import OneLineError
 from ayne_dagster.settings.locks import holding, is_held
 from ayne_dagster.settings.tags import OWN_RUN_TAG, is_own_run
+from ayne_dagster.warehouse.store import SharedLocks
 
 _LOCK_NAME = re.compile("[0-9a-f]{32}")
+
+_SHARED = "shared"
+"""In place of a Dagster home in the tag of a run whose lock all machines share."""
 
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
@@ -35,10 +41,22 @@ GONE = "The process that executed this run is gone (killed, or its machine was s
 
 
 @contextmanager
-def own_run(instance: dg.DagsterInstance) -> Iterator[dict[str, str]]:
-    """The tag of a run that this process executes, alive for the length of the block."""
-    folder = _folder(instance)
+def own_run(instance: dg.DagsterInstance, locks: SharedLocks | None = None) -> Iterator[dict[str, str]]:
+    """The tag of a run that this process executes, alive for the length of the block.
+
+    Args:
+        instance: where it is recorded.
+        locks: of a store that machines share: then each of them can tell that the process is gone.
+    """
     name = uuid.uuid4().hex
+    if locks is not None:
+        locks.try_lock(_lock_of(name))
+        try:
+            yield {OWN_RUN_TAG: f"{_SHARED}/{name}"}
+        finally:
+            locks.unlock(_lock_of(name))
+        return
+    folder = _folder(instance)
     path = folder / name
     with holding(path):
         try:
@@ -47,10 +65,14 @@ def own_run(instance: dg.DagsterInstance) -> Iterator[dict[str, str]]:
             path.unlink(missing_ok=True)
 
 
-def close_abandoned_runs(instance: dg.DagsterInstance) -> list[str]:
+def close_abandoned_runs(instance: dg.DagsterInstance, locks: SharedLocks | None = None) -> list[str]:
     """Close runs whose command is gone, and free the pool slots that they held; returns their ids.
 
     They have failed, but for those that were to end anyway: these are canceled.
+
+    Args:
+        instance: where they are recorded.
+        locks: of a store that machines share: runs of commands on any of them are closed.
     """
     folder = _folder(instance)
     closed = []
@@ -58,12 +80,7 @@ def close_abandoned_runs(instance: dg.DagsterInstance) -> list[str]:
         run = record.dagster_run
         home, _, name = run.tags.get(OWN_RUN_TAG, "").partition("/")
         # Whoever launches a run writes its tags: only a name as `own_run` gives it may become a path.
-        if (
-            not is_own_run(run.tags)
-            or home != _home_id(folder)
-            or not _LOCK_NAME.fullmatch(name)
-            or is_held(folder / name)
-        ):
+        if not (is_own_run(run.tags) and _LOCK_NAME.fullmatch(name) and _is_gone(folder, home, name, locks)):
             continue
         # It may have ended well since the records were read: it lets go of its lock after it has recorded its end.
         now = instance.get_run_by_id(run.run_id)
@@ -76,6 +93,19 @@ def close_abandoned_runs(instance: dg.DagsterInstance) -> list[str]:
             (folder / name).unlink(missing_ok=True)
             closed.append(run.run_id)
     return closed
+
+
+def _is_gone(folder: Path, home: str, name: str, locks: SharedLocks | None) -> bool:
+    """Whether nobody holds the lock of a run any more; False where that cannot be told here."""
+    if home == _SHARED:
+        with suppress(OneLineError):
+            return locks is not None and locks.holder(_lock_of(name)) is None
+        return False
+    return home == _home_id(folder) and not is_held(folder / name)
+
+
+def _lock_of(name: str) -> str:
+    return f"run {name}"
 
 
 def remove_abandoned_locks(instance: dg.DagsterInstance, before: datetime) -> int:

@@ -21,7 +21,7 @@ from ayne_dagster.runs.retention import Instants, pack, remove_abandoned_files, 
 from ayne_dagster.sources.limits.ledger import RequestLedger
 from ayne_dagster.warehouse.care.thinning import LOG_KEPT, thin
 from ayne_dagster.warehouse.care.witness import doubt_of_age
-from ayne_dagster.warehouse.database import Database
+from ayne_dagster.warehouse.store import Store
 
 EVERY = timedelta(days=1)
 _MARK = "tidied_at"
@@ -31,9 +31,7 @@ _NOTHING: Mapping[str, Any] = MappingProxyType(
 )
 
 
-def tidy_up(
-    instance: dg.DagsterInstance, database: Database, ledger: RequestLedger, settings: Settings
-) -> dict[str, Any]:
+def tidy_up(instance: dg.DagsterInstance, database: Store, ledger: RequestLedger, settings: Settings) -> dict[str, Any]:
     """Remove what is old, unless what the warehouse noted speaks against the clock; see `tidy_up_surely`.
 
     Returns:
@@ -44,7 +42,7 @@ def tidy_up(
         LedgerError: the ledger could not be had, after the warehouse was thinned out.
     """
     now = Instants.of(settings)
-    if database.path.exists():
+    if database.exists:
         with database.connect() as connection:
             doubt = doubt_of_age(connection, now.platform)
         if doubt:
@@ -54,7 +52,7 @@ def tidy_up(
 
 
 def tidy_up_surely(
-    instance: dg.DagsterInstance, database: Database, ledger: RequestLedger, settings: Settings
+    instance: dg.DagsterInstance, database: Store, ledger: RequestLedger, settings: Settings
 ) -> dict[str, Any]:
     """Remove what is old by the clock, of which a person is sure.
 
@@ -82,7 +80,7 @@ def tidy_up_surely(
     _note_tidied(instance, database, now)
     if database.path.parent.is_dir():
         told["files"] += remove_left_copies(database.path.parent, (now.calendar - EVERY).timestamp())
-    if database.path.exists():
+    if database.exists:
         with database.transaction() as connection:
             told["rows"] = {table: number for table, number in thin(connection, now.platform).items() if number}
     if ledger.exists:
@@ -90,7 +88,7 @@ def tidy_up_surely(
     return told
 
 
-def _note_tidied(instance: dg.DagsterInstance, database: Database, now: Instants) -> None:
+def _note_tidied(instance: dg.DagsterInstance, database: Store, now: Instants) -> None:
     _mark(Path(instance.root_directory), database.path).write_text(now.platform.isoformat(), encoding="ascii")
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from ayne_dagster.warehouse.database import Database, DatabaseNotWritten, WarehouseError
+from ayne_dagster.warehouse.store import DatabaseNotWritten, Store, WarehouseError
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ def merge_apart(
     items: Sequence[T],
     merge: Callable[[Sequence[T]], object],
     refuse: Callable[[T, Exception], object],
-    database: Database,
+    database: Store,
 ) -> None:
     """Merge all of the items that can be merged.
 
@@ -54,7 +54,7 @@ def merge_apart(
                 parts += [part[middle:], part[:middle]]
 
 
-def _may_pass(error: Exception, database: Database) -> bool:
+def _may_pass(error: Exception, database: Store) -> bool:
     """Whether an error is of the machine, and not of what was to be merged."""
     if not isinstance(error, WarehouseError):
         return False
@@ -64,7 +64,7 @@ def _may_pass(error: Exception, database: Database) -> bool:
     return not _takes_writes(database)
 
 
-def _takes_writes(database: Database) -> bool:
+def _takes_writes(database: Store) -> bool:
     """Whether the database takes anything at all, however little."""
     try:
         with database.transaction() as connection:

@@ -14,8 +14,10 @@ import pyarrow as pa
 from ayne_dagster.config import Settings, load_settings
 from ayne_dagster.errors import OneLineError
 from ayne_dagster.warehouse.database import Database
+from ayne_dagster.warehouse.lake import LakeStore
 from ayne_dagster.warehouse.rows import naive_utc
 from ayne_dagster.warehouse.statistics import collection_stats
+from ayne_dagster.warehouse.store import Store
 from ayne_dagster.warehouse.strategies import load_strategy
 
 
@@ -51,7 +53,7 @@ class DuckDBClient:
     """Reads the warehouse. It never keeps the file open, so that it does not stand in a run's way.
 
     Args:
-        database: the DuckDB file; `AYNE_DATABASE` when left out.
+        database: the DuckDB file, or a store; what `AYNE_DATABASE` names when left out. A lake is only read by it.
         settings: everything else; the environment when left out.
 
     Example:
@@ -59,9 +61,18 @@ class DuckDBClient:
         ...     db.query("SELECT title, imdb_rating FROM movies ORDER BY imdb_rating DESC LIMIT 10")
     """
 
-    def __init__(self, database: str | Path | None = None, *, settings: Settings | None = None) -> None:
+    def __init__(self, database: str | Path | Store | None = None, *, settings: Settings | None = None) -> None:
         self._settings = settings
-        self.database = Database(Path(database) if database is not None else self.settings.database)
+        self.database = self._store(database)
+
+    def _store(self, database: str | Path | Store | None) -> Store:
+        if isinstance(database, Store):
+            return database
+        if database is not None:
+            return Database(Path(database))
+        if self.settings.lake is not None:
+            return LakeStore(self.settings.database, place=self.settings.lake)
+        return Database(self.settings.database)
 
     @property
     def settings(self) -> Settings:

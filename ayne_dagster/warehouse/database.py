@@ -10,25 +10,46 @@ import errno
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
 
-from ayne_dagster.errors import OneLineError, WrongUsage, is_of_the_place
+from ayne_dagster.errors import is_of_the_place
 from ayne_dagster.settings.locks import alone_in
 from ayne_dagster.settings.places import FormerInUse, resolve_database, take_over_former
 from ayne_dagster.warehouse.interruption import signals_held_back
-from ayne_dagster.warehouse.migrations import (
-    VERSION_TABLE,
-    MigrationFailed,
-    create_schema,
-    migrate,
-    schema_version,
+from ayne_dagster.warehouse.schema_check import ensure_schema, is_older, require_ours
+from ayne_dagster.warehouse.store import (
+    DatabaseBusy,
+    DatabaseDamaged,
+    DatabaseNotWritten,
+    DatabaseUnusable,
+    Maintained,
+    MemoryExceeded,
+    Store,
+    WarehouseError,
+    WrongDatabase,
+    committed,
+    first_line,
+    rolled_back,
 )
-from ayne_dagster.warehouse.schema import ALL_TABLES, SCHEMA_VERSION
+
+__all__ = [
+    "CONNECTION_CONFIG",
+    "Database",
+    "DatabaseBusy",
+    "DatabaseDamaged",
+    "DatabaseNotWritten",
+    "DatabaseUnusable",
+    "MemoryExceeded",
+    "WarehouseError",
+    "WrongDatabase",
+    "log_of",
+]
 
 CONNECTION_CONFIG: dict[str, str | bool | int | float | list[str]] = {
     # A default file of DuckDB 2.0 cannot be read by 1.5: written so that both can.
@@ -45,64 +66,26 @@ HEADER_BYTES = 3 * 4096
 """What stands before the first block of a DuckDB file: https://duckdb.org/docs/stable/internals/storage"""
 
 
-class WarehouseError(OneLineError):
-    """Base of the warehouse's errors."""
-
-
-class DatabaseBusy(WarehouseError):
-    """Another process holds the file, and still held it after the wait."""
-
-
-class DatabaseUnusable(WarehouseError):
-    """The file cannot be used as a database of ours, whoever holds it."""
-
-
-class WrongDatabase(WrongUsage, DatabaseUnusable):
-    """What `AYNE_DATABASE` names is missing, is no database of ours, or may not be written."""
-
-
-class DatabaseNotWritten(WarehouseError):
-    """A transaction could not be committed (a full disk, say); the file is as it was before."""
-
-
-class MemoryExceeded(DatabaseNotWritten):
-    """A question or a write needs more memory than a connection may have; the file is as it was before."""
-
-
-class DatabaseDamaged(DatabaseUnusable):
-    """Part of the file is missing or is not what was written; it was left as it is."""
-
-
 @dataclass(frozen=True)
-class Database:
-    """A DuckDB file and how long to wait for it.
-
-    Args:
-        path: the file; its folder is made when it does not exist.
-        wait_seconds: how long to wait while another process holds it.
-        on_wait: told once, in a sentence that names the holder, when the wait is long enough to be noticed.
-        give_up: asked during the wait; true ends it before its time.
-        checkpoints: whether closing writes the log into the file. A row of commits leaves that to the last: on a large
-            table it takes longer than the commit. DuckDB does it by itself when the log has grown to 16 MB.
-    """
-
-    path: Path
-    wait_seconds: float = 30.0
-    on_wait: Callable[[str], object] | None = None
-    give_up: Callable[[], bool] | None = None
-    checkpoints: bool = True
+class Database(Store):
+    """A DuckDB file and how long to wait for it; its path is resolved, and its folder made when it does not exist."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", resolve_database(self.path))
 
-    def require_file(self) -> None:
-        """Check that there is a database.
+    @property
+    def name(self) -> str:
+        """Its path."""
+        return str(self.path)
 
-        Raises:
-            DatabaseUnusable: there is none.
-        """
-        if not self.path.exists():
-            raise WrongDatabase(f"There is no database at {self.path}: run `ayne collect` (or `ayne demo`) first.")
+    @property
+    def exists(self) -> bool:
+        """Whether there is a file."""
+        return self.path.exists()
+
+    def describe(self) -> str:
+        """Its path and size."""
+        return f"{self.path}, {self.path.stat().st_size / 1e6:,.1f} MB" if self.exists else str(self.path)
 
     @contextmanager
     def connect(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -127,7 +110,7 @@ class Database:
                     if not self.checkpoints:
                         connection.execute("PRAGMA disable_checkpoint_on_shutdown")
                     _require_whole(connection, self.path)
-                    _ensure_schema(connection, self.path)
+                    ensure_schema(connection, self.name)
                 yield connection
             except duckdb.Error as error:
                 explained = _explained_in_use(error, self.path)
@@ -144,15 +127,28 @@ class Database:
         Raises:
             WarehouseError: as `connect`.
         """
+        with self.connect() as connection, committed(connection):
+            yield connection
+
+    @contextmanager
+    def rehearsal(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the file for a transaction that is rolled back at the end.
+
+        Raises:
+            WarehouseError: as `connect`.
+        """
+        with self.connect() as connection, rolled_back(connection):
+            yield connection
+
+    def maintain(self, now: datetime) -> Maintained:
+        """Write the log of commits into the file; DuckDB uses freed space again by itself."""
+        self.require_file()
         with self.connect() as connection:
-            connection.execute("BEGIN")
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                with suppress(duckdb.Error):  # nothing is open any more where the COMMIT is what failed
-                    connection.execute("ROLLBACK")
-                raise
+            connection.execute("CHECKPOINT")
+        return Maintained({"checkpoint": 1}, 1, 1)
+
+    def erase_past(self, now: datetime) -> None:
+        """Nothing: a file has no earlier states that could be asked for."""
 
     def put_in_place(self, made: Path) -> bool:
         """Make a closed database, made in the same file system, this one, unless there is one by now.
@@ -190,8 +186,8 @@ class Database:
         """The file, open to read and with the schema of today."""
         connection = self._open(read_only=True)
         try:
-            _require_ours(connection, self.path)
-            if not _is_older(connection):
+            require_ours(connection, self.name)
+            if not is_older(connection):
                 return connection
         except BaseException:
             connection.close()
@@ -270,7 +266,7 @@ def _put(made: Path, path: Path) -> None:
 def _make_empty(new: Path) -> None:
     """Make a database without a row."""
     with duckdb.connect(str(new), config=CONNECTION_CONFIG) as connection:
-        _ensure_schema(connection, new)
+        ensure_schema(connection, str(new))
 
 
 def _require_writable_folder(folder: Path) -> None:
@@ -313,7 +309,7 @@ def _busy_message(error: Exception, path: Path, waited: float) -> str:
 
 def _explained(error: Exception, path: Path) -> WarehouseError:
     """Why the file could not be opened, in a person's words."""
-    text = _first_line(error)
+    text = first_line(error)
     if isinstance(error, PermissionError | FileExistsError | NotADirectoryError) or "Permission denied" in text:
         return WrongDatabase(f"{path} cannot be written ({text}): choose another AYNE_DATABASE or fix the permissions.")
     if "not a valid DuckDB" in text:
@@ -325,7 +321,7 @@ def _explained(error: Exception, path: Path) -> WarehouseError:
 
 def _explained_in_use(error: duckdb.Error, path: Path) -> WarehouseError | None:
     """Why work in an open file failed, where the file is at fault; None where the work is."""
-    text = _first_line(error)
+    text = first_line(error)
     if _tells_of_damage(text):
         return DatabaseDamaged(_damaged_message(path, text))
     if isinstance(error, duckdb.OutOfMemoryException):
@@ -352,10 +348,6 @@ def _damaged_message(path: Path, text: str) -> str:
     )
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
 def _require_whole(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     """Refuse a file that was cut off, before anything is written to it.
 
@@ -373,39 +365,3 @@ def _require_whole(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
         time.sleep(pause)  # another thread of this process may be about to write a block that it has counted
     connection.execute("PRAGMA disable_checkpoint_on_shutdown")
     raise DatabaseDamaged(_damaged_message(path, f"{stored:,} of {size:,} bytes in use are there"))
-
-
-def _ensure_schema(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Create what is missing in a new file, migrate an older one."""
-    _require_ours(connection, path)
-    version = schema_version(connection)
-    if version is None:
-        create_schema(connection)
-    elif version < SCHEMA_VERSION:
-        try:
-            migrate(connection, version)
-        except MigrationFailed as error:
-            raise DatabaseUnusable(
-                f"{path} has schema version {version} and could not be brought to {SCHEMA_VERSION}: {error}; nothing "
-                "was changed in it. Keep it, and run `ayne check`."
-            ) from None
-
-
-def _require_ours(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Refuse what a newer version wrote, and leave another program's database alone: one with tables, but not ours."""
-    version = schema_version(connection)
-    if version is not None and version > SCHEMA_VERSION:
-        raise WrongDatabase(
-            f"{path} has schema version {version}, this program knows {SCHEMA_VERSION}: install the newer ayne_dagster."
-        )
-    tables = {row[0] for row in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-    if tables and not tables & (ALL_TABLES.keys() | {VERSION_TABLE}):
-        raise WrongDatabase(
-            f"{path} is a DuckDB database of another program; nothing was changed in it. Choose another AYNE_DATABASE."
-        )
-
-
-def _is_older(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Whether a schema must be migrated (or a half-made one completed) before its tables can be read as ours."""
-    version = schema_version(connection)
-    return version is None or version < SCHEMA_VERSION

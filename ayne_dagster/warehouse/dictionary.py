@@ -61,6 +61,13 @@ def comments(relations: Iterable[Described] = ASKED.values()) -> str:
     return ";\n".join(statement for relation in relations for statement in _comments_of(relation))
 
 
+def comments_of_lake() -> str:
+    """The same as far as a lake takes them: it knows none of a macro, nor of a view's columns."""
+    views = [view for view in ASKED.values() if isinstance(view, View)]
+    statements = [next(_comments_of(view)) for view in views]
+    return ";\n".join([*statements, comments(table for table in ASKED.values() if isinstance(table, Table))])
+
+
 def _comments_of(relation: Described) -> Iterator[str]:
     if isinstance(relation, TableMacro):  # its columns can have none
         yield f"COMMENT ON MACRO TABLE {relation.name} IS {literal(relation.description)}"

@@ -8,13 +8,14 @@ seen is written in it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import duckdb
 
 from ayne_dagster.config import FigureChoice
 from ayne_dagster.warehouse.best_figures import put_precedence
-from ayne_dagster.warehouse.dictionary import comments
+from ayne_dagster.warehouse.dictionary import comments, comments_of_lake
 from ayne_dagster.warehouse.migration_steps import STEPS, Step
 from ayne_dagster.warehouse.movies_at import MACROS
 from ayne_dagster.warehouse.schema import SCHEMA_VERSION, TABLES
@@ -23,6 +24,8 @@ from ayne_dagster.warehouse.views import VIEWS
 VERSION_TABLE = "warehouse_schema"
 STEPS_TABLE = "warehouse_steps"
 """The steps that a database has seen, with the digest of what each was then; of one that was made new, none."""
+_KEY = re.compile(r",?\s*PRIMARY KEY(\s*\([^)]*\))?")
+"""The clause of a key, behind a column or after all of them."""
 
 
 class MigrationFailed(Exception):
@@ -34,7 +37,7 @@ def create_schema(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("BEGIN")
     try:
         for table in TABLES:
-            connection.execute(table.ddl())
+            connection.execute(_accepted(connection, table.ddl()))
         put_precedence(connection, FigureChoice())
         _note_version(connection)
         connection.execute("COMMIT")
@@ -85,9 +88,22 @@ def migrate(connection: duckdb.DuckDBPyConnection, found: int, steps: Mapping[in
 def _take(connection: duckdb.DuckDBPyConnection, version: int, step: Step) -> None:
     """Run a step, and write down that it was run."""
     for statement in step.statements:
-        connection.execute(statement)
+        connection.execute(_accepted(connection, statement))
     _make_steps_table(connection)
     connection.execute(f"INSERT INTO {STEPS_TABLE} VALUES (?, ?, ?)", [version, step.name, step.digest])
+
+
+def _accepted(connection: duckdb.DuckDBPyConnection, statement: str) -> str:
+    """A statement as this database takes it: a lake knows no keys, and checks none.
+
+    https://ducklake.select/docs/stable/duckdb/unsupported_features
+    """
+    return _KEY.sub("", statement) if _is_lake(connection) else statement
+
+
+def _is_lake(connection: duckdb.DuckDBPyConnection) -> bool:
+    query = "SELECT type FROM duckdb_databases() WHERE database_name = current_database()"
+    return connection.execute(query).fetchall() == [("ducklake",)]
 
 
 def steps_taken(connection: duckdb.DuckDBPyConnection) -> list[tuple[int, str, str]]:
@@ -118,7 +134,7 @@ def _comment(connection: duckdb.DuckDBPyConnection) -> None:
     """
     connection.execute("PRAGMA disable_optimizer")
     try:
-        connection.execute(comments())
+        connection.execute(comments_of_lake() if _is_lake(connection) else comments())
     finally:
         connection.execute("PRAGMA enable_optimizer")
 

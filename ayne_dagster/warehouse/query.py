@@ -18,10 +18,11 @@ import pyarrow as pa
 
 from ayne_dagster.errors import WrongUsage
 from ayne_dagster.refresh.states import SOURCES
-from ayne_dagster.settings.locks import is_held
-from ayne_dagster.warehouse.database import Database, DatabaseBusy, WarehouseError
-from ayne_dagster.warehouse.lease import lease_path
+from ayne_dagster.warehouse.following import following
+from ayne_dagster.warehouse.lake import LakeStore
+from ayne_dagster.warehouse.lease import is_leased
 from ayne_dagster.warehouse.replica import Replica, ReplicaError
+from ayne_dagster.warehouse.store import DatabaseBusy, Store, WarehouseError
 
 ALONE_SECONDS = 1.0
 """How long a question may have the database itself while no collection runs: one that begins waits for so long."""
@@ -76,7 +77,7 @@ class _TooLong(Exception):
 
 
 @contextmanager
-def ask(database: Database, sql: str, limits: Limits, now: datetime) -> Iterator[Answered]:
+def ask(database: Store, sql: str, limits: Limits, now: datetime) -> Iterator[Answered]:
     """Put a question: one SELECT, or what DuckDB makes one of (FROM, DESCRIBE, SUMMARIZE, SHOW, EXPLAIN).
 
     Args:
@@ -92,28 +93,44 @@ def ask(database: Database, sql: str, limits: Limits, now: datetime) -> Iterator
     """
     database.require_file()
     _require_question(sql)
+    if isinstance(database, LakeStore):
+        with database.alone() as connection, _asked_at_length(connection, sql, limits, None) as answered:
+            yield answered
+        return
     is_busy = _is_written_to(database)
     try:
         yield _of_the_database_itself(database, sql, limits, BESIDE_A_RUN_SECONDS if is_busy else ALONE_SECONDS)
         return
     except (_TooLong, DatabaseBusy):
         pass
-    with closing(Replica(database.path)) as replica, replica.reading() as copy:
-        _shut_off(copy.connection, limits)
-        with _interrupted_after(copy.connection, limits.seconds) as ended, _told(ended, limits):
-            reader = copy.connection.execute(sql).to_arrow_reader(ROWS_AT_ONCE)
-            yield Answered(reader.schema, _read(reader, ended, limits), now)
+    with (
+        closing(Replica(database.path)) as replica,
+        replica.reading() as copy,
+        _asked_at_length(copy.connection, sql, limits, now) as answered,
+    ):
+        yield answered
 
 
 @contextmanager
-def reading_beside_runs(database: Database) -> Iterator[duckdb.DuckDBPyConnection]:
+def _asked_at_length(
+    connection: duckdb.DuckDBPyConnection, sql: str, limits: Limits, as_of: datetime | None
+) -> Iterator[Answered]:
+    """An answer of any size, read while it is printed, from what waits for nobody and has nobody wait."""
+    _shut_off(connection, limits)
+    with _interrupted_after(connection, limits.seconds) as ended, _told(ended, limits):
+        reader = connection.execute(sql).to_arrow_reader(ROWS_AT_ONCE)
+        yield Answered(reader.schema, _read(reader, ended, limits), as_of)
+
+
+@contextmanager
+def reading_beside_runs(database: Store) -> Iterator[duckdb.DuckDBPyConnection]:
     """The database, for questions of our own that can take longer than a moment; while a collection goes on, a copy.
 
     Raises:
         WarehouseError: there is no database, or it cannot be had.
     """
     database.require_file()
-    if _is_written_to(database):
+    if database.shared_locks is None and _is_written_to(database):
         with closing(Replica(database.path)) as replica, replica.reading() as copy:
             yield copy.connection
     else:
@@ -122,7 +139,7 @@ def reading_beside_runs(database: Database) -> Iterator[duckdb.DuckDBPyConnectio
 
 
 @contextmanager
-def reading_a_copy(database: Database) -> Iterator[duckdb.DuckDBPyConnection]:
+def reading_a_copy(database: Store) -> Iterator[duckdb.DuckDBPyConnection]:
     """A copy of the database, for reading that takes long: no run waits, whenever it begins.
 
     Where there is no room for a copy, it is the database itself.
@@ -135,25 +152,25 @@ def reading_a_copy(database: Database) -> Iterator[duckdb.DuckDBPyConnection]:
         pass  # an older one is brought up to date, which a copy is not
     with ExitStack() as held:
         try:
-            replica = held.enter_context(closing(Replica(database.path)))
+            replica = held.enter_context(closing(following(database)))
             connection = held.enter_context(replica.reading()).connection
         except ReplicaError:
             connection = held.enter_context(database.connect(read_only=True))
         yield connection
 
 
-def _is_written_to(database: Database) -> bool:
+def _is_written_to(database: Store) -> bool:
     return any(_is_collected_from(source, database) for source in SOURCES)
 
 
-def _is_collected_from(source: str, database: Database) -> bool:
+def _is_collected_from(source: str, database: Store) -> bool:
     try:
-        return is_held(lease_path(database.path, source))
+        return is_leased(database, source)
     except OSError:  # a snapshot in a place where this person may only read
         return False
 
 
-def _of_the_database_itself(database: Database, sql: str, limits: Limits, seconds: float) -> Answered:
+def _of_the_database_itself(database: Store, sql: str, limits: Limits, seconds: float) -> Answered:
     """The whole of a small answer, with the file closed again.
 
     Raises:

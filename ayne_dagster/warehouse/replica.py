@@ -50,8 +50,8 @@ class Copy:
     """The database as it was at a moment."""
 
     connection: duckdb.DuckDBPyConnection
-    stamp: tuple[Stamp | None, Stamp | None]
-    """Of file and log: the same for the same content."""
+    stamp: object
+    """The same for the same content; of a file that of file and log."""
     checked_at: float
     """When it was last found to be what the database holds, by `time.monotonic()`."""
 

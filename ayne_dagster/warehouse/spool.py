@@ -29,7 +29,6 @@ from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.settings.places import SPOOL, companion
 from ayne_dagster.warehouse.answers import KEPT_BYTES, Answer, ListedMovie, MergeReport, QuarantinedBody
 from ayne_dagster.warehouse.apart import merge_apart
-from ayne_dagster.warehouse.database import Database, WarehouseError
 from ayne_dagster.warehouse.merge import merge_answers, merge_listing, quarantine
 from ayne_dagster.warehouse.spool_file import (
     LONGEST_LINE,
@@ -50,6 +49,7 @@ from ayne_dagster.warehouse.spool_file import (
 from ayne_dagster.warehouse.spool_file import Origin as Origin
 from ayne_dagster.warehouse.spool_values import decoded as decoded
 from ayne_dagster.warehouse.spool_values import encoded as encoded
+from ayne_dagster.warehouse.store import Store, WarehouseError
 
 SET_ASIDE = ".unusable"
 _SUFFIX = ".jsonl"
@@ -131,7 +131,7 @@ def contents(database: Path) -> Contents:
     return found
 
 
-def merge_kept(database: Database, source: str, tell: Callable[[str], object]) -> MergeReport:
+def merge_kept(database: Store, source: str, tell: Callable[[str], object]) -> MergeReport:
     """Merge what the spool holds from a source; call it with the source's lease held.
 
     What cannot be read or merged is set aside in a file of another name, and told; it stops nothing.
@@ -197,7 +197,7 @@ def read(path: Path) -> tuple[Origin, list[Item]]:
 class _Merging:
     """One file on its way into the database, in parts."""
 
-    def __init__(self, path: Path, origin: Origin, database: Database) -> None:
+    def __init__(self, path: Path, origin: Origin, database: Store) -> None:
         self._path = path
         self._origin = origin
         self._database = database

@@ -14,8 +14,8 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -69,28 +69,49 @@ def running_postgres(*options: str) -> Iterator[Postgres]:
     Raises:
         NoPostgres: its programs are not there, or do not start.
     """
-    with tempfile.TemporaryDirectory(prefix="ayne-postgres-", dir="/tmp", ignore_cleanup_errors=True) as name:
+    with restartable_postgres(*options) as (server, _):
+        yield server
+
+
+@contextmanager
+def restartable_postgres(*options: str) -> Iterator[tuple[Postgres, Callable[[], None]]]:
+    """The same, with what ends the server at once and starts it again, on the same port with the same data."""
+    with (
+        tempfile.TemporaryDirectory(prefix="ayne-postgres-", dir="/tmp", ignore_cleanup_errors=True) as name,
+        ExitStack() as running,
+    ):
         folder = Path(name)
         programs, owner = _programs(folder)
         _make_cluster(folder, programs, owner)
         port = _free_port()
         settings = ("listen_addresses=127.0.0.1", f"port={port}", f"unix_socket_directories={folder}", *options)
-        server = [str(programs / "postgres"), "-D", str(folder / "data"), *(f"-c{setting}" for setting in settings)]
-        log = folder / "log"
-        with log.open("wb") as output:
-            supervisor = subprocess.Popen(
-                ["/bin/sh", "-c", _SUPERVISED, "sh", *server],
-                **owner,
-                cwd="/",
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=output,
-            )
-            try:
-                _wait_for(Postgres(port), supervisor, log)
-                yield Postgres(port)
-            finally:
-                supervisor.communicate()
+        command = [str(programs / "postgres"), "-D", str(folder / "data"), *(f"-c{setting}" for setting in settings)]
+
+        def restart() -> None:
+            running.close()
+            running.enter_context(_served(Postgres(port), command, owner, folder / "log"))
+
+        restart()
+        yield Postgres(port), restart
+
+
+@contextmanager
+def _served(server: Postgres, command: list[str], owner: dict[str, int | list[int]], log: Path) -> Iterator[None]:
+    """The server as a process, for the length of the block."""
+    with log.open("wb") as output:
+        supervisor = subprocess.Popen(
+            ["/bin/sh", "-c", _SUPERVISED, "sh", *command],
+            **owner,  # type: ignore[call-overload]
+            cwd="/",
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+        )
+        try:
+            _wait_for(server, supervisor, log)
+            yield
+        finally:
+            supervisor.communicate()
 
 
 def _programs(folder: Path) -> tuple[Path, dict[str, int | list[int]]]:

@@ -170,7 +170,7 @@ def test_sound_tables_have_no_faults(filled: Connection, table: Table) -> None:
 @pytest.mark.parametrize("table", [*ANSWER_TABLES, REFRESH_METADATA], ids=lambda table: table.name)
 def test_a_doubled_key_is_found_where_the_file_does_not_enforce_keys(filled: Connection, table: Table) -> None:
     filled.execute(f"CREATE TEMP TABLE copied AS FROM {table.name}")
-    filled.execute(f"DROP TABLE {table.name} CASCADE")
+    filled.execute(f"DROP TABLE {table.name}")
     filled.execute(f"CREATE TABLE {table.name} AS FROM copied UNION ALL (FROM copied WHERE tmdb_id IN (1, 4))")
     assert count_of(filled, duplicate_keys(table)) == 2
 

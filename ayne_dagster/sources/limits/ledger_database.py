@@ -115,7 +115,22 @@ class LedgerDatabase:
                     raise
                 return self._transaction(work)
         except (OSError, ImportError, sa.exc.SQLAlchemyError) as error:
-            raise self._explained(error) from None
+            raise self.explained(error) from None
+
+    def session(self) -> Connection:
+        """A connection of its own to the server, in autocommit, for what lasts as long; the caller closes it.
+
+        Raises:
+            LedgerError: the server cannot be had.
+        """
+        try:
+            with self._lock:
+                engine = self._current_engine()
+            connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            connection.detach()  # given back to the engine's others it would keep what it holds
+        except (OSError, ImportError, sa.exc.SQLAlchemyError) as error:
+            raise self.explained(error) from None
+        return connection
 
     def shared_time(self, now: float) -> float:
         """An instant of `steady_now`, by the clock that all users of the ledger share.
@@ -174,7 +189,8 @@ class LedgerDatabase:
             self._ahead = _agreed_time(engine)
         return engine
 
-    def _explained(self, error: Exception) -> LedgerError:
+    def explained(self, error: Exception) -> LedgerError:
+        """What an error of the database means, in one line without secrets."""
         if isinstance(error, ModuleNotFoundError | sa.exc.NoSuchModuleError):
             wanted = "ayne_dagster[postgres]" if "psycopg" in str(error) else "its SQLAlchemy driver"
             return WrongLedger(

@@ -17,7 +17,6 @@ import duckdb
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.refresh.strategy import SOURCES, Override
 from ayne_dagster.warehouse.care.ahead import MENDED, mend, moments, not_mended_sql
-from ayne_dagster.warehouse.database import Database, DatabaseUnusable
 from ayne_dagster.warehouse.doubts import count_doubts, describe_counts
 from ayne_dagster.warehouse.migrations import VERSION_TABLE, existing_columns, schema_version
 from ayne_dagster.warehouse.movies_at import MACROS
@@ -42,6 +41,7 @@ from ayne_dagster.warehouse.schema import (
     WATCH_PROVIDERS,
 )
 from ayne_dagster.warehouse.spool import SET_ASIDE, contents, spool_folder
+from ayne_dagster.warehouse.store import DatabaseUnusable, Store
 from ayne_dagster.warehouse.tables import Table, View
 from ayne_dagster.warehouse.views import VIEWS
 
@@ -98,7 +98,7 @@ class _Rule:
     do: str
 
 
-def check_database(database: Database, now: datetime) -> Report:
+def check_database(database: Store, now: datetime) -> Report:
     """Verify a database: file, schema, keys, and that tables, refresh state and log tell the same.
 
     Args:
@@ -123,7 +123,7 @@ def check_database(database: Database, now: datetime) -> Report:
     return report
 
 
-def mend_database(database: Database, now: datetime) -> dict[str, int]:
+def mend_database(database: Store, now: datetime) -> dict[str, int]:
     """Mend what `check_database` finds to lie in the future, in one transaction; the rest is left as it is.
 
     Returns:
@@ -196,6 +196,9 @@ def _undeclared_keys(connection: duckdb.DuckDBPyConnection, found: dict[str, dic
         " WHERE constraint_type = 'PRIMARY KEY' AND database_name = current_database()"
     ).fetchall()
     declared = {row[0] for row in rows}
+    if not declared and found.keys() >= {table.name for table in TABLES}:
+        yield "It declares no keys, as no lake does: that nothing stands in it twice is checked here, and not enforced."
+        return
     for table in TABLES:
         if table.key and table.declares_key and table.name in found and table.name not in declared:
             yield f"{table.name} declares no key: that no movie stands in it twice is checked here, and not enforced."

@@ -14,9 +14,8 @@ from datetime import datetime, timedelta
 
 import duckdb
 
-from ayne_dagster.warehouse.database import Database
+from ayne_dagster.warehouse.following import following
 from ayne_dagster.warehouse.questions import movie_titles
-from ayne_dagster.warehouse.replica import Replica
 from ayne_dagster.warehouse.rows import naive_utc
 from ayne_dagster.warehouse.schema import (
     APPENDED_PARTS,
@@ -35,6 +34,7 @@ from ayne_dagster.warehouse.schema import (
     WATCH_PROVIDERS,
     since_column,
 )
+from ayne_dagster.warehouse.store import Store
 
 KEEP = timedelta(days=180)
 
@@ -116,7 +116,7 @@ def purge(connection: duckdb.DuckDBPyConnection, now: datetime) -> dict[str, int
     return dropped
 
 
-def foretell(database: Database, now: datetime) -> list[Foretold]:
+def foretell(database: Store, now: datetime) -> list[Foretold]:
     """What `purge` would drop now, by reason; nothing is changed.
 
     It is the purge itself, on a copy, so that no run waits for it.
@@ -124,20 +124,14 @@ def foretell(database: Database, now: datetime) -> list[Foretold]:
     Raises:
         WarehouseError: no copy can be made, or the database has an older schema.
     """
-    with (
-        closing(Replica(database.path)) as replica,
-        replica.apart() as copy,
-        Database(copy).connect() as connection,
-    ):
-        connection.execute("BEGIN")
-        try:
+    with closing(following(database)) as follower, follower.apart() as copy:
+        with copy.rehearsal() as connection:
             parts = [part for part in _drop(connection, now, EXAMPLES) if part.rows]
-        finally:
-            connection.execute("ROLLBACK")
-        return [
-            Foretold(part.table, part.reason, part.rows, tuple(_named(connection, part.table, part.keys)))
-            for part in parts
-        ]
+        with copy.connect(read_only=True) as connection:
+            return [
+                Foretold(part.table, part.reason, part.rows, tuple(_named(connection, part.table, part.keys)))
+                for part in parts
+            ]
 
 
 def _named(connection: duckdb.DuckDBPyConnection, table: str, keys: tuple[int, ...]) -> list[str]:

@@ -16,12 +16,15 @@ import os
 import subprocess
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import duckdb
 
 from ayne_dagster.errors import WrongUsage, is_of_the_place
 from ayne_dagster.settings.locks import alone_in
-from ayne_dagster.warehouse.database import Database, WarehouseError, log_of
+from ayne_dagster.warehouse.care.moving import copy_store
+from ayne_dagster.warehouse.database import Database, log_of
+from ayne_dagster.warehouse.store import Store, WarehouseError
 
 _MAGIC = slice(8, 12)
 """Where a DuckDB file says DUCK."""
@@ -36,7 +39,7 @@ class WrongTarget(WrongUsage, SnapshotError):
     """What was named is no place for a snapshot."""
 
 
-def publish_snapshot(database: Database, target: Path) -> int:
+def publish_snapshot(database: Store, target: Path) -> int:
     """Copy the database, as of one instant, to a file.
 
     Two steps: file and log are copied as they are, which takes a fraction of a second for each 100 MB and is all that a
@@ -64,8 +67,11 @@ def publish_snapshot(database: Database, target: Path) -> int:
             raw, partial = (target.with_name(f".{target.name}.{stage}") for stage in ("raw", "partial"))
             try:
                 _remove(raw, partial)
-                _take(database, raw)
-                _write(raw, partial)
+                if isinstance(database, Database):
+                    _take(database, raw)
+                    _write(raw, partial)
+                else:
+                    _write_from_lake(database, partial)
                 partial.replace(target)
                 _sync(target.parent)
             finally:
@@ -122,6 +128,19 @@ def _write(raw: Path, partial: Path) -> None:
     _sync(partial)
 
 
+def _write_from_lake(store: Store, partial: Path) -> None:
+    """Make the snapshot of a lake, table by table: nobody waits for that, and it is of one moment."""
+    # In a folder of its own: whoever makes a database locks the folder, which the caller has locked already.
+    with TemporaryDirectory(prefix=f"{partial.name}.", dir=partial.parent) as folder:
+        made = Database(Path(folder) / partial.name)
+        try:
+            copy_store(store, made, lambda _: None)
+        except duckdb.Error as error:
+            raise SnapshotError(_NOT_WRITTEN.format(reason=str(error).splitlines()[0])) from None
+        made.path.replace(partial)
+    _sync(partial)
+
+
 def _require_replaceable(target: Path, live: Path) -> None:
     """Take nothing's place but that of a database which nobody writes to."""
     if target.is_dir():
@@ -130,7 +149,7 @@ def _require_replaceable(target: Path, live: Path) -> None:
         return
     if not target.is_file():
         raise WrongTarget(f"{target} is a device, pipe or socket: name the file that the snapshot is to be.")
-    if target.samefile(live):
+    if live.exists() and target.samefile(live):
         raise WrongTarget(f"{target} is the database itself: name another file.")
     with target.open("rb") as file:
         header = file.read(_MAGIC.stop)
