@@ -19,7 +19,8 @@ define environment
 endef
 
 .PHONY: demo demo-live dev test test-all lint test-duckdb2 test-lake test-lowest test-browser proofs kills format dictionary \
-	notebook test-notebook reference docs bench proof-freshness proof-limits proof-strategies proof-bodies clean
+	notebook test-notebook reference docs bench proof-freshness proof-limits proof-strategies proof-bodies \
+	proof-properties clean
 
 demo: $(VENV)/.ready ## Collect invented movies from a stand-in; needs no keys
 	@$(BIN)/ayne demo
@@ -31,10 +32,10 @@ dev: $(VENV)/.ready ## Dagster's UI and daemon on 127.0.0.1:3000
 	@$(BIN)/ayne dev
 
 test: $(VENV)/.ready-dev ## The suite without its whole processes, properties with a quarter of their examples
-	@$(BIN)/python -m pytest -n auto --dist worksteal -m 'not end_to_end'
+	@$(BIN)/python -m pytest -n auto --dist worksteal -m 'not end_to_end and not browser'
 
-test-all: $(VENV)/.ready-dev ## The whole suite but for the browser's: processes and kills too, and all examples
-	@THOROUGH=1 $(BIN)/python -m pytest -n auto --dist worksteal -m 'not browser'
+test-all: $(VENV)/.ready-dev ## The whole suite but for the browser's: processes and kills too
+	@$(BIN)/python -m pytest -n auto --dist worksteal -m 'not browser'
 
 test-browser: $(VENV)/.ready-browser ## The pages in Chromium: dashboard, Dagster's UI, documentation, hostile pages
 	@command -v chromium chromium-browser google-chrome >/dev/null || { \
@@ -69,7 +70,7 @@ test-lake: $(VENV)-lake/.ready-dev ## A lake in place of the file: its own tests
 test-lowest: $(VENV)-lowest/.ready ## The suite without its whole processes, on the lowest versions that pyproject.toml allows
 	@$(VENV)-lowest/bin/python -m pytest -q -m 'not end_to_end'
 
-proofs: kills proof-limits proof-strategies proof-bodies ## What the suite shows in small, in full: half an hour on two cores
+proofs: kills proof-limits proof-strategies proof-bodies proof-properties ## What the suite shows in small, in full: half an hour on two cores
 
 kills: $(VENV)/.ready-dev ## Collections killed 100 times at random moments; says what was lost: nothing
 	@$(BIN)/python -W ignore -m proofs.killing
@@ -107,6 +108,10 @@ proof-strategies: $(VENV)/.ready-dev ## Feeds however bad, popular movies, real 
 
 proof-bodies: $(VENV)/.ready-dev ## Odd bodies through clients and merge, a minute
 	@$(BIN)/python -W ignore -m proofs.fuzz_bodies --seconds 60
+
+proof-properties: $(VENV)/.ready-dev ## Every example of the suite's properties, of which it tries a quarter; ten minutes
+	@THOROUGH=1 $(BIN)/python -m pytest -n auto --dist worksteal -m 'hypothesis and not end_to_end'
+	@THOROUGH=1 $(BIN)/python -m pytest -n auto ayne_dagster_tests/refresh/test_due_sql.py
 
 clean:
 	rm -rf $(VENV) $(VENV)-duckdb2 $(VENV)-lake $(VENV)-lowest site

@@ -1,4 +1,4 @@
-"""With how many examples a property is tried: few for whoever waits, all before a change lands (`THOROUGH=1`)."""
+"""With how many examples a property is tried: few in the suite, all in `make proof-properties` (`THOROUGH=1`)."""
 
 import os
 
