@@ -28,6 +28,8 @@ from ayne_dagster.settings.locks import alone_in, lock_now
 
 LEDGER, SPOOL, HOME, WORLD = "ledger.sqlite", "spool", "dagster_home", "world.json"
 """What lies beside a database; the last one beside that of a demonstration alone."""
+DEMONSTRATION = "demo.duckdb"
+"""What the database of a demonstration is called."""
 DAEMON_SILENT_SECONDS = 300.0
 """A daemon that has not told of itself for so long does not run."""
 LONGEST_NAME = 255 - 55

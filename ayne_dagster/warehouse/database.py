@@ -100,7 +100,7 @@ class Database(Store):
             DatabaseUnusable: no DuckDB file, a newer schema, a folder that cannot be written; when reading, no file.
         """
         if read_only and not self.path.exists():
-            raise WrongDatabase(f"There is no database at {self.path} yet: run `ayne collect` (or `ayne demo`) first.")
+            raise self.missing()
         connection = self._open_migrated() if read_only else self._open(read_only=False)
         # DuckDB looks for signals while it works; one that raised within a BEGIN or COMMIT left the file such that the
         # next `duckdb.connect` of the process never returned, and with it the batch that had arrived (DuckDB 1.5.6).

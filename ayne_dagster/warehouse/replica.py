@@ -28,6 +28,7 @@ from ayne_dagster.warehouse.care.snapshot import copied_by_another_process
 from ayne_dagster.warehouse.database import Database, WarehouseError, WrongDatabase, log_of
 from ayne_dagster.warehouse.migrations import schema_version
 from ayne_dagster.warehouse.schema import SCHEMA_VERSION
+from ayne_dagster.warehouse.store import none_at
 
 LEAST_PAUSE, REST = 1.0, 20
 """Seconds between two copies at least, and how many times as long as a copy took."""
@@ -142,7 +143,7 @@ class Replica:
         started = time.monotonic()
         if self.newest[0] is None:
             self._shut()
-            raise WrongDatabase(f"There is no database at {self.path} yet: run `ayne collect` (or `ayne demo`) first.")
+            raise none_at(str(self.path), self.path)
         for attempt in range(TRIES):
             if self._connection is not None and self.newest == self._stamp:
                 self._checked_at = started

@@ -17,6 +17,7 @@ from typing import Protocol
 import duckdb
 
 from ayne_dagster.errors import OneLineError, WrongUsage
+from ayne_dagster.settings.places import DEMONSTRATION
 
 
 class WarehouseError(OneLineError):
@@ -209,7 +210,21 @@ class Store(ABC):
 
     def missing(self) -> WrongDatabase:
         """That there is none."""
-        return WrongDatabase(f"There is no database at {self.name}: run `ayne collect` (or `ayne demo`) first.")
+        return none_at(self.name, self.path)
+
+
+def none_at(name: str, path: Path) -> WrongDatabase:
+    """That there is no database, and what to do.
+
+    Args:
+        name: what a person knows its place by.
+        path: beside which a demonstration may have made one.
+    """
+    told = f"There is no database at {name} yet: run `ayne collect` (or `ayne demo`) first."
+    demonstration = path.with_name(DEMONSTRATION)
+    if demonstration != path and demonstration.is_file():
+        told += f" The demonstration's is there: AYNE_DATABASE={demonstration}."
+    return WrongDatabase(told)
 
 
 @contextmanager

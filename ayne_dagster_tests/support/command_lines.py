@@ -21,6 +21,7 @@ FOREIGN = frozenset(
         "curl",
         "datasette",
         "docker",
+        "export",
         "git",
         "pip",
         "python",

@@ -20,6 +20,7 @@ from ayne_dagster.warehouse.database import (
     DatabaseBusy,
     DatabaseUnusable,
     WarehouseError,
+    WrongDatabase,
 )
 from ayne_dagster.warehouse.schema import ALL_TABLES, SCHEMA_VERSION
 from ayne_dagster.warehouse.views import VIEWS
@@ -368,3 +369,12 @@ def test_a_schema_cut_off_halfway_is_completed(database: Database) -> None:
 def test_all_errors_of_the_warehouse_have_one_base() -> None:
     assert issubclass(DatabaseBusy, WarehouseError)
     assert issubclass(DatabaseUnusable, WarehouseError)
+
+
+def test_where_there_is_none_the_demonstrations_is_named_if_that_is_there(tmp_path: Path) -> None:
+    database = Database(tmp_path / "ayne.duckdb")
+    for has_demonstration in (False, True):
+        with pytest.raises(WrongDatabase, match="There is no database at") as told, database.connect(read_only=True):
+            pass
+        assert ("demo.duckdb" in str(told.value)) == has_demonstration
+        (tmp_path / "demo.duckdb").touch()
