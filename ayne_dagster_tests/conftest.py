@@ -94,9 +94,9 @@ def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No setting of the person who runs the tests, and a working directory without a `.env`."""
+    """No setting of the person who runs the tests, no width of a screen, and a working directory without a `.env`."""
     for name in os.environ:
-        if name.startswith(("AYNE_", "TMDB_", "OMDB_", "DAGSTER_HOME")):
+        if name.startswith(("AYNE_", "TMDB_", "OMDB_", "DAGSTER_HOME", "COLUMNS", "LINES")):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
 

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ayne_dagster.config import Settings, load_settings_at
-from ayne_dagster.sources.limits.server_session import ServerSession, session_at
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.lake import LakeStore
-from ayne_dagster.warehouse.store import Store
+from ayne_dagster.warehouse.store import SharedLocks, Store
 
 
 def open_store(
@@ -47,8 +46,10 @@ def store_at(place: str) -> Store:
     return open_store(load_settings_at(place))
 
 
-def shared_locks(settings: Settings) -> ServerSession | None:
+def shared_locks(settings: Settings) -> SharedLocks | None:
     """Where leases, turns and the marks of own runs are held: of a lake in one session a process, of a file nowhere."""
     if settings.lake is None or settings.ledger_url is None:
         return None
+    from ayne_dagster.sources.limits.server_session import session_at  # slow to load, and a file needs none
+
     return session_at(settings.ledger_url, settings.lake.database)
