@@ -326,10 +326,10 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         SettingsError: a value cannot be used.
     """
     if environment is not None:
-        return _settings(_Reader(_with_former_names(environment)))
+        return _settings(_Reader(environment))
     from_file = _dotenv(Path(".env"))
     set_outside = {name: value for name, value in os.environ.items() if value.strip() or name not in from_file}
-    read = _Reader(_with_former_names({**from_file, **set_outside}))
+    read = _Reader({**from_file, **set_outside})
     settings = _settings(read)
     for name, meant in misspelt(from_file.keys() | os.environ.keys(), read.names | FORMER_NAMES.keys()).items():
         _warn(f"{name} is no setting, and is ignored." + (f" Did you mean {meant}?" if meant else ""))
@@ -362,16 +362,6 @@ def load_settings_at(database: str) -> Settings:
     if not database.startswith(PREFIX):
         found.pop("AYNE_LAKE_DATA", None)
     return load_settings(found)
-
-
-def _with_former_names(environment: Mapping[str, str]) -> Mapping[str, str]:
-    """The variables, with those of the older collection under our names."""
-    renamed = {
-        name: environment[former]
-        for former, name in FORMER_NAMES.items()
-        if former in environment and not environment.get(name, "").strip()
-    }
-    return {**environment, **renamed} if renamed else environment
 
 
 def _settings(read: _Reader) -> Settings:
@@ -420,6 +410,7 @@ class _Reader:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
+        self._set_as = {name: former for former, name in FORMER_NAMES.items() if not environment.get(name, "").strip()}
         self.names: set[str] = set()
         """All that were asked for: the settings that there are."""
 
@@ -429,7 +420,7 @@ class _Reader:
 
     def _raw(self, name: str) -> str | None:
         self.names.add(name)
-        return self._environment.get(name, "").strip() or None
+        return self._environment.get(self._set_as.get(name, name), "").strip() or None
 
     def key(self, name: str) -> str | None:
         raw = self.text(name)
@@ -580,6 +571,7 @@ class _Reader:
             value = parse(raw) if raw.isascii() and "_" not in raw else None
         except ValueError:
             value = None
+        name = self._set_as.get(name, name)
         if value is None:
             raise SettingsError(f"{name} is {_shown(raw)}: it must be {what}, without unit or thousands separator.")
         if not minimum <= value <= maximum:

@@ -402,3 +402,9 @@ def test_the_daily_limit_of_the_older_collection_is_understood_where_ours_is_not
     both = {"OMDB_DAILY_REQUEST_LIMIT": "500", "AYNE_OMDB_DAILY_QUOTA": "700"}
     assert load_settings(both).omdb.daily_quota == 700
     assert load_settings({"OMDB_API_BASE_URL": "http://www.omdbapi.com"}).omdb.base_url.startswith("https://")
+
+
+@pytest.mark.parametrize("value", ["many", "1,000", "-1"])
+def test_what_is_wrong_is_said_of_the_name_under_which_it_was_set(value: str) -> None:
+    assert "AYNE_" not in said_of("OMDB_DAILY_REQUEST_LIMIT", value)
+    assert "AYNE_OMDB_DAILY_QUOTA" in said_of("AYNE_OMDB_DAILY_QUOTA", value)
