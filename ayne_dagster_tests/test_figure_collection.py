@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, date, datetime
 
 import pytest
 
 from ayne_dagster.collecting.asking import collect_answers
-from ayne_dagster.collecting.figures import figures_fetcher
+from ayne_dagster.collecting import figures
+from ayne_dagster.collecting.figures import HeldUp, figures_fetcher
 from ayne_dagster.collecting.progress import Progress
+from ayne_dagster.collecting.streams import StreamClosed
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.sources.errors import (
     MalformedAnswer,
@@ -55,13 +57,20 @@ def movies(count: int) -> list[DueMovie]:
     return [DueMovie(n, "1999", date(1999, 10, 15), f"tt{n:07}", {}) for n in range(1, count + 1)]
 
 
-def collected(wikidata: Wikidata, due: Sequence[DueMovie]) -> tuple[list[Answer], Progress]:
-    """All answers about the movies; raises what ended the collection."""
+async def at_once() -> None:
+    """There is room for every answer."""
+
+
+def collected(
+    wikidata: Wikidata, due: Sequence[DueMovie], room: Callable[[], Awaitable[None]] = at_once
+) -> tuple[list[Answer], Progress]:
+    """All answers about the movies; raises what ended the collection. `room` is waited for behind each answer."""
     answers: list[Answer] = []
     progress = Progress()
 
     async def emit(answer: Answer) -> None:
         answers.append(answer)
+        await room()
 
     async def up(_: object) -> None:
         pass
@@ -69,11 +78,12 @@ def collected(wikidata: Wikidata, due: Sequence[DueMovie]) -> tuple[list[Answer]
     async def run() -> None:
         trust = Trust(up)
         trust.usable()
-        fetch = figures_fetcher(wikidata, lambda: NOON, {1: "Q42"})
-        workers = wikidata.BATCH
-        await collect_answers(due, fetch, emit, workers=workers, now=lambda: NOON, progress=progress, trust=trust)
+        held_up = HeldUp()
+        fetch = figures_fetcher(wikidata, lambda: NOON, {1: "Q42"}, held_up)
+        taking, workers = held_up.counting(emit), wikidata.BATCH
+        await collect_answers(due, fetch, taking, workers=workers, now=lambda: NOON, progress=progress, trust=trust)
 
-    asyncio.run(run())
+    asyncio.run(asyncio.wait_for(run(), 30))
     return answers, progress
 
 
@@ -83,6 +93,40 @@ def test_two_hundred_movies_are_one_request() -> None:
     assert [len(films) for films in wikidata.requests] == [200] * 5
     assert sorted(answer.tmdb_id for answer in answers) == list(range(1, 1_001))
     assert sum(answer.requests for answer in answers) == 5
+
+
+def test_requests_are_full_also_while_answers_wait_for_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "COMPANY_SECONDS", 0)
+    taken = 0
+
+    async def every_second_waits() -> None:
+        nonlocal taken
+        taken += 1
+        for _ in range(50 if taken % 2 else 0):  # turns of the loop, many more than a request takes
+            await asyncio.sleep(0)
+
+    wikidata = Wikidata()
+    answers, _ = collected(wikidata, movies(1_050), every_second_waits)
+    assert [len(films) for films in wikidata.requests] == [200] * 5 + [50]
+    assert len(answers) == 1_050
+
+
+def test_who_waits_for_company_is_asked_for_when_the_others_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "COMPANY_SECONDS", 0)
+    taken = 0
+
+    async def closed_for_half() -> None:
+        nonlocal taken
+        taken += 1
+        if 100 <= taken <= 200:
+            await asyncio.sleep(0)
+            raise StreamClosed
+
+    wikidata = Wikidata()
+    answers, progress = collected(wikidata, movies(1_000), closed_for_half)
+    assert [len(films) for films in wikidata.requests] == [200, 99], "those who had asked before it was closed"
+    assert len(answers) == 299
+    assert len(progress.deferred) == 701
 
 
 def test_a_film_is_asked_for_by_all_ids_that_are_known() -> None:

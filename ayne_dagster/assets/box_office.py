@@ -9,10 +9,12 @@ import duckdb
 from ayne_dagster.assets.details import tmdb_details
 from ayne_dagster.assets.refreshing import RefreshConfig, RefreshStream, Steps, refresh_options, refreshed
 from ayne_dagster.collecting.asking import Fetch
-from ayne_dagster.collecting.figures import figures_fetcher
+from ayne_dagster.collecting.figures import HeldUp, figures_fetcher
+from ayne_dagster.collecting.streams import Emit
 from ayne_dagster.config import Settings
 from ayne_dagster.resources.clients import Clock, DuckDBDatabase, WikidataResource
 from ayne_dagster.sources.wikidata.client import AsyncWikidataClient
+from ayne_dagster.warehouse.answers import Answer
 from ayne_dagster.warehouse.figures import stated_before, wikidata_ids
 
 
@@ -39,6 +41,7 @@ class FiguresStream(RefreshStream[AsyncWikidataClient]):
     source = "numbers"
 
     _wikidata_ids: Mapping[int, str] = field(default_factory=dict, init=False)
+    _held_up: HeldUp = field(default_factory=HeldUp, init=False)
 
     def look_up(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Wikidata's ids of the movies, and which it has answered before."""
@@ -51,4 +54,8 @@ class FiguresStream(RefreshStream[AsyncWikidataClient]):
 
     def fetch(self, client: AsyncWikidataClient) -> Fetch:
         """Asks for a movie."""
-        return figures_fetcher(client, self.clock.now, self._wikidata_ids)
+        return figures_fetcher(client, self.clock.now, self._wikidata_ids, self._held_up)
+
+    async def produce(self, emit: Emit[Answer]) -> None:
+        """Ask for each due movie, in full requests."""
+        await super().produce(self._held_up.counting(emit))

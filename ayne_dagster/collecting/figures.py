@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from ayne_dagster.collecting.asking import Fetch, answer_about, without_row
-from ayne_dagster.collecting.streams import Now
+from ayne_dagster.collecting.streams import Emit, Now
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.sources.errors import MalformedAnswer, RequestRejected, SourceError
 from ayne_dagster.sources.wikidata.client import Film, Statements
@@ -35,15 +35,45 @@ class AsksMany(Protocol):
         """What is stated of each film, by TMDB id, with the number of requests spent."""
 
 
-def figures_fetcher(client: AsksMany, now: Now, wikidata_ids: Mapping[int, str]) -> Fetch:
+class HeldUp:
+    """Workers whose answers wait for room: they ask for another movie as soon as there is some, or end."""
+
+    def __init__(self) -> None:
+        self._number = 0
+        self._fewer = asyncio.Event()
+
+    def __bool__(self) -> bool:
+        return self._number > 0
+
+    def counting(self, emit: Emit[Answer]) -> Emit[Answer]:
+        """The same, where whoever waits in it is counted."""
+
+        async def counted(answer: Answer) -> None:
+            self._number += 1
+            try:
+                await emit(answer)
+            finally:
+                self._number -= 1
+                self._fewer.set()
+
+        return counted
+
+    async def fewer(self) -> None:
+        """Wait until one of them goes on, or ends."""
+        self._fewer.clear()
+        await self._fewer.wait()
+
+
+def figures_fetcher(client: AsksMany, now: Now, wikidata_ids: Mapping[int, str], held_up: HeldUp) -> Fetch:
     """Asks Wikidata for the figures of a movie, together with those that others ask for at the same time.
 
     Args:
         client: to be asked by as many workers as it takes films a request.
         now: the clock.
         wikidata_ids: by TMDB id, as far as they are known.
+        held_up: those of the workers that will ask as well, but cannot yet.
     """
-    together = _Together(client)
+    together = _Together(client, held_up)
 
     async def fetch(due: DueMovie) -> Answer:
         try:
@@ -64,8 +94,9 @@ def figures_fetcher(client: AsksMany, now: Now, wikidata_ids: Mapping[int, str])
 class _Together:
     """Puts questions that are asked at the same time into one request, and answers each for itself."""
 
-    def __init__(self, client: AsksMany) -> None:
+    def __init__(self, client: AsksMany, held_up: HeldUp) -> None:
         self._client = client
+        self._held_up = held_up
         self._waiting: list[tuple[Film, asyncio.Future[tuple[Statements, int]]]] = []
         self._sending: asyncio.Task[None] | None = None
 
@@ -84,6 +115,10 @@ class _Together:
     async def _send(self) -> None:
         while self._waiting:
             await asyncio.sleep(COMPANY_SECONDS)
+            # Where answers come faster than they are stored, half of the workers may wait for room: a request without
+            # them is half a request, and what it brings would only wait behind theirs.
+            while self._held_up and len(self._waiting) < self._client.BATCH:
+                await self._held_up.fewer()
             together = self._waiting[: self._client.BATCH]
             del self._waiting[: self._client.BATCH]
             # Whoever has gone meanwhile, since the collection ends, is not asked for.
