@@ -9,8 +9,8 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from ayne_dagster.collecting.asking import collect_answers
 from ayne_dagster.collecting import figures
+from ayne_dagster.collecting.asking import collect_answers
 from ayne_dagster.collecting.figures import HeldUp, figures_fetcher
 from ayne_dagster.collecting.progress import Progress
 from ayne_dagster.collecting.streams import StreamClosed
