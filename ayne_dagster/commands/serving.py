@@ -82,7 +82,7 @@ def _require_fitting(context: click.Context, live: bool) -> None:
 @click.option("--latency-ms", type=Number(0, 3_600_000), default=0.0, help="How long each answer takes at least.")
 @click.option("--faults", type=FilePath(), help="A JSON list of what goes wrong: see docs/faults.md.")
 def standin(port: int, movies: int, world: Path | None, latency_ms: float, faults: Path | None) -> None:
-    """Serve the stand-in for TMDB and OMDb on 127.0.0.1, with invented movies, until interrupted."""
+    """Serve the stand-in for TMDB, OMDb and Wikidata on 127.0.0.1, with invented movies, until interrupted."""
     from ayne_dagster.standin.running import StandInError, serve
 
     planned = [] if faults is None else _read_faults(faults)

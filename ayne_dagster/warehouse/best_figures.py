@@ -34,6 +34,8 @@ DISAGREEMENT = 1.25
 """The largest figure over the smallest from which on sources are said to disagree."""
 WORTH_COMPARING = 100_000
 STILL_RUNNING_DAYS = 90
+SAME_WEEK_DAYS = 7
+"""Figures that are stated for days so late are compared of running movies, too: they were read together."""
 SAME = 0.02
 """Two figures that differ by no more are one figure, rounded or of another week."""
 APART = 1.2
@@ -244,25 +246,24 @@ class Agreement:
 def agreement(connection: duckdb.DuckDBPyConnection, now: datetime, cases: int = 10) -> Agreement:
     """How far sources agree on the same measure, scope and currency.
 
-    Left out are what is doubtful or derived, what is small, and movies that were released less than 90 days ago: their
-    figures still grow, and each source was read on another day.
+    Left out are what is doubtful or derived, what is small, and of movies that were released less than 90 days ago all
+    but what is stated for one of the last 7 days: their figures still grow, and each source was read on another day.
     """
     rows = connection.execute(
         f"""
         WITH compared AS (
             SELECT tmdb_id, measure, scope, arg_min(source, amount) AS least_by, min(amount) AS least,
                    arg_max(source, amount) AS most_by, max(amount) AS most
-            FROM box_office_figures
+            FROM box_office_figures JOIN refresh_metadata AS r USING (tmdb_id)
             WHERE suspect IS NULL AND NOT derived AND gone_at IS NULL AND scope NOT IN ('other')
+              AND (r.release_date <= CAST($now AS DATE) - {STILL_RUNNING_DAYS}
+                   OR as_of >= CAST($now AS DATE) - {SAME_WEEK_DAYS})
             GROUP BY tmdb_id, measure, scope, currency
             HAVING count(DISTINCT source) > 1 AND min(amount) >= {WORTH_COMPARING}
         )
         SELECT c.*, m.title, count(*) OVER () AS compared, most > {_times(DISAGREEMENT)} * least AS apart,
                count(*) FILTER (WHERE most > {_times(DISAGREEMENT)} * least) OVER () AS apart_in_all
-        FROM compared AS c
-        JOIN refresh_metadata AS r USING (tmdb_id)
-        LEFT JOIN tmdb_details AS m USING (tmdb_id)
-        WHERE r.release_date <= CAST($now AS DATE) - {STILL_RUNNING_DAYS}
+        FROM compared AS c LEFT JOIN tmdb_details AS m USING (tmdb_id)
         ORDER BY apart DESC, most / least DESC, tmdb_id LIMIT $cases""",
         {"now": naive_utc(now), "cases": max(1, cases)},
     ).fetchall()

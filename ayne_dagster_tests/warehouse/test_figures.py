@@ -331,6 +331,20 @@ def test_figures_that_still_grow_are_not_compared(connection: duckdb.DuckDBPyCon
     assert agreement(connection, START + DAY).compared == 0
 
 
+@pytest.mark.parametrize(("days", "compared"), [(0, 1), (7, 1), (8, 0)])
+def test_figures_that_still_grow_are_compared_where_they_are_of_the_same_week(
+    connection: duckdb.DuckDBPyConnection, days: int, compared: int
+) -> None:
+    now = START + 10 * DAY
+    merge_details(connection, details(at=now, release_date=(START - DAY).date()))
+    of_file = figure(150_000_000, source_ref="digest:1", as_of=now.date())
+    of_wikidata = figure(200_000_000, as_of=(now - days * DAY).date())
+    merge_money(connection, money(550, now - DAY, of_wikidata))
+    merge_money(connection, money(550, now, of_file, source="file"))
+    found = agreement(connection, now)
+    assert (found.compared, found.apart) == (compared, compared)
+
+
 def test_nothing_to_compare_is_no_disagreement(connection: duckdb.DuckDBPyConnection) -> None:
     assert agreement(connection, START).share_apart == 0.0
 
