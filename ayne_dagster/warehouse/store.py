@@ -99,7 +99,7 @@ class Maintained:
 def describe_maintained(done: Maintained) -> str:
     """What looking after a store did, in a sentence."""
     steps = ", ".join(f"{number:,} {step}" for step, number in done.steps.items() if number)
-    return f"Looked after {done.files_before:,} files, now {done.files_after:,}: {steps or 'nothing was to be done'}."
+    return f"{steps or 'Nothing was to be done'}; {done.files_before:,} file(s) before, {done.files_after:,} after."
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from ayne_dagster.collecting.stores import open_store
 from ayne_dagster.config import load_settings
 from ayne_dagster.errors import WrongUsage
 from ayne_dagster.settings.lake import LakePlace
+from ayne_dagster.sources.limits.server_session import ServerSession
 from ayne_dagster.warehouse import lake_instance
 from ayne_dagster.warehouse.lake import LakeStore
 from ayne_dagster.warehouse.lake_instance import extension_file
@@ -104,6 +105,9 @@ def make_lake(postgres: Postgres, lake_template: str, tmp_path: Path) -> Iterato
     yield make
     for lake in made:
         forget(lake.store.place)
+        # A server has room for a hundred sessions, and a suite has more tests than that.
+        if isinstance(lake.store.locks, ServerSession):
+            lake.store.locks.close()
 
 
 @pytest.fixture
