@@ -70,7 +70,7 @@ test-lake: $(VENV)-lake/.ready-dev ## A lake in place of the file: its own tests
 test-lowest: $(VENV)-lowest/.ready ## The suite without its whole processes, on the lowest versions that pyproject.toml allows
 	@$(VENV)-lowest/bin/python -m pytest -q -m 'not end_to_end'
 
-proofs: kills proof-limits proof-strategies proof-bodies proof-properties ## What the suite shows in small, in full: half an hour on two cores
+proofs: kills proof-limits proof-strategies proof-bodies proof-properties ## What the suite shows in small, in full
 
 kills: $(VENV)/.ready-dev ## Collections killed 100 times at random moments; says what was lost: nothing
 	@$(BIN)/python -W ignore -m proofs.killing
@@ -109,7 +109,7 @@ proof-strategies: $(VENV)/.ready-dev ## Feeds however bad, popular movies, real 
 proof-bodies: $(VENV)/.ready-dev ## Odd bodies through clients and merge, a minute
 	@$(BIN)/python -W ignore -m proofs.fuzz_bodies --seconds 60
 
-proof-properties: $(VENV)/.ready-dev ## Every example of the suite's properties, of which it tries a quarter; ten minutes
+proof-properties: $(VENV)/.ready-dev ## Every example of the suite's properties, of which it tries a quarter
 	@THOROUGH=1 $(BIN)/python -m pytest -n auto --dist worksteal -m 'hypothesis and not end_to_end'
 	@THOROUGH=1 $(BIN)/python -m pytest -n auto ayne_dagster_tests/refresh/test_due_sql.py
 

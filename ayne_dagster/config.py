@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from difflib import get_close_matches
 from io import StringIO
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -328,8 +327,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     if environment is not None:
         return _settings(_Reader(environment))
     from_file = _dotenv(Path(".env"))
-    set_outside = {name: value for name, value in os.environ.items() if value.strip() or name not in from_file}
-    read = _Reader({**from_file, **set_outside})
+    read = _Reader(_with_environment(from_file))
     settings = _settings(read)
     for name, meant in misspelt(from_file.keys() | os.environ.keys(), read.names | FORMER_NAMES.keys()).items():
         _warn(f"{name} is no setting, and is ignored." + (f" Did you mean {meant}?" if meant else ""))
@@ -358,10 +356,16 @@ def load_settings_at(database: str) -> Settings:
     Raises:
         SettingsError: as `load_settings`; or it is no place.
     """
-    found = {**_dotenv(Path(".env")), **os.environ, "AYNE_DATABASE": database}
+    found = _with_environment(_dotenv(Path(".env"))) | {"AYNE_DATABASE": database}
     if not database.startswith(PREFIX):
         found.pop("AYNE_LAKE_DATA", None)
     return load_settings(found)
+
+
+def _with_environment(from_file: Mapping[str, str]) -> dict[str, str]:
+    """The variables of a `.env` file under those of the environment, in which one set to nothing counts for none."""
+    set_outside = {name: value for name, value in os.environ.items() if value.strip() or name not in from_file}
+    return {**from_file, **set_outside}
 
 
 def _settings(read: _Reader) -> Settings:
@@ -498,9 +502,8 @@ class _Reader:
         found = tuple(dict.fromkeys(part.strip().lower() for part in (self.text(name) or "").split(",")))
         for part in filter(None, found):
             if part not in known:
-                near = get_close_matches(part, known, 1)
-                meant = f" (did you mean {near[0]}?)" if near else ""
-                raise SettingsError(f"{name} names {_shown(part)}{meant}: it takes {', '.join(known)}.")
+                meant = did_you_mean(part, known)
+                raise SettingsError(f"{name} names {_shown(part)}: it takes {', '.join(known)}.{meant}")
         return tuple(part for part in known if part in found)
 
     def figure_choice(self, name: str) -> FigureChoice:

@@ -239,8 +239,8 @@ def test_a_choice_of_figures_that_names_nobody_is_told_in_one_line(value: str) -
 
 @pytest.mark.parametrize(("value", "meant"), [("vidoes", "videos"), ("videos,watch/providers", "watch_providers")])
 def test_a_part_that_tmdb_does_not_append_is_told_with_what_may_be_meant(value: str, meant: str) -> None:
-    assert f"did you mean {meant}?" in said_of("AYNE_TMDB_APPEND", value)
-    assert "did you mean" not in said_of("AYNE_TMDB_APPEND", "x" * 400)
+    assert f"Did you mean {meant}?" in said_of("AYNE_TMDB_APPEND", value)
+    assert "Did you mean" not in said_of("AYNE_TMDB_APPEND", "x" * 400)
 
 
 @pytest.mark.parametrize("value", ["me", "me (at) home", "ftp://x.org", "me@example.org\nX-Evil: 1", "@", "x" * 400])

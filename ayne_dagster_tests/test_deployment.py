@@ -17,8 +17,8 @@ import pytest
 import yaml
 
 from ayne_dagster import doctor
-from ayne_dagster.config import load_settings
 from ayne_dagster_tests.support.command_lines import ROOT, check_command
+from ayne_dagster_tests.support.settings_names import defaults_and_names
 
 DEPLOY = ROOT / "deploy"
 UNITS = sorted(DEPLOY.glob("*.service"))
@@ -43,15 +43,7 @@ def compose() -> dict[str, Any]:
 
 
 def known_settings() -> set[str]:
-    asked: set[str] = set()
-
-    class Recording(dict[str, str]):
-        def get(self, key: str, default: str = "") -> str:  # type: ignore[override]
-            asked.add(key)
-            return default
-
-    load_settings(Recording())
-    return asked
+    return defaults_and_names()[1]
 
 
 def test_every_setting_in_the_files_exists() -> None:
@@ -133,9 +125,15 @@ def test_the_image_gets_what_it_is_made_of_and_no_key() -> None:
         assert not is_sent(secret), secret
 
 
+class Unit(configparser.ConfigParser):
+    """A unit of systemd, whose names are told by case."""
+
+    def optionxform(self, optionstr: str) -> str:
+        return optionstr
+
+
 def read_unit(file: Path) -> configparser.ConfigParser:
-    parser = configparser.ConfigParser(strict=True, interpolation=None)
-    parser.optionxform = str  # type: ignore[assignment, method-assign]
+    parser = Unit(strict=True, interpolation=None)
     parser.read_string(file.read_text())
     return parser
 

@@ -27,6 +27,7 @@ from ayne_dagster.warehouse.movies_at import MACROS
 from ayne_dagster.warehouse.schema import ALL_TABLES, TMDB_DETAILS
 from ayne_dagster.warehouse.views import VIEWS
 from ayne_dagster_tests.support.samples import details
+from ayne_dagster_tests.support.settings_names import defaults_and_names
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -136,14 +137,7 @@ def test_every_kind_and_field_of_a_fault_is_described_and_the_example_is_a_plan(
 
 
 def test_env_example_lists_every_setting_with_its_default() -> None:
-    asked: set[str] = set()
-
-    class Recording(dict[str, str]):
-        def get(self, key: str, default: str = "") -> str:  # type: ignore[override]
-            asked.add(key)
-            return default
-
-    defaults = load_settings(Recording())
+    defaults, asked = defaults_and_names()
     example = (ROOT / ".env.example").read_text()
     lines = dict(re.findall(r"^#?([A-Z_]+)=(.*)$", example, re.MULTILINE))
     assert set(lines) == asked | {"DAGSTER_HOME"}

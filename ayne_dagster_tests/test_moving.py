@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from ayne_dagster.warehouse.care import moving
@@ -84,8 +85,8 @@ def test_a_table_that_arrives_otherwise_is_told_and_not_kept(
 ) -> None:
     target, found = Database(tmp_path / "other.duckdb"), moving.table_sum
 
-    def off_by_one(connection: object, table: str, columns: tuple[str, ...]) -> TableSum:
-        told = found(connection, table, columns)  # type: ignore[arg-type]
+    def off_by_one(connection: duckdb.DuckDBPyConnection, table: str, columns: tuple[str, ...]) -> TableSum:
+        told = found(connection, table, columns)
         return TableSum(told.rows + 1, told.checksum) if calls.append(table) or calls.count(table) == 3 else told
 
     calls: list[str] = []

@@ -8,14 +8,13 @@ machines write to. `AYNE_DATABASE` names the catalogue as `ducklake:postgres:` a
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, quote_plus, urlsplit
 
 from ayne_dagster.errors import SettingsError
-from ayne_dagster.settings.places import expanded
+from ayne_dagster.settings.places import absolute
 
 PREFIX = "ducklake:"
 _POSTGRES = "ducklake:postgres:"
@@ -142,7 +141,7 @@ def _data_place(data: str) -> str:
         return data.rstrip("/") + "/"
     if "://" in data:
         raise SettingsError("AYNE_LAKE_DATA is neither a folder nor an s3:// address: choose one of these.")
-    return os.path.abspath(expanded(data)) + "/"  # noqa: PTH100 -- Path.absolute() leaves `..` in
+    return absolute(data) + "/"
 
 
 def _require_keys(s3: S3) -> None:

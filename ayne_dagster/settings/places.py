@@ -84,6 +84,16 @@ def resolve_database(path: str | os.PathLike[str]) -> Path:
     return target
 
 
+def absolute(path: str) -> str:
+    """A path from the root, without `..`, `~` and `$NAME` expanded; links are not followed.
+
+    Raises:
+        WrongPlace: as `expanded`.
+        FileNotFoundError: the working directory was removed.
+    """
+    return os.path.abspath(expanded(path))  # noqa: PTH100 -- Path.absolute() leaves `..` in
+
+
 def expanded(text: str) -> str:
     """A path with `~` as the home that it means, and `$NAME` and `${NAME}` as what these variables hold.
 

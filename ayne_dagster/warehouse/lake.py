@@ -40,7 +40,8 @@ T = TypeVar("T")
 TURN = "turn"
 """The lock of whoever commits."""
 TELL_AFTER_SECONDS = 1.0
-POLL_SECONDS = 0.01
+POLL_SECONDS = 0.05
+"""Between two looks whether it is our turn. Were the server to wait, nobody could give up meanwhile."""
 PAST_KEPT = timedelta(days=7)
 """How long an earlier state can be asked for."""
 ORPHANS_AFTER = timedelta(days=1)

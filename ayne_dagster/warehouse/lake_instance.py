@@ -15,7 +15,7 @@ from pathlib import Path
 
 import duckdb
 
-from ayne_dagster.settings.lake import LakePlace
+from ayne_dagster.settings.lake import S3, LakePlace
 from ayne_dagster.warehouse.database import CONNECTION_CONFIG
 from ayne_dagster.warehouse.store import (
     DatabaseNotWritten,
@@ -130,7 +130,7 @@ class Instance:
             f" DATA_PATH {_literal(self._place.data)})"
         )
         if self._place.s3 is not None:
-            self.root.execute(_s3_secret(self._place))
+            self.root.execute(_s3_secret(self._place.s3, self._place.data))
 
 
 _instances: dict[tuple[int, LakePlace], Instance] = {}
@@ -195,6 +195,8 @@ def explained(place: LakePlace) -> Iterator[None]:
 def _explained(error: duckdb.Error, place: LakePlace) -> WarehouseError | None:
     """Why work in a lake failed, where the lake is at fault; None where the work is."""
     text, said = str(error), place.redacted(first_line(error))
+    if isinstance(error, _OF_THE_QUESTION):
+        return None  # it may quote any words
     if isinstance(error, duckdb.OutOfMemoryException):
         return MemoryExceeded(
             f"More memory is needed for this than a connection to {place.name} may have; nothing was changed. Ask for "
@@ -223,6 +225,8 @@ def _explained(error: duckdb.Error, place: LakePlace) -> WarehouseError | None:
     return None
 
 
+_OF_THE_QUESTION = (duckdb.BinderException, duckdb.ParserException, duckdb.SyntaxException, duckdb.ConversionException)
+"""Errors of whoever asks, whatever the lake is like."""
 _OF_THE_CATALOGUE = (
     "Unable to connect to Postgres",
     "Failed to attach DuckLake MetaData",
@@ -238,11 +242,9 @@ _OF_THE_CATALOGUE = (
 """What DuckDB says of a Postgres that does not answer, or not as it should."""
 
 
-def _s3_secret(place: LakePlace) -> str:
+def _s3_secret(s3: S3, address: str) -> str:
     """The statement that makes the keys to a bucket known to DuckDB."""
-    s3 = place.s3
-    assert s3 is not None  # noqa: S101 -- asked by the caller
-    words = ["TYPE s3", f"SCOPE {_literal(place.data)}"]
+    words = ["TYPE s3", f"SCOPE {_literal(address)}"]
     if s3.key_id is not None and s3.secret is not None:
         words += [f"KEY_ID {_literal(s3.key_id)}", f"SECRET {_literal(s3.secret)}"]
     if s3.region is not None:

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, ViewportSize
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update", "--no-proxy-server",
 )  # fmt: skip
-NARROW, WIDE = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+NARROW: ViewportSize = {"width": 390, "height": 844}
+WIDE: ViewportSize = {"width": 1280, "height": 900}
 LONGEST = 60_000.0
 """Milliseconds that a condition is waited for, on a busy machine."""
 
@@ -42,7 +43,7 @@ class Told:
 def looking(browser: Browser, *, narrow: bool = False, dark: bool = False) -> Iterator[Told]:
     """An empty page in a profile of its own."""
     context = browser.new_context(
-        viewport=NARROW if narrow else WIDE,  # type: ignore[arg-type]
+        viewport=NARROW if narrow else WIDE,
         color_scheme="dark" if dark else "light",
     )
     context.set_default_timeout(LONGEST)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -18,10 +17,9 @@ from ayne_dagster.config import Settings
 from ayne_dagster.dashboard.app import written
 from ayne_dagster.dashboard.serving import server
 from ayne_dagster.serving.listening import listen
+from ayne_dagster_tests.browser.chromium import CHROMIUM
 from ayne_dagster_tests.dashboard.collections import HOSTILE, collected
 from ayne_dagster_tests.support.processes import LONGEST_RUN
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 OF_ITS_OWN = "not an origin"
 """How the browser's log calls who asked, where no page did."""

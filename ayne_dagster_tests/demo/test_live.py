@@ -14,7 +14,8 @@ from ayne_dagster.demo.faults import TROUBLES, WEEK, Plan
 from ayne_dagster.demo.story import DEFAULT_DATABASE
 from ayne_dagster.runs.retention import CLOCK_TAG
 from ayne_dagster.standin.running import StandIn
-from ayne_dagster_tests.serving.test_browser import CHROMIUM, browse
+from ayne_dagster_tests.browser.chromium import CHROMIUM
+from ayne_dagster_tests.serving.test_browser import browse
 from ayne_dagster_tests.support.processes import Ayne, ended, family, wait_until
 from ayne_dagster_tests.support.serving import eventually, free_port, gone, raw
 

@@ -174,6 +174,11 @@ def test_a_conflict_with_a_program_that_takes_no_turn_is_called_one(lake: Lake) 
     assert "disk" not in str(told.value)
 
 
+def test_a_question_that_is_wrong_is_not_taken_for_a_fault_of_the_lake(lake: Lake) -> None:
+    with lake.store.connect() as connection, pytest.raises(duckdb.BinderException):
+        connection.execute("SELECT conflict AS DATA_PATH FROM movies")
+
+
 def test_a_catalogue_that_is_out_of_reach_is_told_without_a_password(lake: Lake, tmp_path: Path) -> None:
     words = tuple((name, "1" if name == "port" else value) for name, value in lake.store.place.words)
     gone = LakeStore(tmp_path / "x.lake", place=replace(lake.store.place, words=words))

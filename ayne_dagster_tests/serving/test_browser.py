@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.server
 import json
-import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -16,10 +15,9 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ayne_dagster.serving.ui import guarded, listen
+from ayne_dagster_tests.browser.chromium import CHROMIUM
 from ayne_dagster_tests.support.processes import LONGEST_RUN
 from ayne_dagster_tests.support.serving import LAUNCH, RUNS, SELECTOR, SWITCH, Running
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 pytestmark = [
     pytest.mark.browser,

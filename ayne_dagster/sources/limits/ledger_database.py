@@ -20,7 +20,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, stop_after_delay, wait_random
 
 from ayne_dagster.errors import OneLineError, WrongUsage, is_of_the_place
-from ayne_dagster.settings.places import expanded
+from ayne_dagster.settings.places import absolute
 
 METADATA = sa.MetaData()
 IN_MEMORY = "sqlite://"
@@ -220,7 +220,7 @@ def _parsed(address: str) -> URL | None:
         if not _is_plain(url):
             return None
         if url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:"):
-            return url.set(database=os.path.abspath(expanded(str(url.database))))  # noqa: PTH100
+            return url.set(database=absolute(str(url.database)))
         return url.set(drivername=POSTGRES) if url.drivername in ("postgresql", "postgres") else url
     except (sa.exc.ArgumentError, ValueError):
         return None

@@ -119,7 +119,8 @@ def purge(connection: duckdb.DuckDBPyConnection, now: datetime) -> dict[str, int
 def foretell(database: Store, now: datetime) -> list[Foretold]:
     """What `purge` would drop now, by reason; nothing is changed.
 
-    It is the purge itself, on a copy, so that no run waits for it.
+    It is the purge itself, rolled back: of a file on a copy, so that no run waits for it; of a lake in its turn, and
+    commits wait meanwhile.
 
     Raises:
         WarehouseError: no copy can be made, or the database has an older schema.
