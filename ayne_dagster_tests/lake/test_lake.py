@@ -175,7 +175,7 @@ def test_a_conflict_with_a_program_that_takes_no_turn_is_called_one(lake: Lake) 
 
 
 def test_a_question_that_is_wrong_is_not_taken_for_a_fault_of_the_lake(lake: Lake) -> None:
-    with lake.store.connect() as connection, pytest.raises(duckdb.BinderException):
+    with pytest.raises(duckdb.BinderException), lake.store.connect() as connection:
         connection.execute("SELECT conflict AS DATA_PATH FROM movies")
 
 
