@@ -73,7 +73,7 @@ def after(
         return movie
     if outcome in CHECKS:
         expected = bucket_rate or bucket_rate_of(movie, source, at)
-        exposure, changes = _learned(before, at, feed, expected, changed=changed)
+        exposure, changes = _learned(before, source, at, feed, expected, changed=changed)
         state = _checked(before, source, at, changed=changed, exposure=exposure, changes=changes)
         if bucket_rate is not None or before.rate is not None:  # else the movie's bucket is not known yet
             state = replace(state, rate=rate(expected, exposure, changes))
@@ -129,7 +129,7 @@ def _checked(
 
 
 def _learned(
-    before: SourceState, at: datetime, feed: Feed | None, bucket_rate: float, *, changed: bool
+    before: SourceState, source: str, at: datetime, feed: Feed | None, bucket_rate: float, *, changed: bool
 ) -> tuple[float, float]:
     """Exposure and changes after a check; the first check has nothing to compare with."""
     if before.checked_at is None:
@@ -140,7 +140,7 @@ def _learned(
         days=(at - before.checked_at) / timedelta(days=1),
         silent=silent_days(feed, before.checked_at, at),
         changed=changed,
-        signals=before.signals,
+        signals=before.signals if SOURCES[source].has_change_feed else 0,
         precision=(feed or Feed()).precision,
         bucket_rate=bucket_rate,
     )

@@ -118,6 +118,10 @@ class Strategy(ABC):
     def ceiling_of(self, movie: MovieState, source: str) -> timedelta | None:
         """The age of an answer from which on the terms of use make the movie due; None: they do not."""
 
+    def heeds_signals(self, source: str) -> bool:
+        """Whether a signal that a movie may have changed at a source makes it due there."""
+        return True
+
     @abstractmethod
     def is_due_by_routine(self, movie: MovieState, source: str, now: datetime) -> bool:
         """Whether a movie that was checked is due in the ordinary course."""
@@ -213,7 +217,9 @@ class Strategy(ABC):
             if ceiling
             else None,
             by_hand,
-            Rule(Reason.CHANGE_FEED, here(is_change_due), f"({source}_signals > 0 OR {source}_recheck_at <= $now)"),
+            Rule(Reason.CHANGE_FEED, here(is_change_due), f"({source}_signals > 0 OR {source}_recheck_at <= $now)")
+            if self.heeds_signals(source)
+            else None,
             *of_itself,
             Rule(Reason.NEVER_FETCHED, here(lambda state, _: state.checked_at is None), f"{source}_checked_at IS NULL"),
             Rule(self.routine, lambda movie, now: self.is_due_by_routine(movie, source, now), routine_sql),

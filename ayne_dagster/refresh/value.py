@@ -118,7 +118,7 @@ class ValueOfRefreshStrategy(Strategy):
         long_ago = is_ahead(state.checked_at, now)  # by a clock that was ahead: nobody knows when
         days = LONGEST_UNCHECKED.days if long_ago else silent_days(feed, state.checked_at, now)
         silent = self.rate_of(movie, source, now) * days
-        signals = state.signals + is_recheck_due(state, now)
+        signals = state.signals + is_recheck_due(state, now) if self.heeds_signals(source) else 0
         return silent + signals * (feed or Feed()).weight_of_signal
 
     def rate_of(self, movie: MovieState, source: str, now: datetime) -> float:
@@ -156,6 +156,10 @@ class ValueOfRefreshStrategy(Strategy):
         )
 
     # The strategy's parts of the rules
+
+    def heeds_signals(self, source: str) -> bool:
+        """Only the source's own: those of others were measured to tell little of what only the source can tell."""
+        return SOURCES[source].has_change_feed
 
     def freezes(self, movie: MovieState, now: datetime) -> bool:
         """Never: what is stable has a low rate, and is asked for rarely."""
@@ -356,6 +360,8 @@ placed AS (
         return self._expected_of_sql(source, f"{source}_silent")
 
     def _expected_of_sql(self, source: str, silent_changes: str) -> str:
+        if not self.heeds_signals(source):
+            return silent_changes
         signals = f"(coalesce({source}_signals, 0) + CASE WHEN {source}_recheck_at <= $now THEN 1 ELSE 0 END)"
         return f"{silent_changes} + {signals} * {double_sql((self.feeds.get(source) or Feed()).weight_of_signal)}"
 

@@ -28,6 +28,9 @@ class Source:
     """An answer older than this is asked for again whatever else holds (terms of use)."""
     is_supplement: bool = False
     """Asked where it is switched on, and never waited for: a movie counts as complete without it."""
+    has_change_feed: bool = False
+    """Whether it tells itself which of its movies change. What others tell of it, as IMDb's file does of OMDb, makes a
+    movie due by the age table, and counts for nothing where what is likely to have changed is reckoned."""
     recheck_after: timedelta | None = None
     """How long after a change its caches may still serve the body from before; None: not looked at twice."""
 
@@ -42,6 +45,7 @@ SOURCES: dict[str, Source] = {
             (5, 15, 30, 90),
             # TMDB's terms, 1.C: nothing may be kept for longer than 6 months without being fetched again.
             ceiling=timedelta(days=170),
+            has_change_feed=True,
             # Its edge caches keep a body for 8 hours.
             recheck_after=timedelta(hours=8),
         ),

@@ -8,9 +8,10 @@ from typing import Literal
 
 from ayne_dagster.refresh.age_table import AGE_TABLE_STRATEGY, CYCLE_SOURCE
 from ayne_dagster.refresh.learning import POPULARITY_SHARE
+from ayne_dagster.refresh.states import SOURCES
 from ayne_dagster.refresh.value import ValueOfRefreshStrategy
 
-SOURCES_WITH_FEED = ("tmdb",)
+SOURCES_WITH_FEED = tuple(source.name for source in SOURCES.values() if source.has_change_feed)
 """Sources that announce their changes. OMDb does not."""
 
 

@@ -11,7 +11,6 @@ from ayne_dagster.config import StrategyChoice
 from ayne_dagster.refresh.feeds import FIRST_PRECISION, FIRST_RECALL, Feed, Gap
 from ayne_dagster.refresh.strategy import AGE_TABLE_STRATEGY, SOURCES, Strategy, ValueOfRefreshStrategy
 from ayne_dagster.refresh.value import LONGEST_UNCHECKED, RESERVE_DAYS, SMALL_RESERVE, most_reserved
-from ayne_dagster.warehouse.schema import IMDB_RATINGS
 
 DAY = timedelta(days=1)
 SPENT_DAYS, LEAST_SPENT_DAYS = 30, 7
@@ -73,15 +72,17 @@ def reserves(connection: duckdb.DuckDBPyConnection) -> Mapping[str, float]:
 
 
 def load_feeds(connection: duckdb.DuckDBPyConnection) -> Mapping[str, Feed]:
-    """The change feeds that are read, by source: TMDB's by the days of `change_feed_days`, OMDb's by IMDb's file."""
-    learned = connection.execute("SELECT source, recall, precision FROM feed_quality").fetchall()
-    quality = {source: (recall, precision) for source, recall, precision in learned}
-    gaps = {"tmdb": _tmdb_gaps(connection), "omdb": _omdb_gaps(connection)}
-    return {
-        source: Feed(*quality.get(source, (FIRST_RECALL, FIRST_PRECISION)), found)
-        for source, found in gaps.items()
-        if found is not None
-    }
+    """The change feeds that are read, by source: TMDB's, by the days of `change_feed_days`. OMDb has none.
+
+    IMDb's file is none of OMDb's: its jumps were measured to draw requests to what the file itself tells
+    (`docs/freshness.md`, "Tried, and not kept").
+    """
+    gaps = _tmdb_gaps(connection)
+    if gaps is None:
+        return {}
+    learned = connection.execute("SELECT recall, precision FROM feed_quality WHERE source = 'tmdb'").fetchall()
+    recall, precision = learned[0] if learned else (FIRST_RECALL, FIRST_PRECISION)
+    return {"tmdb": Feed(recall, precision, gaps)}
 
 
 def mean_popularity(connection: duckdb.DuckDBPyConnection) -> float:
@@ -101,19 +102,6 @@ def _tmdb_gaps(connection: duckdb.DuckDBPyConnection) -> tuple[Gap, ...] | None:
     starts: list[datetime | None] = [None, *(_midnight(last) + DAY for _, last in spans)]
     ends: list[datetime | None] = [*(_midnight(first) for first, _ in spans), None]
     return tuple(Gap(start, end) for start, end in zip(starts, ends, strict=True))
-
-
-def _omdb_gaps(connection: duckdb.DuckDBPyConnection) -> tuple[Gap, ...] | None:
-    """All before IMDb's file was read first and after it was read last; None where it never was.
-
-    A day without a file is no gap: jumps are measured against what was last signalled, not against the day before.
-    """
-    first, last = connection.execute(
-        "SELECT min(read_at), max(read_at) FROM daily_files WHERE accepted AND name = ?", [IMDB_RATINGS.name]
-    ).fetchall()[0]
-    if first is None:
-        return None
-    return Gap(None, first.replace(tzinfo=UTC)), Gap(last.replace(tzinfo=UTC), None)
 
 
 def _midnight(day: date) -> datetime:

@@ -64,6 +64,13 @@ def test_signals_count_as_what_they_are_worth_whatever_the_check_found() -> None
     assert (state.exposure, state.changes) == (pytest.approx(0.2), pytest.approx(2 * 0.4))
 
 
+def test_signals_of_others_teach_nothing_of_how_often_a_source_changes() -> None:
+    silent, told = (movie(omdb=replace(checked(10 * DAY), rate=0.01, signals=n)) for n in (0, 5))
+    for changed in (False, True):
+        taught = [after(m, "omdb", Outcome.FETCHED, NOW, changed=changed).at("omdb") for m in (silent, told)]
+        assert taught[0] == taught[1]
+
+
 def test_what_signals_did_not_tell_counts_on_top_when_a_change_was_found() -> None:
     before = known(signals=2, signalled_at=NOW - DAY)
     state = after(before, "tmdb", Outcome.FETCHED, NOW, changed=True, feed=FEED).at("tmdb")

@@ -12,7 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ayne_dagster.refresh.feeds import silent_days
-from ayne_dagster.refresh.strategy import Feed, Gap, MovieState, Override, Reason, ValueOfRefreshStrategy
+from ayne_dagster.refresh.strategy import (
+    AGE_TABLE_STRATEGY,
+    Feed,
+    Gap,
+    MovieState,
+    Override,
+    Reason,
+    ValueOfRefreshStrategy,
+)
 from ayne_dagster.refresh.worth import HARMONIC_SHARE, Worth
 from ayne_dagster_tests.support.states import DAY, HOUR, NOW, RATES, aged, checked, may_use_reserve, movie
 
@@ -44,6 +52,16 @@ def test_each_signal_leaves_the_probability_that_it_is_wrong() -> None:
     with_feed = ValueOfRefreshStrategy({"tmdb": FEED})
     worth = with_feed.assess(known(timedelta(0), signals=3), "tmdb", NOW)
     assert worth.p_stale == pytest.approx(1 - 0.5**3)
+
+
+def test_a_signal_of_others_makes_a_movie_due_by_the_age_table_and_counts_for_nothing_by_value() -> None:
+    silent = movie(release_date=aged(5000), omdb=replace(checked(10 * DAY), rate=0.01))
+    told = movie(release_date=aged(5000), omdb=replace(checked(10 * DAY), rate=0.01, signals=3))
+    assert AGE_TABLE_STRATEGY.decide(told, "omdb", NOW).reason is Reason.CHANGE_FEED
+    assert VALUE.decide(told, "omdb", NOW) == VALUE.decide(silent, "omdb", NOW)
+    assert VALUE.assess(told, "omdb", NOW) == VALUE.assess(silent, "omdb", NOW)
+    just_asked = movie(release_date=aged(5000), omdb=replace(checked(HOUR), rate=5.0, signals=3))
+    assert VALUE.decide(just_asked, "omdb", NOW).reason is Reason.BELOW_CUTOFF
 
 
 @pytest.mark.parametrize(("strategy", "share"), [(VALUE, 0.001), (ValueOfRefreshStrategy(cutoff=0.05), 0.05)])

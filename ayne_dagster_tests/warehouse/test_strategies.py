@@ -73,22 +73,12 @@ def test_a_feed_is_as_good_as_it_was_learned_to_be(connection: Connection) -> No
     assert strategy.feeds["tmdb"] == Feed(0.7, 0.2, (Gap(None, day(3)), Gap(day(4), None)))
 
 
-def test_imdbs_file_is_omdbs_feed_from_its_first_to_its_last_day(connection: Connection) -> None:
-    read_on = {2: True, 5: True, 8: True, 9: False}
-    insert_rows(
-        connection,
-        DAILY_FILES,
-        [
-            {"name": "imdb_ratings", "day": day(n).date(), "accepted": accepted, "read_at": naive_utc(day(n))}
-            for n, accepted in read_on.items()
-        ],
-    )
-    insert_rows(
-        connection,
-        DAILY_FILES,
-        [{"name": "tmdb_id_export", "day": day(1).date(), "accepted": True, "read_at": naive_utc(day(1))}],
-    )
-    assert load_feeds(connection)["omdb"].gaps == (Gap(None, day(2)), Gap(day(8), None))
+def test_imdbs_file_is_no_feed_of_omdbs(connection: Connection) -> None:
+    file = {"name": "imdb_ratings", "day": day(2).date(), "accepted": True, "read_at": naive_utc(day(2))}
+    insert_rows(connection, DAILY_FILES, [file])
+    insert_rows(connection, FEED_QUALITY, [{"source": "omdb", "recall": 0.7, "precision": 0.2}])
+    read(connection, 3)
+    assert load_feeds(connection).keys() == {"tmdb"}
 
 
 # What answers leave for learning
