@@ -28,7 +28,7 @@ def imdb_ratings(
     database: DuckDBDatabase,
     clock: dg.ResourceParam[Clock],
 ) -> Steps:
-    """Read the file, when it is switched on, and make movies whose votes or rating jumped due at OMDb."""
+    """Read the file, when it is switched on, and signal to OMDb which votes and ratings jumped."""
     if settings.imdb_ratings_url is None:
         yield from switched_off(context, IMDB_RATINGS, "AYNE_IMDB_RATINGS_URL", database.file, clock.now())
         return

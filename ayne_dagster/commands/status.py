@@ -20,19 +20,22 @@ if TYPE_CHECKING:
 @click.command()
 @json_option
 def stats(as_json: bool) -> None:
-    """Tell how much is collected, and how much of the quotas is left."""
+    """Tell how much is collected, how fresh it probably is, and how much of the quotas is left."""
+    from ayne_dagster.warehouse.field_freshness import field_freshness
     from ayne_dagster.warehouse.spool import kept
     from ayne_dagster.warehouse.statistics import collection_stats, landmarks
-    from ayne_dagster.warehouse.strategies import load_strategy
+    from ayne_dagster.warehouse.strategies import load_strategy, value_of_refresh
 
     settings = load_settings()
     now = settings.now()
     with warehouse(settings).connect(read_only=True) as connection:
+        fresh = field_freshness(connection, settings.sources, now, value_of_refresh(connection))
         counts = collection_stats(connection, now, load_strategy(connection, settings.strategy))
         dates = landmarks(connection, now)
     quotas = {source: _quota(budget) for source, budget in granted(settings, now).items()}
     told = {name: instant.isoformat() if instant else None for name, instant in dates.items()}
-    print_result({**counts, **told, "spooled": kept(settings.database), "quota": quotas}, as_json, _describe_stats)
+    result = {**counts, **told, "fresh": fresh, "spooled": kept(settings.database), "quota": quotas}
+    print_result(result, as_json, _describe_stats)
 
 
 @click.command()
@@ -108,6 +111,9 @@ def _describe_stats(counts: dict[str, Any]) -> Any:
     lines = [f"{counts[key]:>10,}  {text}" for key, text in names.items()]
     dates = {"last_run": "last run ended", "last_change": "last change noted", "newest_release": "newest release"}
     lines += [f"{'':10}  {text} {_when(counts[key])}" for key, text in dates.items()]
+    for source, shares in counts["fresh"].items():
+        told = ", ".join(f"{kind.replace('_', ' ')} {share:.0%}".replace("%", " %") for kind, share in shares.items())
+        lines.append(f"{'':10}  probably as at {SOURCES[source].title}: {told}")
     if counts["spooled"]:
         lines.append(f"{counts['spooled']:>10,}  answers in the spool, merged by the next collection")
     for source, quota in counts["quota"].items():

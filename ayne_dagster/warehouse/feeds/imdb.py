@@ -79,7 +79,7 @@ class RatingsReport(Numbers):
     """Of these, movies whose rating or number of votes is another."""
     jumped: int
     signals: int
-    """Movies that are due at OMDb for it."""
+    """Movies that are due at OMDb for it, by the age table."""
     thawed: int
 
 
