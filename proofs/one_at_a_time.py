@@ -12,6 +12,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
 from datetime import datetime
 from unittest import mock
 
@@ -22,6 +23,7 @@ from ayne_dagster.simulation import collector
 from ayne_dagster.simulation.assumptions import Assumptions
 from ayne_dagster.simulation.criteria import DEFAULTS
 from ayne_dagster.simulation.measure import Figures, average
+from ayne_dagster.simulation.policies import POLICIES, Policy
 from ayne_dagster.simulation.run import Case, simulate
 from ayne_dagster.simulation.worlds import WORLDS
 from ayne_dagster.warehouse import rates, strategies
@@ -60,6 +62,11 @@ def forgetting(half_life_days: float) -> Iterator[None]:
         yield
 
 
+def _by_popularity_alone() -> dict[str, Policy]:
+    """The policies with AYNE_FRESHNESS_WEIGHT at 1."""
+    return {name: replace(POLICIES[name], popularity_share=1.0) for name in DEFAULTS.values()}
+
+
 VARIANTS: Mapping[str, Callable[[], AbstractContextManager[object]]] = {
     "reserve at OMDb 5 %": constants(RESERVE_WITHOUT_CEILING=0.05),
     "reserve at OMDb 1 %": constants(RESERVE_WITHOUT_CEILING=0.01),
@@ -70,6 +77,7 @@ VARIANTS: Mapping[str, Callable[[], AbstractContextManager[object]]] = {
     "buckets learn faster": constants(SHRINKAGE=3.0),
     "buckets learn slower": constants(SHRINKAGE=30.0),
     "rates learned every 3 days": constants(RECALIBRATE_AFTER_DAYS=3, _RATES_EVERY_DAYS=3),
+    "weight by popularity alone": lambda: mock.patch.dict(POLICIES, _by_popularity_alone()),
     "forgetting, half in 180 days": lambda: forgetting(180),
     "forgetting, half in 365 days": lambda: forgetting(365),
 }
