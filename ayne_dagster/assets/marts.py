@@ -8,13 +8,14 @@ from typing import Any
 import dagster as dg
 import duckdb
 
-from ayne_dagster.assets.definition import DATASET, column_lineage, is_launched, table_options
+from ayne_dagster.assets.definition import DATASET, column_lineage, table_options
 from ayne_dagster.assets.discovery import discovered_movies
 from ayne_dagster.assets.empty_years import tell_of_empty_years, years_with_movies
 from ayne_dagster.assets.imdb import imdb_ratings
 from ayne_dagster.assets.markdown import markdown_table
 from ayne_dagster.assets.refresh import refresh_metadata
 from ayne_dagster.assets.refreshing import Steps
+from ayne_dagster.assets.switched_off import switched_off, tell_of_switched_off
 from ayne_dagster.config import FigureChoice, Settings
 from ayne_dagster.refresh.strategy import SOURCES
 from ayne_dagster.resources.clients import Clock, DuckDBDatabase
@@ -116,14 +117,16 @@ class Counting(TableWrite[dict[str, int]]):
         return record_stats(connection, now, strategy)
 
     def report(self, written: dict[str, int]) -> None:
-        """The counts; and to whoever looks at Dagster's UI, which years have nothing to fetch."""
+        """The counts; and, to whoever looks at Dagster's UI, what there is nothing to fetch of."""
         left = self._left()
         curves = {f"{name}_{source}": value for source, day in self.day.items() for name, value in _curves(day).items()}
         curves |= {f"requests_left_{source}": number for source, number in left.items()}
         table = dg.MetadataValue.md(as_table(self.day, left))
         self.context.add_asset_metadata({**written, **curves, "today": table})
-        if is_launched(self.context.run):
-            tell_of_empty_years(self.context.instance, self.years)
+        instance = self.context.instance
+        if not instance.is_ephemeral:
+            tell_of_empty_years(instance, self.years)
+            tell_of_switched_off(instance, switched_off(self.settings))
 
     def _left(self) -> dict[str, int]:
         """By source with a daily quota: requests that are left of today's; nothing while the ledger is down."""

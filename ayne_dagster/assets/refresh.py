@@ -8,15 +8,12 @@ import duckdb
 
 from ayne_dagster.assets.answers import ANSWER_ASSETS
 from ayne_dagster.assets.changes import tmdb_changes
-from ayne_dagster.assets.checks import check_results, check_specs
 from ayne_dagster.assets.definition import DATASET, partitioned_options
 from ayne_dagster.assets.id_export import tmdb_id_export
 from ayne_dagster.assets.imdb import imdb_ratings
 from ayne_dagster.assets.refreshing import Steps, partitions_of
 from ayne_dagster.collecting.numbers import Derived
 from ayne_dagster.collecting.progress import Progress, watcher
-from ayne_dagster.config import Settings
-from ayne_dagster.refresh.gathering import TICK
 from ayne_dagster.resources.clients import Clock, DuckDBDatabase
 from ayne_dagster.resources.io_manager import TableWrite
 from ayne_dagster.warehouse.doubts import judge_unjudged
@@ -27,20 +24,15 @@ from ayne_dagster.warehouse.schema import REFRESH_METADATA
 @dg.asset(
     **partitioned_options(REFRESH_METADATA, DATASET, set()),
     deps=[*ANSWER_ASSETS, tmdb_changes, tmdb_id_export, imdb_ratings],
-    check_specs=check_specs(REFRESH_METADATA),
     config_schema={},
 )
 def refresh_metadata(
     context: dg.AssetExecutionContext,
     database: DuckDBDatabase,
     clock: dg.ResourceParam[Clock],
-    settings: dg.ResourceParam[Settings],
 ) -> Steps:
     """Work out age category, frozen state, reasons, rates and weights anew; times are kept with each answer."""
-    now = clock.now()
-    yield dg.Output(Derivation(context, database, now))
-    patience = settings.sensor_max_wait + TICK
-    yield from check_results(REFRESH_METADATA, database.file, now, database.choice, settings.spendable, patience)
+    yield dg.Output(Derivation(context, database, clock.now()))
 
 
 @dataclass

@@ -189,15 +189,16 @@ def _instance_and_listener(port: int) -> Iterator[tuple[DagsterInstance, socket,
         home = instance.root_directory
         os.environ["DAGSTER_HOME"] = home  # for daemon, code servers and the runs that they launch
         with served(Path(home)):
-            show_empty_years(instance, shown)
+            show_nothing_as_missing(instance, shown)
             about = f"Dagster on http://{ADDRESS}:{port} shows the database {shown.database_name}"
             click.echo(one_line(f"{about}{world}; its runs are in {home}"), err=True)
             yield instance, listener, shown, workspace_file()
 
 
-def show_empty_years(instance: DagsterInstance, settings: Settings) -> None:
-    """Have no asset be grey for years in which there is nothing: runs of `ayne collect` leave them out."""
+def show_nothing_as_missing(instance: DagsterInstance, settings: Settings) -> None:
+    """Have no asset be grey for years in which there is nothing, nor for being switched off: no run may tell of it."""
     from ayne_dagster.assets.empty_years import tell_of_empty_years, years_with_movies
+    from ayne_dagster.assets.switched_off import switched_off, tell_of_switched_off
     from ayne_dagster.collecting.stores import open_store
     from ayne_dagster.warehouse.store import WarehouseError
 
@@ -208,6 +209,7 @@ def show_empty_years(instance: DagsterInstance, settings: Settings) -> None:
         with database.connect(read_only=True) as connection:
             years = years_with_movies(connection)
         tell_of_empty_years(instance, years)
+        tell_of_switched_off(instance, switched_off(settings))
 
 
 @contextmanager

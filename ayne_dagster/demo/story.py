@@ -73,7 +73,9 @@ def run_demo(movies: int, days: int, database: Path | None, progress: Console, o
             soft_wrap=True,
         )
         with only_these_variables(variables(standin, file)):
-            rounds = collect_on(milestones, start, standin, settings_for(standin, file), movies, progress)
+            settings = settings_for(standin, file)
+            rounds = collect_on(milestones, start, standin, settings, movies, progress)
+            _read_change_feed(settings, rounds[-1], progress)
             stats = DuckDBClient(file).get_collection_stats(end)
     _summarize(rounds, stats, file, out)
 
@@ -111,6 +113,12 @@ def _collect(
     plan = DiscoveryPlan(start_year - YEARS_BACK, start_year + 3)
     orchestrator = DataCollectionOrchestrator(settings=turned, watcher=_Lines(progress, day))
     return Round(day, now, orchestrator.collect(plan, refresh_limit=limit))
+
+
+def _read_change_feed(settings: Settings, last: Round, progress: Console) -> None:
+    """Read the feed after the last collection, as a schedule does daily: what it names is due next."""
+    turned = replace(settings, clock_offset=last.now - datetime.now(UTC))
+    DataCollectionOrchestrator(settings=turned, watcher=_Lines(progress, last.day)).read_change_feed()
 
 
 class _Lines:
