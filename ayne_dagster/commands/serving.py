@@ -219,6 +219,8 @@ def _dashboard_beside(settings: Settings, port: int) -> Iterator[None]:
     from ayne_dagster.dashboard.serving import served_beside
 
     with served_beside(settings, examined(settings), min(port + 1, 65535)) as address:
+        if address:
+            os.environ.setdefault("AYNE_DASHBOARD_URL", address)  # for the code servers, whose assets link it
         without = f"No dashboard: port {port + 1} is in use; `ayne dashboard --port` serves it on another"
         click.echo(one_line(f"Dashboard on {address}" if address else without), err=True)
         yield
