@@ -113,6 +113,8 @@ def test_the_ui_gets_curves_of_each_day_and_a_look_at_the_movies(platform: Platf
     assert (told["failed_tmdb"], told["due_tmdb"], told["share_in_time_tmdb"]) == (0, known - 10, 1.0)
     assert told["requests_left_omdb"] == 100 - platform.value("SELECT sum(requests) FROM fetch_log WHERE source='omdb'")
     assert "| TMDB | 10 |" in str(status["today"].value)
+    assert 0 < status["likely_unchanged_tmdb"].value < 1, "most were never asked for"
+    assert re.search(r"\| TMDB \| (\d+\\%)? \|", str(status["freshness"].value))
     (movies,) = (m.metadata for m in result.asset_materializations_for_node("movies"))
     assert len(str(movies["preview"].value).splitlines()) == 2 + 5
     assert movies["share_with_imdb_id"].value == round(platform.value("SELECT count(imdb_id) FROM movies") / known, 4)

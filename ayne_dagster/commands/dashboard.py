@@ -10,6 +10,7 @@ import click
 
 from ayne_dagster.commands.options import FilePath, json_option
 from ayne_dagster.commands.output import fail, one_line, print_result
+from ayne_dagster.commands.working import working
 from ayne_dagster.config import Settings, load_settings
 from ayne_dagster.dashboard.page_file import write_page
 
@@ -31,7 +32,8 @@ def dashboard(port: int, file: Path | None, as_json: bool) -> None:
     """
     settings = load_settings()
     if file is not None:
-        size = write_page(settings, file)
+        with working("Putting the page together"):
+            size = write_page(settings, file)
         result = {"file": str(file), "bytes": size}
         print_result(result, as_json, lambda told: f"{told['file']}  {told['bytes'] / 1e3:,.0f} kB")
         return

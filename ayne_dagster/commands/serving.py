@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ayne_dagster.commands.options import FilePath, Number
-from ayne_dagster.commands.output import console, fail, one_line
+from ayne_dagster.commands.options import FilePath, Number, json_option
+from ayne_dagster.commands.output import console, fail, one_line, print_result
 from ayne_dagster.config import Settings, load_settings
 from ayne_dagster.settings.texts import read_named_text
 
@@ -37,6 +37,7 @@ _port = click.option("--port", type=click.IntRange(1, 65535), default=3000, show
     "--day-seconds", type=Number(1, 86_400), default=60.0, show_default=True, help="With --live: a day's length."
 )
 @click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="With --live: of the UI.")
+@json_option
 @click.pass_context
 def demo(
     context: click.Context,
@@ -46,6 +47,7 @@ def demo(
     live: bool,
     day_seconds: float,
     port: int,
+    as_json: bool,
 ) -> None:
     """Show the whole of it, without keys: collect invented movies from a stand-in while days pass.
 
@@ -60,7 +62,11 @@ def demo(
         return
     from ayne_dagster.demo.story import run_demo
 
-    run_demo(movies, days, database, console(stderr=True), console())
+    story = run_demo(movies, days, database, console(stderr=True))
+    if as_json:
+        print_result(story.as_dict(), True, str)
+        return
+    story.tell(console())
 
 
 def _require_fitting(context: click.Context, live: bool) -> None:
@@ -69,9 +75,9 @@ def _require_fitting(context: click.Context, live: bool) -> None:
     Raises:
         UsageError: one of them is given.
     """
-    for name in ("days",) if live else ("day_seconds", "port"):
+    for name in ("days", "as_json") if live else ("day_seconds", "port"):
         if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
-            option = f"--{name.replace('_', '-')}"
+            option = f"--{name.removeprefix('as_').replace('_', '-')}"
             raise click.UsageError(f"{option} means nothing {'with' if live else 'without'} --live.")
 
 
