@@ -18,7 +18,9 @@ from ayne_dagster.warehouse.rows import insert_rows, naive_utc
 from ayne_dagster.warehouse.schema import FRESHNESS
 
 OBSERVED_EVERY = timedelta(hours=1)
-"""An observation reads all movies once a source: at a million that is a second, which no run should pay each time."""
+SAMPLED = 50_000
+"""Movies that an observation looks at, about; of more, every so many-th stands for all: of a million, all would take
+seconds, in which nobody else could commit."""
 FOUND_WITHIN = timedelta(days=30)
 """How far back checks count for what they found."""
 CATEGORY_OF_ALL = "all"
@@ -75,21 +77,23 @@ def observe_freshness(
     ).fetchall()
     if recently:
         return False
-    found = _found(connection, now)
+    ((known,),) = connection.execute("SELECT count(*) FROM refresh_metadata").fetchall()
+    each = max(1, round(known / SAMPLED))
+    found = _found(connection, now, each)
     rows = [
         {
             "observed_at": at,
             "source": source,
             "category": category,
-            "movies": movies,
-            "checked": checked,
-            "in_time": in_time,
-            "likely_unchanged": likely,
-            "looked_again": found.get((source, category), (0, 0))[0],
-            "found_unchanged": found.get((source, category), (0, 0))[1],
+            "movies": movies * each,
+            "checked": checked * each,
+            "in_time": in_time * each,
+            "likely_unchanged": likely * each,
+            "looked_again": found.get((source, category), (0, 0))[0] * each,
+            "found_unchanged": found.get((source, category), (0, 0))[1] * each,
         }
         for source in sources
-        for category, movies, checked, in_time, likely in _standing(connection, source, now, strategy, value)
+        for category, movies, checked, in_time, likely in _standing(connection, source, now, strategy, value, each)
     ]
     insert_rows(connection, FRESHNESS, rows)
     return True
@@ -101,6 +105,7 @@ def _standing(
     now: datetime,
     strategy: Strategy,
     value: ValueOfRefreshStrategy,
+    each: int,
 ) -> Sequence[tuple[str, int, int, int, float]]:
     """By age category: movies that the source may be asked for, checked, in time, and probably as they were."""
     applies = f"{source}_tombstoned_at IS NULL" + (" AND imdb_id IS NOT NULL" if SOURCES[source].needs_imdb_id else "")
@@ -109,21 +114,27 @@ def _standing(
         f"SELECT {category_sql()}, count(*), count({source}_checked_at),"
         f" count(*) FILTER (WHERE {checked} AND NOT ({strategy.overdue_sql(source)})),"
         f" coalesce(sum({value.fresh_sql(source)}) FILTER (WHERE {checked}), 0)::DOUBLE"
-        f" FROM refresh_metadata WHERE {applies} GROUP BY 1",
+        f" FROM refresh_metadata WHERE {applies} AND {_is_sampled(each)} GROUP BY 1",
         {"now": naive_utc(now)},
     ).fetchall()
     return [(str(row[0]), int(row[1]), int(row[2]), int(row[3]), float(row[4])) for row in rows]
 
 
-def _found(connection: duckdb.DuckDBPyConnection, now: datetime) -> dict[tuple[str, str], tuple[int, int]]:
+def _found(connection: duckdb.DuckDBPyConnection, now: datetime, each: int) -> dict[tuple[str, str], tuple[int, int]]:
     """By source and category of now: checks that looked again lately, and of these, those that found nothing new."""
     rows = connection.execute(
         f"SELECT source, {category_sql()}, count(*), count(*) FILTER (WHERE NOT coalesce(changed, FALSE))"
         " FROM fetch_log JOIN refresh_metadata USING (tmdb_id) WHERE fetched_at > $since AND fetched_at <= $now"
-        " AND outcome = 'fetched' AND days_since_check > 0 GROUP BY ALL",
+        " AND outcome = 'fetched' AND days_since_check > 0"
+        f" AND {_is_sampled(each)} GROUP BY ALL",
         {"since": naive_utc(now - FOUND_WITHIN), "now": naive_utc(now)},
     ).fetchall()
     return {(str(row[0]), str(row[1])): (int(row[2]), int(row[3])) for row in rows}
+
+
+def _is_sampled(each: int) -> str:
+    """The condition that a movie is one of every so many."""
+    return "TRUE" if each == 1 else f"hash(tmdb_id) % {each} = 0"
 
 
 def freshness_over_time(

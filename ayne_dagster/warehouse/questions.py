@@ -26,7 +26,7 @@ from ayne_dagster.warehouse.rows import id_table, naive_utc, registered
 from ayne_dagster.warehouse.strategies import value_of_refresh
 
 _LOOK_AHEAD_DAYS = 366
-_MOST_LOOKED_AT = 4_000_000
+_MOST_LOOKED_AT = 1_000_000
 """Movies times days."""
 QUOTA_EXHAUSTED = "quota_exhausted"
 """Code for a movie that is due while its source's requests are used up for now."""

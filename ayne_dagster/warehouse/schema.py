@@ -492,7 +492,7 @@ COLLECTION_STATUS = Table(
 FRESHNESS = Table(
     "freshness",
     "One row an observation, source and age category: how fresh the movies were. At most hourly; after 90 days the "
-    "last of each day is kept.",
+    "last of each day is kept. Of more than 50,000 movies, estimated from one in so many.",
     (
         Column("observed_at", "TIMESTAMP", "When it was observed (UTC)", null=NEVER),
         Column("source", "VARCHAR", "Source: tmdb, omdb …", null=NEVER),

@@ -8,6 +8,7 @@ import duckdb
 import pytest
 
 from ayne_dagster.refresh.strategy import AGE_TABLE_STRATEGY
+from ayne_dagster.warehouse import freshness
 from ayne_dagster.warehouse.care.thinning import thin
 from ayne_dagster.warehouse.freshness import freshness_over_time, latest_freshness, observe_freshness
 from ayne_dagster.warehouse.strategies import value_of_refresh
@@ -69,6 +70,20 @@ def test_within_an_hour_it_is_observed_once_and_a_clock_that_was_ahead_stops_not
     assert not observe(filled, NOW)
     assert not observe(filled, NOW + HOUR / 2)
     assert observe(filled, NOW + HOUR)
+
+
+def test_of_many_movies_a_sample_stands_for_all(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    merge_details(
+        connection, *(details(i, NOW - HOUR, release_date=released(10), imdb_id=None) for i in range(1, 1001))
+    )
+    observe(connection, NOW - DAY)
+    monkeypatch.setattr(freshness, "SAMPLED", 250)
+    observe(connection, NOW)
+    whole, sampled = (each for each in freshness_over_time(connection, NOW) if each.category == "all")
+    assert whole.movies == 1000
+    assert sampled.movies % 4 == 0
+    assert sampled.movies == pytest.approx(1000, rel=0.2)
+    assert sampled.in_time == sampled.movies
 
 
 def test_over_time_each_day_is_told_by_its_last_observation(filled: Connection) -> None:
