@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,9 +136,13 @@ def dev(port: int) -> None:
     A demonstration's database is shown with its stand-in beside it. Where nothing else is set up, that is the one of
     `ayne demo`, data/demo.duckdb.
     """
+    from ayne_dagster.runs.instance import only_daemon
     from ayne_dagster.serving.together import serve_together
 
-    with _instance_and_listener(port) as (instance, listener, shown, workspace), _dashboard_beside(shown, port):
+    with (
+        _instance_and_listener(port, only_daemon) as (instance, listener, shown, workspace),
+        _dashboard_beside(shown, port),
+    ):
         serve_together(instance, workspace, shown.ui_hosts, listener)
 
 
@@ -158,13 +162,13 @@ def daemon() -> None:
 
     A clock that was ahead keeps no sensor and no schedule waiting: it is looked to at the start and every few seconds.
     """
-    from ayne_dagster.runs.instance import open_instance, served
+    from ayne_dagster.runs.instance import only_daemon, open_instance, served
     from ayne_dagster.serving.code_servers import shared_code_servers
     from ayne_dagster.serving.daemon import daemon_running
     from ayne_dagster.serving.together import DaemonEnded, workspace_file
 
     settings = load_settings()
-    with open_instance(settings) as instance, served(Path(instance.root_directory)):
+    with open_instance(settings) as instance, served(home := Path(instance.root_directory)), only_daemon(home):
         os.environ["DAGSTER_HOME"] = instance.root_directory
         try:
             with shared_code_servers(instance, workspace_file()) as shared, daemon_running(shared) as process:
@@ -175,8 +179,14 @@ def daemon() -> None:
 
 
 @contextmanager
-def _instance_and_listener(port: int) -> Iterator[tuple[DagsterInstance, socket, Settings, Path]]:
+def _instance_and_listener(
+    port: int, alone: Callable[[Path], AbstractContextManager[object]] = nullcontext
+) -> Iterator[tuple[DagsterInstance, socket, Settings, Path]]:
     """What both commands need, with the port taken before anything is started.
+
+    Args:
+        port: of the UI.
+        alone: what is to be held of the home beside.
 
     Yields:
         Instance, socket, the settings of what is shown, workspace.
@@ -194,7 +204,7 @@ def _instance_and_listener(port: int) -> Iterator[tuple[DagsterInstance, socket,
     with listener, with_its_world(settings) as (shown, world), open_instance(shown) as instance:
         home = instance.root_directory
         os.environ["DAGSTER_HOME"] = home  # for daemon, code servers and the runs that they launch
-        with served(Path(home)):
+        with served(Path(home)), alone(Path(home)):
             show_nothing_as_missing(instance, shown)
             about = f"Dagster on http://{ADDRESS}:{port} shows the database {shown.database_name}"
             click.echo(one_line(f"{about}{world}; its runs are in {home}"), err=True)
