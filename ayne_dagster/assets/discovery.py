@@ -11,6 +11,7 @@ from ayne_dagster.assets.definition import ANSWERS, TMDB_POOL, partitioned_optio
 from ayne_dagster.assets.empty_years import tell_of_empty_years, years_with_movies
 from ayne_dagster.assets.refreshing import Steps, asking, collecting_from, failing_clearly, pace_metadata, telling
 from ayne_dagster.assets.run_config import RunConfig
+from ayne_dagster.assets.runless import are_told_by
 from ayne_dagster.collecting.listing import Listed, date_span, discover
 from ayne_dagster.collecting.numbers import Discovered, Found
 from ayne_dagster.collecting.progress import Progress, watcher
@@ -107,7 +108,7 @@ class DiscoveryStream(MergeStream[Listed, MergeReport]):
     def report(self, merged: MergeReport, seconds: float) -> None:
         """Counts by partition, and where the listing came out short; years without movies, before checks look."""
         progress = self._progress
-        if not self.context.instance.is_ephemeral:
+        if are_told_by(self.context.instance, self.context.run):
             with self.database.file.connect() as connection:
                 years = years_with_movies(connection)
             tell_of_empty_years(self.context.instance, years)

@@ -16,6 +16,7 @@ from ayne_dagster.assets.imdb import imdb_ratings
 from ayne_dagster.assets.markdown import markdown_table
 from ayne_dagster.assets.refresh import refresh_metadata
 from ayne_dagster.assets.refreshing import Steps
+from ayne_dagster.assets.runless import are_told_by
 from ayne_dagster.assets.switched_off import switched_off, tell_of_switched_off
 from ayne_dagster.config import FigureChoice, Settings
 from ayne_dagster.errors import OneLineError
@@ -161,6 +162,7 @@ class Counting(TableWrite[dict[str, int]]):
         instance = self.context.instance
         if not instance.is_ephemeral:
             self._renew_page(written["total_movies"])
+        if are_told_by(instance, self.context.run):
             tell_of_empty_years(instance, self.years)
             tell_of_switched_off(instance, switched_off(self.settings))
 

@@ -8,6 +8,19 @@ from collections.abc import Sequence
 import dagster as dg
 from dagster._core.events import DagsterEvent, DagsterEventBatchMetadata, DagsterEventType, StepMaterializationData
 from dagster._core.instance.utils import RUNLESS_JOB_NAME, RUNLESS_RUN_ID
+from dagster._core.storage.event_log import SqliteEventLogStorage
+
+from ayne_dagster.assets.definition import is_launched
+
+
+def are_told_by(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether a run should tell such: one that Dagster launched, or any where they are stored in a moment.
+
+    Dagster's own SQLite storage makes an engine for each event, so that hundreds take seconds, for which nobody in the
+    foreground should wait; what is in memory nobody looks at.
+    """
+    quick = not instance.is_ephemeral and type(instance.event_log_storage) is not SqliteEventLogStorage
+    return quick or is_launched(run)
 
 
 def record_runless(instance: dg.DagsterInstance, events: Sequence[dg.AssetMaterialization]) -> None:
