@@ -158,7 +158,7 @@ $(VENV)-lake/.ready-dev: pyproject.toml constraints.txt
 	@echo "Setting up $(VENV)-lake …"
 	@mkdir -p $(VENV)-lake
 	@sed 's/^duckdb==.*/duckdb==1.5.5/' constraints.txt > $(VENV)-lake/constraints.txt
-	$(call environment,$(VENV)-lake,[dev$(comma)lake],$(VENV)-lake/constraints.txt)
+	$(call environment,$(VENV)-lake,[dev$(comma)lake$(comma)cluster$(comma)manifests],$(VENV)-lake/constraints.txt)
 	@touch $@
 
 $(VENV)-lowest/.ready: pyproject.toml constraints.txt ayne_dagster_tests/lowest.py
