@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import signal
+import subprocess
+import sys
 from collections.abc import Iterator
-from multiprocessing.process import BaseProcess
-from multiprocessing.synchronize import Event
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -13,10 +13,8 @@ import pytest
 
 from ayne_dagster.config import Settings
 from ayne_dagster.runs.instance import open_instance
-from ayne_dagster.runs.own_runs import close_abandoned_runs, mark_launched_run, own_run
+from ayne_dagster.runs.own_runs import close_abandoned_runs, own_run
 from ayne_dagster.settings.tags import LAUNCHED_RUN_TAG
-from ayne_dagster_tests.support.forking import FORKED
-from ayne_dagster_tests.support.processes import LONGEST_RUN
 
 
 @dg.job
@@ -31,21 +29,31 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
         yield opened
 
 
-def _execute(home: str, run_id: str, is_marked: Event) -> None:
-    with dg.DagsterInstance.from_config(home) as instance:
-        mark_launched_run(instance, run_id)
-        is_marked.set()
-        signal.pause()
+_EXECUTE = """
+import sys, time
+import dagster as dg
+from ayne_dagster.runs.own_runs import mark_launched_run
+with dg.DagsterInstance.from_config(sys.argv[1]) as instance:
+    mark_launched_run(instance, sys.argv[2])
+    print("marked", flush=True)
+    sys.stdin.read()
+"""
 
 
-def _launched(instance: dg.DagsterInstance) -> tuple[dg.DagsterRun, BaseProcess]:
+@contextmanager
+def _launched(instance: dg.DagsterInstance) -> Iterator[tuple[dg.DagsterRun, subprocess.Popen[str]]]:
     """A run, and the process that executes it."""
     run = instance.create_run_for_job(nothing, status=dg.DagsterRunStatus.STARTED)
-    is_marked = FORKED.Event()
-    process = FORKED.Process(target=_execute, args=(instance.root_directory, run.run_id, is_marked), daemon=True)
-    process.start()
-    assert is_marked.wait(LONGEST_RUN)
-    return run, process
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", _EXECUTE, instance.root_directory, run.run_id],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "marked\n"
+        yield run, process
+        process.kill()
 
 
 def _status(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRunStatus:
@@ -55,10 +63,9 @@ def _status(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRunSt
 
 
 def test_a_launched_run_is_closed_when_its_process_is_killed_and_not_before(instance: dg.DagsterInstance) -> None:
-    run, process = _launched(instance)
-    assert close_abandoned_runs(instance) == []
-    process.kill()
-    process.join(LONGEST_RUN)
+    with _launched(instance) as (run, process):
+        assert close_abandoned_runs(instance) == []
+        process.kill()
     assert close_abandoned_runs(instance) == [run.run_id]
     assert _status(instance, run) is dg.DagsterRunStatus.FAILURE
 
@@ -66,9 +73,8 @@ def test_a_launched_run_is_closed_when_its_process_is_killed_and_not_before(inst
 def test_a_run_that_is_executed_again_is_not_taken_for_the_former_one_whose_process_is_gone(
     instance: dg.DagsterInstance,
 ) -> None:
-    run, process = _launched(instance)
-    process.kill()
-    process.join(LONGEST_RUN)
+    with _launched(instance) as (run, process):
+        process.kill()
     former = instance.get_run_by_id(run.run_id)
     assert former is not None
     again = instance.create_run_for_job(
