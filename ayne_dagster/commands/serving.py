@@ -144,32 +144,11 @@ def dev(port: int) -> None:
 @_workspace
 def ui(port: int, workspace: Path | None) -> None:
     """Start Dagster's UI alone on 127.0.0.1; the daemon is a service of its own."""
-    from ayne_dagster.serving.together import serve_alone
+    from ayne_dagster.serving.together import require_workspace, serve_alone
 
-    named = _named_workspace(workspace)
+    named = workspace and require_workspace(workspace)
     with _instance_and_listener(port) as (instance, listener, shown, ours), suppress(KeyboardInterrupt):
         serve_alone(instance, named or ours, shown.ui_hosts, listener)
-
-
-def _named_workspace(named: Path | None) -> Path | None:
-    """The workspace that a person has named, if it can be one.
-
-    Raises:
-        UsageError: it cannot be read, or names nothing to load.
-    """
-    import yaml
-
-    if named is None:
-        return None
-    try:
-        told = yaml.safe_load(read_named_text(named))
-    except OSError as error:
-        raise click.UsageError(f"{named} cannot be read: {error.strerror}.") from None
-    except (yaml.YAMLError, ValueError):
-        told = None
-    if not (isinstance(told, dict) and isinstance(told.get("load_from"), list) and told["load_from"]):
-        raise click.UsageError(f"{named} is no workspace: it needs a list `load_from` of code servers.")
-    return named
 
 
 @click.command()
@@ -182,9 +161,9 @@ def daemon(workspace: Path | None) -> None:
     from ayne_dagster.runs.instance import open_instance, served
     from ayne_dagster.serving.code_servers import shared_code_servers
     from ayne_dagster.serving.daemon import daemon_running
-    from ayne_dagster.serving.together import DaemonEnded, workspace_file
+    from ayne_dagster.serving.together import DaemonEnded, require_workspace, workspace_file
 
-    settings, named = load_settings(), _named_workspace(workspace)
+    settings, named = load_settings(), workspace and require_workspace(workspace)
     with open_instance(settings) as instance, served(Path(instance.root_directory)):
         os.environ["DAGSTER_HOME"] = instance.root_directory
         try:

@@ -68,7 +68,7 @@ def test_commands_on_two_machines_have_one_history_and_either_tidies_it(machine:
         assert a.run("collect", *ALL, "--json").code == 0
         (told,) = [line for line in b.run("doctor", "--json").json["lines"] if line["name"] == "Dagster home"]
         assert told["state"] == "ok"
-        assert "2 runs" in told["what"]
+        assert "2 runs" in told["text"]
         # What holds the latest state of an asset stays, on whichever machine it was made.
         assert Ayne(b.folder, b.settings | {"AYNE_RUN_RETENTION_DAYS": "1"}).run("tidy", "--json").json["runs"] == 0
         assert not (a.folder / "home/history").exists(), "nothing of it is in a file"
