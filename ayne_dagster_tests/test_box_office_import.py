@@ -68,9 +68,9 @@ def asked(command: Ayne, sql: str) -> list[tuple[Any, ...]]:
 
 
 def content(command: Ayne) -> dict[str, list[tuple[Any, ...]]]:
-    """All that an import can write, without when things were read."""
+    """All that an import can write, but when a file was imported last."""
     return {
-        "box_office": asked(command, "SELECT * EXCLUDE (observed_at) FROM box_office ORDER BY ALL"),
+        "box_office": asked(command, "SELECT * FROM box_office ORDER BY ALL"),
         "history": asked(command, "SELECT * FROM movie_history ORDER BY ALL"),
         "unmatched": asked(command, "SELECT * FROM box_office_unmatched ORDER BY ALL"),
         "files": asked(command, "SELECT * EXCLUDE (imported_at) FROM box_office_files ORDER BY ALL"),

@@ -42,6 +42,10 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     ),
 }
 """By table: the columns that are taken over. What the older collection worked out from them is worked out anew."""
+_TOLD_BY_DETAILS = {
+    *("budget", "revenue", "runtime", "genres", "production_companies", "production_countries", "spoken_languages"),
+}
+"""What a listing never has: any of them makes a dump one of details, however few of their columns it has."""
 _KEYS = {"movies": "tmdb_id", "tmdb_movies": "tmdb_id", "omdb_movies": "imdb_id", "numbers_movies": "movie_id"}
 _IS_A_NUMBER = "TRY_CAST({0} AS DOUBLE) > 0"
 _IS_A_KEY = dict.fromkeys(("movies", "tmdb_movies", "numbers_movies"), _IS_A_NUMBER) | {
@@ -226,8 +230,19 @@ def open_source(path: Path, beside: Path | None) -> Iterator[Source]:
         except (duckdb.Error, pa.ArrowException, csv.Error, OSError, UnicodeError) as error:
             raise _unreadable(path, error) from None
         source.read_through()
+        _require_a_row(source)
         source.joined_by_blank = _is_joined_by_blank(source)
         yield source
+
+
+def _require_a_row(source: Source) -> None:
+    """Empty tables are taken for what they are. Lines of which none is a row are the wrong file, or a broken one."""
+    if source.unreadable and not any(source.count(table) for table in source.relations):
+        first = source.unreadable[0]
+        raise WrongFile(
+            f"{source.path} has {len(source.unreadable):,} lines and not one row that can be read ({first.where}"
+            f" {first.reason}); nothing was taken over. Name a dump whose lines have a field for each of its columns."
+        )
 
 
 def _spill_folder(beside: Path | None, stack: ExitStack) -> Path:
@@ -419,7 +434,7 @@ def _table_of(columns: Mapping[str, str]) -> str | None:
         return "omdb_movies"
     if "movie_id" in names and names & {"domestic_box_office", "worldwide_box_office"}:
         return "numbers_movies"
-    if "tmdb_id" in names and {"runtime", "status"} <= names:
+    if "tmdb_id" in names and names & _TOLD_BY_DETAILS:
         return "tmdb_movies"
     return "movies" if {"tmdb_id", "title"} <= names else None
 

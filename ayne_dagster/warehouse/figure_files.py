@@ -17,7 +17,7 @@ import duckdb
 import pyarrow as pa
 
 from ayne_dagster.warehouse.best_figures import DISAGREEMENT, WORTH_COMPARING
-from ayne_dagster.warehouse.figures import StatedFigures, merge_figures
+from ayne_dagster.warehouse.figures import IDENTITY, StatedFigures, merge_figures
 from ayne_dagster.warehouse.matching.rules import Match, NoMatch
 from ayne_dagster.warehouse.rows import Row, arrow_schema, id_table, insert_rows, naive_utc, registered
 from ayne_dagster.warehouse.schema import BOX_OFFICE, BOX_OFFICE_FILES, BOX_OFFICE_UNMATCHED
@@ -161,7 +161,7 @@ def release_years(connection: duckdb.DuckDBPyConnection, ids: Collection[int]) -
 def store(
     connection: duckdb.DuckDBPyConnection, file: ImportedFile, found: Found, now: datetime, run_id: str
 ) -> Counter[str]:
-    """Store what a file states, within an open transaction; the same again changes nothing but when it was read.
+    """Store what a file states, within an open transaction; the same again changes nothing but when it was imported.
 
     A figure takes the place of the one of the same kind that an earlier version of the file stated, a file of the same
     name and layout. What the later version does not state stays: it may be a part.
@@ -235,9 +235,12 @@ def _all_stated(
     renewed = {(i, r["measure"], r["scope"], r["currency"]) for i, rows in stated.items() for r in rows
                if r["source_ref"].startswith(f"{file.digest}:")}  # fmt: skip
     measured = {(i, measure, currency) for i, measure, _, currency in renewed}
+    again = {(i, *(r[name] for name in IDENTITY)): r for i, rows in stated.items() for r in rows}
     for tmdb_id, *values in others:
         figure = dict(zip(names, values, strict=True))
         rows = stated.setdefault(tmdb_id, [])
+        if (same := again.get((tmdb_id, *(figure[name] for name in IDENTITY)))) is not None:
+            same["observed_at"] = figure["observed_at"]  # a row of a file says nothing new when it is read again
         by = figure["source_ref"].partition(":")[0]
         kind = tmdb_id, figure["measure"], figure["scope"], figure["currency"]
         # What was worked out of two parts holds no more when one of them is another.

@@ -25,7 +25,7 @@ tmdb_id, release_year, source, gone_at and updated_at; observed_at only where it
 a figure that is known from another reading. One that is named here with none states none."""
 
 _CENT = Decimal("0.01")
-_IDENTITY = ("measure", "scope", "currency", "source_ref")
+IDENTITY = ("measure", "scope", "currency", "source_ref")
 """What tells the figures of a movie and source apart."""
 _STATED = ("amount", "as_of", "preferred", "derived", "suspect", "matched_by")
 """What is stated of each: a difference is a change."""
@@ -112,7 +112,7 @@ def _merge_one(
     changed = False
     for identity, figure in now.items():
         old = before.get(identity)
-        row = dict.fromkeys(BOX_OFFICE.column_names) | {name: figure.get(name) for name in (*_IDENTITY, *_STATED)}
+        row = dict.fromkeys(BOX_OFFICE.column_names) | {name: figure.get(name) for name in (*IDENTITY, *_STATED)}
         row |= {"tmdb_id": tmdb_id, "release_year": heard.release_year, "source": source}
         row["observed_at"] = figure.get("observed_at") or at
         row["amount"] = Decimal(figure["amount"]).quantize(_CENT)
@@ -137,7 +137,7 @@ def _merge_one(
 
 
 def _identity(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(row[name] for name in _IDENTITY)
+    return tuple(row[name] for name in IDENTITY)
 
 
 def _changed(row: Row, before: Decimal | None, after: Decimal | None, run_id: str) -> Row:

@@ -548,6 +548,20 @@ def test_a_quote_that_is_never_closed_costs_the_line_that_it_is_in_alone(
     assert body.rstrip().endswith('2,"Two,Released,91,Drama')
 
 
+def test_a_dump_of_few_columns_is_one_of_details_where_any_of_them_is(tmp_path: Path, database: Database) -> None:
+    dump = tmp_path / "small.csv"
+    dump.write_text("tmdb_id,imdb_id,title,release_date,budget,genre_name\n1,tt0000001,One,1999-03-31,63000000,Drama\n")
+    assert taken(dump, database).taken["tmdb_details"] == 1
+    assert rows(database, "SELECT budget, genres, runtime FROM tmdb_details") == [(63_000_000, ["Drama"], None)]
+
+
+def test_a_dump_of_a_listing_alone_is_no_details(tmp_path: Path, database: Database) -> None:
+    dump = tmp_path / "base.csv"
+    dump.write_text("id,tmdb_id,title,release_date,vote_count\n7,1,One,1999-03-31,90\n")
+    assert "tmdb_details" not in taken(dump, database).taken
+    assert rows(database, "SELECT tmdb_id, title FROM discovered_movies") == [(1, "One")]
+
+
 def test_a_dump_in_utf_16_is_read(tmp_path: Path, database: Database) -> None:
     dump = tmp_path / "tmdb_movies.csv"
     dump.write_text("tmdb_id,title,status,runtime,genres\n1,Amélie,Released,122,Comedy\n", encoding="utf-16")
@@ -858,6 +872,7 @@ def bad_files(folder: Path) -> dict[str, Path]:
     (folder / "text.duckdb").write_text("no database at all\n" * 1000)
     (folder / "folder").mkdir()
     (folder / "text.csv").write_text("a;b\n1;2\n")
+    (folder / "no_row.csv").write_text("tmdb_id,title,runtime\n" + "1,One\n" * 50)
     (folder / "broken.parquet").write_text("PAR1 and nothing else")
     os.mkfifo(folder / "pipe")
     with duckdb.connect(str(folder / "foreign.duckdb")) as connection:
@@ -880,6 +895,7 @@ def bad_files(folder: Path) -> dict[str, Path]:
         "cannot be read": folder / "text.duckdb",
         "holds no CSV or Parquet": folder / "folder",
         "holds no CSV or Parquet file": folder / "text.csv",
+        "50 lines and not one row that can be read (no_row.csv row 2 has 2 fields": folder / "no_row.csv",
         "cannot be read as": folder / "broken.parquet",
         "is a device, pipe or socket": folder / "pipe",
         "of another program": folder / "foreign.duckdb",

@@ -113,6 +113,15 @@ def test_columns_that_seem_to_hold_figures_and_are_not_read_are_told(tmp_path: P
     assert found.remarks == ["Not read: 'domgross_2013$'. A mapping can say what they are."]
 
 
+def test_a_column_that_is_there_twice_is_told_where_it_is_read(tmp_path: Path) -> None:
+    found = read_text(tmp_path, "title,year,budget,note,note,budget\nZephyr One,2000,1000000,a,b,2000000\n")
+    assert [[f.amount for f in row.figures] for row in found.rows] == [[1_000_000]]
+    assert found.remarks == [
+        "There more than once, and read where it comes first: 'budget'. Leave the others out, or give them a name of"
+        " their own."
+    ]
+
+
 def test_an_extract_of_five_files_has_ids_and_a_worldwide_gross_that_is_worked_out(tmp_path: Path) -> None:
     folder = write_opusdata(tmp_path / "extract", ROWS)
     found = read_figures(folder)

@@ -187,6 +187,11 @@ def overlooked(layout: Layout, columns: Sequence[str]) -> list[str]:
     return [c for c in columns if c not in used and re.search("gross|box_?office|budget|revenue", plain_name(c))]
 
 
+def doubled(layout: Layout, columns: Sequence[str]) -> list[str]:
+    """The columns that a layout reads and that a file has more than once: the first is read."""
+    return [column for column in dict.fromkeys(layout.columns) if columns.count(column) > 1]
+
+
 def with_year_of_name(layout: Layout, file_name: str) -> Layout:
     """A layout that has no column for years, with the one year that is in the file's name, as in "2019.csv"."""
     if layout.roles.get("year") or layout.year is not None:

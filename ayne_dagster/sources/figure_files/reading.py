@@ -23,6 +23,7 @@ from ayne_dagster.sources.figure_files.layouts import (
     WORLDWIDE,
     FigureColumn,
     Layout,
+    doubled,
     overlooked,
     places,
     recognised,
@@ -121,6 +122,11 @@ def read_figures(path: Path, mapping: Path | None = None) -> FigureFile:
     reader = _Reader(layout, table, str(path), opusdata.identifiers(path) if "opus_id" in layout.roles else {})
     found = FigureFile(path, file.digest, layout.name)
     reader.read_into(found)
+    if twice := doubled(layout, table.columns):
+        found.remarks.append(
+            f"There more than once, and read where it comes first: {told_names(twice)}. Leave the others out, or give"
+            " them a name of their own."
+        )
     if unread := overlooked(layout, table.columns):
         found.remarks.append(f"Not read: {told_names(unread)}. A mapping can say what they are.")
     return found
