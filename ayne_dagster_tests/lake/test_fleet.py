@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -68,7 +69,7 @@ def test_commands_on_two_machines_have_one_history_and_either_tidies_it(machine:
         assert a.run("collect", *ALL, "--json").code == 0
         (told,) = [line for line in b.run("doctor", "--json").json["lines"] if line["name"] == "Dagster home"]
         assert told["state"] == "ok"
-        assert "2 runs" in told["text"]
+        assert re.search(r", [1-9]\d* runs$", told["text"]), told
         # What holds the latest state of an asset stays, on whichever machine it was made.
         assert Ayne(b.folder, b.settings | {"AYNE_RUN_RETENTION_DAYS": "1"}).run("tidy", "--json").json["runs"] == 0
         assert not (a.folder / "home/history").exists(), "nothing of it is in a file"
