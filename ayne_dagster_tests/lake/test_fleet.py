@@ -32,6 +32,8 @@ pytestmark = [pytest.mark.on_lake, pytest.mark.end_to_end, pytest.mark.timeout(9
 MOVIES = 24
 AT_ONCE = 2
 ALL = ("--start-year", "1874", "--end-year", "2035", "--min-votes", "0")
+FEW_YEARS = ("--start-year", "2020", "--end-year", "2026", "--min-votes", "0")
+"""Each year is an event of its own for each asset, which Dagster stores one by one."""
 LONG = 400.0
 """A sensor ticks once a minute, and a busy machine is slow."""
 
@@ -66,7 +68,7 @@ def test_commands_on_two_machines_have_one_history_and_either_tidies_it(machine:
     with StandIn(6, oddities=0, epoch=EPOCH) as standin:
         standin.set_now(START)
         a, b = (machine(name).asking(standin) for name in ("a", "b"))
-        assert a.run("collect", *ALL, "--json").code == 0
+        assert a.run("collect", *FEW_YEARS, "--json").code == 0
         (told,) = [line for line in b.run("doctor", "--json").json["lines"] if line["name"] == "Dagster home"]
         assert told["state"] == "ok"
         assert re.search(r", [1-9]\d* runs$", told["text"]), told
