@@ -24,7 +24,7 @@ define environment
 endef
 
 .PHONY: demo demo-live dev test test-all lint test-duckdb2 test-lake test-lowest test-browser proofs kills format dictionary \
-	notebook test-notebook reference docs bench proof-freshness proof-limits proof-strategies proof-bodies \
+	notebook test-notebook reference docs bench proof-fleet proof-freshness proof-limits proof-strategies proof-bodies \
 	proof-properties clean
 
 demo: $(VENV)/.ready ## Collect invented movies from a stand-in; needs no keys
@@ -103,6 +103,9 @@ bench: $(VENV)/.ready-dev ## The figures of benchmarks/
 proof-freshness: $(VENV)/.ready-dev ## What the refresh strategies promise, in modelled worlds: about 45 minutes on two cores
 	@$(BIN)/python -m proofs.freshness
 
+proof-fleet: $(VENV)-lake/.ready-dev ## Two machines, one lake, one Dagster, and what breaks: a quarter of an hour, as root
+	@$(VENV)-lake/bin/python -W ignore -m proofs.fleet
+
 proof-limits: $(VENV)/.ready-dev ## Quota and pace over four processes with the full figures, two minutes
 	@$(BIN)/python -W ignore -m proofs.limits
 
@@ -161,7 +164,7 @@ $(VENV)-lake/.ready-dev: pyproject.toml constraints.txt
 	@echo "Setting up $(VENV)-lake …"
 	@mkdir -p $(VENV)-lake
 	@sed 's/^duckdb==.*/duckdb==1.5.5/' constraints.txt > $(VENV)-lake/constraints.txt
-	$(call environment,$(VENV)-lake,[dev$(comma)lake],$(VENV)-lake/constraints.txt)
+	$(call environment,$(VENV)-lake,[dev$(comma)lake$(comma)cluster$(comma)manifests],$(VENV)-lake/constraints.txt)
 	@touch $@
 
 $(VENV)-lowest/.ready: pyproject.toml constraints.txt ayne_dagster_tests/lowest.py

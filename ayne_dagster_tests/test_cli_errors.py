@@ -249,3 +249,16 @@ def test_a_home_that_cannot_be_used_is_told_before_a_database_is_made(tmp_path: 
     assert result.code == cli.WRONG_USAGE
     assert "DAGSTER_HOME" in result.complaint
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["ui", "daemon"])
+@pytest.mark.parametrize("content", [None, "load_from: [", "load_from: []", "something: else", "load_from: [nonsense]"])
+def test_a_workspace_that_cannot_be_read_is_told_in_a_line_and_nothing_is_started(
+    tmp_path: Path, command: str, content: str | None
+) -> None:
+    if content is not None:
+        (tmp_path / "workspace.yaml").write_text(content)
+    refused = Ayne(tmp_path).call(command, "--workspace", "workspace.yaml")
+    assert refused.code == 2
+    assert "is no workspace" in refused.complaint
+    assert not Ayne(tmp_path).home.exists()

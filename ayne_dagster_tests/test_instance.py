@@ -60,3 +60,28 @@ def test_a_shipped_configuration_of_a_former_version_is_renewed_and_a_person_s_o
     former = hashlib.sha256(b"telemetry: {enabled: false}\n").hexdigest()
     monkeypatch.setattr(instance, "_FORMER", {former})
     assert (dagster_home(Settings(database=tmp_path / "movies.duckdb")) / "dagster.yaml").read_text() == shipped
+
+
+@pytest.mark.parametrize(
+    ("storage", "told"),
+    [
+        (
+            "event_log_storage: {module: no_such_package.storage, class: Storage, config: {}}",
+            "names no_such_package, which is not installed here",
+        ),
+        (
+            "local_artifact_storage:\n  module: dagster._core.storage.root\n  class: LocalArtifactStorage\n"
+            "  config: {base_dir: {env: UNSET_ONE}}",
+            "wants the variable UNSET_ONE, which is not set",
+        ),
+    ],
+    ids=["a package", "a variable"],
+)
+def test_what_a_storage_of_a_person_s_own_lacks_is_told_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, storage: str, told: str
+) -> None:
+    (tmp_path / "dagster.yaml").write_text(f"telemetry: {{enabled: false}}\n{storage}\n")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    with pytest.raises(instance.HomeUnusable, match=told) as caught:
+        instance.open_instance(Settings())
+    assert "\n" not in str(caught.value)

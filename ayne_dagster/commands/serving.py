@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 
 _port = click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True)
+_workspace = click.option(
+    "--workspace", type=FilePath(), help="A workspace.yaml that names code servers elsewhere, in place of one here."
+)
 
 
 @click.command()
@@ -148,16 +151,19 @@ def dev(port: int) -> None:
 
 @click.command()
 @_port
-def ui(port: int) -> None:
+@_workspace
+def ui(port: int, workspace: Path | None) -> None:
     """Start Dagster's UI alone on 127.0.0.1; the daemon is a service of its own."""
-    from ayne_dagster.serving.together import serve_alone
+    from ayne_dagster.serving.together import require_workspace, serve_alone
 
-    with _instance_and_listener(port) as (instance, listener, shown, workspace), suppress(KeyboardInterrupt):
-        serve_alone(instance, workspace, shown.ui_hosts, listener)
+    named = workspace and require_workspace(workspace)
+    with _instance_and_listener(port) as (instance, listener, shown, ours), suppress(KeyboardInterrupt):
+        serve_alone(instance, named or ours, shown.ui_hosts, listener)
 
 
 @click.command()
-def daemon() -> None:
+@_workspace
+def daemon(workspace: Path | None) -> None:
     """Run Dagster's daemon alone, as a service; the UI is `ayne ui`.
 
     A clock that was ahead keeps no sensor and no schedule waiting: it is looked to at the start and every few seconds.
@@ -165,13 +171,13 @@ def daemon() -> None:
     from ayne_dagster.runs.instance import only_daemon, open_instance, served
     from ayne_dagster.serving.code_servers import shared_code_servers
     from ayne_dagster.serving.daemon import daemon_running
-    from ayne_dagster.serving.together import DaemonEnded, workspace_file
+    from ayne_dagster.serving.together import DaemonEnded, require_workspace, workspace_file
 
-    settings = load_settings()
+    settings, named = load_settings(), workspace and require_workspace(workspace)
     with open_instance(settings) as instance, served(home := Path(instance.root_directory)), only_daemon(home):
         os.environ["DAGSTER_HOME"] = instance.root_directory
         try:
-            with shared_code_servers(instance, workspace_file()) as shared, daemon_running(shared) as process:
+            with shared_code_servers(instance, named or workspace_file()) as shared, daemon_running(shared) as process:
                 code = process.wait()
         except KeyboardInterrupt:
             return  # how it is meant to end

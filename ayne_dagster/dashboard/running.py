@@ -22,7 +22,8 @@ from ayne_dagster.settings.locks import is_held
 from ayne_dagster.settings.places import HOME, companion, expanded
 
 UNFINISHED = ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING")
-OWN_RUN_TAG, REASONS_TAG, YEARS_TAG = "ayne/own_run", "ayne/reasons", "ayne/years"
+OWN_RUN_TAG, LAUNCHED_RUN_TAG = "ayne/own_run", "ayne/process"
+REASONS_TAG, YEARS_TAG = "ayne/reasons", "ayne/years"
 _JOBS = {
     "refresh_movies": "Refreshing movies",
     "discover_movies": "Discovering movies",
@@ -161,7 +162,10 @@ def _runs(home: Path, which: str, bound: tuple[Any, ...]) -> list[Run]:
 def _run(home: Path, row: tuple[Any, ...], tags: dict[str, str]) -> Run:
     run_id, job, status, created, started, ended = row
     begun = datetime.fromisoformat(created).replace(tzinfo=UTC) if isinstance(created, str) else None
-    gone = status in UNFINISHED and _has_gone(home, tags.get(OWN_RUN_TAG, ""))
+    launched = tags.get(LAUNCHED_RUN_TAG, "")
+    # One that is executed again has the tags of the former one, too.
+    is_of_this = launched.endswith(f"/{str(run_id).replace('-', '')}")
+    gone = status in UNFINISHED and _has_gone(home, launched if is_of_this else tags.get(OWN_RUN_TAG, ""))
     return Run(str(run_id), str(job), str(status), begun, _instant(started), _instant(ended), tags, gone)
 
 

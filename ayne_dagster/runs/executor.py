@@ -1,4 +1,5 @@
-"""How the steps of a launched run are executed: in the run's own process, and such that an interruption acts at once.
+"""How the steps of a launched run are executed: in the run's own process, such that an interruption acts at once, and
+that it is noticed when the process is gone.
 
 What a step does is in `assets`; runs that a command executes itself have no executor of ours (`orchestrator`).
 https://docs.dagster.io/deployment/execution/run-executors
@@ -12,7 +13,9 @@ from typing import Any, cast
 
 import dagster as dg
 
-from ayne_dagster.runs.own_runs import note_interruption
+from ayne_dagster.collecting.stores import shared_locks
+from ayne_dagster.config import load_settings
+from ayne_dagster.runs.own_runs import mark_launched_run, note_interruption
 
 
 class InterruptibleExecutor(dg.Executor):
@@ -40,6 +43,7 @@ class InterruptibleExecutor(dg.Executor):
 
     def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[dg.DagsterEvent]:
         """Execute the steps."""
+        mark_launched_run(plan_context.instance, plan_context.run_id, shared_locks(load_settings()))
         events = iter(self._inner.execute(plan_context, execution_plan))
         waits = False
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -29,6 +30,10 @@ _FORMER = {"4b45d5fa57d8ab75deb9bb6a515d36132c4998664e034bc28f77e13d9999133b"}
 
 _STORAGE = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
 _NO_ROOM = ("disk is full", "disk I/O", *(os.strerror(number) for number in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)))
+
+_DRIVERS = {"psycopg2", "psycopg", "pymysql", "dagster_postgres", "dagster_mysql"}
+"""The packages whose errors tell of a server."""
+_UNSET = re.compile(r'environment variable "(\w+)"')
 
 
 class HomeUnusable(OneLineError):
@@ -174,6 +179,8 @@ class HomeFault:
 
 def fault_of(home: Path, error: Exception) -> HomeFault:
     """What an error that Dagster raised for a home means, as far as it can be told."""
+    if (fault := _fault_of_another_storage(home, error)) is not None:
+        return fault
     reasons = list(_reasons(error))
     if any(word in reason for reason in reasons for word in _NO_ROOM):
         return HomeFault(
@@ -199,6 +206,27 @@ def fault_of(home: Path, error: Exception) -> HomeFault:
     )
 
 
+def _fault_of_another_storage(home: Path, error: Exception) -> HomeFault | None:
+    """What is wrong with a storage that a home's own dagster.yaml names, a Postgres server say; None where nothing is
+    known to be. Never the text of a driver, which may hold what it signs in with.
+    """
+    file = home / "dagster.yaml"
+    for found in _led_to(error):
+        if isinstance(found, ModuleNotFoundError):
+            return HomeFault(
+                f"{file} names {found.name}, which is not installed here",
+                "Install ayne_dagster[cluster], or correct the file.",
+            )
+        if unset := _UNSET.search(str(found)):
+            return HomeFault(f"{file} wants the variable {unset[1]}, which is not set", "Set it, or correct the file.")
+        if type(found).__module__.partition(".")[0] in _DRIVERS:
+            return HomeFault(
+                f"The server of Dagster's storage, which {file} names, does not answer or refuses the sign-in",
+                "Start it, or correct its address, user and password.",
+            )
+    return None
+
+
 def damage_of(file: Path) -> HomeFault:
     """What is to be said of a file of Dagster's that is damaged."""
     return HomeFault(f"{file} is damaged", "Move it away; Dagster makes a new one, without the former runs.")
@@ -211,14 +239,21 @@ def damaged_storage(home: Path) -> Path | None:
 
 def _reasons(error: BaseException | None) -> Iterator[str]:
     """What SQLite and the system say in the errors that led to one; other texts may hold an address."""
+    for found in _led_to(error):
+        if isinstance(found, sqlite3.Error):
+            yield str(found).splitlines()[0] if str(found) else ""
+        elif isinstance(found, OSError) and found.strerror:
+            yield found.strerror
+
+
+def _led_to(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, what a driver says in it, and the errors that led to it."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
-        for found in (error, getattr(error, "orig", None)):
-            if isinstance(found, sqlite3.Error):
-                yield str(found).splitlines()[0] if str(found) else ""
-            elif isinstance(found, OSError) and found.strerror:
-                yield found.strerror
+        yield error
+        if isinstance(told := getattr(error, "orig", None), BaseException):
+            yield told
         error = error.__cause__ or error.__context__
 
 

@@ -1,19 +1,21 @@
-"""Runs that a command executes itself: marked while they run, and closed when their process is gone. And how any run
-ends that was interrupted: it is canceled, and nothing has failed.
+"""Runs are marked while their process lives, and closed when it is gone. And how any run ends that was interrupted: it
+is canceled, and nothing has failed.
 
-Dagster watches the runs that it launches, not these: a `kill -9` would leave such a run "started" for ever, its pool
-slot taken, and both the sensor and the next command waiting for it. A process id tells too little: it is given out
-again, it outlives the process until the parent asks, and in another container it means somebody else. So a run holds a
-lock on a file of its own in the Dagster home, which the operating system lets go of when the process ends, however. Of
-a store that machines share it is a lock at the server.
+Nobody else would: Dagster does not know the processes of commands, and what it launched by its default launcher it
+watches through the code server alone. A `kill -9` of the one, a machine that is switched off under the other, would
+leave a run "started" for ever, its pool slot taken, and both the sensor and the next command waiting for it. A process
+id tells too little: it is given out again, it outlives the process until the parent asks, and in another container it
+means somebody else. So a run holds a lock on a file of its own in the Dagster home, which the operating system lets go
+of when the process ends, however. Of a store that machines share it is a lock at the server.
 """
 
 from __future__ import annotations
 
+import atexit
 import re
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -21,7 +23,7 @@ import dagster as dg
 
 from ayne_dagster.errors import OneLineError
 from ayne_dagster.settings.locks import holding, is_held
-from ayne_dagster.settings.tags import OWN_RUN_TAG, is_own_run
+from ayne_dagster.settings.tags import LAUNCHED_RUN_TAG, OWN_RUN_TAG, is_own_run
 from ayne_dagster.warehouse.store import SharedLocks
 
 _LOCK_NAME = re.compile("[0-9a-f]{32}")
@@ -48,11 +50,46 @@ def own_run(instance: dg.DagsterInstance, locks: SharedLocks | None = None) -> I
         instance: where it is recorded.
         locks: of a store that machines share: then each of them can tell that the process is gone.
     """
-    name = uuid.uuid4().hex
+    with _alive(instance, uuid.uuid4().hex, locks) as mark:
+        yield {OWN_RUN_TAG: mark}
+
+
+_until_the_end = ExitStack()
+"""The marks of launched runs: let go of after Dagster has recorded how one ended, which comes after its executor."""
+_marked: set[str] = set()
+atexit.register(_until_the_end.close)
+
+
+def mark_launched_run(instance: dg.DagsterInstance, run_id: str, locks: SharedLocks | None = None) -> None:
+    """Mark a run that Dagster has launched as alive, until this process ends.
+
+    Where no mark can be made, on a full disk say, the run goes on without: nobody then closes it but Dagster.
+
+    Args:
+        instance: where it is recorded.
+        run_id: which run this process executes.
+        locks: as `own_run` takes them.
+    """
+    if run_id in _marked:
+        return
+    with suppress(OneLineError, OSError):
+        mark = _until_the_end.enter_context(_alive(instance, _name_of_launched(run_id), locks))
+        _marked.add(run_id)
+        instance.add_run_tags(run_id, {LAUNCHED_RUN_TAG: mark})
+
+
+def _name_of_launched(run_id: str) -> str:
+    """The name of a launched run's lock, which it alone has: one that is executed again has the former one's tags."""
+    return run_id.replace("-", "")
+
+
+@contextmanager
+def _alive(instance: dg.DagsterInstance, name: str, locks: SharedLocks | None) -> Iterator[str]:
+    """The mark of a run that is alive for the length of the block: where its lock is, and its name."""
     if locks is not None:
         locks.try_lock(_lock_of(name))
         try:
-            yield {OWN_RUN_TAG: f"{_SHARED}/{name}"}
+            yield f"{_SHARED}/{name}"
         finally:
             locks.unlock(_lock_of(name))
         return
@@ -60,27 +97,25 @@ def own_run(instance: dg.DagsterInstance, locks: SharedLocks | None = None) -> I
     path = folder / name
     with holding(path):
         try:
-            yield {OWN_RUN_TAG: f"{_home_id(folder)}/{name}"}
+            yield f"{_home_id(folder)}/{name}"
         finally:
             path.unlink(missing_ok=True)
 
 
 def close_abandoned_runs(instance: dg.DagsterInstance, locks: SharedLocks | None = None) -> list[str]:
-    """Close runs whose command is gone, and free the pool slots that they held; returns their ids.
+    """Close runs whose process is gone, and free the pool slots that they held; returns their ids.
 
     They have failed, but for those that were to end anyway: these are canceled.
 
     Args:
         instance: where they are recorded.
-        locks: of a store that machines share: runs of commands on any of them are closed.
+        locks: of a store that machines share: runs on any of them are closed.
     """
-    folder = _folder(instance)
     closed = []
     for record in instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED)):
         run = record.dagster_run
-        home, _, name = run.tags.get(OWN_RUN_TAG, "").partition("/")
-        # Whoever launches a run writes its tags: only a name as `own_run` gives it may become a path.
-        if not (is_own_run(run.tags) and _LOCK_NAME.fullmatch(name) and _is_gone(folder, home, name, locks)):
+        home, name = _mark_of(run)
+        if not (name and _is_gone(instance, home, name, locks)):
             continue
         # It may have ended well since the records were read: it lets go of its lock after it has recorded its end.
         now = instance.get_run_by_id(run.run_id)
@@ -90,17 +125,28 @@ def close_abandoned_runs(instance: dg.DagsterInstance, locks: SharedLocks | None
             else:
                 instance.report_run_failed(run, GONE)
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-            (folder / name).unlink(missing_ok=True)
+            if home != _SHARED:
+                (_folder(instance) / name).unlink(missing_ok=True)
             closed.append(run.run_id)
     return closed
 
 
-def _is_gone(folder: Path, home: str, name: str, locks: SharedLocks | None) -> bool:
+def _mark_of(run: dg.DagsterRun) -> tuple[str, str]:
+    """Where the lock of a run is, and its name; an empty name where it has none."""
+    own = is_own_run(run.tags)
+    home, _, name = run.tags.get(OWN_RUN_TAG if own else LAUNCHED_RUN_TAG, "").partition("/")
+    # Whoever launches a run writes its tags: only a name as we give it may become a path.
+    is_ours = _LOCK_NAME.fullmatch(name) and (own or name == _name_of_launched(run.run_id))
+    return (home, name) if is_ours else ("", "")
+
+
+def _is_gone(instance: dg.DagsterInstance, home: str, name: str, locks: SharedLocks | None) -> bool:
     """Whether nobody holds the lock of a run any more; False where that cannot be told here."""
     if home == _SHARED:
         with suppress(OneLineError):
             return locks is not None and locks.holder(_lock_of(name)) is None
         return False
+    folder = _folder(instance)
     return home == _home_id(folder) and not is_held(folder / name)
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from socket import socket
 
 import dagster as dg
+from dagster._core.workspace.load_target import WorkspaceFileTarget
 
-from ayne_dagster.errors import OneLineError
+from ayne_dagster.errors import OneLineError, WrongUsage
 from ayne_dagster.serving.code_servers import shared_code_servers
 from ayne_dagster.serving.daemon import daemon_running
 from ayne_dagster.serving.ui import ui_server
@@ -33,6 +34,24 @@ class DaemonEnded(OneLineError):
 def workspace_file() -> Path:
     """The file that says what of ours Dagster loads."""
     return Path(str(files("ayne_dagster") / "workspace.yaml"))
+
+
+def require_workspace(file: Path) -> Path:
+    """A workspace that a person has named, if Dagster can read it; whether its servers answer is not asked.
+
+    Raises:
+        WrongUsage: it cannot.
+    """
+    try:
+        has_any = bool(WorkspaceFileTarget([str(file)]).create_origins())
+    except Exception:  # noqa: BLE001 -- Dagster raises what its parser does
+        has_any = False
+    if not has_any:
+        raise WrongUsage(
+            f"{file} is no workspace that Dagster can read; nothing was started. It needs a list `load_from` of code "
+            "servers (docs/how-to/fleet.md)."
+        )
+    return file
 
 
 def serve_together(instance: dg.DagsterInstance, workspace: Path, hosts: Iterable[str], listener: socket) -> None:

@@ -83,7 +83,7 @@ def restartable_postgres(*options: str) -> Iterator[tuple[Postgres, Callable[[],
         folder = Path(name)
         programs, owner = _programs(folder)
         _make_cluster(folder, programs, owner)
-        port = _free_port()
+        port = free_port()
         settings = ("listen_addresses=127.0.0.1", f"port={port}", f"unix_socket_directories={folder}", *options)
         command = [str(programs / "postgres"), "-D", str(folder / "data"), *(f"-c{setting}" for setting in settings)]
 
@@ -157,7 +157,8 @@ def _wait_for(server: Postgres, supervisor: subprocess.Popen[bytes], log: Path) 
             return
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on at this moment."""
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
