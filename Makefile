@@ -25,7 +25,7 @@ endef
 
 .PHONY: demo demo-live dev test test-all lint test-duckdb2 test-lake test-lowest test-browser proofs kills format dictionary \
 	notebook test-notebook reference docs bench proof-fleet proof-freshness proof-limits proof-strategies proof-bodies \
-	proof-properties clean
+	proof-properties proof-contradictions clean
 
 demo: $(VENV)/.ready ## Collect invented movies from a stand-in; needs no keys
 	@$(BIN)/ayne demo
@@ -73,7 +73,7 @@ test-lake: $(VENV)-lake/.ready-dev ## A lake in place of the file: its own tests
 test-lowest: $(VENV)-lowest/.ready ## The suite without its whole processes, on the lowest versions that pyproject.toml allows
 	@$(VENV)-lowest/bin/python -m pytest -q -m 'not end_to_end'
 
-proofs: kills proof-limits proof-strategies proof-bodies proof-properties ## What the suite shows in small, in full
+proofs: kills proof-limits proof-strategies proof-bodies proof-contradictions proof-properties ## What the suite shows in small, in full
 
 kills: $(VENV)/.ready-dev ## Collections killed 100 times at random moments; says what was lost: nothing
 	@$(BIN)/python -W ignore -m proofs.killing
@@ -114,6 +114,9 @@ proof-strategies: $(VENV)/.ready-dev ## Feeds however bad, popular movies, real 
 
 proof-bodies: $(VENV)/.ready-dev ## Odd bodies through clients and merge, a minute
 	@$(BIN)/python -W ignore -m proofs.fuzz_bodies --seconds 60
+
+proof-contradictions: $(VENV)/.ready-dev ## Wrong IMDb ids among invented films: how many are found, how many right ones condemned, two minutes
+	@$(BIN)/python -m proofs.contradictions
 
 proof-properties: $(VENV)/.ready-dev ## Every example of the suite's properties, of which it tries a quarter
 	@THOROUGH=1 $(BIN)/python -m pytest $(ON_ALL) -m 'hypothesis and not end_to_end'
