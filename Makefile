@@ -8,6 +8,8 @@ CONSTRAINTS ?= constraints.txt
 # One more than there are processors: tests wait for processes, locks and answers.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 ON_ALL = -n $(WORKERS) --dist worksteal
+# Tests start hundreds of processes, and pytest writes its assertions anew: what is compiled once is kept.
+export PYTHONDONTWRITEBYTECODE =
 comma := ,
 # Shell commands that make an environment in $(1) with the package and its extras $(2), under the constraints $(3).
 define environment

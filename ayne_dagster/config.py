@@ -176,6 +176,8 @@ class Settings:
     run_retention: timedelta | None = timedelta(days=30)
     """How long finished runs and their logs are kept; None: for ever."""
 
+    dashboard_url: str | None = None
+    """Where people reach the dashboard, which Dagster's UI links; `ayne dev` tells it to what it starts."""
     ui_hosts: tuple[str, ...] = ()
     """Names besides the loopback ones under which the UI is asked, each `name` or `name:port`."""
 
@@ -404,6 +406,7 @@ def _settings(read: _Reader) -> Settings:
         run_retention=timedelta(days=days)
         if (days := read.number("AYNE_RUN_RETENTION_DAYS", 30.0, 0.0, MAX_OFFSET_DAYS))
         else None,
+        dashboard_url=read.address("AYNE_DASHBOARD_URL"),
         ui_hosts=read.hosts("AYNE_UI_HOSTS"),
         dagster_home=read.path("DAGSTER_HOME"),
     )

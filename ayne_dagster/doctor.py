@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import dagster as dg
 import duckdb
 
+from ayne_dagster.automation.demonstration import DEMONSTRATION_SENSORS
 from ayne_dagster.automation.due_movies import due_movies_sensor
 from ayne_dagster.automation.schedules import discovery_schedule
 from ayne_dagster.collecting.stores import open_store
@@ -349,7 +350,7 @@ def _dagster(settings: Settings) -> Iterator[Line]:
         with dg.DagsterInstance.from_config(str(home.resolve())) as instance:
             ask_each_storage(instance)
             runs = instance.get_runs_count()
-            automation = list(_automation(instance, Instants.of(settings).calendar))
+            automation = list(_automation(instance, settings))
         if (damaged := damaged_storage(home)) is not None:  # where no question has come by it yet
             yield Line("Dagster home", WRONG, *astuple(damage_of(damaged)))
             return
@@ -360,8 +361,9 @@ def _dagster(settings: Settings) -> Iterator[Line]:
         yield Line("Dagster home", WRONG, fault.what, fault.do)
 
 
-def _automation(instance: dg.DagsterInstance, now: datetime) -> Iterator[Line]:
-    """The daemon, and what it is to do (`now`: by the calendar, as Dagster goes by it)."""
+def _automation(instance: dg.DagsterInstance, settings: Settings) -> Iterator[Line]:
+    """The daemon, and what it is to do."""
+    now = Instants.of(settings).calendar  # as Dagster goes by it
     beats = [s for s in instance.get_daemon_statuses().values() if s.required and s.last_heartbeat is not None]
     running = {
         state.instigator_name
@@ -378,7 +380,8 @@ def _automation(instance: dg.DagsterInstance, now: datetime) -> Iterator[Line]:
         yield Line("daemon", WARNING, f"not running, or ill: {', '.join(ill)}", "Start it: `ayne dev`.")
     else:
         yield Line("daemon", OK, "running")
-    wanted = (due_movies_sensor.name, discovery_schedule.name)
+    demonstrating = [sensor.name for sensor in DEMONSTRATION_SENSORS]  # where days pass in minutes, they tick schedules
+    wanted = demonstrating if settings.fast_clock else (due_movies_sensor.name, discovery_schedule.name)
     missing = [name for name in wanted if name not in running]
     if beats and missing:
         yield Line("automation", WARNING, f"not switched on: {', '.join(missing)}", "Switch on, under Automation.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +13,26 @@ import dagster as dg
 import pytest
 
 from ayne_dagster.assets import marts, refreshing
+from ayne_dagster.assets.empty_years import PARTITIONED
 from ayne_dagster.assets.markdown import markdown_table
 from ayne_dagster.assets.refreshing import left_out, taken
+from ayne_dagster.assets.switched_off import switched_off, tell_of_switched_off
 from ayne_dagster.collecting.streams import Batches
 from ayne_dagster.config import Settings
 from ayne_dagster.definitions import build_defs
+from ayne_dagster.partitions import PARTITION_KEYS
 from ayne_dagster.refresh.strategy import Override, Reason
 from ayne_dagster.resources.clients import DuckDBDatabase
 from ayne_dagster.resources.io_manager import MergeStream, MergingDuckDBIOManager
 from ayne_dagster.runs.batch import pick_batch, range_tags
+from ayne_dagster.runs.instance import open_instance
 from ayne_dagster.standin.faults import Fault
 from ayne_dagster.standin.running import StandIn
 from ayne_dagster.warehouse.answers import ListedMovie, MergeReport
 from ayne_dagster.warehouse.client import DuckDBClient
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.merge import merge_listing
-from ayne_dagster.warehouse.refresh_metadata import DueMovie, set_override
+from ayne_dagster.warehouse.refresh_metadata import DueMovie, due_counts, set_override
 from ayne_dagster.warehouse.rows import read_rows
 from ayne_dagster.warehouse.schema import REFRESH_METADATA
 from ayne_dagster_tests.conftest import START, later
@@ -109,21 +113,135 @@ def test_the_ui_gets_curves_of_each_day_and_a_look_at_the_movies(platform: Platf
     assert (told["failed_tmdb"], told["due_tmdb"], told["share_in_time_tmdb"]) == (0, known - 10, 1.0)
     assert told["requests_left_omdb"] == 100 - platform.value("SELECT sum(requests) FROM fetch_log WHERE source='omdb'")
     assert "| TMDB | 10 |" in str(status["today"].value)
+    assert 0 < status["likely_unchanged_tmdb"].value < 1, "most were never asked for"
+    assert re.search(r"\| TMDB \| (\d+\\%)? \|", str(status["freshness"].value))
     (movies,) = (m.metadata for m in result.asset_materializations_for_node("movies"))
     assert len(str(movies["preview"].value).splitlines()) == 2 + 5
     assert movies["share_with_imdb_id"].value == round(platform.value("SELECT count(imdb_id) FROM movies") / known, 4)
 
 
-def test_a_run_that_dagster_launched_tells_of_years_without_movies_and_a_command_s_does_not(
-    platform: Platform, monkeypatch: pytest.MonkeyPatch
+def test_a_run_tells_of_years_without_movies_and_of_feeds_that_are_off_before_its_checks_look(
+    make_settings: MakeSettings, standin: StandIn, tmp_path: Path
 ) -> None:
-    told: list[set[str]] = []
-    monkeypatch.setattr(marts, "tell_of_empty_years", lambda _, years: told.append(set(years)))
+    with open_instance(Settings(database=tmp_path / "ayne.duckdb")) as home:
+        platform = Platform(make_settings, standin, home)
+        platform.discover()
+        (known,) = platform.query("SELECT list(DISTINCT release_year) AS years FROM discovered_movies")
+        assert home.get_materialized_partitions(dg.AssetKey("tmdb_details")) == set(PARTITION_KEYS) - set(
+            known["years"]
+        )
+        platform.refresh()
+        for asset in PARTITIONED:
+            assert home.get_materialized_partitions(asset) == set(PARTITION_KEYS)
+            latest = home.get_latest_materialization_event(asset)
+            assert latest is not None
+            assert latest.run_id, "what was told without a run would stand before the checks' results"
+        for feed in ("tmdb_id_export", "imdb_ratings"):
+            told = home.get_latest_materialization_event(dg.AssetKey(feed))
+            assert told is not None
+            assert told.asset_materialization is not None
+            assert str(told.asset_materialization.description).startswith("Switched off: AYNE_")
+        assert tell_of_switched_off(home, switched_off(platform.settings)) == 0, "once"
+
+
+def test_what_is_switched_off_says_so_and_is_never_late(make_settings: MakeSettings, tmp_path: Path) -> None:
+    def specs(settings: Settings) -> dict[str, dg.AssetSpec]:
+        return {spec.key.path[-1]: spec for spec in build_defs(settings).resolve_all_asset_specs()}
+
+    off = specs(make_settings())["tmdb_id_export"]
+    assert str(off.description).startswith("Switched off: AYNE_TMDB_EXPORT_URL is not set")
+    assert off.freshness_policy is None
+    on = specs(make_settings(tmdb_export_url=str(tmp_path / "export.json.gz")))["tmdb_id_export"]
+    assert on.freshness_policy is not None
+    assert "Switched off" not in str(on.description)
+
+
+def nothing_due(result: dg.ExecuteInProcessResult, asset: str) -> dict[str | None, str]:
+    """By release year: what a run said of that nothing is due."""
+    return {
+        m.partition: str(m.metadata["nothing_due"].value)
+        for m in result.asset_materializations_for_node(asset)
+        if "nothing_due" in m.metadata
+    }
+
+
+def test_a_run_that_has_nothing_to_ask_says_why_until_when_and_how_to_ask_all_the_same(platform: Platform) -> None:
+    everything: dict[str, Any] = {}
     platform.discover()
-    assert told == []
-    monkeypatch.setattr(marts, "is_launched", lambda _: True)
+    platform.refresh()
+    asked = len(platform.details_asked())
+    again = platform.run("refresh_movies", START + timedelta(hours=1), config=everything)
+    assert again.success
+    assert len(platform.details_asked()) == asked
+    told = nothing_due(again, "tmdb_details")
+    assert set(told) == {row["release_year"] for row in platform.query("SELECT DISTINCT release_year FROM movies")}
+    with Database(platform.settings.database).connect() as connection:
+        for year, why in told.items():
+            found = re.fullmatch(r"Nothing is due at TMDB until (\d{4}-\d\d-\d\d): \d+ checked lately\.", why)
+            assert found, why
+            assert year is not None
+            day = datetime.combine(date.fromisoformat(found[1]), time(23, 59, 59), UTC)
+            assert due_counts(connection, ("tmdb",), day, years=[year])["tmdb"] > 0
+            assert due_counts(connection, ("tmdb",), day - timedelta(days=1), years=[year])["tmdb"] == 0
+    log = [record.message for record in platform.instance.all_logs(again.run_id)]
+    assert any("TMDB is asked for nothing." in line and "{config: {anyway: true}}" in line for line in log)
+
+
+def test_years_with_something_due_are_not_said_to_have_nothing(platform: Platform) -> None:
     platform.discover()
-    assert told == [{row["release_year"] for row in platform.query("SELECT DISTINCT release_year FROM movies")}]
+    result = platform.run("refresh_movies", config={})
+    assert nothing_due(result, "tmdb_details") == {}
+    assert platform.details_asked()
+
+
+def test_asked_anyway_a_source_is_asked_for_what_is_not_due_but_not_for_what_a_person_froze(platform: Platform) -> None:
+    platform.discover()
+    platform.refresh()
+    first, second = (row["tmdb_id"] for row in platform.query("SELECT tmdb_id FROM movies ORDER BY 1 LIMIT 2"))
+    with Database(platform.settings.database).transaction() as connection:
+        set_override(connection, [first], Override.FREEZE, START)
+    before = platform.details_asked()
+    anyway = {"tmdb_details": {"config": {"anyway": True, "limit": 1000}}}
+    result = platform.run("refresh_movies", START + timedelta(hours=1), config=anyway)
+    asked = platform.details_asked()[len(before) :]
+    movies = platform.value("SELECT count(*) FROM movies")
+    assert (len(asked), first in asked, second in asked) == (movies - 1, False, True)
+    assert nothing_due(result, "tmdb_details") == {}
+    assert platform.value("SELECT max(unchanged_cycles) FROM refresh_metadata") == 0, "an hour later proves nothing"
+    only = {"tmdb_details": {"config": {"anyway": True, "tmdb_ids": [first, second]}}}
+    platform.run("refresh_movies", START + timedelta(hours=2), config=only)
+    assert platform.details_asked()[len(before) + len(asked) :] == [second]
+
+
+def test_each_check_runs_alone_at_no_request_and_all_of_them_are_a_job(platform: Platform) -> None:
+    platform.discover()
+    platform.refresh()
+    repository = build_defs(platform.settings).get_repository_def()
+    graph = repository.asset_graph
+    alone = [key for key in graph.asset_check_keys if graph.get_execution_set_identifier(key) is not None]
+    assert alone == [], "Dagster's UI would offer no button for them"
+    before = len(platform.standin.log())
+    job = repository.get_implicit_global_asset_job_def()
+    key = dg.AssetCheckKey(dg.AssetKey("tmdb_details"), "no_orphans")
+    one = job.get_subset(asset_selection=set(), asset_check_selection={key}).execute_in_process(
+        instance=platform.instance, run_config=QUIET
+    )
+    assert [(e.asset_check_key, e.passed) for e in one.get_asset_check_evaluations()] == [(key, True)]
+    assert one.get_asset_materialization_events() == []
+    everything = platform.run("check_tables", years=("unknown", "unknown"))
+    counted = {e.asset_check_key for e in everything.get_asset_check_evaluations()}
+    assert counted == graph.asset_check_keys
+    assert len(platform.standin.log()) == before
+
+
+def test_a_check_of_a_database_that_is_not_there_says_so_and_makes_none(platform: Platform) -> None:
+    result = platform.run("check_tables", years=("unknown", "unknown"))
+    assert not result.success
+    failed = result.failure_data_for_node("check_tmdb_details")
+    assert failed is not None
+    assert failed.user_failure_data is not None
+    assert "run discover_movies first" in str(failed.user_failure_data.description)
+    assert not platform.settings.database.exists()
 
 
 def test_of_a_large_collection_nothing_but_the_number_of_movies_is_shown(

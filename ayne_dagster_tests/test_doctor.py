@@ -29,6 +29,7 @@ from ayne_dagster.config import ApiSettings, Settings, SettingsError
 from ayne_dagster.doctor import DUCKDBS, OK, PYTHONS, WARNING, WRONG, Line, disk_line, examine, version_line
 from ayne_dagster.refresh.outlook import Outlook
 from ayne_dagster.runs.instance import HomeUnusable, fault_of, home_path, open_instance
+from ayne_dagster.settings.clock import Fast
 from ayne_dagster.sources.limits.account import account_of
 from ayne_dagster.sources.limits.ledger import open_ledger
 from ayne_dagster.standin.faults import Fault
@@ -244,6 +245,18 @@ def test_a_daemon_that_runs_wants_something_to_do(settings: Settings) -> None:
         switch_on(instance, "due_movies_sensor", InstigatorType.SENSOR)
         switch_on(instance, "discovery_schedule", InstigatorType.SCHEDULE)
     assert look(settings, "automation") == Line("automation", OK, "on: discovery_schedule, due_movies_sensor")
+
+
+def test_where_days_pass_in_minutes_the_schedules_are_ticked_by_a_sensor_and_need_not_be_on(
+    settings: Settings,
+) -> None:
+    fast = replace(settings, fast_clock=Fast(START, START, 1440.0))
+    with open_instance(fast) as instance:
+        beat(instance, 0)
+        switch_on(instance, "due_movies_sensor", InstigatorType.SENSOR)
+        assert look(fast, "automation").text == "not switched on: simulated_schedules"
+        switch_on(instance, "simulated_schedules", InstigatorType.SENSOR)
+    assert look(fast, "automation").state == OK
 
 
 def test_a_daemon_that_does_not_run_any_more_is_a_warning(settings: Settings) -> None:

@@ -12,9 +12,13 @@ from types import ModuleType
 from typing import get_args
 
 import click
+import dagster as dg
 import duckdb
 import pytest
+import yaml
 
+from ayne_dagster.assets.refreshing import ASK_ANYWAY
+from ayne_dagster.automation.alerts import ALERT_SENSORS, ALERT_TAG
 from ayne_dagster.cli import ayne, run
 from ayne_dagster.config import Settings, load_settings
 from ayne_dagster.definitions import build_defs
@@ -209,3 +213,19 @@ def test_examples_of_the_data_dictionary_are_of_columns_that_there_are_and_most_
 def test_examples_of_the_data_dictionary_are_those_of_the_invented_world() -> None:
     made, page = _dictionary(), (ROOT / "docs" / "data-dictionary.md").read_text()
     assert page == made.page(made.invented())
+
+
+def test_the_operations_page_names_the_sensors_that_alert_and_they_are_on_by_themselves() -> None:
+    told = (ROOT / "docs" / "operations.md").read_text().split("## What is told unasked")[1].split("\n## ")[0]
+    listed = set(re.findall(r"^\| `(\w+)` \|", told, re.MULTILINE))
+    assert listed == {sensor.name for sensor in ALERT_SENSORS}
+    assert {sensor.default_status for sensor in ALERT_SENSORS} == {dg.DefaultSensorStatus.RUNNING}
+    assert f"`{ALERT_TAG}`" in told
+
+
+def test_the_operations_page_s_configuration_of_a_run_that_asks_anyway_is_one() -> None:
+    told = (ROOT / "docs" / "operations.md").read_text()
+    (config,) = re.findall(r"```yaml\n(ops: .*)\n```", told)
+    job = build_defs(Settings()).resolve_job_def("refresh_movies")
+    assert dg.validate_run_config(job, yaml.safe_load(config))
+    assert ASK_ANYWAY.format(asset="tmdb_details").split("`")[1] == config, "as a run says it"

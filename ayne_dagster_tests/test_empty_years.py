@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from ayne_dagster.assets.empty_years import PARTITIONED, tell_of_empty_years, years_with_movies
-from ayne_dagster.commands.serving import show_empty_years
+from ayne_dagster.commands.serving import show_nothing_as_missing
 from ayne_dagster.config import Settings
 from ayne_dagster.partitions import PARTITION_KEYS
 from ayne_dagster.runs.instance import open_instance
@@ -54,16 +54,16 @@ def test_the_ui_tells_it_when_it_starts_and_starts_beside_a_database_in_use(
     instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
     settings = Settings(database=tmp_path / "ayne.duckdb")
-    show_empty_years(instance, settings)
+    show_nothing_as_missing(instance, settings)
     assert not settings.database.exists(), "to look makes none"
     with Database(settings.database).connect() as connection:
         merge_listed(connection, listed(550))
-    show_empty_years(instance, settings)
+    show_nothing_as_missing(instance, settings)
     assert instance.get_materialized_partitions(DETAILS) == set(PARTITION_KEYS) - {"1999"}
     holder = python(HOLD, settings.database)
     try:
         assert line(holder) == "held"
-        show_empty_years(instance, settings)
+        show_nothing_as_missing(instance, settings)
     finally:
         holder.kill()
         holder.communicate()

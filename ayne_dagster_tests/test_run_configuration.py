@@ -25,9 +25,9 @@ MakeSettings = Callable[..., Settings]
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 MAY_BE_SAID = {
     "discovered_movies": {"min_votes", "max_pages", "use_reserve"},
-    "tmdb_details": {"tmdb_ids", "picked", "limit", "use_reserve"},
-    "omdb_ratings": {"tmdb_ids", "picked", "limit", "use_reserve"},
-    "box_office": {"tmdb_ids", "picked", "limit", "use_reserve"},
+    "tmdb_details": {"tmdb_ids", "anyway", "picked", "limit", "use_reserve"},
+    "omdb_ratings": {"tmdb_ids", "anyway", "picked", "limit", "use_reserve"},
+    "box_office": {"tmdb_ids", "anyway", "picked", "limit", "use_reserve"},
     "tmdb_id_export": {"believe"},
     "imdb_ratings": {"believe"},
 }

@@ -14,7 +14,7 @@ from ayne_dagster.demo.story import run_demo
 def main() -> None:
     """Run the demonstration as `make demo` does and save what it prints."""
     out = Console(record=True, width=88, highlight=False)
-    run_demo(500, 365, None, Console(stderr=True), out)
+    run_demo(500, 365, None, Console(stderr=True)).tell(out)
     picture = out.export_svg(title="make demo")
     # rich names a font on somebody's server; a page of ours asks nobody else, and any fixed-width font will do.
     (Path(__file__).parent / "demo.svg").write_text(

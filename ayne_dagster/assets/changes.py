@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import dagster as dg
 import duckdb
 
-from ayne_dagster.assets.checks import check_results, check_specs
 from ayne_dagster.assets.definition import FEEDS, TMDB_POOL, table_options
 from ayne_dagster.assets.refreshing import Steps, asking, collecting_from, failing_clearly, telling
 from ayne_dagster.collecting.code_names import read_code_names
@@ -40,7 +39,6 @@ SOURCE = "tmdb"
 @dg.asset(
     **table_options(TMDB_CHANGES, FEEDS, {"tmdb"}),
     pool=TMDB_POOL,
-    check_specs=check_specs(TMDB_CHANGES),
     config_schema={},
 )
 def tmdb_changes(
@@ -51,7 +49,6 @@ def tmdb_changes(
 ) -> Steps:
     """Read the days of the feed that are complete and were not read, and signal the movies that they name."""
     yield dg.Output(ChangeFeedStream(context, tmdb, database, clock))
-    yield from check_results(TMDB_CHANGES, database.file, clock.now())
 
 
 @dataclass

@@ -1,31 +1,37 @@
 """Asset checks and freshness policies, applied to all assets in one place. The counting itself is in the warehouse.
 
-The checks are declared on the assets and reported by them (`check_specs`): a check of its own would be a step of its
-own. Dagster's freshness policies see only an asset's latest materialization, of whatever partition; how fresh the
-movies really are is told by `no_overdue_movies`.
+The checks of an asset are one step, after it (`checks_of`): so each can be run alone, from the UI, at no request, and
+those of an asset open the database once together. Dagster's freshness policies see only an asset's latest
+materialization, of whatever partition; how fresh the movies really are is told by `no_overdue_movies`.
 
 https://docs.dagster.io/guides/test/asset-checks
 """
 
-from __future__ import annotations
-
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 
 import dagster as dg
 import duckdb
 
 from ayne_dagster.assets.markdown import markdown_table
-from ayne_dagster.config import STRATEGIES, StrategyChoice
-from ayne_dagster.refresh.strategy import AGE_TABLE_STRATEGY, COLLECTED
+from ayne_dagster.config import Settings
+from ayne_dagster.refresh.gathering import TICK
+from ayne_dagster.refresh.strategy import AGE_TABLE_STRATEGY, COLLECTED, Strategy
+from ayne_dagster.resources.clients import Clock, DuckDBDatabase
 from ayne_dagster.warehouse.best_figures import agreement
 from ayne_dagster.warehouse.doubts import count_doubts, list_doubts
 from ayne_dagster.warehouse.outlook import misfits
 from ayne_dagster.warehouse.row_checks import count_of, duplicate_keys, misplaced_rows, orphans
-from ayne_dagster.warehouse.schema import BOX_OFFICE, OMDB_RATINGS, REFRESH_METADATA, Table
+from ayne_dagster.warehouse.schema import (
+    ALL_TABLES,
+    BOX_OFFICE,
+    COLLECTION_STATUS,
+    OMDB_RATINGS,
+    REFRESH_METADATA,
+    Table,
+)
 from ayne_dagster.warehouse.statistics import overdue_by_category
-from ayne_dagster.warehouse.store import Store
-from ayne_dagster.warehouse.strategies import load_strategy
+from ayne_dagster.warehouse.store import WarehouseError
 
 _COUNTED = {
     "keys_are_unique": (duplicate_keys, "duplicates", "No movie stands in the table twice."),
@@ -80,49 +86,94 @@ def _applies(check: str, table: Table) -> bool:
     return "release_year" in table.types and not (table is REFRESH_METADATA and check == "no_orphans")
 
 
+def checks_of(table: Table) -> dg.AssetChecksDefinition:
+    """The checks of the asset with this table: a step after the asset's, or alone those that somebody chose."""
+
+    @dg.multi_asset_check(
+        name=f"check_{table.name}",
+        specs=check_specs(table),
+        can_subset=True,
+        description=f"Counts in {table.name} what must not be there; fetches nothing.",
+        config_schema={},
+    )
+    def check(
+        context: dg.AssetCheckExecutionContext,
+        database: DuckDBDatabase,
+        clock: dg.ResourceParam[Clock],
+        settings: dg.ResourceParam[Settings],
+    ) -> Iterator[dg.AssetCheckResult]:
+        chosen = {key.name for key in context.selected_asset_check_keys}
+        yield from check_results(table, database, clock.now(), settings, chosen)
+
+    return check
+
+
 def check_results(
     table: Table,
-    database: Store,
+    database: DuckDBDatabase,
     now: datetime,
-    strategy: str | StrategyChoice = STRATEGIES[0],
-    quotas: Mapping[str, int] | None = None,
-    patience: timedelta = timedelta(0),
+    settings: Settings,
+    chosen: Collection[str] | None = None,
 ) -> Iterator[dg.AssetCheckResult]:
-    """Results of the checks that `check_specs` declares, counted now; by a strategy where it is about what is due.
+    """Results of the checks that `check_specs` declares, counted now.
 
     Args:
         table: of the asset.
-        database: the warehouse.
+        database: the warehouse, with the strategy that says what is due.
         now: the instant (aware UTC).
-        strategy: the refresh strategy.
-        quotas: by source that is asked, requests a day; whether the age table fits them is told where they are.
-        patience: how long a movie may be due before it is overdue.
+        settings: which sources are asked, and how long a movie may be due before it is overdue.
+        chosen: names of the checks to count; None: all.
+
+    Raises:
+        dagster.Failure: the database cannot be read.
     """
-    with database.connect() as connection:
-        for spec in check_specs(table):
-            if spec.name == OVERDUE:
-                decides = load_strategy(connection, strategy)
-                sources = tuple(quotas or COLLECTED)
-                overdue = overdue_by_category(connection, now, sources, strategy=decides, patience=patience)
-                wrong = misfits(connection, now, quotas or {}) if decides is AGE_TABLE_STRATEGY else []
-                told = {"strategy": "; ".join(map(str, wrong))} if wrong else {}
-                yield dg.AssetCheckResult(
-                    check_name=OVERDUE,
-                    passed=not any(overdue.values()),
-                    severity=dg.AssetCheckSeverity.WARN,
-                    description=f"{sum(overdue.values()):,} overdue by more than {_in_words(patience)}",
-                    metadata={"overdue": sum(overdue.values()), **overdue, **told},
-                )
-            elif spec.name == AGREE:
-                yield _agreement(connection, now)
-            elif spec.name == OF_THE_MOVIE:
-                yield _doubts(connection)
-            else:
-                found_by, called, _ = _COUNTED[spec.name]
-                rows = count_of(connection, found_by(table))
-                yield dg.AssetCheckResult(
-                    check_name=spec.name, passed=rows == 0, description=f"{rows:,} {called}", metadata={called: rows}
-                )
+    try:
+        if not database.file.exists:
+            raise dg.Failure(f"There is no database at {database.file.name} yet: run discover_movies first.")
+        with database.file.connect() as connection:
+            for spec in check_specs(table):
+                if chosen is None or spec.name in chosen:
+                    yield _result(spec.name, table, connection, database, now, settings)
+    except WarehouseError as error:
+        raise dg.Failure(str(error)) from None
+
+
+def _result(
+    name: str,
+    table: Table,
+    connection: duckdb.DuckDBPyConnection,
+    database: DuckDBDatabase,
+    now: datetime,
+    settings: Settings,
+) -> dg.AssetCheckResult:
+    if name == OVERDUE:
+        return _overdue(connection, database.strategy(connection), now, settings)
+    if name == AGREE:
+        return _agreement(connection, now)
+    if name == OF_THE_MOVIE:
+        return _doubts(connection)
+    found_by, called, _ = _COUNTED[name]
+    rows = count_of(connection, found_by(table))
+    return dg.AssetCheckResult(
+        check_name=name, passed=rows == 0, description=f"{rows:,} {called}", metadata={called: rows}
+    )
+
+
+def _overdue(
+    connection: duckdb.DuckDBPyConnection, strategy: Strategy, now: datetime, settings: Settings
+) -> dg.AssetCheckResult:
+    """How many movies have waited for longer than a batch is gathered; whether the age table fits the budgets."""
+    patience, quotas = settings.sensor_max_wait + TICK, settings.spendable
+    overdue = overdue_by_category(connection, now, tuple(quotas or COLLECTED), strategy=strategy, patience=patience)
+    wrong = misfits(connection, now, quotas) if strategy is AGE_TABLE_STRATEGY else []
+    told = {"strategy": "; ".join(map(str, wrong))} if wrong else {}
+    return dg.AssetCheckResult(
+        check_name=OVERDUE,
+        passed=not any(overdue.values()),
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{sum(overdue.values()):,} overdue by more than {_in_words(patience)}",
+        metadata={"overdue": sum(overdue.values()), **overdue, **told},
+    )
 
 
 def _in_words(patience: timedelta) -> str:
@@ -164,10 +215,20 @@ def _doubts(connection: duckdb.DuckDBPyConnection) -> dg.AssetCheckResult:
     )
 
 
-def with_freshness_policies(assets: list[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
-    """The assets, each with its freshness policy."""
+def checks_of_all(assets: Sequence[dg.AssetsDefinition]) -> list[dg.AssetChecksDefinition]:
+    """The checks of all assets that have some: those that fetch or read something, and the refresh state."""
+    names = [asset.key.path[-1] for asset in assets]
+    return [checks_of(ALL_TABLES[name]) for name in names if name in ALL_TABLES and name != COLLECTION_STATUS.name]
+
+
+def with_freshness_policies(
+    assets: Sequence[dg.AssetsDefinition], switched_off: Collection[str] = ()
+) -> list[dg.AssetsDefinition]:
+    """The assets, each with its freshness policy, but for those that nothing is read for."""
 
     def with_policy(spec: dg.AssetSpec) -> dg.AssetSpec:
+        if spec.key.path[-1] in switched_off:
+            return spec
         window = FRESHNESS_OF_FILES.get(spec.key.path[-1], FRESHNESS)
         policy = dg.FreshnessPolicy.time_window(fail_window=window, warn_window=window / 2)
         return spec.replace_attributes(freshness_policy=policy)

@@ -16,8 +16,6 @@ import dagster as dg
 import duckdb
 from pydantic import Field
 
-from ayne_dagster.assets.checks import check_results
-from ayne_dagster.assets.refreshing import Steps
 from ayne_dagster.assets.run_config import RunConfig
 from ayne_dagster.collecting.numbers import Nothing
 from ayne_dagster.collecting.progress import Progress, watcher
@@ -161,14 +159,11 @@ class DailyFileReading(TableWrite[Numbers | None]):
         watcher().finished(name, written)
 
 
-def switched_off(
-    context: dg.AssetExecutionContext, table: Table, variable: str, database: Store, now: datetime
-) -> Steps:
-    """Say that an asset does nothing, and why; there is no materialization, and its checks see what there was."""
+def tell_switched_off(context: dg.AssetExecutionContext, table: Table, variable: str) -> None:
+    """Say that an asset does nothing, and why; there is no materialization."""
     watcher().started(table.name, Progress())
     context.log.info(f"{table.name} is off: {variable} is not set. Nothing was read, and nothing changed.")
     watcher().finished(table.name, Nothing())
-    yield from check_results(table, database, now)
 
 
 def _tell_ahead(context: dg.AssetExecutionContext, database: Store, now: datetime) -> None:

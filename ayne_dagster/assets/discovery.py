@@ -7,10 +7,11 @@ import dagster as dg
 import duckdb
 from pydantic import Field
 
-from ayne_dagster.assets.checks import check_results, check_specs
 from ayne_dagster.assets.definition import ANSWERS, TMDB_POOL, partitioned_options
+from ayne_dagster.assets.empty_years import tell_of_empty_years, years_with_movies
 from ayne_dagster.assets.refreshing import Steps, asking, collecting_from, failing_clearly, pace_metadata, telling
 from ayne_dagster.assets.run_config import RunConfig
+from ayne_dagster.assets.runless import are_told_by
 from ayne_dagster.collecting.listing import Listed, date_span, discover
 from ayne_dagster.collecting.numbers import Discovered, Found
 from ayne_dagster.collecting.progress import Progress, watcher
@@ -45,7 +46,6 @@ class DiscoveryConfig(RunConfig):
     **partitioned_options(DISCOVERED_MOVIES, ANSWERS, {"tmdb"}),
     pool=TMDB_POOL,
     config_schema=DiscoveryConfig.schema_for_runs(),
-    check_specs=check_specs(DISCOVERED_MOVIES),
 )
 def discovered_movies(
     context: dg.AssetExecutionContext,
@@ -55,7 +55,6 @@ def discovered_movies(
 ) -> Steps:
     """List the movies of the run's release years and note those that are new."""
     yield dg.Output(DiscoveryStream(context, DiscoveryConfig.of(context), tmdb, database, clock))
-    yield from check_results(DISCOVERED_MOVIES, database.file, clock.now())
 
 
 @dataclass
@@ -107,8 +106,12 @@ class DiscoveryStream(MergeStream[Listed, MergeReport]):
         return MergeReport()
 
     def report(self, merged: MergeReport, seconds: float) -> None:
-        """Counts by partition, and where the listing came out short."""
+        """Counts by partition, and where the listing came out short; years without movies, before checks look."""
         progress = self._progress
+        if are_told_by(self.context.instance, self.context.run):
+            with self.database.file.connect() as connection:
+                years = years_with_movies(connection)
+            tell_of_empty_years(self.context.instance, years)
         for year, counts in merged.by_year.items():
             if year in self.context.partition_keys:
                 metadata = Found.of(counts).as_dict() | {"seconds": round(seconds, 3)} | pace_metadata(progress)

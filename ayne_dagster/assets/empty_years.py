@@ -6,20 +6,16 @@ Dagster those would be missing for ever, and every asset grey.
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 import dagster as dg
 import duckdb
-from dagster._core.events import DagsterEvent, DagsterEventBatchMetadata, DagsterEventType, StepMaterializationData
-from dagster._core.instance.utils import RUNLESS_JOB_NAME, RUNLESS_RUN_ID
 
-from ayne_dagster.assets.answers import ANSWER_ASSETS
-from ayne_dagster.assets.discovery import discovered_movies
-from ayne_dagster.assets.refresh import refresh_metadata
+from ayne_dagster.assets.runless import record_runless
 from ayne_dagster.partitions import PARTITION_KEYS
+from ayne_dagster.warehouse.schema import DISCOVERED_MOVIES, REFRESH_METADATA, TABLE_OF
 
-PARTITIONED = tuple(asset.key for asset in (discovered_movies, *ANSWER_ASSETS, refresh_metadata))
+PARTITIONED = tuple(dg.AssetKey(table.name) for table in (DISCOVERED_MOVIES, *TABLE_OF.values(), REFRESH_METADATA))
 WHY = "No movie of this release year is known: there is nothing to fetch."
 
 
@@ -48,20 +44,5 @@ def tell_of_empty_years(instance: dg.DagsterInstance, years: Collection[str]) ->
         for year in empty
         if year not in known
     ]
-    _record(instance, told)
+    record_runless(instance, told)
     return len(told)
-
-
-def _record(instance: dg.DagsterInstance, events: Sequence[dg.AssetMaterialization]) -> None:
-    """Have them recorded in one go: one by one, as `report_runless_asset_event` does, they take seconds."""
-    batch = uuid.uuid4().hex
-    for number, event in enumerate(events, 1):
-        instance.report_dagster_event(
-            DagsterEvent(
-                event_type_value=DagsterEventType.ASSET_MATERIALIZATION.value,
-                event_specific_data=StepMaterializationData(event),
-                job_name=RUNLESS_JOB_NAME,
-            ),
-            run_id=RUNLESS_RUN_ID,
-            batch_metadata=DagsterEventBatchMetadata(batch, is_end=number == len(events)),
-        )

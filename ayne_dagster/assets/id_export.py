@@ -4,8 +4,7 @@ from functools import partial
 
 import dagster as dg
 
-from ayne_dagster.assets.checks import check_results, check_specs
-from ayne_dagster.assets.daily_files import DailyFileConfig, DailyFileReading, switched_off
+from ayne_dagster.assets.daily_files import DailyFileConfig, DailyFileReading, tell_switched_off
 from ayne_dagster.assets.definition import FEEDS, table_options
 from ayne_dagster.assets.refreshing import Steps
 from ayne_dagster.config import Settings
@@ -16,7 +15,6 @@ from ayne_dagster.warehouse.schema import TMDB_ID_EXPORT
 
 @dg.asset(
     **table_options(TMDB_ID_EXPORT, FEEDS, {"tmdb"}),
-    check_specs=check_specs(TMDB_ID_EXPORT),
     config_schema=DailyFileConfig.schema_for_runs(),
     output_required=False,
 )
@@ -28,7 +26,7 @@ def tmdb_id_export(
 ) -> Steps:
     """Read the newest export, at no API request: new and vanished movies, and everybody's popularity."""
     if settings.tmdb_export is None:
-        yield from switched_off(context, TMDB_ID_EXPORT, "AYNE_TMDB_EXPORT_URL", database.file, clock.now())
+        tell_switched_off(context, TMDB_ID_EXPORT, "AYNE_TMDB_EXPORT_URL")
         return
     reading = DailyFileReading(
         context,
@@ -42,4 +40,3 @@ def tmdb_id_export(
         merge=partial(merge_export, min_popularity=settings.tmdb_export_min_popularity),
     )
     yield dg.Output(reading)
-    yield from check_results(TMDB_ID_EXPORT, database.file, reading.now)

@@ -2,8 +2,7 @@
 
 import dagster as dg
 
-from ayne_dagster.assets.checks import check_results, check_specs
-from ayne_dagster.assets.daily_files import DailyFileConfig, DailyFileReading, switched_off
+from ayne_dagster.assets.daily_files import DailyFileConfig, DailyFileReading, tell_switched_off
 from ayne_dagster.assets.definition import FEEDS, table_options
 from ayne_dagster.assets.details import tmdb_details
 from ayne_dagster.assets.refreshing import Steps
@@ -18,7 +17,6 @@ _OPTIONS = table_options(IMDB_RATINGS, FEEDS, {"imdb"})
 @dg.asset(
     **_OPTIONS | {"description": f"{IMDB_RATINGS.description} Off unless AYNE_IMDB_RATINGS_URL is set. {TERMS}"},
     deps=[tmdb_details],
-    check_specs=check_specs(IMDB_RATINGS),
     config_schema=DailyFileConfig.schema_for_runs(),
     output_required=False,
 )
@@ -30,7 +28,7 @@ def imdb_ratings(
 ) -> Steps:
     """Read the file, when it is switched on, and make movies whose votes or rating jumped due at OMDb."""
     if settings.imdb_ratings_url is None:
-        yield from switched_off(context, IMDB_RATINGS, "AYNE_IMDB_RATINGS_URL", database.file, clock.now())
+        tell_switched_off(context, IMDB_RATINGS, "AYNE_IMDB_RATINGS_URL")
         return
     context.log.info(TERMS)
     reading = DailyFileReading(
@@ -45,4 +43,3 @@ def imdb_ratings(
         merge=merge_imdb_ratings,
     )
     yield dg.Output(reading)
-    yield from check_results(IMDB_RATINGS, database.file, reading.now)

@@ -1,27 +1,32 @@
 """What analysts use: the table `movies`, and how much is collected. No fetching, no decisions."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import dagster as dg
 import duckdb
 
-from ayne_dagster.assets.definition import DATASET, column_lineage, is_launched, table_options
+from ayne_dagster.assets.definition import DATASET, column_lineage, table_options
 from ayne_dagster.assets.discovery import discovered_movies
 from ayne_dagster.assets.empty_years import tell_of_empty_years, years_with_movies
 from ayne_dagster.assets.imdb import imdb_ratings
 from ayne_dagster.assets.markdown import markdown_table
 from ayne_dagster.assets.refresh import refresh_metadata
 from ayne_dagster.assets.refreshing import Steps
+from ayne_dagster.assets.runless import are_told_by
+from ayne_dagster.assets.switched_off import switched_off, tell_of_switched_off
 from ayne_dagster.config import FigureChoice, Settings
-from ayne_dagster.refresh.strategy import SOURCES
+from ayne_dagster.errors import OneLineError
+from ayne_dagster.refresh.strategy import CATEGORIES, SOURCES
 from ayne_dagster.resources.clients import Clock, DuckDBDatabase
 from ayne_dagster.resources.io_manager import TableWrite
 from ayne_dagster.sources.limits.account import accounts_of
 from ayne_dagster.sources.limits.ledger import LedgerError, RequestLedger
 from ayne_dagster.warehouse.best_figures import put_precedence
+from ayne_dagster.warehouse.freshness import CATEGORY_OF_ALL, Observed, latest_freshness
 from ayne_dagster.warehouse.schema import COLLECTION_STATUS
 from ayne_dagster.warehouse.statistics import DaySoFar, day_so_far, record_stats
 from ayne_dagster.warehouse.views import MOVIES
@@ -84,6 +89,17 @@ def _known(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     return dict(zip(_COUNTED, connection.execute(f"SELECT {counts} FROM movies").fetchall()[0], strict=True))
 
 
+class Page(Protocol):
+    """The dashboard as a file, which is written where it is put together."""
+
+    def renew(self, movies: int, run_id: str) -> Path:
+        """Write it anew where that is worth its while; returns where it is.
+
+        Raises:
+            OneLineError: it cannot be written.
+        """
+
+
 @dg.asset(**table_options(COLLECTION_STATUS, DATASET, set()), deps=[refresh_metadata], config_schema={})
 def collection_status(
     context: dg.AssetExecutionContext,
@@ -91,9 +107,24 @@ def collection_status(
     clock: dg.ResourceParam[Clock],
     settings: dg.ResourceParam[Settings],
     ledger: dg.ResourceParam[RequestLedger],
+    page: dg.ResourceParam[Page],
 ) -> Steps:
     """Count what is collected, and keep the counts: each materialization is a point in the UI's plots."""
-    yield dg.Output(Counting(context, database, clock, settings, ledger))
+    yield dg.Output(Counting(context, database, clock, settings, ledger, page))
+
+
+def linked_to_dashboard(assets: Sequence[dg.AssetsDefinition], url: str | None) -> list[dg.AssetsDefinition]:
+    """The assets, with a link to the dashboard at `collection_status` where it is known where that is served."""
+
+    def linked(spec: dg.AssetSpec) -> dg.AssetSpec:
+        if url is None or spec.key.path[-1] != COLLECTION_STATUS.name:
+            return spec
+        metadata = {**spec.metadata, "dashboard": dg.MetadataValue.url(url)}
+        return spec.replace_attributes(
+            description=f"{spec.description} [Open the dashboard]({url}).", metadata=metadata
+        )
+
+    return [asset.map_asset_specs(linked) for asset in assets]
 
 
 @dataclass
@@ -105,25 +136,47 @@ class Counting(TableWrite[dict[str, int]]):
     clock: Clock
     settings: Settings
     ledger: RequestLedger
+    page: Page
     years: Collection[str] = ()
     day: Mapping[str, DaySoFar] = field(default_factory=dict)
+    fresh: Sequence[Observed] = ()
 
     def write(self, connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
         """Count, and keep the counts."""
         now, strategy = self.clock.now(), self.database.strategy(connection)
         self.years = years_with_movies(connection)
         self.day = day_so_far(connection, self.settings.sources, now, strategy)
+        self.fresh = latest_freshness(connection, now)
         return record_stats(connection, now, strategy)
 
     def report(self, written: dict[str, int]) -> None:
-        """The counts; and to whoever looks at Dagster's UI, which years have nothing to fetch."""
+        """The counts; and, to whoever looks at Dagster's UI, what there is nothing to fetch of."""
         left = self._left()
         curves = {f"{name}_{source}": value for source, day in self.day.items() for name, value in _curves(day).items()}
         curves |= {f"requests_left_{source}": number for source, number in left.items()}
-        table = dg.MetadataValue.md(as_table(self.day, left))
-        self.context.add_asset_metadata({**written, **curves, "today": table})
-        if is_launched(self.context.run):
-            tell_of_empty_years(self.context.instance, self.years)
+        curves |= fresh_shares(self.fresh)
+        tables = {"today": as_table(self.day, left)} | ({"freshness": fresh_table(self.fresh)} if self.fresh else {})
+        self.context.add_asset_metadata(
+            {**written, **curves, **{name: dg.MetadataValue.md(text) for name, text in tables.items()}}
+        )
+        instance = self.context.instance
+        if not instance.is_ephemeral:
+            self._renew_page(written["total_movies"])
+        if are_told_by(instance, self.context.run):
+            tell_of_empty_years(instance, self.years)
+            tell_of_switched_off(instance, switched_off(self.settings))
+
+    def _renew_page(self, movies: int) -> None:
+        """Have the dashboard written, and linked; a page that cannot be is no reason for a run to fail."""
+        try:
+            file = self.page.renew(movies, self.context.run.run_id)
+        except OneLineError as error:
+            self.context.log.warning(f"The page of the dashboard is as it was: {error}")
+            return
+        links: dict[str, Any] = {"page": dg.MetadataValue.path(file)}
+        if self.settings.dashboard_url is not None:
+            links["dashboard"] = dg.MetadataValue.url(self.settings.dashboard_url)
+        self.context.add_asset_metadata(links)
 
     def _left(self) -> dict[str, int]:
         """By source with a daily quota: requests that are left of today's; nothing while the ledger is down."""
@@ -143,6 +196,32 @@ def _curves(day: DaySoFar) -> dict[str, int | float]:
         "due": day.due,
     }
     return points | ({} if day.share_in_time is None else {"share_in_time": day.share_in_time})
+
+
+def fresh_shares(observed: Sequence[Observed]) -> dict[str, float]:
+    """What of an observation is a point in a plot: the shares over all ages, by source."""
+    return {
+        f"{name}_{each.source}": round(share, 4)
+        for each in observed
+        if each.category == CATEGORY_OF_ALL
+        for name, share in each.shares.items()
+        if name != "in_time"  # which `DaySoFar` has, of each run
+    }
+
+
+def fresh_table(observed: Sequence[Observed]) -> str:
+    """The last observation as a Markdown table, a row a source: likely unchanged, and found so by checks."""
+    shares = {(each.source, each.category): each.shares for each in observed}
+    columns = (*CATEGORIES, CATEGORY_OF_ALL)
+
+    def cell(source: str, category: str) -> str:
+        told = shares.get((source, category), {})
+        likely, found = told.get("likely_unchanged"), told.get("found_unchanged")
+        return "" if likely is None else f"{likely:.0%}" + ("" if found is None else f" (found {found:.0%})")
+
+    sources = dict.fromkeys(each.source for each in observed)
+    rows = [(SOURCES[source].title, *(cell(source, category) for category in columns)) for source in sources]
+    return markdown_table(("likely unchanged", *columns), rows)
 
 
 def as_table(days: Mapping[str, DaySoFar], left: Mapping[str, int]) -> str:

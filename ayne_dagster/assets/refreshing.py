@@ -1,4 +1,4 @@
-"""Materializing a source's answers: lease, due movies, stream, metadata, checks. Shared by the assets that fetch.
+"""Materializing a source's answers: lease, due movies, stream, metadata. Shared by the assets that fetch.
 
 Which source, table and client is theirs to say; which movie is due is decided in `refresh`.
 """
@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any, ClassVar, Generic, Protocol, TypeVar
 
 import dagster as dg
 import duckdb
 from pydantic import Field
 
-from ayne_dagster.assets.checks import check_results, check_specs
 from ayne_dagster.assets.definition import ANSWERS, is_launched, partitioned_options, retry_or_fail
 from ayne_dagster.assets.run_config import RunConfig
 from ayne_dagster.collecting.asking import Fetch, collect_answers
@@ -26,8 +26,8 @@ from ayne_dagster.collecting.stopping import pause
 from ayne_dagster.collecting.streams import Emit
 from ayne_dagster.config import API_TITLES, MAX_NUMBER, Settings
 from ayne_dagster.partitions import PARTITION_KEYS
-from ayne_dagster.refresh.explain import counted_in_words
-from ayne_dagster.refresh.strategy import DUE_REASONS, SOURCES, Reason
+from ayne_dagster.refresh.explain import counted_in_words, why_none_is_due
+from ayne_dagster.refresh.strategy import DUE_REASONS, SOURCES, Reason, Strategy
 from ayne_dagster.resources.clients import ApiResource, Clock, DuckDBDatabase
 from ayne_dagster.resources.io_manager import MergeStream
 from ayne_dagster.sources.errors import InvalidCredentials, SourceDown
@@ -37,13 +37,21 @@ from ayne_dagster.sources.trust import Trust
 from ayne_dagster.warehouse.answers import Answer, MergeCounts, MergeReport
 from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.merge import merge_answers
-from ayne_dagster.warehouse.refresh_metadata import DueMovie, answered_before, due_by_year, due_movies, reasons_now
+from ayne_dagster.warehouse.questions import years_with_nothing_due
+from ayne_dagster.warehouse.refresh_metadata import (
+    DueMovie,
+    answered_before,
+    askable_movies,
+    due_by_year,
+    due_movies,
+    reasons_now,
+)
 from ayne_dagster.warehouse.schema import TABLE_OF
 from ayne_dagster.warehouse.spool import Origin, merge_kept
 
 T = TypeVar("T")
 C = TypeVar("C", bound="Client")
-Steps = Iterator[dg.Output[Any] | dg.AssetCheckResult]
+Steps = Iterator[dg.Output[Any]]
 
 LARGEST_ID = 2**31 - 1
 MOST_IDS = 10_000
@@ -70,7 +78,19 @@ class RefreshConfig(RunConfig):
         description="Movies of its source at most. Unset: all that are due of years chosen in the UI, else"
         " AYNE_REFRESH_LIMIT",
     )
+    anyway: bool = Field(
+        default=False,
+        description="Ask also for movies that are not due, those not checked for longest first; a request each. What is"
+        " gone or frozen by hand is left out",
+    )
     use_reserve: bool = Field(default=False, description="Use up the quota, with the part that is kept for people")
+
+
+ASK_ANYWAY = (
+    "To ask all the same, launch it with this under *Config*, *Add config*, in the dialog of *Materialize*:"
+    " `ops: {{{asset}: {{config: {{anyway: true}}}}}}`. Single movies: `ayne force ID` makes them due."
+)
+"""For whoever chose years in Dagster's UI."""
 
 
 class Client(Protocol):
@@ -148,6 +168,7 @@ class RefreshStream(MergeStream[Answer, MergeReport], Generic[C]):
         self.table = TABLE_OF[self.source]
         self.origin = Origin(self.source, self.table.name, self.context.run.run_id)
         self._due: list[DueMovie] = []
+        self._idle: dict[str, str] = {}
         self._known: list[Any] = []
         self._progress = Progress(self.source)
         self._tell_people = telling(self.context)
@@ -185,25 +206,46 @@ class RefreshStream(MergeStream[Answer, MergeReport], Generic[C]):
         limit = self._limit()
         ids, now = self.config.tmdb_ids, self.clock.now()
         with self.database.file.connect() as connection:
-            strategy = self.database.strategy(connection)
-            due = due_movies(
-                connection,
-                (self.source,),
-                now,
-                limit if not ids else len(ids),
-                years=partitions_of(self.context),
-                ids=ids or None,
-                strategy=strategy,
-            )
-            picked = ids if self.config.picked is None else ids[: self.config.picked]
-            self._due = taken(due, picked, limit)
-            if dropped := set(picked).difference(movie.tmdb_id for movie in due):
-                reasons = reasons_now(connection, dropped, self.source, now, strategy=strategy)
-                self.context.log.info(left_out(len(picked), len(dropped), reasons))
+            if self.config.anyway:
+                years = partitions_of(self.context)
+                self._due = askable_movies(connection, self.source, limit, years=years, ids=ids or None)
+            else:
+                self._due = self._picked(connection, ids, now, limit)
             if self._due:
                 why = counted_in_words(movie.reasons[self.source] for movie in self._due)
                 self.context.log.info(f"Asks {SOURCES[self.source].title} for {len(self._due):,} movies: {why}.")
                 self.look_up(connection)
+
+    def _picked(
+        self, connection: duckdb.DuckDBPyConnection, ids: list[int], now: datetime, limit: int
+    ) -> list[DueMovie]:
+        """The due movies that the run takes; what is left out, or that there are none, is told."""
+        strategy = self.database.strategy(connection)
+        due = due_movies(
+            connection,
+            (self.source,),
+            now,
+            limit if not ids else len(ids),
+            years=partitions_of(self.context),
+            ids=ids or None,
+            strategy=strategy,
+        )
+        picked = ids if self.config.picked is None else ids[: self.config.picked]
+        if dropped := set(picked).difference(movie.tmdb_id for movie in due):
+            reasons = reasons_now(connection, dropped, self.source, now, strategy=strategy)
+            self.context.log.info(left_out(len(picked), len(dropped), reasons))
+        if not ids and limit:
+            self._note_idle_years(connection, now, strategy)
+        return taken(due, picked, limit)
+
+    def _note_idle_years(self, connection: duckdb.DuckDBPyConnection, now: datetime, strategy: Strategy) -> None:
+        """Keep, for the person who chose the years, in which of them nothing is due, why, and until when."""
+        years = partitions_of(self.context)
+        idle = years_with_nothing_due(connection, self.source, now, years=years, strategy=strategy)
+        self._idle = {
+            year: why_none_is_due(self.source, found.reasons, found.until, found.looked_ahead)
+            for year, found in idle.items()
+        }
 
     async def produce(self, emit: Emit[Answer]) -> None:
         """Ask for each due movie."""
@@ -245,6 +287,9 @@ class RefreshStream(MergeStream[Answer, MergeReport], Generic[C]):
 
     def _tell(self, merged: MergeReport, seconds: float, left: dict[str, int]) -> None:
         _report(self.context, merged, self._progress, left, seconds)
+        _report_idle_years(self.context, self.table.name, self._idle)
+        if self._idle and not self._due:
+            self.context.log.info(_why_nothing_is_asked(self.source, self.table.name, list(self._idle.values())))
         numbers = Refreshed.of(
             merged.total(),
             deferred=len(self._progress.deferred),
@@ -280,19 +325,17 @@ def left_out(picked: int, dropped: int, reasons: Mapping[Reason, int]) -> str:
 
 
 def refresh_options(source: str, kinds: set[str]) -> dict[str, Any]:
-    """Options of `@dg.asset` for the asset that holds a source's answers: its table, pool, configuration and checks."""
+    """Options of `@dg.asset` for the asset that holds a source's answers: its table, pool and configuration."""
     table = TABLE_OF[source]
     return partitioned_options(table, ANSWERS, kinds) | {
         "pool": source,
         "config_schema": RefreshConfig.schema_for_runs(),
-        "check_specs": check_specs(table),
     }
 
 
 def refreshed(stream: RefreshStream[Any]) -> Steps:
-    """What an asset that holds a source's answers yields: the answers, then its checks."""
+    """What an asset that holds a source's answers yields."""
     yield dg.Output(stream)
-    yield from check_results(stream.table, stream.database.file, stream.clock.now())
 
 
 @contextmanager
@@ -360,6 +403,19 @@ def _report(
     stopped = f"; stopped: {progress.stopped_because}" if progress.stopped_because else ""
     slowed = f"; {progress.slowed}" if progress.slowed else ""
     context.log.info(f"{report}, {len(progress.deferred)} deferred, {sum(left.values())} due left{slowed}{stopped}")
+
+
+def _report_idle_years(context: dg.AssetExecutionContext, asset: str, idle: Mapping[str, str]) -> None:
+    """Say of each year in which nothing was due why that is so, until when, and how to ask all the same."""
+    how = dg.MetadataValue.md(ASK_ANYWAY.format(asset=asset))
+    for year, why in idle.items():
+        context.add_asset_metadata({"nothing_due": why, "to_ask_anyway": how}, partition_key=year)
+
+
+def _why_nothing_is_asked(source: str, asset: str, why: Sequence[str]) -> str:
+    """The same of a run as a whole, as a line of its log."""
+    told = why[0] if len(why) == 1 else f"In none of {len(why):,} years with movies is one due."
+    return f"{SOURCES[source].title} is asked for nothing. {told} {ASK_ANYWAY.format(asset=asset).replace('*', '')}"
 
 
 def pace_metadata(progress: Progress) -> dict[str, Any]:

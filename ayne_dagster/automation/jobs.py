@@ -44,6 +44,12 @@ read_daily_files_job = dg.define_asset_job(
     executor_def=EXECUTOR,
     description="Read the files that TMDB and IMDb publish daily. Apart from the refresh: a missing file fails none.",
 )
+check_tables_job = dg.define_asset_job(
+    "check_tables",
+    selection=dg.AssetSelection.all_asset_checks(),
+    executor_def=EXECUTOR,
+    description="Count anew what the checks of all assets look at; fetches nothing.",
+)
 
 
 @dg.op(description="Looks after the files of a lake: `ayne maintain`.", config_schema={})

@@ -8,6 +8,7 @@ import io
 import json
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -17,6 +18,7 @@ import click
 
 from ayne_dagster.commands.options import TMDB_ID, FilePath, Instant, Number, json_option
 from ayne_dagster.commands.output import one_line, print_result, table, writing
+from ayne_dagster.commands.working import working
 from ayne_dagster.config import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -64,7 +66,10 @@ def query(
         raise click.UsageError(f"--{form} and --parquet are two ways of having the answer: choose one.")
     question, settings = _question(sql, sql_file), load_settings()
     place = _database_of(database, settings)
-    with ask(place, question, Limits(seconds, _memory(memory)), datetime.now(UTC)) as answered:
+    with ExitStack() as until_printed:
+        with working("Asking"):
+            asked = ask(place, question, Limits(seconds, _memory(memory)), datetime.now(UTC))
+            answered = until_printed.enter_context(asked)
         if answered.as_of is not None:
             click.echo(f"Asked a copy of {place.name} as of {answered.as_of:%Y-%m-%d %H:%M:%S} UTC.", err=True)
         if parquet is not None:

@@ -13,6 +13,7 @@ import click
 from ayne_dagster.commands.files import warehouse
 from ayne_dagster.commands.options import FilePath, Instant, json_option
 from ayne_dagster.commands.output import fail, print_result, table
+from ayne_dagster.commands.working import working
 from ayne_dagster.config import SettingsError, load_settings
 
 SHOWN = 10
@@ -46,7 +47,10 @@ def import_file(file: Path, mapping: Path | None, as_of: datetime | None, dry_ru
         raise click.UsageError("--as-of: no figure holds for a day to come.")
     day = as_of.date() if as_of is not None else None
     choice = settings.box_office
-    report = import_figures(warehouse(settings), file, now, mapping=mapping, as_of=day, choice=choice, dry_run=dry_run)
+    with working("Importing"):
+        report = import_figures(
+            warehouse(settings), file, now, mapping=mapping, as_of=day, choice=choice, dry_run=dry_run
+        )
     print_result(_as_result(asdict(report)), as_json, _describe_import)
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ayne_dagster.commands.options import FilePath
-from ayne_dagster.commands.output import fail, one_line
+from ayne_dagster.commands.options import FilePath, json_option
+from ayne_dagster.commands.output import fail, one_line, print_result
+from ayne_dagster.commands.working import working
 from ayne_dagster.config import Settings, load_settings
+from ayne_dagster.dashboard.page_file import write_page
 
 if TYPE_CHECKING:
     from ayne_dagster.doctor import Line
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--port", type=click.IntRange(1, 65535), default=3001, show_default=True)
 @click.option("--write", "file", type=FilePath(), help="Write the front page to FILE, and serve nothing.")
-def dashboard(port: int, file: Path | None) -> None:
+@json_option
+def dashboard(port: int, file: Path | None, as_json: bool) -> None:
     """Show how the collection is doing, on http://127.0.0.1:3001.
 
     What runs and what the budgets still buy, how fresh the movies are, what is next and why, what has changed, whether
@@ -31,8 +32,13 @@ def dashboard(port: int, file: Path | None) -> None:
     """
     settings = load_settings()
     if file is not None:
-        _write(settings, file)
+        with working("Putting the page together"):
+            size = write_page(settings, file)
+        result = {"file": str(file), "bytes": size}
+        print_result(result, as_json, lambda told: f"{told['file']}  {told['bytes'] / 1e3:,.0f} kB")
         return
+    if as_json:
+        raise click.UsageError("--json tells what was written: it means nothing without --write.")
     from ayne_dagster.dashboard.serving import serve
     from ayne_dagster.serving.listening import ADDRESS, PortTaken, listen
 
@@ -54,20 +60,3 @@ def examined(settings: Settings) -> Callable[[], Sequence[Line]]:
         return look(settings)
 
     return examine
-
-
-def _write(settings: Settings, file: Path) -> None:
-    """Write the page whole or not at all."""
-    from ayne_dagster.dashboard.app import written
-
-    text = written(settings)
-    new = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        new.write_text(text, "utf-8")
-        new.replace(file)
-    except OSError as error:
-        with suppress(OSError):
-            new.unlink(missing_ok=True)
-        fail(f"{file} cannot be written ({error.strerror}): choose another file.")
-    click.echo(one_line(f"{file}  {len(text.encode()) / 1e3:,.0f} kB"))

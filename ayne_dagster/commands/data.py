@@ -12,6 +12,7 @@ import click
 from ayne_dagster.commands.files import warehouse
 from ayne_dagster.commands.options import FilePath, OneOf, Since, json_option, sure_option
 from ayne_dagster.commands.output import fail, print_result
+from ayne_dagster.commands.working import working
 from ayne_dagster.config import load_settings
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def export(
         raise click.UsageError(no_such_table(unknown))
     settings = load_settings()
     instant, chosen = _instant(since, settings.now()), tables or DEFAULT_TABLES
-    with reading_a_copy(warehouse(settings)) as connection:
+    with working("Writing"), reading_a_copy(warehouse(settings)) as connection:
         written = export_tables(
             connection, folder, chosen, file_format, raw=raw, excel=excel, by_year=by_year, since=instant
         )
@@ -112,12 +113,13 @@ def purge(dry_run: bool, sure: bool, as_json: bool) -> None:
     if dry_run:
         _foretell(database, now, as_json)
         return
-    with database.transaction() as connection:
+    with working("Dropping"), database.transaction() as connection:
         doubt = None if sure else doubt_of_purge(connection, now)
         if doubt:
             fail(f"Nothing was dropped. {doubt}. Look at the clock; if it is right, `ayne purge --sure`.")
         dropped = drop_expired(connection, now)
-    database.erase_past(datetime.now(UTC))
+    with working("Erasing what was dropped"):
+        database.erase_past(datetime.now(UTC))
     print_result(
         {"dropped": dropped}, as_json, lambda r: "\n".join(f"{n:>8,}  {table}" for table, n in r["dropped"].items())
     )

@@ -11,6 +11,7 @@ import click
 from ayne_dagster.commands.files import warehouse
 from ayne_dagster.commands.options import FilePath, json_option
 from ayne_dagster.commands.output import print_result
+from ayne_dagster.commands.working import working
 from ayne_dagster.config import load_settings
 
 
@@ -33,10 +34,11 @@ def import_legacy(file: Path, dry_run: bool, as_json: bool) -> None:
 
     settings = load_settings()
     started = time.monotonic()
-    if dry_run:
-        report = rehearse(file, warehouse(settings), settings.now())
-    else:
-        report = take_over(file, warehouse(settings), settings.now(), _tell)
+    with working("Comparing" if dry_run else "Taking over"):
+        if dry_run:
+            report = rehearse(file, warehouse(settings), settings.now())
+        else:
+            report = take_over(file, warehouse(settings), settings.now(), _tell)
     result = {"file": str(file), "dry_run": dry_run} | report.as_json()
     print_result(result | {"seconds": round(time.monotonic() - started, 3)}, as_json, _describe)
 

@@ -13,6 +13,7 @@ import click
 from ayne_dagster.commands.files import warehouse
 from ayne_dagster.commands.options import FilePath, json_option, sure_option
 from ayne_dagster.commands.output import fail, one_line, print_result
+from ayne_dagster.commands.working import working
 from ayne_dagster.config import Settings, SettingsError, load_settings
 
 
@@ -28,7 +29,8 @@ def snapshot(file: Path, as_json: bool) -> None:
     from ayne_dagster.warehouse.care.snapshot import publish_snapshot
 
     started = time.monotonic()
-    size = publish_snapshot(warehouse(load_settings()), file)
+    with working("Copying"):
+        size = publish_snapshot(warehouse(load_settings()), file)
     result = {"snapshot": str(file), "bytes": size, "seconds": round(time.monotonic() - started, 3)}
     print_result(result, as_json, _describe_snapshot)
 
@@ -61,7 +63,8 @@ def check(mend: bool, sure: bool, as_json: bool) -> None:
         _require_a_clock_that_is_borne_out(settings)
     mended = mend_database(warehouse(settings), settings.now()) if mend else {}
     resumed = _bring_ticks_back(settings) if mend else []
-    report = check_database(warehouse(settings), settings.now())
+    with working("Reading every row"):
+        report = check_database(warehouse(settings), settings.now())
     found = [describe(finding) for finding in report.findings]
     if trouble := _ledger_trouble(settings):
         found.append(trouble)
@@ -148,7 +151,8 @@ def maintain(as_json: bool) -> None:
 
     store, started = warehouse(load_settings()), time.monotonic()
     store.require_file()
-    done = store.maintain(datetime.now(UTC))
+    with working("Looking after the files"):
+        done = store.maintain(datetime.now(UTC))
     result = {**asdict(done), "seconds": round(time.monotonic() - started, 3)}
     print_result(result, as_json, lambda _: describe_maintained(done))
 
@@ -190,7 +194,7 @@ def tidy(sure: bool, as_json: bool) -> None:
 
     settings = load_settings()
     started = time.monotonic()
-    with open_instance(settings) as instance:
+    with open_instance(settings) as instance, working("Removing what is old"):
         tidying = tidy_up_surely if sure else tidy_up
         told = tidying(instance, warehouse(settings), open_ledger(settings), settings)
     print_result(told | {"seconds": round(time.monotonic() - started, 3)}, as_json, describe)
@@ -207,7 +211,8 @@ def doctor(online: bool, as_json: bool) -> None:
     from ayne_dagster.doctor import WRONG, Line, examine
 
     try:
-        lines = examine(load_settings(), online=online)
+        with working("Asking each API" if online else "Looking"):
+            lines = examine(load_settings(), online=online)
     except SettingsError as error:
         lines = [Line("settings", WRONG, str(error), "Correct it in the environment or in .env.")]
     wrong = [line.name for line in lines if line.state == WRONG]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ayne_dagster.commands.options import FilePath, Number
-from ayne_dagster.commands.output import console, fail, one_line
+from ayne_dagster.commands.options import FilePath, Number, json_option
+from ayne_dagster.commands.output import console, fail, one_line, print_result
 from ayne_dagster.config import Settings, load_settings
 from ayne_dagster.settings.texts import read_named_text
 
@@ -37,6 +37,7 @@ _port = click.option("--port", type=click.IntRange(1, 65535), default=3000, show
     "--day-seconds", type=Number(1, 86_400), default=60.0, show_default=True, help="With --live: a day's length."
 )
 @click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="With --live: of the UI.")
+@json_option
 @click.pass_context
 def demo(
     context: click.Context,
@@ -46,6 +47,7 @@ def demo(
     live: bool,
     day_seconds: float,
     port: int,
+    as_json: bool,
 ) -> None:
     """Show the whole of it, without keys: collect invented movies from a stand-in while days pass.
 
@@ -60,7 +62,11 @@ def demo(
         return
     from ayne_dagster.demo.story import run_demo
 
-    run_demo(movies, days, database, console(stderr=True), console())
+    story = run_demo(movies, days, database, console(stderr=True))
+    if as_json:
+        print_result(story.as_dict(), True, str)
+        return
+    story.tell(console())
 
 
 def _require_fitting(context: click.Context, live: bool) -> None:
@@ -69,9 +75,9 @@ def _require_fitting(context: click.Context, live: bool) -> None:
     Raises:
         UsageError: one of them is given.
     """
-    for name in ("days",) if live else ("day_seconds", "port"):
+    for name in ("days", "as_json") if live else ("day_seconds", "port"):
         if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
-            option = f"--{name.replace('_', '-')}"
+            option = f"--{name.removeprefix('as_').replace('_', '-')}"
             raise click.UsageError(f"{option} means nothing {'with' if live else 'without'} --live.")
 
 
@@ -130,9 +136,13 @@ def dev(port: int) -> None:
     A demonstration's database is shown with its stand-in beside it. Where nothing else is set up, that is the one of
     `ayne demo`, data/demo.duckdb.
     """
+    from ayne_dagster.runs.instance import only_daemon
     from ayne_dagster.serving.together import serve_together
 
-    with _instance_and_listener(port) as (instance, listener, shown, workspace), _dashboard_beside(shown, port):
+    with (
+        _instance_and_listener(port, only_daemon) as (instance, listener, shown, workspace),
+        _dashboard_beside(shown, port),
+    ):
         serve_together(instance, workspace, shown.ui_hosts, listener)
 
 
@@ -152,13 +162,13 @@ def daemon() -> None:
 
     A clock that was ahead keeps no sensor and no schedule waiting: it is looked to at the start and every few seconds.
     """
-    from ayne_dagster.runs.instance import open_instance, served
+    from ayne_dagster.runs.instance import only_daemon, open_instance, served
     from ayne_dagster.serving.code_servers import shared_code_servers
     from ayne_dagster.serving.daemon import daemon_running
     from ayne_dagster.serving.together import DaemonEnded, workspace_file
 
     settings = load_settings()
-    with open_instance(settings) as instance, served(Path(instance.root_directory)):
+    with open_instance(settings) as instance, served(home := Path(instance.root_directory)), only_daemon(home):
         os.environ["DAGSTER_HOME"] = instance.root_directory
         try:
             with shared_code_servers(instance, workspace_file()) as shared, daemon_running(shared) as process:
@@ -169,8 +179,14 @@ def daemon() -> None:
 
 
 @contextmanager
-def _instance_and_listener(port: int) -> Iterator[tuple[DagsterInstance, socket, Settings, Path]]:
+def _instance_and_listener(
+    port: int, alone: Callable[[Path], AbstractContextManager[object]] = nullcontext
+) -> Iterator[tuple[DagsterInstance, socket, Settings, Path]]:
     """What both commands need, with the port taken before anything is started.
+
+    Args:
+        port: of the UI.
+        alone: what is to be held of the home beside.
 
     Yields:
         Instance, socket, the settings of what is shown, workspace.
@@ -188,16 +204,17 @@ def _instance_and_listener(port: int) -> Iterator[tuple[DagsterInstance, socket,
     with listener, with_its_world(settings) as (shown, world), open_instance(shown) as instance:
         home = instance.root_directory
         os.environ["DAGSTER_HOME"] = home  # for daemon, code servers and the runs that they launch
-        with served(Path(home)):
-            show_empty_years(instance, shown)
+        with served(Path(home)), alone(Path(home)):
+            show_nothing_as_missing(instance, shown)
             about = f"Dagster on http://{ADDRESS}:{port} shows the database {shown.database_name}"
             click.echo(one_line(f"{about}{world}; its runs are in {home}"), err=True)
             yield instance, listener, shown, workspace_file()
 
 
-def show_empty_years(instance: DagsterInstance, settings: Settings) -> None:
-    """Have no asset be grey for years in which there is nothing: runs of `ayne collect` leave them out."""
+def show_nothing_as_missing(instance: DagsterInstance, settings: Settings) -> None:
+    """Have no asset be grey for years in which there is nothing, nor for being switched off: no run may tell of it."""
     from ayne_dagster.assets.empty_years import tell_of_empty_years, years_with_movies
+    from ayne_dagster.assets.switched_off import switched_off, tell_of_switched_off
     from ayne_dagster.collecting.stores import open_store
     from ayne_dagster.warehouse.store import WarehouseError
 
@@ -208,6 +225,7 @@ def show_empty_years(instance: DagsterInstance, settings: Settings) -> None:
         with database.connect(read_only=True) as connection:
             years = years_with_movies(connection)
         tell_of_empty_years(instance, years)
+        tell_of_switched_off(instance, switched_off(settings))
 
 
 @contextmanager
@@ -217,6 +235,8 @@ def _dashboard_beside(settings: Settings, port: int) -> Iterator[None]:
     from ayne_dagster.dashboard.serving import served_beside
 
     with served_beside(settings, examined(settings), min(port + 1, 65535)) as address:
+        if address:
+            os.environ.setdefault("AYNE_DASHBOARD_URL", address)  # for the code servers, whose assets link it
         without = f"No dashboard: port {port + 1} is in use; `ayne dashboard --port` serves it on another"
         click.echo(one_line(f"Dashboard on {address}" if address else without), err=True)
         yield

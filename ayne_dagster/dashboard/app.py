@@ -61,10 +61,12 @@ class Dashboard:
     Args:
         settings: of what.
         examine: looks at the machine, for the page about health.
+        leave_out: id of a run that is not told of.
     """
 
-    def __init__(self, settings: Settings, examine: Examine) -> None:
+    def __init__(self, settings: Settings, examine: Examine, leave_out: str = "") -> None:
         self.settings = settings
+        self._leave_out = leave_out
         self.store = open_store(settings)
         copy = following(self.store)
         self.pages = Pages(settings, copy)
@@ -119,7 +121,7 @@ class Dashboard:
     def _under_way(self) -> list[running.Run]:
         stamp = running.stamp(self.home)
         if stamp != self._runs[0] or self._runs[1]:
-            self._runs = stamp, running.under_way(self.home)
+            self._runs = stamp, [run for run in running.under_way(self.home) if run.run_id != self._leave_out]
         return self._runs[1]
 
     def _look(self) -> Model:
@@ -127,7 +129,7 @@ class Dashboard:
         held, trouble = self._budgets()
         return {
             "runs": [(run, self._steps(runs).get(run.run_id, [])) for run in runs],
-            "latest": [] if runs else running.latest(self.home, 3),
+            "latest": [] if runs else [run for run in running.latest(self.home, 3) if run.run_id != self._leave_out],
             "budgets": held,
             "budget_of": {budget.source: budget for budget in held},
             "ledger_trouble": trouble,
@@ -195,13 +197,17 @@ def create_app(settings: Settings, examine: Examine, hosts: Iterable[str] = ()) 
     return Guard(framed_by_itself_alone(app), rules)
 
 
-def written(settings: Settings) -> str:
+def written(settings: Settings, leave_out: str = "") -> str:
     """The front page as one file that needs no server.
+
+    Args:
+        settings: of what.
+        leave_out: id of a run that is not told of: the one that has the page written.
 
     Raises:
         WarehouseError: the database cannot be read.
     """
-    shared = Dashboard(settings, tuple)
+    shared = Dashboard(settings, tuple, leave_out)
     try:
         found = shared.pages.read("front", front)
         return one_file("front.html", _around(shared, "front", found) | shared.now() | found.model)

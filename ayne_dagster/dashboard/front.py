@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ayne_dagster.config import API_OF, API_TITLES, Settings
 from ayne_dagster.dashboard.charts import Chart, Series
+from ayne_dagster.dashboard.freshness import freshness_curves
 from ayne_dagster.dashboard.pages import Asked, Model
 from ayne_dagster.dashboard.running import Run
 from ayne_dagster.refresh.ages import CATEGORIES, category_sql
@@ -157,6 +158,7 @@ def front(asked: Asked) -> Model:
         if asked.strategy.name == "age_table"
         else [],
         "curves": curves(asked),
+        "fresh_over_time": freshness_curves(asked),
         "strategy": asked.strategy.name,
     }
 

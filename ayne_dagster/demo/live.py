@@ -83,6 +83,8 @@ def run_live(movies: int, day_seconds: float, port: int, database: Path | None, 
             served_beside(settings, partial(examine, settings), min(port + 1, 65535)) as page,
         ):
             os.environ["DAGSTER_HOME"] = instance.root_directory
+            if page:
+                os.environ["AYNE_DASHBOARD_URL"] = page
             _tell_how_to_watch(file, page, port, day_seconds, program, console)
             with (
                 _others_say_it_to(companion(file, "log"), console) as told,

@@ -8,10 +8,12 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
+from time import monotonic
+from typing import Any
 
 import duckdb
 from rich import box
@@ -48,20 +50,44 @@ class Round:
     result: CollectionResult
 
 
-def run_demo(movies: int, days: int, database: Path | None, progress: Console, out: Console) -> None:
-    """Collect invented movies over some days, and print a summary.
+@dataclass(frozen=True)
+class Story:
+    """What happened in a demonstration."""
+
+    file: Path
+    movies: int
+    """Of the stand-in's catalogue."""
+    rounds: Sequence[Round]
+    stats: Mapping[str, int]
+    """Of the collection at the end: the numbers of `ayne stats`."""
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """The numbers of `ayne demo --json`; `next` are arguments of `ayne` that each show something."""
+        rounds = [{"day": r.day, "date": f"{r.now:%Y-%m-%d}", **r.result.as_dict()} for r in self.rounds]
+        worth = [{"command": command, "shows": what} for command, what in _worth_a_look(self.file, self.rounds[-1].now)]
+        stats, told = dict(self.stats), {"database": str(self.file), "catalogue": self.movies, "rounds": rounds}
+        return {**told, "stats": stats, "next": worth, "seconds": self.seconds}
+
+    def tell(self, out: Console) -> None:
+        """Print a summary, with commands that show more."""
+        _summarize(list(self.rounds), dict(self.stats), self.file, out)
+
+
+def run_demo(movies: int, days: int, database: Path | None, progress: Console) -> Story:
+    """Collect invented movies over some days.
 
     Args:
         movies: size of the stand-in's catalogue.
         days: days that pass, ending today.
         database: a new file; None for the default one, which is made anew each time.
         progress: where progress goes.
-        out: where the summary goes.
 
     Raises:
         SettingsError: the database exists already, or is no demonstration's.
         InUse: somebody uses it.
     """
+    started = monotonic()
     file = resolve_database(database or DEFAULT_DATABASE)
     milestones = list(_milestones(days))
     end = datetime.now(UTC)
@@ -73,9 +99,11 @@ def run_demo(movies: int, days: int, database: Path | None, progress: Console, o
             soft_wrap=True,
         )
         with only_these_variables(variables(standin, file)):
-            rounds = collect_on(milestones, start, standin, settings_for(standin, file), movies, progress)
+            settings = settings_for(standin, file)
+            rounds = collect_on(milestones, start, standin, settings, movies, progress)
+            _read_change_feed(settings, rounds[-1], progress)
             stats = DuckDBClient(file).get_collection_stats(end)
-    _summarize(rounds, stats, file, out)
+    return Story(file, movies, rounds, stats, round(monotonic() - started, 3))
 
 
 def first_instant(days: Sequence[int], end: datetime) -> datetime:
@@ -111,6 +139,12 @@ def _collect(
     plan = DiscoveryPlan(start_year - YEARS_BACK, start_year + 3)
     orchestrator = DataCollectionOrchestrator(settings=turned, watcher=_Lines(progress, day))
     return Round(day, now, orchestrator.collect(plan, refresh_limit=limit))
+
+
+def _read_change_feed(settings: Settings, last: Round, progress: Console) -> None:
+    """Read the feed after the last collection, as a schedule does daily: what it names is due next."""
+    turned = replace(settings, clock_offset=last.now - datetime.now(UTC))
+    DataCollectionOrchestrator(settings=turned, watcher=_Lines(progress, last.day)).read_change_feed()
 
 
 class _Lines:
@@ -154,23 +188,28 @@ def _summarize(rounds: list[Round], stats: dict[str, int], file: Path, out: Cons
     _tell_what_to_look_at(file, rounds[-1].now, out)
 
 
-def _tell_what_to_look_at(file: Path, now: datetime, out: Console) -> None:
-    """Commands that each show something, as they are to be typed here."""
+def _worth_a_look(file: Path, now: datetime) -> Iterator[tuple[str, str]]:
+    """Arguments of `ayne` that each show something of the dataset, and what."""
     with Database(file).connect(read_only=True) as connection:
         day = _day_to_look_ahead_to(connection, now)
         told = connection.execute(_MOST_TO_TELL).fetchall()
         doubted = count_doubts(connection).total
+    if day:
+        yield f"due --as-of {day}", "What is due on that day, and why"
+    if told:
+        yield f"explain {told[0][0]}", "When the movie that changed most is asked for, and why"
+    if doubted:
+        yield "doubts", "Which movies have another film's IMDb id, and what speaks for it"
+    yield "dev", "These runs in Dagster's UI, with the stand-in and the dashboard beside it"
+
+
+def _tell_what_to_look_at(file: Path, now: datetime, out: Console) -> None:
+    """Commands that each show something, as they are to be typed here."""
     shown = shlex.quote(str(_from_here(file)))
     program = f"AYNE_DATABASE={shown} {program_name()}"
     out.print(f"\nThe dataset is in {shown}. Look at it:", markup=False, soft_wrap=True)
-    for command, what in (
-        (f"due --as-of {day}" if day else None, "What is due on that day, and why"),
-        (f"explain {told[0][0]}" if told else None, "When the movie that changed most is asked for, and why"),
-        ("doubts" if doubted else None, "Which movies have another film's IMDb id, and what speaks for it"),
-        ("dev", "These runs in Dagster's UI, with the stand-in beside it"),
-    ):
-        if command is not None:
-            out.print(f"  # {what}\n  {program} {command}", markup=False, soft_wrap=True)
+    for command, what in _worth_a_look(file, now):
+        out.print(f"  # {what}\n  {program} {command}", markup=False, soft_wrap=True)
 
 
 _MOST_TO_TELL = """

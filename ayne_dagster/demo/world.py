@@ -19,7 +19,7 @@ from ayne_dagster.config import ApiSettings, Settings, SettingsError
 from ayne_dagster.errors import OneLineError
 from ayne_dagster.runs.instance import in_use_path
 from ayne_dagster.settings.locks import is_held, lock_now
-from ayne_dagster.settings.places import HOME, LEDGER, SPOOL, WORLD, companion, former
+from ayne_dagster.settings.places import HOME, LEDGER, PAGE, SPOOL, WORLD, companion, former
 from ayne_dagster.settings.sources import SOURCES
 from ayne_dagster.standin.running import StandIn
 from ayne_dagster.warehouse.lease import lease_path
@@ -162,7 +162,7 @@ def _parts(database: Path) -> list[Path]:
     ledger = companion(database, LEDGER)
     parts = [database, companion(database, "wal")]
     parts += [ledger.with_name(ledger.name + ending) for ending in _OF_SQLITE]
-    parts += [companion(database, what) for what in (SPOOL, HOME)]
+    parts += [companion(database, what) for what in (SPOOL, HOME, PAGE)]
     return parts + ([former(database, what) for what in (LEDGER, SPOOL, HOME)] if database.suffix else [])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from ayne_dagster.refresh.age_table import CYCLE_SOURCE, FREEZE_AFTER_CYCLES
 from ayne_dagster.refresh.ages import CATEGORIES, age_in_days, band_of, interval
@@ -35,6 +35,27 @@ def counted_in_words(reasons: Iterable[Reason]) -> str:
     """How many movies are due for what: `21 never answered for yet, 3 forced by hand`; reasons not to ask left out."""
     counts = Counter(IN_WORDS[reason] for reason in reasons if reason in DUE_REASONS)
     return ", ".join(f"{number:,} {words}" for words, number in counts.most_common()) or "none due"
+
+
+def why_none_is_due(source: str, reasons: Mapping[Reason, int], until: date | None, looked_ahead: int) -> str:
+    """Why none of some movies is due for a source, and until when.
+
+    Args:
+        source: which source.
+        reasons: how many of them are left alone for what.
+        until: the day on which one will be due; None: none will be for `looked_ahead` days.
+        looked_ahead: days.
+
+    Example:
+        >>> why_none_is_due("tmdb", {Reason.FROZEN: 12, Reason.FRESH: 3}, date(2027, 1, 12), 366)
+        'Nothing is due at TMDB until 2027-01-12: 12 frozen, 3 checked lately.'
+    """
+    when = f"until {until}" if until else f"for {_days(timedelta(days=looked_ahead))} and longer"
+    if not reasons:
+        return f"Nothing is due at {SOURCES[source].title}: no movie of these years is known."
+    ordered = sorted(reasons.items(), key=lambda counted: (-counted[1], counted[0]))
+    told = ", ".join(f"{number:,} {IN_WORDS[reason]}" for reason, number in ordered)
+    return f"Nothing is due at {SOURCES[source].title} {when}: {told}."
 
 
 @dataclass(frozen=True, slots=True)

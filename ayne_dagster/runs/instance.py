@@ -17,7 +17,7 @@ import dagster as dg
 
 from ayne_dagster.config import Settings, SettingsError
 from ayne_dagster.errors import OneLineError
-from ayne_dagster.settings.locks import alone_in, sharing
+from ayne_dagster.settings.locks import alone_in, lock_now, open_to_lock, sharing
 from ayne_dagster.settings.places import expanded, home_beside
 from ayne_dagster.settings.texts import require_file
 
@@ -132,6 +132,29 @@ def served(home: Path) -> Iterator[None]:
     """Let others know, for the length of the block, that a home is served: that it must not be taken away."""
     with sharing(in_use_path(home)):
         yield
+
+
+class DaemonRuns(OneLineError):
+    """Another process runs the daemon of a home."""
+
+
+@contextmanager
+def only_daemon(home: Path) -> Iterator[None]:
+    """Be the one who runs the daemon of a home, for the length of the block; two would say of each other for ever.
+
+    Raises:
+        DaemonRuns: another `ayne dev` or `ayne daemon` does, on this machine.
+    """
+    descriptor = open_to_lock(home / "daemon")
+    try:
+        if not lock_now(descriptor):
+            raise DaemonRuns(
+                f"Another `ayne dev` or `ayne daemon` runs for {home}: nothing was started. `ayne ui --port N` shows"
+                " the same on another port, without a second daemon."
+            )
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def ask_each_storage(instance: dg.DagsterInstance) -> None:

@@ -26,7 +26,7 @@ from pathlib import Path
 from ayne_dagster.errors import OneLineError, WrongUsage
 from ayne_dagster.settings.locks import alone_in, lock_now
 
-LEDGER, SPOOL, HOME, WORLD = "ledger.sqlite", "spool", "dagster_home", "world.json"
+LEDGER, SPOOL, HOME, PAGE, WORLD = "ledger.sqlite", "spool", "dagster_home", "dashboard.html", "world.json"
 """What lies beside a database; the last one beside that of a demonstration alone."""
 DEMONSTRATION = "demo.duckdb"
 """What the database of a demonstration is called."""

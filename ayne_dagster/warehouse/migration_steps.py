@@ -186,5 +186,14 @@ STEPS: dict[int, Step] = {
             "ALTER TABLE omdb_ratings ADD COLUMN IF NOT EXISTS match_reasons VARCHAR",
         ),
     ),
+    6: Step(
+        "how fresh the movies were, over time",
+        (
+            """CREATE TABLE IF NOT EXISTS freshness (
+    observed_at TIMESTAMP, source VARCHAR, category VARCHAR, movies BIGINT, checked BIGINT, in_time BIGINT,
+    likely_unchanged DOUBLE, looked_again BIGINT, found_unchanged BIGINT,
+    PRIMARY KEY (observed_at, source, category))""",
+        ),
+    ),
 }
 """By version: what leads to it from the one before."""

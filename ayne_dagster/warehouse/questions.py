@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -12,9 +12,11 @@ import duckdb
 from ayne_dagster.refresh.explain import IN_WORDS, Circumstances, describe_age, explain
 from ayne_dagster.refresh.strategy import (
     AGE_TABLE_STRATEGY,
+    DUE_REASONS,
     SOURCES,
     Decision,
     MovieState,
+    Reason,
     Strategy,
     ValueOfRefreshStrategy,
     refresh_plan,
@@ -25,6 +27,8 @@ from ayne_dagster.warehouse.schema import DISCOVERED_MOVIES, TMDB_DETAILS
 from ayne_dagster.warehouse.strategies import value_of_refresh
 
 _LOOK_AHEAD_DAYS = 366
+_MOST_LOOKED_AT = 1_000_000
+"""Movies times days."""
 QUOTA_EXHAUSTED = "quota_exhausted"
 """Code for a movie that is due while its source's requests are used up for now."""
 
@@ -73,6 +77,57 @@ def next_due(
         if found := due_counts(connection, sources, end_of_day, strategy=strategy)["any_source"]:
             return end_of_day.date(), found
     return None
+
+
+@dataclass(frozen=True)
+class NothingDue:
+    """Why no movie of a release year is due for a source."""
+
+    reasons: Mapping[Reason, int]
+    """How many movies are left alone for what."""
+    until: date | None
+    """The first day at whose end (UTC) one will be; None: none will be for `looked_ahead` days."""
+    looked_ahead: int
+
+
+def years_with_nothing_due(
+    connection: duckdb.DuckDBPyConnection,
+    source: str,
+    now: datetime,
+    *,
+    years: Collection[str] | None = None,
+    strategy: Strategy = AGE_TABLE_STRATEGY,
+) -> dict[str, NothingDue]:
+    """The release years with movies of which none is due for a source at `now`.
+
+    How far is looked ahead goes by the number of movies, so that the file is held for a fraction of a second.
+    """
+    chosen = "release_year IN (SELECT unnest($years))" if years is not None else "TRUE"
+    bound: dict[str, Any] = {"years": list(years)} if years is not None else {}
+    rows = connection.execute(
+        f"SELECT release_year, {strategy.reason_sql(source)}, count(*) FROM refresh_metadata WHERE {chosen}"
+        " AND $now IS NOT NULL GROUP BY ALL ORDER BY ALL",
+        {"now": naive_utc(now), **bound},
+    ).fetchall()
+    found: dict[str, dict[Reason, int]] = {}
+    for year, reason, number in rows:
+        found.setdefault(year, {})[Reason(reason)] = number
+    idle = {year: reasons for year, reasons in found.items() if not set(reasons) & set(DUE_REASONS)}
+    if not idle:
+        return {}
+    movies = sum(sum(reasons.values()) for reasons in idle.values())
+    days = max(1, min(_LOOK_AHEAD_DAYS, _MOST_LOOKED_AT // movies))
+    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    ends = [naive_utc(midnight + timedelta(days=n + 1, microseconds=-1)) for n in range(days)]
+    # The strategy's SQL takes the instant as a parameter; here it is a column, so that one question asks for all days.
+    due = strategy.due_sql(source).replace("$now", "instant")
+    first = connection.execute(
+        "SELECT release_year, min(instant) FROM refresh_metadata, (SELECT unnest($ends) AS instant)"
+        f" WHERE release_year IN (SELECT unnest($years)) AND {due} GROUP BY ALL",
+        {"ends": ends, "years": list(idle)},
+    ).fetchall()
+    until = {year: instant.date() for year, instant in first}
+    return {year: NothingDue(reasons, until.get(year), days) for year, reasons in idle.items()}
 
 
 def explain_movie(

@@ -121,6 +121,38 @@ def due_movies(
     return due
 
 
+def askable_movies(
+    connection: duckdb.DuckDBPyConnection,
+    source: str,
+    limit: int,
+    *,
+    years: Collection[str] | None = None,
+    ids: Collection[int] | None = None,
+) -> list[DueMovie]:
+    """The movies that a source can be asked for by a person's wish, due or not; those not checked for longest first.
+
+    Left out is what is gone there, what it cannot be asked for without an IMDb id, and what a person has frozen.
+
+    Args:
+        connection: an open connection.
+        source: which source.
+        limit: how many movies at most.
+        years: only movies of these partitions.
+        ids: only these movies.
+    """
+    within, parameters = _within(years, ids)
+    conditions = [f"{source}_tombstoned_at IS NULL", f"override IS DISTINCT FROM '{Override.FREEZE}'"]
+    conditions += ["imdb_id IS NOT NULL"] if SOURCES[source].needs_imdb_id else []
+    conditions += [within] if within else []
+    rows = connection.execute(
+        f"SELECT tmdb_id, release_year, release_date, imdb_id FROM refresh_metadata WHERE {' AND '.join(conditions)}"
+        f" ORDER BY {source}_checked_at NULLS FIRST, tmdb_id LIMIT $limit",
+        {"limit": limit, **parameters},
+    ).fetchall()
+    by_hand = {source: Reason.MANUAL}
+    return [DueMovie(tmdb_id, year, released, imdb_id, by_hand) for tmdb_id, year, released, imdb_id in rows]
+
+
 def reasons_now(
     connection: duckdb.DuckDBPyConnection,
     ids: Collection[int],

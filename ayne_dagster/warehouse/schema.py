@@ -10,7 +10,7 @@ from ayne_dagster.warehouse.tables import NEVER, TABLES_OF_SOURCES
 from ayne_dagster.warehouse.tables import Column as Column
 from ayne_dagster.warehouse.tables import Table as Table
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Written to every database; one with a newer number is refused, an older one is migrated when it is opened."""
 
 
@@ -489,6 +489,30 @@ COLLECTION_STATUS = Table(
     null="it was not counted then",
 )
 
+FRESHNESS = Table(
+    "freshness",
+    "One row an observation, source and age category: how fresh the movies were. At most hourly; after 90 days the "
+    "last of each day is kept. Of more than 50,000 movies, estimated from one in so many.",
+    (
+        Column("observed_at", "TIMESTAMP", "When it was observed (UTC)", null=NEVER),
+        Column("source", "VARCHAR", "Source: tmdb, omdb …", null=NEVER),
+        Column("category", "VARCHAR", "Age category then: recent, established, mature, archived", null=NEVER),
+        Column("movies", "BIGINT", "Movies that the source may be asked for", null=NEVER),
+        Column("checked", "BIGINT", "Of these, movies that it has answered for", null=NEVER),
+        Column("in_time", "BIGINT", "Of these, movies that were not overdue by the strategy", null=NEVER),
+        Column(
+            "likely_unchanged",
+            "DOUBLE",
+            "How many of them were as they had been when checked, as expected by the rates learned: a sum of "
+            "probabilities",
+            null=NEVER,
+        ),
+        Column("looked_again", "BIGINT", "Checks of the 30 days before that were not a movie's first", null=NEVER),
+        Column("found_unchanged", "BIGINT", "Of these, checks that found nothing new", null=NEVER),
+    ),
+    key=("observed_at", "source", "category"),
+)
+
 TMDB_CHANGES = Table(
     "tmdb_changes",
     "One row a movie and day on which TMDB's change feed names it.",
@@ -845,6 +869,7 @@ TABLES = (
     FETCH_LOG_DAILY,
     QUARANTINE,
     COLLECTION_STATUS,
+    FRESHNESS,
     TMDB_CHANGES,
     CHANGE_FEED_DAYS,
     TMDB_ID_EXPORT,

@@ -18,7 +18,8 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from ayne_dagster.config import SettingsError, load_settings
+from ayne_dagster.config import Settings, SettingsError, load_settings
+from ayne_dagster.runs.instance import only_daemon, open_instance
 from ayne_dagster.serving.ui import PortTaken, guarded, listen
 from ayne_dagster.standin.running import StandIn
 from ayne_dagster_tests.support.processes import Ayne, family, listening_addresses
@@ -30,6 +31,7 @@ from ayne_dagster_tests.support.serving import (
     SWITCH,
     Running,
     eventually,
+    free_port,
     gone,
     http,
     raw,
@@ -291,6 +293,19 @@ def test_a_run_under_way_is_cancelled_and_keeps_what_had_arrived(tmp_path: Path,
     assert run.status is not dg.DagsterRunStatus.SUCCESS
     assert asked < 71, "it did not go on to its end"
     assert running.command.column("SELECT count(*) FROM discovered_movies")[0] > 0
+
+
+def test_a_second_daemon_of_a_home_is_refused_before_anything_is_started(tmp_path: Path) -> None:
+    command = Ayne(tmp_path)
+    with open_instance(Settings(database=command.database)) as instance:
+        home = Path(instance.root_directory)
+    with only_daemon(home):
+        for words in (("daemon",), ("dev", "--port", str(free_port()))):
+            refused = command.call(*words)
+            assert refused.code == 1
+            assert refused.complaint.startswith("ayne: Another `ayne dev` or `ayne daemon` runs for ")
+    with only_daemon(home):
+        pass
 
 
 @pytest.mark.end_to_end

@@ -10,7 +10,7 @@ import pytest
 
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.refresh.states import COLLECTED
-from ayne_dagster.refresh.strategy import FREEZE_AFTER_CYCLES, Override, Reason
+from ayne_dagster.refresh.strategy import AGE_TABLE_STRATEGY, FREEZE_AFTER_CYCLES, Override, Reason
 from ayne_dagster.warehouse.answers import QuarantinedBody
 from ayne_dagster.warehouse.care.ahead import MENDED, NOT_EVENTS, mend, moments, told_ahead
 from ayne_dagster.warehouse.care.integrity import check_database, mend_database
@@ -18,12 +18,13 @@ from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.feeds.change_feed import FeedDay, merge_feed_days, plan_reading
 from ayne_dagster.warehouse.feeds.change_signals import Signal, note_signals
 from ayne_dagster.warehouse.feeds.daily_files import Unpacked, last_accepted, record
+from ayne_dagster.warehouse.freshness import observe_freshness
 from ayne_dagster.warehouse.merge import merge_answers, quarantine
 from ayne_dagster.warehouse.rates import learn_if_due, usual_popularity
 from ayne_dagster.warehouse.refresh_metadata import derive_columns, due_counts, due_movies, set_override
 from ayne_dagster.warehouse.schema import CHANGE_FEED_DAYS, DAILY_FILES, TABLES, TMDB_DETAILS
 from ayne_dagster.warehouse.statistics import record_stats
-from ayne_dagster.warehouse.strategies import load_strategy
+from ayne_dagster.warehouse.strategies import load_strategy, value_of_refresh
 from ayne_dagster_tests.support.samples import (
     DAY,
     HOUR,
@@ -60,6 +61,7 @@ def run_at(connection: duckdb.DuckDBPyConnection, at: datetime, *ids: int) -> No
         quarantine(connection, [QuarantinedBody("tmdb", "discover", at, "no JSON", b"<html>")], f"run {at}")
         derive_columns(connection, at)
         record_stats(connection, at)
+        observe_freshness(connection, COLLECTED, at, AGE_TABLE_STRATEGY, value_of_refresh(connection))
 
 
 @pytest.fixture(params=[timedelta(days=2), timedelta(days=400)], ids=["two days", "a year and more"])
@@ -163,7 +165,15 @@ def test_what_lies_in_the_future_is_found_and_mended_and_all_of_it_is_due_again(
             )
     found = {(finding.code, finding.where) for finding in check_database(database, NOW).findings}
     tables = {"refresh_metadata", "fetch_log", "movie_history", "quarantine", "collection_status", "change_feed_days"}
-    tables |= {"tmdb_changes", "daily_files", "tmdb_id_export", "tmdb_details", "omdb_ratings", "discovered_movies"}
+    tables |= {
+        "freshness",
+        "tmdb_changes",
+        "daily_files",
+        "tmdb_id_export",
+        "tmdb_details",
+        "omdb_ratings",
+        "discovered_movies",
+    }
     assert {where for code, where in found if code == "future"} >= tables
     mended = mend_database(database, NOW)
     assert mended.keys() >= tables

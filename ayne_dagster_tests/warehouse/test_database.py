@@ -352,10 +352,10 @@ def test_a_newer_schema_is_refused(database: Database) -> None:
 
 def test_an_older_schema_is_brought_up_to_date(database: Database) -> None:
     with database.connect() as connection:
-        connection.execute("DROP TABLE people")
+        connection.execute("DROP TABLE freshness")
     set_version(database, SCHEMA_VERSION - 1)
     with database.connect() as connection:
-        assert "people" in tables(connection)
+        assert "freshness" in tables(connection)
         assert connection.execute("SELECT version FROM warehouse_schema").fetchall() == [(SCHEMA_VERSION,)]
 
 

@@ -12,7 +12,9 @@ import pytest
 
 from ayne_dagster import cli
 from ayne_dagster.assets.checks import OF_THE_MOVIE, check_results
+from ayne_dagster.config import Settings
 from ayne_dagster.refresh.outcome import Outcome
+from ayne_dagster.resources.clients import DuckDBDatabase
 from ayne_dagster.warehouse import doubts
 from ayne_dagster.warehouse.answers import Answer
 from ayne_dagster.warehouse.care.integrity import check_database
@@ -253,13 +255,14 @@ def test_what_tmdb_has_deleted_is_no_doubt_of_the_others(connection: Connection)
 
 
 def test_the_check_warns_of_another_work_and_tells_of_the_doubtful(database: Database) -> None:
-    with database.transaction() as connection:
+    with database.transaction():
         pass
-    (clean,) = (r for r in check_results(OMDB_RATINGS, database, START) if r.check_name == OF_THE_MOVIE)
+    resource = DuckDBDatabase(database=str(database.path))
+    (clean,) = (r for r in check_results(OMDB_RATINGS, resource, START, Settings()) if r.check_name == OF_THE_MOVIE)
     assert (clean.passed, dict(clean.metadata)["another"].value) == (True, 0)
     with database.connect() as connection:
         fill(connection)
-    (warning,) = (r for r in check_results(OMDB_RATINGS, database, START) if r.check_name == OF_THE_MOVIE)
+    (warning,) = (r for r in check_results(OMDB_RATINGS, resource, START, Settings()) if r.check_name == OF_THE_MOVIE)
     assert (warning.passed, warning.severity.value) == (False, "WARN")
     numbers = {name: value.value for name, value in warning.metadata.items()}
     told = numbers.pop("doubts")

@@ -45,6 +45,12 @@ def thin(connection: duckdb.DuckDBPyConnection, now: datetime) -> dict[str, int]
         " (SELECT max(observed_at) FROM collection_status GROUP BY CAST(observed_at AS DATE))",
         at["status"],
     )
+    removed["freshness"] = _delete(
+        connection,
+        "freshness WHERE observed_at < $at AND observed_at NOT IN"
+        " (SELECT max(observed_at) FROM freshness GROUP BY CAST(observed_at AS DATE))",
+        at["status"],
+    )
     removed["quarantine"] = _delete(connection, "quarantine WHERE quarantined_at < $at", at["log"])
     removed["quarantined bodies"] = _drop_bodies(connection, at["bodies"])
     removed["tmdb_changes"] = _delete(connection, "tmdb_changes WHERE seen_at < $at", at["changes"])
