@@ -196,10 +196,17 @@ LOADS = """
 import sys
 from ayne_dagster import cli
 assert cli.run(["show", "550"]) == 0
-found = {"dagster", "httpx", "sqlalchemy", "pydantic", "pandas"} & set(sys.modules)
+found = set(sys.argv[1:]) & set(sys.modules)
 sys.exit(f"loaded: {found}" if found else 0)
 """
+SLOW = ("dagster", "httpx", "aiohttp", "pydantic", "pandas")
 
 
 def test_showing_a_movie_that_is_not_due_loads_nothing_slow() -> None:
-    assert end(python(LOADS)) == 0
+    assert end(python(LOADS, *SLOW, "sqlalchemy")) == 0
+
+
+def test_showing_a_movie_that_is_due_loads_the_ledger_and_no_client_of_http() -> None:
+    assert cli.run(["force", "550"]) == 0
+    assert end(python(LOADS, *SLOW)) == 0
+    assert end(python(LOADS, "sqlalchemy")) == 1

@@ -13,7 +13,7 @@ from ayne_dagster.config import API_OF, API_TITLES, Settings
 from ayne_dagster.refresh.budget import DayBudget, midnight
 from ayne_dagster.sources.limits.account import Account, accounts_of
 from ayne_dagster.sources.limits.ledger import QuotaUse, RequestLedger, open_ledger
-from ayne_dagster.sources.transport import LONGEST_WAIT
+from ayne_dagster.sources.limits.pace import LONGEST_WAIT
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 from ayne_dagster.sources.addresses import shown_address
 from ayne_dagster.sources.errors import MalformedAnswer, NotPublished, SourceUnavailable, WrongAddress
 from ayne_dagster.sources.failures import meaning_of, refused_by_proxy
-from ayne_dagster.sources.network import TIMEOUT, Wire, is_internal
+from ayne_dagster.sources.hosts import is_internal
+from ayne_dagster.sources.network import TIMEOUT, Wire
 from ayne_dagster.sources.retry_after import retry_after
 
 MAX_BYTES = 1 << 30

@@ -33,12 +33,10 @@ from yarl import URL
 from ayne_dagster.settings.texts import require_file
 from ayne_dagster.sources.addresses import shown_address, shown_origin
 from ayne_dagster.sources.errors import WrongAddress, WrongRoute
+from ayne_dagster.sources.hosts import is_internal, is_loopback, literal
 
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 """Seconds for a single step: a connection, or some bytes. What bounds an answer as a whole is its deadline."""
-_LOOPBACK_NAMES = ("localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback")
-
-IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True)
@@ -70,21 +68,6 @@ def route_to(address: str, environment: Mapping[str, str] = os.environ) -> Route
         if value:
             return Route(_proxy(variable, value, host), variable)
     return Route()
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine, in whatever spelling: 127.0.0.1, 127.1, [::1], localhost, api.localhost."""
-    name = host.rstrip(".").lower()
-    address = literal(name)
-    if address is not None:
-        return address.is_loopback or address.is_unspecified
-    return name in _LOOPBACK_NAMES or name.endswith(".localhost")
-
-
-def is_internal(host: str) -> bool:
-    """Whether a host is told by its name alone to be this machine or a private network."""
-    address = literal(host.rstrip(".").lower())
-    return is_loopback(host) or (address is not None and not address.is_global)
 
 
 def certificates(environment: Mapping[str, str] = os.environ) -> ssl.SSLContext:
@@ -270,16 +253,3 @@ def _entry(entry: str) -> tuple[str, int | None]:
     else:
         number = None
     return entry.strip("[]").removeprefix("*").strip("."), number
-
-
-def literal(host: str) -> IPAddress | None:
-    """The address that a host is, None for a name; also as old programs write one: 127.1, 0x7f000001, 2130706433."""
-    host = host.strip("[]").partition("%")[0]
-    try:
-        found: IPAddress = ipaddress.ip_address(host)
-    except ValueError:
-        try:
-            return ipaddress.IPv4Address(socket.inet_aton(host)) if host[:1].isdecimal() else None
-        except OSError:
-            return None
-    return getattr(found, "ipv4_mapped", None) or found

@@ -42,14 +42,13 @@ from ayne_dagster.sources.errors import (
 from ayne_dagster.sources.json_body import NotWhole
 from ayne_dagster.sources.limits.account import Account
 from ayne_dagster.sources.limits.ledger import steady_now
+from ayne_dagster.sources.limits.pace import LONGEST_WAIT
 from ayne_dagster.sources.network import TIMEOUT, Wire
 from ayne_dagster.sources.whole_answer import ACCEPTED_ENCODING, TooSlow, WholeBodyTransport
 
 ATTEMPTS = 5
 SLOW_ATTEMPTS = 2
 """A request whose answers run into the deadline is sent so often: each costs a request and a minute."""
-LONGEST_WAIT = 300.0
-"""A source that asks for a longer pause than this many seconds counts as unavailable, for all workers at once."""
 MOST_LATENESS = 0.5
 """How late a request may leave, in distances between requests: a machine that is busy wakes sleepers late, and several
 that leave late together would be a rush."""

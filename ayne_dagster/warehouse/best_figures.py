@@ -63,12 +63,11 @@ def _times(factor: float) -> str:
 
 
 def _of_tmdb(column: str, measure: str, scope: str) -> str:
-    """A money column of TMDB's details as figures."""
+    """A money column of TMDB's details as figures; when they were read is the state's to tell (`_read_at`)."""
     return f"""SELECT d.tmdb_id, d.release_year, 'tmdb' AS source, '{measure}' AS measure, '{scope}' AS scope,
            'USD' AS currency, 'https://www.themoviedb.org/movie/' || d.tmdb_id AS source_ref,
-           CAST(d.{column} AS DECIMAL(18,2)) AS amount, FALSE AS preferred, FALSE AS derived,
-           m.tmdb_checked_at AS observed_at
-    FROM tmdb_details AS d JOIN refresh_metadata AS m USING (tmdb_id) WHERE d.{column} BETWEEN 1 AND {_MOST}"""
+           CAST(d.{column} AS DECIMAL(18,2)) AS amount, FALSE AS preferred, FALSE AS derived
+    FROM tmdb_details AS d WHERE d.{column} BETWEEN 1 AND {_MOST}"""
 
 
 _STATED = f"""
@@ -80,9 +79,9 @@ _STATED = f"""
     UNION ALL BY NAME
     SELECT o.tmdb_id, o.release_year, 'omdb' AS source, 'gross' AS measure, 'domestic' AS scope, 'USD' AS currency,
            o.imdb_id AS source_ref, CAST(o.box_office AS DECIMAL(18,2)) AS amount,
-           FALSE AS preferred, FALSE AS derived, m.omdb_checked_at AS observed_at,
+           FALSE AS preferred, FALSE AS derived,
            CASE WHEN o.match = '{Match.ANOTHER}' THEN 'the IMDb id is another work''s' END AS suspect
-    FROM omdb_ratings AS o JOIN refresh_metadata AS m USING (tmdb_id, imdb_id)
+    FROM omdb_ratings AS o SEMI JOIN refresh_metadata USING (tmdb_id, imdb_id)
     WHERE o.box_office BETWEEN 1 AND {_MOST}"""
 _KNOWN = f"""
     SELECT tmdb_id, max(amount) FILTER (scope = 'worldwide') AS worldwide,
@@ -114,6 +113,22 @@ _JUDGED = f"""
                      THEN 'less than the domestic gross'
            END AS suspect
     FROM stated AS s LEFT JOIN known AS k USING (tmdb_id)"""
+_JUDGED_FIGURES = f"""
+WITH stated AS NOT MATERIALIZED ({_STATED}),
+known AS NOT MATERIALIZED ({_KNOWN}),
+judged AS NOT MATERIALIZED ({_JUDGED})"""
+"""Begins a query of `judged`. When TMDB and OMDb were asked is left to who has the refresh state at hand (`_read_at`).
+
+Nothing is materialized: to keep all columns of all figures costs more than to read those that are needed three times.
+"""
+
+
+def _read_at(figure: str) -> str:
+    """When a figure's source was last asked for the movie, by its state m; NULL of sources that state it themselves."""
+    cases = " ".join(f"WHEN '{source}' THEN m.{source}_checked_at" for source in ("tmdb", "omdb"))
+    return f"CASE {figure}.source {cases} END"
+
+
 _INFERRED = Column("scope_inferred", "BOOLEAN", "The source states no place: it equals a domestic gross", null=NEVER)
 _SUSPECT = Column(
     "suspect",
@@ -126,16 +141,17 @@ _FIGURES_COLUMNS = (
     _INFERRED,
     _SUSPECT,
 )
+_FIGURES_LINES = tuple(
+    f"coalesce(f.observed_at, {_read_at('f')}) AS observed_at" if column.name == "observed_at" else f"f.{column.name}"
+    for column in _FIGURES_COLUMNS
+)
 _FROM_TABLES = (BOX_OFFICE.name, TMDB_DETAILS.name, OMDB_RATINGS.name)
 BOX_OFFICE_FIGURES = View(
     "box_office_figures",
     "One row a figure of a movie's money, of every source: those that were asked, files, TMDB's budget and revenue, "
     "OMDb's box office; with what is doubtful about it.",
-    f"""
-WITH stated AS ({_STATED}),
-known AS ({_KNOWN}),
-judged AS ({_JUDGED})
-SELECT {", ".join(column.name for column in _FIGURES_COLUMNS)} FROM judged""",
+    f"""{_JUDGED_FIGURES}
+SELECT {", ".join(_FIGURES_LINES)} FROM judged AS f LEFT JOIN refresh_metadata AS m ON m.tmdb_id = f.tmdb_id""",
     _FIGURES_COLUMNS,
     {c.name: (BOX_OFFICE.name,) for c in BOX_OFFICE.columns if c.name in {f.name for f in _FIGURES_COLUMNS}}
     | {"amount": _FROM_TABLES, "observed_at": (BOX_OFFICE.name, REFRESH_METADATA.name)}
@@ -150,7 +166,7 @@ _TURN = (
 )
 """The lowest is shown: what is still stated, then by precedence, then what the source prefers, then the newest."""
 _SHOWN = "{'amount': amount, 'source': source, 'as_of': coalesce(CAST(as_of AS TIMESTAMP), observed_at)}"
-BEST_FIGURES_SQL = f"""
+BEST_FIGURES_SQL = f"""{_JUDGED_FIGURES}
 SELECT tmdb_id,
        {
     ", ".join(
@@ -159,11 +175,14 @@ SELECT tmdb_id,
         for figure in FIGURES
     )
 }
-FROM box_office_figures AS f JOIN box_office_precedence AS p USING (source, scope)
+FROM judged AS f JOIN box_office_precedence AS p USING (source, scope)
 WHERE f.currency = 'USD' AND f.suspect IS NULL
   AND f.measure = CASE WHEN p.figure IN ('worldwide_gross', 'domestic_gross') THEN 'gross' ELSE p.figure END
 GROUP BY tmdb_id"""
-"""One row a movie with a struct (amount, source, as_of) a figure; of two alike the larger."""
+"""One row a movie with a struct (amount, source, as_of) a figure; of two alike the larger.
+
+as_of is NULL of TMDB's and OMDb's: `movies` has their times at hand (`FIGURE_LINES`), without a join for each figure.
+"""
 
 _NOBODY = "nobody states a figure that is not doubtful"
 _MEANINGS = {
@@ -193,7 +212,7 @@ FIGURE_LINES = tuple(
     for line in (
         f"b.{figure}.amount AS {figure}",
         f"b.{figure}.source AS {figure}_source",
-        f"b.{figure}.as_of AS {figure}_as_of",
+        f"coalesce(b.{figure}.as_of, {_read_at(f'b.{figure}')}) AS {figure}_as_of",
     )
 )
 """What the view `movies` selects for them."""

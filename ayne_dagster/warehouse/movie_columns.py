@@ -1,8 +1,8 @@
 """The columns of the view `movies` that more than one source can fill: expressions over its joined rows. No joins, no
 tables.
 
-Aliases as in `views`: m the refresh state, l the listing, d TMDB's details, o OMDb's ratings, x TMDB's daily ID export,
-w what is doubtful of OMDb's answer, ck and lk the names of countries and languages.
+Aliases as in `views`: m the refresh state, l the listing, d TMDB's details, o OMDb's ratings as far as they are the
+movie's, x TMDB's daily ID export, ck and lk the names of countries and languages.
 TMDB comes first wherever it knows something, since `movies` is of TMDB's movies; nothing is mixed within a value.
 """
 
@@ -126,7 +126,7 @@ _ADDED: tuple[tuple[Column, str, tuple[str, ...]], ...] = (
             "Whether OMDb's answer is of this movie: same, doubtful, another (nothing of it is shown)",
             null="OMDb was not asked, or it cannot be told",
         ),
-        "coalesce(w.match, o.match)",
+        "o.match",
         (),
     ),
     (
@@ -154,11 +154,20 @@ ADDED_COLUMNS = tuple(column for column, _, _ in _ADDED)
 """Columns of `movies` that no table has under the same name and meaning."""
 ADDED_LINES = tuple(f"{sql} AS {column.name}" for column, sql, _ in _ADDED)
 ADDED_ORIGINS = {column.name: origins for column, _, origins in _ADDED}
-DOUBT_JOIN = (
-    f"LEFT JOIN (SELECT tmdb_id, imdb_id, match FROM {OMDB_RATINGS.name} WHERE match <> '{Match.SAME}') AS w"
-    " ON w.tmdb_id = m.tmdb_id AND w.imdb_id = m.imdb_id"
+_SHOWN_OF_OMDB = ", ".join(
+    f"CASE WHEN match IS DISTINCT FROM '{Match.ANOTHER}' THEN {name} END AS {name}"
+    for name in OMDB_RATINGS.column_names
+    if name not in ("tmdb_id", "imdb_id", "match")
 )
-ITS_IMDB_ID = f"CASE WHEN w.match IS DISTINCT FROM '{Match.ANOTHER}' THEN m.imdb_id END"
+OMDB_JOIN = (
+    f"LEFT JOIN (SELECT tmdb_id, imdb_id, match, {_SHOWN_OF_OMDB} FROM {OMDB_RATINGS.name}) AS o"
+    " ON o.tmdb_id = m.tmdb_id AND o.imdb_id = m.imdb_id"
+)
+"""Joins OMDb's answer under the movie's present IMDb id: all of it, or of another work's nothing but that it is one.
+
+Blank, and not left out by a join of its own: what asks for no column of it pays for one join less.
+"""
+ITS_IMDB_ID = f"CASE WHEN o.match IS DISTINCT FROM '{Match.ANOTHER}' THEN m.imdb_id END"
 """The IMDb id, where what is known under it is of the movie, as far as is known.
 
 As a value to be joined by: as a condition of its own beside the equalities, DuckDB compares each row with each.

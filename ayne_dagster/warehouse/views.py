@@ -11,10 +11,10 @@ from ayne_dagster.warehouse.movie_columns import (
     ADDED_COLUMNS,
     ADDED_LINES,
     ADDED_ORIGINS,
-    DOUBT_JOIN,
     EXPORT_JOIN,
     ITS_IMDB_ID,
     NAMES_JOIN,
+    OMDB_JOIN,
     POPULARITY,
     filled,
     filled_origins,
@@ -102,8 +102,7 @@ SELECT {", ".join(_LINES)}
 FROM refresh_metadata AS m
 LEFT JOIN discovered_movies AS l ON l.tmdb_id = m.tmdb_id
 LEFT JOIN tmdb_details AS d ON d.tmdb_id = m.tmdb_id
-{DOUBT_JOIN}
-LEFT JOIN omdb_ratings AS o ON o.tmdb_id = m.tmdb_id AND o.imdb_id = {ITS_IMDB_ID}
+{OMDB_JOIN}
 LEFT JOIN imdb_ratings AS i ON i.tmdb_id = m.tmdb_id AND i.imdb_id = {ITS_IMDB_ID}
 {EXPORT_JOIN}
 {NAMES_JOIN}

@@ -19,8 +19,9 @@ from ayne_dagster.config import ApiSettings
 from ayne_dagster.sources import network
 from ayne_dagster.sources.daily_files import fetch
 from ayne_dagster.sources.errors import InvalidCredentials, SourceError, SourceUnavailable, WrongAddress, WrongRoute
+from ayne_dagster.sources.hosts import is_internal, is_loopback
 from ayne_dagster.sources.limits.account import Account
-from ayne_dagster.sources.network import Wire, certificates, is_internal, is_loopback, route_to
+from ayne_dagster.sources.network import Wire, certificates, route_to
 from ayne_dagster.sources.transport import build_client
 from ayne_dagster_tests.support.hostile import Hostile, answering, hostile, raw
 

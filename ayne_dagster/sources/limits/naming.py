@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from yarl import URL
 
-from ayne_dagster.sources.network import is_loopback, literal
+from ayne_dagster.sources.hosts import is_loopback, literal
 
 _LOOPBACK = "localhost"
 _FORMER_LOOPBACKS = (_LOOPBACK, "127.0.0.1", "[::1]")

@@ -32,6 +32,8 @@ SAME_REFUSAL = 1.0
 QUIET = 120.0
 """Seconds without a refusal that take one halving back."""
 MOST_HALVINGS = 3
+LONGEST_WAIT = 300.0
+"""A source that asks for a longer pause than this many seconds counts as unavailable, for all workers at once."""
 LONGEST_PAUSE = 3600.0
 """Seconds; an instant further ahead means that the clock was set back, and nobody waits for it."""
 LONGEST_BAN = 48 * 3600.0
