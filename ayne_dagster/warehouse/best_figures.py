@@ -145,7 +145,7 @@ _FIGURES_LINES = tuple(
     f"coalesce(f.observed_at, {_read_at('f')}) AS observed_at" if column.name == "observed_at" else f"f.{column.name}"
     for column in _FIGURES_COLUMNS
 )
-_FROM_TABLES = (BOX_OFFICE.name, TMDB_DETAILS.name, OMDB_RATINGS.name)
+FROM_TABLES = (BOX_OFFICE.name, TMDB_DETAILS.name, OMDB_RATINGS.name)
 BOX_OFFICE_FIGURES = View(
     "box_office_figures",
     "One row a figure of a movie's money, of every source: those that were asked, files, TMDB's budget and revenue, "
@@ -154,8 +154,8 @@ BOX_OFFICE_FIGURES = View(
 SELECT {", ".join(_FIGURES_LINES)} FROM judged AS f LEFT JOIN refresh_metadata AS m ON m.tmdb_id = f.tmdb_id""",
     _FIGURES_COLUMNS,
     {c.name: (BOX_OFFICE.name,) for c in BOX_OFFICE.columns if c.name in {f.name for f in _FIGURES_COLUMNS}}
-    | {"amount": _FROM_TABLES, "observed_at": (BOX_OFFICE.name, REFRESH_METADATA.name)}
-    | {"scope_inferred": (), "suspect": _FROM_TABLES},
+    | {"amount": FROM_TABLES, "observed_at": (BOX_OFFICE.name, REFRESH_METADATA.name)}
+    | {"scope_inferred": (), "suspect": FROM_TABLES},
     key=BOX_OFFICE.key,
     null=BOX_OFFICE.null,
 )

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ayne_dagster.warehouse.best_figures import BEST_FIGURES_SQL, BOX_OFFICE_FIGURES, FIGURE_COLUMNS, FIGURE_LINES
+from ayne_dagster.warehouse.best_figures import (
+    BEST_FIGURES_SQL,
+    BOX_OFFICE_FIGURES,
+    FIGURE_COLUMNS,
+    FIGURE_LINES,
+    FROM_TABLES,
+)
 from ayne_dagster.warehouse.iso_names import COUNTRY_NAMES, LANGUAGE_NAMES
 from ayne_dagster.warehouse.legacy_views import LEGACY_VIEWS
 from ayne_dagster.warehouse.movie_columns import (
@@ -131,7 +137,7 @@ LEFT JOIN ({BEST_FIGURES_SQL}) AS b ON b.tmdb_id = m.tmdb_id""",
         "imdb_votes": (IMDB_RATINGS.name, OMDB_RATINGS.name),
         "imdb_rating_source": (),
         "imdb_rating_as_of": (),
-        **{c.name: (BOX_OFFICE_FIGURES.name,) for c in FIGURE_COLUMNS},
+        **dict.fromkeys((c.name for c in FIGURE_COLUMNS), FROM_TABLES),
     },
     key=("tmdb_id",),
     unique=True,
