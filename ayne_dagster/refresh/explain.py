@@ -103,7 +103,8 @@ def _why(movie: MovieState, decision: Decision, now: datetime, known: Circumstan
             return f"{title} has never answered for it"
         case Reason.CHANGE_FEED if state.signals:
             signals = "a change" if state.signals == 1 else f"{state.signals:,} changes"
-            return f"{checked}, and {title}'s feed has signalled {signals} since{numbers}"
+            who = f"{title}'s feed" if SOURCES[decision.source].has_change_feed else "another source"
+            return f"{checked}, and {who} has signalled {signals} since{numbers}"
         case Reason.CHANGE_FEED:
             return f"{checked}, so soon after a change was signalled that {title}'s answer may have been an older one"
         case Reason.INDEX:

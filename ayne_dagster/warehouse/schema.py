@@ -613,7 +613,7 @@ FEED_QUALITY = Table(
     "feed_quality",
     "One row a source with a change feed: how much the feed tells and how often it is right, as learned so far.",
     (
-        Column("source", "VARCHAR", "tmdb, omdb"),
+        Column("source", "VARCHAR", "tmdb: the only source with a feed of its own"),
         Column("recall", "DOUBLE", "Share of relevant changes that the feed signals", unit="a share from 0 to 1"),
         Column(
             "precision", "DOUBLE", "Probability that a signal stands for a relevant change", unit="a share from 0 to 1"

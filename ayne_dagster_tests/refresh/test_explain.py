@@ -74,6 +74,13 @@ def test_a_signal_is_told() -> None:
     )
 
 
+def test_a_signal_that_is_not_the_sources_own_is_told_as_such() -> None:
+    state = movie(omdb=replace(checked(3 * DAY), signals=1, signalled_at=NOW))
+    assert told(state, "omdb", STRATEGIES["age table"], rank=1, due_total=9) == (
+        "due, rank 1 of 9: checked 3 days ago, and another source has signalled a change since"
+    )
+
+
 def test_a_second_look_is_told() -> None:
     state = movie(tmdb=replace(checked(6 * HOUR), recheck_at=NOW))
     assert "TMDB's answer may have been an older one" in told(state, "tmdb", VALUE)
