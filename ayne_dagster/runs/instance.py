@@ -215,10 +215,12 @@ def _fault_of_another_storage(home: Path, error: Exception) -> HomeFault | None:
         if isinstance(found, ModuleNotFoundError):
             return HomeFault(
                 f"{file} names {found.name}, which is not installed here",
-                "Install ayne_dagster[cluster], or correct the file.",
+                f"Install ayne_dagster[cluster], or correct {file.name}.",
             )
         if unset := _UNSET.search(str(found)):
-            return HomeFault(f"{file} wants the variable {unset[1]}, which is not set", "Set it, or correct the file.")
+            return HomeFault(
+                f"{file} wants the variable {unset[1]}, which is not set", f"Set it, or correct {file.name}."
+            )
         if type(found).__module__.partition(".")[0] in _DRIVERS:
             return HomeFault(
                 f"The server of Dagster's storage, which {file} names, does not answer or refuses the sign-in",
