@@ -20,10 +20,10 @@ from typing import Any
 from ayne_dagster.config import Settings
 from ayne_dagster.settings.locks import is_held
 from ayne_dagster.settings.places import HOME, companion, expanded
+from ayne_dagster.settings.tags import LAUNCHED_RUN_TAG, OWN_RUN_TAG
 
 UNFINISHED = ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING")
-OWN_RUN_TAG, LAUNCHED_RUN_TAG = "ayne/own_run", "ayne/process"
-REASONS_TAG, YEARS_TAG = "ayne/reasons", "ayne/years"
+REASONS_TAG = "ayne/reasons"
 _JOBS = {
     "refresh_movies": "Refreshing movies",
     "discover_movies": "Discovering movies",
