@@ -22,6 +22,8 @@ _PRICES = 12
 """Steps of the search for the best price of a request."""
 _ONE_OF, _LEAST_SAMPLE = 16, 100
 """The price is sought with one of so many movies, and with no fewer than so many."""
+_NEARER, _SPENT = 6, 0.01
+"""So many prices at most are then tried with all of them, until they spend the budget but for this share."""
 
 
 class Start(Protocol):
@@ -107,7 +109,8 @@ class _Movies:
 def _dual(movies: _Movies, requests: float) -> float:
     """About the least of the bounds over the prices of a request, in days of freshness.
 
-    The bound holds at any price, and hardly depends on it near the best one: which that is, a tenth of the movies tell.
+    The bound holds at any price and is least where all requests are spent. About which price that is, a tenth of the
+    movies tell; but a few popular ones can decide it, so that all of them are asked from there on.
     """
     every = max(1, min(_ONE_OF, len(movies.kept) // _LEAST_SAMPLE))
     sample = movies.part(slice(None, None, every))
@@ -117,9 +120,15 @@ def _dual(movies: _Movies, requests: float) -> float:
         asked = sample.earn(price)[1] * every
         low, high = (price, high) if asked > requests else (low, price)
         price = float(np.sqrt(low * high)) if low > 0 else price / 4
-    earned, asked = movies.earn(price)
-    nearer = price * float(np.clip(asked / max(requests, 1.0), 0.8, 1.25))
-    return min(earned + price * requests, movies.earn(nearer)[0] + nearer * requests)
+    least = np.inf
+    for _ in range(_NEARER):
+        earned, asked = movies.earn(price)
+        least = min(least, earned + price * requests)
+        spent = asked / max(requests, 1.0)
+        if abs(spent - 1) < _SPENT:
+            break
+        price *= float(np.clip(spent, 0.5, 2.0))
+    return least
 
 
 def _earn(movies: _Movies, price: float) -> tuple[float, float]:

@@ -99,3 +99,32 @@ def test_knowing_every_change_three_requests_keep_all_but_the_days_of_the_change
     kept = clairvoyant(world, START, 2)  # type: ignore[arg-type]
     assert kept.mean == pytest.approx(1 - 2 / 18)
     assert clairvoyant(world, START, 0).mean == pytest.approx(1 - 5 / 18)  # type: ignore[arg-type]
+
+
+@dataclass
+class OneStar(Tiny):
+    """Some movies, of which one has nearly all of the popularity: it is in every sample, and counts too much there."""
+
+    days: int = 20
+    size: int = 301
+
+    def __post_init__(self) -> None:
+        self.known_from: Numbers = np.zeros(self.size, np.int64)
+
+    def known(self, day: int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+        return np.ones(self.size, np.bool_)
+
+    def popularity(self, day: int) -> Reals:
+        return np.append(np.ones(self.size - 1), 1000.0)
+
+    def rates(self, day: int) -> Reals:
+        return np.full(self.size, 0.1)
+
+
+def test_the_bound_is_the_least_also_where_one_movie_decides_the_price_of_a_request() -> None:
+    world = OneStar()
+    start = Before(np.full(301, -2), np.zeros(301, np.int64), np.zeros(301, np.int64))
+    bound = without_feed(world, start, world.days).weighted  # type: ignore[arg-type]
+    others = np.mean(np.exp(-0.1 * (2 + np.arange(1, world.days + 1))))
+    star_asked_daily = (1000 * np.exp(-0.1) + 300 * others) / 1300
+    assert star_asked_daily <= bound <= star_asked_daily + 0.01
