@@ -135,8 +135,13 @@ def simulate(assumptions: Assumptions, days: int, case: Case) -> Result:
     world = world_of(assumptions, days, case.seed)
     copy, budget = Copy(world, case.source), case.budget * table_spends(world, case.source)
     collector = start_collector(POLICIES[case.policy], case.source, world, copy.checked)
+    return Result(case, budget, play(world, copy, collector, budget))
+
+
+def play(world: World, copy: Copy, collector: Collector, budget: float) -> Series:
+    """Let a collector ask day by day, as many times a day as the budget is, until the world ends."""
     measured = []
-    for day in range(days):
+    for day in range(world.days):
         limit = int((day + 1) * budget) - int(day * budget)
         collector.begin_day(day)
         asked = collector.choose(day, limit)
@@ -145,7 +150,7 @@ def simulate(assumptions: Assumptions, days: int, case: Case) -> Result:
         collector.record(asked[answers], changed, day)
         collector.fail(asked[~answers], day)
         measured.append(_measure(world, copy, day, len(asked), int(changed.sum())))
-    return Result(case, budget, Series.of(measured))
+    return Series.of(measured)
 
 
 def _measure(world: World, copy: Copy, day: int, asked: int, changed: int) -> Day:

@@ -68,6 +68,8 @@ class World:
         own = draw.standard_normal(self.size) * assumptions.rate_spread
         if assumptions.rate_tail:
             own = draw.exponential(1 / assumptions.rate_tail, self.size)
+        self.own_factor: Reals = np.exp(own)
+        """How many times as often as its like in age and popularity each movie changes."""
         self._pace: Reals = np.exp(assumptions.rate_exponent * fame + own)
         present = self.known(0)
         self._pace *= assumptions.mean_rate / self._rate_by_age(0)[present].dot(self._pace[present]) * present.sum()
