@@ -16,8 +16,10 @@ from math import exp, expm1
 from ayne_dagster.refresh.states import SOURCES
 from ayne_dagster.refresh.value import LONGEST_UNCHECKED, SHORTEST_INTERVAL
 
-LEAST_ANSWERS = 200
-"""Second looks from which on the rates say something of the collection, and not of the first belief."""
+LEAST_ANSWERS = 100
+"""Second looks from which on the rates say something of the collection, and not of the first belief. A table that
+spends two or three of twenty requests a day has that many after six weeks: with more it would long be silent just where
+it does not fit."""
 UNSPENT_SHARE = 0.5
 """Less than that of the day's requests, and they count as unspent."""
 STALE_SHARE, GAIN = 0.05, 0.02

@@ -61,6 +61,11 @@ def test_a_table_that_fits_its_requests_is_left_in_peace() -> None:
     assert not told(outlook("omdb", movies, 8, 999)).misfit
 
 
+def test_a_table_that_leaves_most_of_twenty_requests_a_day_unspent_is_told_of_within_45_days() -> None:
+    answers = round(45 * 20 * 0.12)
+    assert told(outlook("tmdb", [Alike(736, 0.008, 1.0, 90.0)], 20, answers)).misfit
+
+
 def test_nothing_is_said_of_rates_that_were_hardly_learned_or_where_little_is_stale() -> None:
     assert not told(outlook("tmdb", [Alike(700, 0.01, 1.0, 90.0)], 150, LEAST_ANSWERS - 1)).misfit
     assert not told(outlook("tmdb", [Alike(700, 0.0001, 1.0, 90.0)], 150, 999)).misfit
