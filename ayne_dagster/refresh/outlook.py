@@ -20,6 +20,8 @@ LEAST_ANSWERS = 100
 """Second looks from which on the rates say something of the collection, and not of the first belief. A table that
 spends two or three of twenty requests a day has that many after six weeks: with more it would long be silent just where
 it does not fit."""
+BELIEVED_SHARE = 0.1
+"""More than that of a figure resting on belief is told."""
 UNSPENT_SHARE = 0.5
 """Less than that of the day's requests, and they count as unspent."""
 STALE_SHARE, GAIN = 0.05, 0.02
@@ -39,6 +41,8 @@ class Alike:
     """What one of them counts for."""
     interval: float
     """Days between two checks by the age table."""
+    learned: bool = True
+    """Whether movies of their age were looked at often enough for their rate to be more than the first belief."""
 
     def fresh(self, days: float) -> float:
         """Share of the time that they are fresh when asked for every so many days."""
@@ -61,6 +65,8 @@ class Outlook:
     """The same with all requests spent by value."""
     answers: int
     """Second looks that the rates rest on."""
+    believed: float = 0.0
+    """Share of what is stale by the table whose rates no answer has taught yet."""
 
     @property
     def misfit(self) -> bool:
@@ -73,10 +79,13 @@ class Outlook:
         """In a sentence."""
         title, asks = SOURCES[self.source].title, f"{self.demand:,.0f} of {self.quota:,} requests a day"
         value = "value_of_refresh, which spends" if self.demand <= self.quota else "value_of_refresh, which orders"
+        found = f"by what {self.answers:,} answers of this collection found"
+        if self.believed >= BELIEVED_SHARE:
+            found += f"; {self.believed:.0%} of the staleness is belief: movies of that age were hardly looked at twice"
         return (
             f"{title}: the age table asks for {asks}, and leaves about {self.stale_by_table:.0%} stale by popularity;"
             f" {value} them by what changes, about {self.stale_by_value:.0%}"
-            f" (by what {self.answers:,} answers of this collection found)".replace("%", " %")
+            f" ({found})".replace("%", " %")
         )
 
 
@@ -90,7 +99,10 @@ def outlook(source: str, groups: Sequence[Alike], quota: int, answers: int) -> O
     by_table = sum(g.movies * g.weight * g.fresh(g.interval * longer) for g in groups)
     intervals = _by_value(groups, quota)
     by_value = sum(g.movies * g.weight * g.fresh(days) for g, days in zip(groups, intervals, strict=True))
-    return Outlook(source, quota, demand, 1 - by_table / total, 1 - by_value / total, answers)
+    stale = total - by_table
+    unlearned = sum(g.movies * g.weight * (1 - g.fresh(g.interval * longer)) for g in groups if not g.learned)
+    believed = unlearned / stale if stale else 0.0
+    return Outlook(source, quota, demand, stale / total, 1 - by_value / total, answers, believed)
 
 
 def _by_value(groups: Sequence[Alike], requests: float) -> list[float]:

@@ -9,6 +9,7 @@ import duckdb
 
 from ayne_dagster.refresh.ages import AGE_TABLE, by_age_sql
 from ayne_dagster.refresh.feeds import double_sql
+from ayne_dagster.refresh.learning import SHRINKAGE, age_group_sql
 from ayne_dagster.refresh.outlook import Alike, Outlook, outlook
 from ayne_dagster.refresh.strategy import AGE_TABLE_STRATEGY, SOURCES
 from ayne_dagster.refresh.value import LONGEST_UNCHECKED
@@ -31,14 +32,18 @@ def _outlook(connection: duckdb.DuckDBPyConnection, now: datetime, source: str, 
     interval = by_age_sql([double_sql(float(band.interval_days[source])) for band in AGE_TABLE])
     # What is frozen waits for the ceiling, or for what stands for one in the order by value.
     frozen = double_sql(float((SOURCES[source].ceiling or LONGEST_UNCHECKED).days))
+    # Of an age group more is known than believed where so many changes were expected of second looks.
+    learned = f"coalesce(sum({source}_exposure) OVER (PARTITION BY {age_group_sql()}), 0) >= {SHRINKAGE}"
     groups = connection.execute(
         f"""
         SELECT count(*), avg({source}_rate), avg(importance),
-               CASE WHEN {AGE_TABLE_STRATEGY.frozen_sql()} THEN {frozen} ELSE {interval} END AS days
-        FROM refresh_metadata
+               CASE WHEN {AGE_TABLE_STRATEGY.frozen_sql()} THEN {frozen} ELSE {interval} END AS days, learned
+        FROM (
+            SELECT *, {learned} AS learned FROM refresh_metadata
+        )
         WHERE {source}_checked_at IS NOT NULL AND {source}_tombstoned_at IS NULL
           AND {source}_rate > 0 AND importance > 0
-        GROUP BY round(2 * log2({source}_rate)), round(2 * log2(importance)), days""",
+        GROUP BY round(2 * log2({source}_rate)), round(2 * log2(importance)), days, learned""",
         {"now": naive_utc(now)},
     ).fetchall()
     answers = connection.execute(

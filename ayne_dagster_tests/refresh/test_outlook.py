@@ -66,6 +66,16 @@ def test_a_table_that_leaves_most_of_twenty_requests_a_day_unspent_is_told_of_wi
     assert told(outlook("tmdb", [Alike(736, 0.008, 1.0, 90.0)], 20, answers)).misfit
 
 
+def test_it_is_told_how_much_rests_on_belief() -> None:
+    movies = [Alike(700, 0.01, 1.0, 90.0, learned=False), Alike(700, 0.01, 1.0, 90.0)]
+    found = told(outlook("tmdb", movies, 150, 999))
+    assert found.believed == pytest.approx(0.5)
+    assert str(found).endswith(
+        "(by what 999 answers of this collection found; 50 % of the staleness is belief: movies of that age were hardly"
+        " looked at twice)"
+    )
+
+
 def test_nothing_is_said_of_rates_that_were_hardly_learned_or_where_little_is_stale() -> None:
     assert not told(outlook("tmdb", [Alike(700, 0.01, 1.0, 90.0)], 150, LEAST_ANSWERS - 1)).misfit
     assert not told(outlook("tmdb", [Alike(700, 0.0001, 1.0, 90.0)], 150, 999)).misfit

@@ -40,6 +40,15 @@ def test_an_allowance_left_unspent_while_movies_go_stale_is_told_with_what_it_wo
     assert found.stale_by_value < 0.05
 
 
+@pytest.mark.parametrize(("expected_of_each", "believed"), [(0.0, 1.0), (0.05, 0.0)])
+def test_rates_of_an_age_of_which_little_was_looked_at_twice_are_told_to_be_belief(
+    connection: Connection, expected_of_each: float, believed: float
+) -> None:
+    collected(connection, 700, 0.01, 500, tmdb_exposure=expected_of_each)
+    (found,) = misfits(connection, START, {"tmdb": 150})
+    assert found.believed == pytest.approx(believed)
+
+
 def test_frozen_movies_are_not_asked_for_and_go_stale(connection: Connection) -> None:
     collected(connection, 700, 0.01, 500, unchanged_cycles=3)
     (found,) = misfits(connection, START, {"tmdb": 150})
