@@ -16,8 +16,9 @@ from ayne_dagster.warehouse.schema import Table
 
 Row = dict[str, Any]
 
-FEW = 200
-"""Movies that a query names one by one. A join with so few reads every column of every row all the same."""
+FEW = 500
+"""Movies that a query names one by one: as many as a commit has answers at most. A join with so few reads every column
+of every row all the same, from a file that was just opened; of 1,000 the join is the faster."""
 
 _ARROW_TYPES = {
     "BIGINT": pa.int64(),
@@ -63,7 +64,8 @@ def registered(
 def among(connection: duckdb.DuckDBPyConnection, ids: Collection[int]) -> Iterator[tuple[str, list[int]]]:
     """A condition that `tmdb_id` is one of these, and its parameters in order; it holds for the length of the block.
 
-    Of 1,000,000 movies a hundred named one by one are read in a third of the time that a join with them takes.
+    Named one by one, a part of a table is passed over by what DuckDB knows of its least and greatest id: a hundred of
+    1,000,000 movies are read in a third of the time that a join with them takes.
     """
     if not ids:
         yield "FALSE", []
