@@ -178,7 +178,7 @@ def _read_stored(
 
 
 def _delete(connection: duckdb.DuckDBPyConnection, table: Table, ids: Collection[int]) -> None:
-    """Delete the rows of movies; of a table with many rows a movie that is quicker so than by a join (`delete_rows`)."""
+    """Delete the rows of movies; of a table with many rows a movie, quicker than by the join of `delete_rows`."""
     if ids:
         with among(connection, ids) as (these, bound):
             connection.execute(f"DELETE FROM {table.name} WHERE {these}", bound)
