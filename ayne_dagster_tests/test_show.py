@@ -199,7 +199,7 @@ assert cli.run(["show", "550"]) == 0
 found = set(sys.argv[1:]) & set(sys.modules)
 sys.exit(f"loaded: {found}" if found else 0)
 """
-SLOW = ("dagster", "httpx", "aiohttp", "pydantic", "pandas")
+SLOW = ("dagster", "httpx", "aiohttp", "pydantic", "pandas", "pyarrow", "numpy")
 
 
 def test_showing_a_movie_that_is_not_due_loads_nothing_slow() -> None:
