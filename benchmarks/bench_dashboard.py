@@ -19,7 +19,18 @@ from datetime import UTC, datetime, timedelta
 import duckdb
 import httpx
 from bench_due import state_query
-from harness import AYNE, HOST, START_SECONDS, Figures, environment, free_port, parse_arguments, scratch, seconds_of
+from harness import (
+    AYNE,
+    HOST,
+    START_SECONDS,
+    Figures,
+    cpu_seconds,
+    environment,
+    free_port,
+    parse_arguments,
+    scratch,
+    seconds_of,
+)
 
 from ayne_dagster.config import Settings
 from ayne_dagster.dashboard.app import create_app
@@ -77,7 +88,9 @@ def add_pages(figures: Figures, settings: Settings) -> None:
     client = TestClient(create_app(settings, tuple), base_url="http://127.0.0.1")
     client.get("/part/now")
     for path in PAGES:
+        spent = cpu_seconds()
         figures.add(f"{path}: first", _timed(client, path), "s", at_most=MOST_SECONDS)
+        figures.add(f"{path}: first, CPU", cpu_seconds() - spent, "s")
         figures.add(f"{path}: again", _timed(client, path), "s", at_most=MOST_SECONDS)
 
 

@@ -21,7 +21,7 @@ from ayne_dagster.standin import words
 from ayne_dagster.warehouse.answers import Answer
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.merge import merge_answers
-from ayne_dagster.warehouse.schema import ENTITY_TABLES, TMDB_DETAILS
+from ayne_dagster.warehouse.schema import ENTITIES_OF_MOVIES, SHARED_ENTITIES, TMDB_DETAILS
 
 CAST, CREW, RELEASES, COMPANIES = 25, 35, 20, 3
 JOBS = ("Producer", "Editor", "Sound Mixer", "Gaffer", "Director of Photography", "Art Direction", "Stunts")
@@ -62,7 +62,7 @@ def fill_entities(database: Database, movies: int) -> None:
     """Invent the rows of every movie, a part of them at a time."""
     people = max(1_000, movies * 2)
     with database.connect() as connection:
-        for name in sorted(table.name for table in ENTITY_TABLES):
+        for name in sorted(table.name for table in (*SHARED_ENTITIES, *ENTITIES_OF_MOVIES)):
             for first in range(0, movies, 50_000) if name in _PER_MOVIE else (0,):
                 last = min(first + 50_000, movies)
                 bound = {"first": first, "last": last} if name in _PER_MOVIE else {"people": people}

@@ -15,12 +15,13 @@ from ayne_dagster.dashboard.charts import Chart, Series
 from ayne_dagster.dashboard.freshness import freshness_curves
 from ayne_dagster.dashboard.pages import Asked, Model
 from ayne_dagster.dashboard.running import Run
-from ayne_dagster.refresh.ages import CATEGORIES, category_sql
+from ayne_dagster.refresh.ages import CATEGORIES, by_age_sql
 from ayne_dagster.refresh.budget import DayBudget, hours_left, midnight
 from ayne_dagster.refresh.strategy import SOURCES
 from ayne_dagster.warehouse.outlook import misfits
 from ayne_dagster.warehouse.questions import movie_titles
-from ayne_dagster.warehouse.refresh_metadata import due_counts, due_movies, movie_states
+from ayne_dagster.warehouse.refresh_metadata import due_counts, due_movies
+from ayne_dagster.warehouse.sampling import is_sampled, one_in
 from ayne_dagster.warehouse.statistics import FAILURES
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def front(asked: Asked) -> Model:
     )
     return {
         "totals": totals,
-        "freshness": [_freshness(asked, source, due[source]) for source in sources],
+        "freshness": _freshness(asked, due),
         "categories": [(name, AGES[name]) for name in CATEGORIES],
         "due": due["any_source"],
         "worth": [told for source in sources if (told := _worth(asked, source))],
@@ -163,29 +164,75 @@ def front(asked: Asked) -> Model:
     }
 
 
-def _freshness(asked: Asked, source: str, due: int) -> Model:
-    """Of one source: by age category, how many movies are in time and how many are probably unchanged; the backlog."""
-    value = asked.value
-    checked = f"{source}_checked_at IS NOT NULL"
-    applies = f"{source}_tombstoned_at IS NULL" + (" AND imdb_id IS NOT NULL" if SOURCES[source].needs_imdb_id else "")
-    rows = asked.rows(
-        f"SELECT {category_sql()} AS category, count(*) AS movies, count({source}_checked_at) AS checked,"
-        f" count(*) FILTER (WHERE {checked} AND NOT {asked.strategy.overdue_sql(source)}) AS in_time,"
-        f" coalesce(sum({value.fresh_sql(source)}) FILTER (WHERE {checked}), 0) AS fresh,"
-        f" min({source}_checked_at) AS longest FROM refresh_metadata WHERE {applies} GROUP BY 1"
-    )
-    by_category = {row["category"]: row for row in rows}
-    total = {name: sum(row[name] for row in rows) for name in ("movies", "checked", "in_time", "fresh")}
+def _freshness(asked: Asked, due: Mapping[str, int]) -> list[Model]:
+    """By source: of each age category, how many movies are in time and are probably unchanged; the backlog."""
+    by_source, each = _standing(asked)
+    told = []
+    for source, rows in by_source.items():
+        total = {name: sum(row[name] for row in rows if row) for name in ("movies", "checked", "in_time", "fresh")}
+        oldest = [row["longest"] for row in rows if row and row["longest"]]
+        told.append(
+            {
+                "source": source,
+                "title": SOURCES[source].title,
+                "by_category": rows,
+                "total": total,
+                "due": due[source],
+                "never": total["movies"] - total["checked"],
+                "estimated_from": each,
+                "longest": _longest(asked, source, oldest),
+                "found": _found(asked, source),
+            }
+        )
+    return told
+
+
+def _standing(asked: Asked) -> tuple[dict[str, list[Model | None]], dict[str, int]]:
+    """By source and age category, what is known of the movies that it may be asked for, None where there are none; and
+    by category, where it has many, one of how many was looked at for what takes a while to work out."""
+    sources, ages = asked.settings.sources, by_age_sql([str(n) for n in range(len(CATEGORIES))])
+    counted, worked_out = ["count(*) AS movies"], []
+    for s in sources:
+        applies = f"{s}_tombstoned_at IS NULL" + (" AND imdb_id IS NOT NULL" if SOURCES[s].needs_imdb_id else "")
+        checked = f"{applies} AND {s}_checked_at IS NOT NULL"
+        counted += [
+            f"count(*) FILTER (WHERE {applies}) AS {s}_movies",
+            f"count(*) FILTER (WHERE {checked}) AS {s}_checked",
+            f"min({s}_checked_at) FILTER (WHERE {applies}) AS {s}_longest",
+        ]
+        worked_out += [
+            f"count(*) FILTER (WHERE {checked}) AS {s}_looked_at",
+            f"count(*) FILTER (WHERE {checked} AND NOT {asked.strategy.overdue_sql(s)}) AS {s}_in_time",
+            f"coalesce(sum({asked.value.fresh_sql(s)}) FILTER (WHERE {checked}), 0) AS {s}_fresh",
+        ]
+    whole = {row["age"]: row for row in asked.rows(_by_age(ages, counted, "TRUE"))}
+    each = [one_in(whole[n]["movies"]) if n in whole else 1 for n in range(len(CATEGORIES))]
+    among = by_age_sql([is_sampled(number) for number in each])
+    sample = {row["age"]: row for row in asked.rows(_by_age(ages, worked_out, among))}
     return {
-        "source": source,
-        "title": SOURCES[source].title,
-        "by_category": [by_category.get(name) for name in CATEGORIES],
-        "total": total,
-        "due": due,
-        "never": total["movies"] - total["checked"],
-        "longest": _longest(asked, source, [row["longest"] for row in rows if row["longest"]]),
-        "found": _found(asked, source),
-    }
+        s: [
+            _scaled(s, whole[n], sample.get(n)) if n in whole and whole[n][f"{s}_movies"] else None
+            for n in range(len(CATEGORIES))
+        ]
+        for s in sources
+    }, {name: number for name, number in zip(CATEGORIES, each, strict=True) if number > 1}
+
+
+def _by_age(ages: str, columns: Sequence[str], among: str) -> str:
+    """A query of some figures by age category, as its place in the age table: numbers are grouped faster than names."""
+    return (
+        f"SELECT {ages} AS age, {', '.join(columns)} FROM refresh_metadata"
+        f" WHERE {among} AND $now IS NOT NULL GROUP BY 1"
+    )
+
+
+def _scaled(source: str, whole: Model, sample: Model | None) -> Model:
+    """The figures of one source and category, those of a sample brought to the whole."""
+    names = ("movies", "checked", "longest")
+    looked_at = sample[f"{source}_looked_at"] if sample else 0
+    share = whole[f"{source}_checked"] / looked_at if looked_at else 0.0
+    found = {name: sample[f"{source}_{name}"] * share if sample else 0.0 for name in ("in_time", "fresh")}
+    return {name: whole[f"{source}_{name}"] for name in names} | found
 
 
 def _longest(asked: Asked, source: str, oldest: Sequence[datetime]) -> Model | None:
@@ -221,14 +268,19 @@ def _worth(asked: Asked, source: str) -> str | None:
     if not due:
         return None
     value = asked.value
-    states = movie_states(asked.connection, [movie.tmdb_id for movie in due])
-    first = sum(state.at(source).checked_at is None for state in states)
-    again = [value.assess(state, source, asked.now).p_stale for state in states if state.at(source).checked_at]
+    # As `assess` has it, in SQL: it reads a few columns of the movies, and not all.
+    told = asked.row(
+        f"SELECT count(*) AS movies, count({source}_checked_at) AS again, coalesce(sum(1 - {value.fresh_sql(source)})"
+        f" FILTER (WHERE {source}_checked_at IS NOT NULL), 0) AS stale FROM refresh_metadata"
+        " WHERE tmdb_id IN (SELECT unnest($ids)) AND $now IS NOT NULL",
+        ids=[movie.tmdb_id for movie in due],
+    )
+    first, again = told["movies"] - told["again"], told["again"]
     what = []
     if first:
         what.append(f"{first:,} ask{'s' if first == 1 else ''} for a movie for the first time")
     if again:
-        what.append(f"about {sum(again):,.0f} of {len(again):,} second looks find something changed")
+        what.append(f"about {told['stale']:,.0f} of {again:,} second looks find something changed")
     number = "request" if len(due) == 1 else f"{len(due):,} requests"
     return f"Of the next {number} to {SOURCES[source].title}, {' and '.join(what)}."
 

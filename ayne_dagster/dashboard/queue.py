@@ -11,6 +11,7 @@ from ayne_dagster.refresh.explain import Circumstances, explain
 from ayne_dagster.refresh.strategy import SOURCES
 from ayne_dagster.warehouse.questions import movie_titles
 from ayne_dagster.warehouse.refresh_metadata import due_counts, due_movies, movie_states
+from ayne_dagster.warehouse.sampling import is_sampled, one_in
 
 CALENDAR_DAYS, NEXT, LISTED = 30, 100, 50
 SAMPLED = 20_000
@@ -32,13 +33,13 @@ def queue(asked: Asked) -> Model:
 def calendar(asked: Asked) -> Chart:
     """How many movies become due on each of the next days, if none is asked for meanwhile."""
     movies = asked.row("SELECT count(*) AS movies FROM refresh_metadata")["movies"]
-    share = max(1, round(movies / SAMPLED))
+    share = one_in(movies, SAMPLED)
     midnight = asked.now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     ends = [asked.now, *(midnight + timedelta(days=n + 1, microseconds=-1) for n in range(CALENDAR_DAYS))]
     # The strategy's SQL takes the instant as a parameter; here it is a column, so that one question asks for all days.
     due = " OR ".join(asked.strategy.due_sql(source) for source in asked.settings.sources).replace("$now", "instant")
     found = asked.rows(
-        f"SELECT instant, count(*) AS movies FROM (SELECT * FROM refresh_metadata WHERE hash(tmdb_id) % {share} = 0),"
+        f"SELECT instant, count(*) AS movies FROM (SELECT * FROM refresh_metadata WHERE {is_sampled(share)}),"
         f" (SELECT unnest($ends) AS instant) WHERE {due} GROUP BY 1",
         ends=[at.replace(tzinfo=None) for at in ends],
     )
@@ -99,11 +100,16 @@ def _aside(title: str, what: str, total: int, rows: list[Model], head: str) -> M
 
 def _frozen(asked: Asked) -> Model:
     frozen = asked.strategy.frozen_sql()
-    total = asked.row(f"SELECT count(*) AS n FROM refresh_metadata WHERE {frozen} AND $now IS NOT NULL")["n"]
     rows = asked.rows(
-        f"SELECT tmdb_id, override, unchanged_cycles FROM refresh_metadata WHERE {frozen} AND $now IS NOT NULL"
-        f" ORDER BY override NULLS LAST, popularity DESC NULLS LAST, tmdb_id LIMIT {LISTED}"
+        f"""
+        WITH frozen AS MATERIALIZED (
+            SELECT tmdb_id, override, unchanged_cycles, popularity FROM refresh_metadata
+            WHERE {frozen} AND $now IS NOT NULL
+        )
+        SELECT tmdb_id, override, unchanged_cycles, (SELECT count(*) FROM frozen) AS total FROM frozen
+        ORDER BY override NULLS LAST, popularity DESC NULLS LAST, tmdb_id LIMIT {LISTED}"""
     )
+    total = rows[0]["total"] if rows else 0
     for row in rows:
         by_hand = "by hand" if row["override"] else f"{row['unchanged_cycles']:,} cycles without a change"
         row["told"] = by_hand

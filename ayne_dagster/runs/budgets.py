@@ -7,13 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
-from ayne_dagster.config import API_OF, API_TITLES, Settings
+from ayne_dagster.config import API_OF, API_TITLES, ApiSettings, Settings
 from ayne_dagster.refresh.budget import DayBudget, midnight
-from ayne_dagster.sources.limits.account import Account, accounts_of
-from ayne_dagster.sources.limits.ledger import QuotaUse, RequestLedger, open_ledger
+from ayne_dagster.sources.limits.clock import steady_now
+from ayne_dagster.sources.limits.naming import account_name, former_account_names
+from ayne_dagster.sources.limits.noted import QuotaUse, glance
 from ayne_dagster.sources.limits.pace import LONGEST_WAIT
+
+if TYPE_CHECKING:
+    from ayne_dagster.sources.limits.account import Account
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,10 @@ def source_budgets(accounts: Mapping[str, Account], now: datetime) -> dict[str, 
     Raises:
         LedgerError: the ledger cannot be read.
     """
-    return {source: _budget(source, account, now) for source, account in accounts.items()}
+    return {
+        source: _budget(source, now, account.quota_use, account.settings, account.standing.pause_left)
+        for source, account in accounts.items()
+    }
 
 
 def granted(settings: Settings, now: datetime) -> dict[str, SourceBudget]:
@@ -74,15 +82,39 @@ def granted(settings: Settings, now: datetime) -> dict[str, SourceBudget]:
     Raises:
         LedgerError: the ledger cannot be read.
     """
+    seen = _granted_at_a_glance(settings, now)
+    if seen is not None:
+        return seen
+    from ayne_dagster.sources.limits.account import accounts_of  # slow to load
+    from ayne_dagster.sources.limits.ledger import RequestLedger, open_ledger
+
     ledger = open_ledger(settings)
     ledger = ledger if ledger.exists else RequestLedger.in_memory()
     return source_budgets(accounts_of(settings, ledger, lambda: now), now)
 
 
-def _budget(source: str, account: Account, now: datetime) -> SourceBudget:
-    use, api = account.quota_use, account.settings
+def _granted_at_a_glance(settings: Settings, now: datetime) -> dict[str, SourceBudget] | None:
+    """The same by a look at a ledger in a file; None where that does not tell."""
+    if settings.ledger_url:
+        return None
+    apis = {source: API_OF[source] for source in settings.sources}
+    addresses = {api: (api, settings.apis[api].base_url, settings.key_of(api)) for api in apis.values()}
+    names = {api: account_name(*address) for api, address in addresses.items()}
+    former = {names[api]: set(former_account_names(*addresses[api])) - {names[api]} for api in names}
+    seen = glance(settings.ledger, former, now.astimezone(UTC).date(), steady_now())
+    if seen is None:
+        return None
+    granted = {}
+    for source, api in apis.items():
+        (used, standing), limits = seen[names[api]], settings.apis[api]
+        use = QuotaUse(used, limits.daily_quota, standing.exhausted)
+        granted[source] = _budget(source, now, use, limits, standing.pause_left)
+    return granted
+
+
+def _budget(source: str, now: datetime, use: QuotaUse, api: ApiSettings, pause_left: float) -> SourceBudget:
     plan = DayBudget(api.daily_quota, api.quota_reserve, use.used) if api.daily_quota else None
-    return SourceBudget(source, now, use, plan, account.standing.pause_left)
+    return SourceBudget(source, now, use, plan, pause_left)
 
 
 def _shown(at: datetime) -> str:

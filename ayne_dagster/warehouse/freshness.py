@@ -15,12 +15,10 @@ import duckdb
 from ayne_dagster.refresh.ages import category_sql
 from ayne_dagster.refresh.strategy import SOURCES, Strategy, ValueOfRefreshStrategy
 from ayne_dagster.warehouse.rows import insert_rows, naive_utc
+from ayne_dagster.warehouse.sampling import is_sampled, one_in
 from ayne_dagster.warehouse.schema import FRESHNESS
 
 OBSERVED_EVERY = timedelta(hours=1)
-SAMPLED = 50_000
-"""Movies that an observation looks at, about; of more, every so many-th stands for all: of a million, all would take
-seconds, in which nobody else could commit."""
 FOUND_WITHIN = timedelta(days=30)
 """How far back checks count for what they found."""
 CATEGORY_OF_ALL = "all"
@@ -78,7 +76,7 @@ def observe_freshness(
     if recently:
         return False
     ((known,),) = connection.execute("SELECT count(*) FROM refresh_metadata").fetchall()
-    each = max(1, round(known / SAMPLED))
+    each = one_in(known)  # all of a million would take seconds, in which nobody else could commit
     found = _found(connection, now, each)
     rows = [
         {
@@ -114,7 +112,7 @@ def _standing(
         f"SELECT {category_sql()}, count(*), count({source}_checked_at),"
         f" count(*) FILTER (WHERE {checked} AND NOT ({strategy.overdue_sql(source)})),"
         f" coalesce(sum({value.fresh_sql(source)}) FILTER (WHERE {checked}), 0)::DOUBLE"
-        f" FROM refresh_metadata WHERE {applies} AND {_is_sampled(each)} GROUP BY 1",
+        f" FROM refresh_metadata WHERE {applies} AND {is_sampled(each)} GROUP BY 1",
         {"now": naive_utc(now)},
     ).fetchall()
     return [(str(row[0]), int(row[1]), int(row[2]), int(row[3]), float(row[4])) for row in rows]
@@ -126,15 +124,10 @@ def _found(connection: duckdb.DuckDBPyConnection, now: datetime, each: int) -> d
         f"SELECT source, {category_sql()}, count(*), count(*) FILTER (WHERE NOT coalesce(changed, FALSE))"
         " FROM fetch_log JOIN refresh_metadata USING (tmdb_id) WHERE fetched_at > $since AND fetched_at <= $now"
         " AND outcome = 'fetched' AND days_since_check > 0"
-        f" AND {_is_sampled(each)} GROUP BY ALL",
+        f" AND {is_sampled(each)} GROUP BY ALL",
         {"since": naive_utc(now - FOUND_WITHIN), "now": naive_utc(now)},
     ).fetchall()
     return {(str(row[0]), str(row[1])): (int(row[2]), int(row[3])) for row in rows}
-
-
-def _is_sampled(each: int) -> str:
-    """The condition that a movie is one of every so many."""
-    return "TRUE" if each == 1 else f"hash(tmdb_id) % {each} = 0"
 
 
 def freshness_over_time(

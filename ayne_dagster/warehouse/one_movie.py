@@ -74,7 +74,8 @@ def describe_movie(
         `changes`, `figures` and `doubts` (what is doubtful about OMDb's answer and its money, in words).
     """
     tmdb_id = int(explained["tmdb_id"])
-    values, people = values_of(connection, tmdb_id), people_of(connection, tmdb_id)
+    row = _row_of(connection, tmdb_id)
+    values, people = _values(row), people_of(connection, tmdb_id, row)
     told = movie_changes(connection, tmdb_id, limit=changes, without=DRIFTING)
     figures = figures_of(connection, tmdb_id)
     over_time = ratings_over_time(connection, tmdb_id, naive_utc(now))
@@ -223,19 +224,26 @@ def values_of(connection: duckdb.DuckDBPyConnection, tmdb_id: int) -> list[dict[
 
     Its money is among it as far as it is chosen from several sources; unknown values are left out.
     """
+    return _values(_row_of(connection, tmdb_id))
+
+
+def _row_of(connection: duckdb.DuckDBPyConnection, tmdb_id: int) -> dict[str, Any]:
+    """The movie's row of `movies`, with when it was last listed; empty for an unknown movie."""
     found = rows_of(
         connection,
         "SELECT v.*, m.last_seen_at FROM movies AS v JOIN refresh_metadata AS m USING (tmdb_id) WHERE v.tmdb_id = $id",
         {"id": tmdb_id},
     )
-    if not found:
-        return []
-    row = found[0]
+    return found[0] if found else {}
+
+
+def _values(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """See `values_of`."""
     columns = [c.name for c in MOVIES.columns if c.name not in _NO_VALUES and not c.name.endswith("_as_of")]
     return [
         {"column": name, "value": row[name]} | dict(zip(("source", "as_of"), _source(row, name), strict=True))
         for name in columns
-        if row[name] not in (None, "", [])
+        if row.get(name) not in (None, "", [])
     ]
 
 
@@ -252,11 +260,13 @@ def _source(row: Mapping[str, Any], name: str) -> tuple[str | None, datetime | N
     return source, row.get(f"{origin}_as_of") or asked
 
 
-def people_of(connection: duckdb.DuckDBPyConnection, tmdb_id: int, most: int = TOP_OF_CAST) -> dict[str, Any]:
+def people_of(
+    connection: duckdb.DuckDBPyConnection, tmdb_id: int, row: Mapping[str, Any], most: int = TOP_OF_CAST
+) -> dict[str, Any]:
     """Who made a movie: `directors`, and of `cast` the first in billing order, each with `name` and `character`.
 
-    Where TMDB's credits are not known, or too many to look through, they are by TMDB's details or OMDb: fifteen of the
-    cast at most, without characters.
+    Where TMDB's credits are not known, or too many to look through, they are those of its row of `movies`: by TMDB's
+    details or OMDb, fifteen of the cast at most, without characters.
     """
     ((credits,),) = connection.execute(
         "SELECT coalesce(max(estimated_size), 0) FROM duckdb_tables() WHERE table_name = 'credits'"
@@ -264,11 +274,10 @@ def people_of(connection: duckdb.DuckDBPyConnection, tmdb_id: int, most: int = T
     credited = [] if credits > MOST_CREDITS_READ else _credited(connection, tmdb_id)
     directors = [row["name"] for row in credited if row["job"] == "Director"]
     cast = [{"name": row["name"], "character": row["character"]} for row in credited if row["kind"] == "cast"]
-    named = rows_of(connection, "SELECT directors, actors FROM movies WHERE tmdb_id = $id", {"id": tmdb_id})
-    if not directors and named:
-        directors = named[0]["directors"] or []
-    if not cast and named:
-        cast = [{"name": name, "character": None} for name in named[0]["actors"] or []]
+    if not directors:
+        directors = row.get("directors") or []
+    if not cast:
+        cast = [{"name": name, "character": None} for name in row.get("actors") or []]
     return {"directors": directors, "cast": cast[:most], "more": max(0, len(cast) - most)}
 
 

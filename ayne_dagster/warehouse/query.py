@@ -3,6 +3,8 @@
 DuckDB lets nobody write to a file that another process has open, so a question has the database itself for a moment
 only. One that takes longer is asked again of a copy (`replica`). The SQL may come from anywhere: it reaches no other
 file, no variable of this process and no network, and cannot undo that.
+
+Arrow and what makes copies are loaded where they are used: whoever shows a movie needs neither.
 """
 
 from __future__ import annotations
@@ -12,17 +14,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import duckdb
-import pyarrow as pa
 
 from ayne_dagster.errors import WrongUsage
 from ayne_dagster.refresh.states import SOURCES
-from ayne_dagster.warehouse.following import following
 from ayne_dagster.warehouse.lake import LakeStore
 from ayne_dagster.warehouse.lease import is_leased
-from ayne_dagster.warehouse.replica import Replica, ReplicaError
 from ayne_dagster.warehouse.store import DatabaseBusy, Store, WarehouseError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 ALONE_SECONDS = 1.0
 """How long a question may have the database itself while no collection runs: one that begins waits for so long."""
@@ -103,6 +106,8 @@ def ask(database: Store, sql: str, limits: Limits, now: datetime) -> Iterator[An
         return
     except (_TooLong, DatabaseBusy):
         pass
+    from ayne_dagster.warehouse.replica import Replica
+
     with (
         closing(Replica(database.path)) as replica,
         replica.reading() as copy,
@@ -131,6 +136,8 @@ def reading_beside_runs(database: Store) -> Iterator[duckdb.DuckDBPyConnection]:
     """
     database.require_file()
     if database.shared_locks is None and _is_written_to(database):
+        from ayne_dagster.warehouse.replica import Replica
+
         with closing(Replica(database.path)) as replica, replica.reading() as copy:
             yield copy.connection
     else:
@@ -147,6 +154,9 @@ def reading_a_copy(database: Store) -> Iterator[duckdb.DuckDBPyConnection]:
     Raises:
         WarehouseError: there is no database, or it cannot be had.
     """
+    from ayne_dagster.warehouse.following import following
+    from ayne_dagster.warehouse.replica import ReplicaError
+
     database.require_file()
     with database.connect(read_only=True):
         pass  # an older one is brought up to date, which a copy is not
@@ -176,6 +186,8 @@ def _of_the_database_itself(database: Store, sql: str, limits: Limits, seconds: 
     Raises:
         _TooLong: it is not to be had so quickly, or is not small.
     """
+    import pyarrow as pa
+
     with replace(database, wait_seconds=WAIT_SECONDS).connect(read_only=True) as connection:
         _shut_off(connection, limits)
         with _interrupted_after(connection, seconds) as ended:
@@ -215,6 +227,8 @@ def _bounded(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 @contextmanager
 def _told(ended: threading.Event, limits: Limits) -> Iterator[None]:
+    import pyarrow as pa
+
     try:
         yield
     except (duckdb.Error, pa.ArrowException, OSError) as error:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import duckdb
-import pyarrow as pa
 
 from ayne_dagster.refresh.feeds import (
     DAY_IN_MICROSECONDS,
@@ -179,6 +178,8 @@ def _apply(
     bound: Mapping[str, object],
 ) -> None:
     """Multiply the rates of buckets and the exposures of their movies."""
+    import pyarrow as pa  # slow to load (`rows`)
+
     names = ("category", "popularity_bucket", "movies", "factor")
     rows = [(*key, *correction) for key, correction in factors.items()]
     with registered(connection, "corrections", pa.table(dict(zip(names, zip(*rows, strict=True), strict=True)))):

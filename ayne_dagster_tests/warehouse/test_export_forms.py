@@ -157,7 +157,7 @@ def test_years_are_folders_that_hold_together_what_one_file_holds(
     filled: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
     monkeypatch.setattr(selection, "MOVIES_AT_ONCE", at_once)
-    monkeypatch.setattr(export_parquet, "ROWS_WAITING", at_once)
+    monkeypatch.setattr(export_parquet, "BYTES_WAITING", at_once)
     merge_listed(filled, *(listed(number) for number in range(10, 15)))
     written = export_tables(filled, tmp_path, ["movies", "movie_history"], "parquet", by_year=True)
     assert list(written.values()) == [8, 2]
@@ -169,6 +169,16 @@ def test_years_are_folders_that_hold_together_what_one_file_holds(
     names = ", ".join(column.name for column in RELATIONS["movies"].columns)
     found, asked = (f"SELECT {names} FROM {source} ORDER BY tmdb_id" for source in (read, "movies"))
     assert filled.execute(found).fetchall() == filled.execute(asked).fetchall()
+
+
+def test_movies_of_a_year_that_come_one_by_one_are_written_together(
+    filled: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selection, "MOVIES_AT_ONCE", 1)
+    merge_listed(filled, *(listed(number) for number in range(10, 15)))
+    export_tables(filled, tmp_path, ["movies"], "parquet", by_year=True)
+    groups = [pq.read_metadata(file).num_row_groups for file in tmp_path.glob("movies/*/*.parquet")]
+    assert groups == [1, 1]
 
 
 def test_a_year_that_has_no_movie_any_more_is_gone_from_the_next_export(filled: Connection, tmp_path: Path) -> None:

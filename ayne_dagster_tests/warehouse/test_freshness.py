@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import partial
 
 import duckdb
 import pytest
@@ -11,6 +12,7 @@ from ayne_dagster.refresh.strategy import AGE_TABLE_STRATEGY
 from ayne_dagster.warehouse import freshness
 from ayne_dagster.warehouse.care.thinning import thin
 from ayne_dagster.warehouse.freshness import freshness_over_time, latest_freshness, observe_freshness
+from ayne_dagster.warehouse.sampling import one_in
 from ayne_dagster.warehouse.strategies import value_of_refresh
 from ayne_dagster_tests.support.samples import DAY, HOUR, START, details, merge_details, merge_ratings, ratings, rows
 
@@ -77,7 +79,7 @@ def test_of_many_movies_a_sample_stands_for_all(connection: Connection, monkeypa
         connection, *(details(i, NOW - HOUR, release_date=released(10), imdb_id=None) for i in range(1, 1001))
     )
     observe(connection, NOW - DAY)
-    monkeypatch.setattr(freshness, "SAMPLED", 250)
+    monkeypatch.setattr(freshness, "one_in", partial(one_in, sampled=250))
     observe(connection, NOW)
     whole, sampled = (each for each in freshness_over_time(connection, NOW) if each.category == "all")
     assert whole.movies == 1000

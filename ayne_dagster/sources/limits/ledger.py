@@ -8,10 +8,9 @@ atomic UPDATE (DESIGN, "Invariants" 6). How an account is slowed is reckoned in 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,9 +20,20 @@ from sqlalchemy.engine import Connection
 
 from ayne_dagster.config import Settings
 from ayne_dagster.settings.places import FormerInUse, take_over_former
-from ayne_dagster.sources.limits.ledger_database import IN_MEMORY, METADATA, LedgerDatabase, LedgerError, steady_now
+from ayne_dagster.sources.limits.clock import steady_now
+from ayne_dagster.sources.limits.ledger_database import IN_MEMORY, METADATA, LedgerDatabase, LedgerError
 from ayne_dagster.sources.limits.naming import account_name, canonical_address, former_account_names
-from ayne_dagster.sources.limits.pace import MOST_HALVINGS, REPEATED, Pace
+from ayne_dagster.sources.limits.noted import (
+    EXHAUSTED,
+    PACE,
+    USED,
+    QuotaUse,
+    Standing,
+    count_of,
+    pace_of,
+    standing_of,
+)
+from ayne_dagster.sources.limits.pace import Pace
 
 __all__ = [
     "LedgerError",
@@ -77,36 +87,6 @@ def open_ledger(settings: Settings) -> RequestLedger:
     except (OSError, FormerInUse) as error:
         raise LedgerError(f"The former request ledger cannot be taken over: {error}; nothing was asked.") from None
     return RequestLedger(settings.ledger)
-
-
-@dataclass(frozen=True)
-class QuotaUse:
-    """Requests used on a day, of how many."""
-
-    used: int
-    cap: int
-    """The day's quota; 0: no limit."""
-    exhausted: bool = False
-    """Whether the source itself said that nothing is left, whatever our count."""
-
-    @property
-    def left(self) -> int | None:
-        """Requests left; None without a limit."""
-        if self.exhausted:
-            return 0
-        return max(0, self.cap - self.used) if self.cap else None
-
-
-@dataclass(frozen=True)
-class Standing:
-    """What holds for an account now, by whichever process it came about."""
-
-    pause_left: float
-    """Seconds until anybody may send."""
-    exhausted: bool
-    """Whether the source says that today's quota is used up."""
-    halvings: int
-    """How often refusals have halved the pace."""
 
 
 class RequestLedger:
@@ -228,7 +208,7 @@ class RequestLedger:
         """How much of the day's quota is used."""
 
         def work(connection: Connection) -> QuotaUse:
-            exhausted = bool(connection.execute(sa.select(_is_exhausted(account, day))).scalar())
+            exhausted = _says_exhausted(connection, account, day)
             return QuotaUse(self._used(connection, account, day), cap, exhausted)
 
         return self._run(account, work)
@@ -239,14 +219,14 @@ class RequestLedger:
         Raises:
             LedgerError: what stands there is no count. What it was is not known, so nothing may be asked by it.
         """
-        query = sa.select(_QUOTA.c.used).where(_QUOTA.c.account == account, _QUOTA.c.day == day.isoformat())
-        row = connection.execute(query).first()
+        row = connection.execute(sa.text(USED), {"account": account, "day": day.isoformat()}).first()
         return 0 if row is None else self._count_of(row[0], account, day.isoformat())
 
     def _count_of(self, used: object, account: str, day: str) -> int:
         """See `_used`."""
-        if isinstance(used, int | float) and math.isfinite(used) and used >= 0:
-            return int(used)
+        count = count_of(used)
+        if count is not None:
+            return count
         raise LedgerError(
             f"The request ledger {self.name} has {str(used)[:40]!r} requests of {account} on {day}, which is no count;"
             " nothing was asked. Set it to what was sent (table quota, column used), or remove the row if nothing was."
@@ -288,10 +268,8 @@ class RequestLedger:
 
         def work(connection: Connection) -> Standing:
             instant = self._database.shared_time(now)
-            row = connection.execute(sa.select(_PACE).where(_PACE.c.account == account)).mappings().first()
-            pace = _pace(row) if row else Pace()
-            exhausted = bool(connection.execute(sa.select(_is_exhausted(account, day))).scalar())
-            return Standing(pace.pause_left(instant), exhausted, pace.halvings_at(instant))
+            row = connection.execute(sa.text(PACE), {"account": account}).mappings().first()
+            return standing_of(row, _says_exhausted(connection, account, day), instant)
 
         return self._run(account, work)
 
@@ -304,27 +282,15 @@ class RequestLedger:
             if row is None:
                 _insert_new(connection, _PACE, {"account": account, **asdict(Pace())})
                 row = connection.execute(query).mappings().one()
-            changed, told = change(_pace(row), self._database.shared_time(now))
+            changed, told = change(pace_of(row), self._database.shared_time(now))
             connection.execute(sa.update(_PACE).where(_PACE.c.account == account).values(asdict(changed)))
             return told
 
         return self._run(account, work)
 
 
-def _pace(row: Any) -> Pace:
-    """A row as it is reckoned with; what is no number counts as long ago, a place that is none as far ahead."""
-    return Pace(
-        arrival=_number(row["arrival"], math.inf),
-        paused_until=_number(row["paused_until"], 0.0),
-        halvings=int(max(0.0, min(_number(row["halvings"], 0.0), MOST_HALVINGS))),
-        refused_at=_number(row["refused_at"], 0.0),
-        refusals=int(max(0.0, min(_number(row["refusals"], 0.0), REPEATED))),
-    )
-
-
-def _number(value: object, otherwise: float) -> float:
-    """A column of SQLite holds whatever was written to it."""
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else otherwise
+def _says_exhausted(connection: Connection, account: str, day: date) -> bool:
+    return bool(connection.execute(sa.text(EXHAUSTED), {"account": account, "day": day.isoformat()}).scalar())
 
 
 def _is_exhausted(account: str, day: date) -> sa.Exists:

@@ -21,6 +21,8 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, stop_af
 
 from ayne_dagster.errors import OneLineError, WrongUsage, is_of_the_place
 from ayne_dagster.settings.places import absolute
+from ayne_dagster.sources.limits.clock import boot, steady_now
+from ayne_dagster.sources.limits.noted import AHEAD, ahead_of
 
 METADATA = sa.MetaData()
 IN_MEMORY = "sqlite://"
@@ -29,8 +31,6 @@ MEASURED_FOR_SECONDS = 300.0
 """How long a measured difference to a server's clock is relied on."""
 OLD_BOOT_SECONDS = 86_400.0
 """A start of the machine so long before the present one is forgotten."""
-FURTHEST_SECONDS = 1e11
-"""3,000 years: what is further is no time of any clock, and leaves a number no room for the parts of a second."""
 _CLOCKS = sa.Table(  # starts of machines, and what their steady clocks lack to the time of day
     "clocks",
     METADATA,
@@ -280,39 +280,18 @@ def _make_tables(engine: Engine) -> None:
     METADATA.create_all(engine)
 
 
-def steady_now() -> float:
-    """Seconds since this machine started, sleep included: no setting of the time moves this clock.
-
-    It is the same for all processes of a machine. A pace by the time of day stopped for up to an hour when a clock that
-    was ahead was put right, and was void between two processes whose clocks differed.
-    """
-    return time.clock_gettime(_STEADY)
-
-
-_STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-
-
-def _boot() -> str:
-    """What tells one start of this machine from another."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()[:80]
-    except OSError:
-        return "unknown"
-
-
 def _agreed_time(engine: Engine) -> float:
     """What to add to `steady_now` for the time that all users of a file agree on: whoever comes first after a start of
     the machine takes it from the time of day, and the others from the file."""
-    boot = _boot()
-    query = sa.select(_CLOCKS.c.ahead).where(_CLOCKS.c.boot == boot)
+    this = boot()
     with engine.begin() as connection:
-        agreed = connection.execute(query).scalar()
-        if isinstance(agreed, int | float) and abs(agreed) < FURTHEST_SECONDS:
-            return float(agreed)
+        agreed = ahead_of(connection.execute(sa.text(AHEAD), {"boot": this}).scalar())
+        if agreed is not None:
+            return agreed
         ahead = time.time() - steady_now()
-        forgotten = sa.or_(_CLOCKS.c.ahead < ahead - OLD_BOOT_SECONDS, _CLOCKS.c.boot == boot)
+        forgotten = sa.or_(_CLOCKS.c.ahead < ahead - OLD_BOOT_SECONDS, _CLOCKS.c.boot == this)
         connection.execute(sa.delete(_CLOCKS).where(forgotten))
-        connection.execute(sa.insert(_CLOCKS).values(boot=boot, ahead=ahead))
+        connection.execute(sa.insert(_CLOCKS).values(boot=this, ahead=ahead))
     return ahead
 
 

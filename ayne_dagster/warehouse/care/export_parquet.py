@@ -23,8 +23,11 @@ from ayne_dagster.warehouse.dictionary import RELATIONS, column_texts, literal
 
 PARTITION = "release_year"
 _COMPRESSION = "zstd"
-ROWS_WAITING = 10_000
-"""Rows of all years that are held in memory."""
+BYTES_WAITING = 32 * 2**20
+"""Bytes of rows, of all years, that are held in memory. A file keeps what describes each group and column until it is
+closed: of a million movies that was more than the rows, in groups of 300."""
+_MOST_PARTS = 6
+"""Parts of a year that wait by themselves: of a few rows each, an array takes more than what is in it."""
 
 
 def told_of(name: str) -> dict[str, str]:
@@ -90,6 +93,7 @@ def _write_years(connection: duckdb.DuckDBPyConnection, selection: Selection, fo
     with ExitStack() as closing:
         files: dict[str, pq.ParquetWriter] = {}
         waiting: defaultdict[str, list[pa.RecordBatch]] = defaultdict(list)
+        sizes: defaultdict[str, int] = defaultdict(int)
 
         def write(year: str) -> None:
             table = pa.Table.from_batches(waiting.pop(year)).replace_schema_metadata(told)
@@ -104,10 +108,12 @@ def _write_years(connection: duckdb.DuckDBPyConnection, selection: Selection, fo
             rows += batch.num_rows
             for year, movies in _by_year(batch):
                 waiting[year].append(movies)
-            numbers = {year: sum(part.num_rows for part in parts) for year, parts in waiting.items()}
-            while sum(numbers.values()) > ROWS_WAITING:
-                largest = max(numbers, key=numbers.__getitem__)
-                del numbers[largest]
+                if len(waiting[year]) > _MOST_PARTS:
+                    waiting[year] = pa.Table.from_batches(waiting[year]).combine_chunks().to_batches()
+                sizes[year] += movies.nbytes
+            while sum(sizes.values()) > BYTES_WAITING:
+                largest = max(sizes, key=sizes.__getitem__)
+                del sizes[largest]
                 write(largest)
         for year in list(waiting):
             write(year)
