@@ -22,6 +22,7 @@ from ayne_dagster.settings.lake import LakePlace
 from ayne_dagster.sources.limits.ledger_database import LedgerDatabase
 from ayne_dagster.sources.limits.server_session import ServerSession
 from ayne_dagster.warehouse.answers import Answer
+from ayne_dagster.warehouse.apart import merge_apart
 from ayne_dagster.warehouse.care.integrity import check_database
 from ayne_dagster.warehouse.care.moving import WrongTargetStore, copy_store
 from ayne_dagster.warehouse.care.snapshot import publish_snapshot
@@ -34,6 +35,7 @@ from ayne_dagster.warehouse.query import Limits, WrongQuestion, ask
 from ayne_dagster.warehouse.schema import OMDB_RATINGS, TMDB_DETAILS
 from ayne_dagster.warehouse.store import (
     DatabaseBusy,
+    DatabaseNotWritten,
     DatabaseOutOfReach,
     LeaseLost,
     Store,
@@ -172,6 +174,23 @@ def test_a_conflict_with_a_program_that_takes_no_turn_is_called_one(lake: Lake) 
     finally:
         theirs.close()
     assert "disk" not in str(told.value)
+
+
+def test_no_answer_is_blamed_for_files_that_are_out_of_reach(lake: Lake) -> None:
+    merge(lake.store, "tmdb", [details(i) for i in range(1, MANY)])
+    forget(lake.store.place)  # a reader keeps files open that it has read
+    files = Path(lake.store.place.data)
+    files.rename(files.with_name("elsewhere"))
+    files.write_text("no folder: nothing can be made in it")
+    refused: list[Answer] = []
+    with pytest.raises(DatabaseNotWritten, match="could not be read or written"):
+        merge_apart(
+            [details(1, START + DAY, title="news")],
+            lambda part: merge(lake.store, "tmdb", list(part)),
+            lambda item, _: refused.append(item),
+            lake.store,
+        )
+    assert refused == []
 
 
 def test_a_question_that_is_wrong_is_not_taken_for_a_fault_of_the_lake(lake: Lake) -> None:
