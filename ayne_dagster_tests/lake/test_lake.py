@@ -6,12 +6,15 @@ What a lake's transactions do not check themselves, two inserts of one key say, 
 from __future__ import annotations
 
 import random
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -31,8 +34,9 @@ from ayne_dagster.warehouse.lake import LakeStore
 from ayne_dagster.warehouse.lake_instance import Instance
 from ayne_dagster.warehouse.lease import is_leased, lease
 from ayne_dagster.warehouse.merge import merge_answers, merge_listing
+from ayne_dagster.warehouse.migrations import VERSION_TABLE, existing_columns, schema_version, steps_taken
 from ayne_dagster.warehouse.query import Limits, WrongQuestion, ask
-from ayne_dagster.warehouse.schema import OMDB_RATINGS, TMDB_DETAILS
+from ayne_dagster.warehouse.schema import OMDB_RATINGS, SCHEMA_VERSION, TMDB_DETAILS
 from ayne_dagster.warehouse.store import (
     DatabaseBusy,
     DatabaseNotWritten,
@@ -45,6 +49,7 @@ from ayne_dagster.warehouse.store import (
 from ayne_dagster_tests.support.lake import Lake, forget
 from ayne_dagster_tests.support.postgres import PASSWORD, Postgres
 from ayne_dagster_tests.support.samples import DETAILS, START, details, everything, line, listed, python, ratings
+from ayne_dagster_tests.support.schema_v1 import DDL, ROWS
 
 pytestmark = [pytest.mark.on_lake, pytest.mark.timeout(600)]
 
@@ -265,6 +270,46 @@ def test_a_whole_store_moves_to_a_lake_and_back_and_goes_on_where_it_was_interru
         copy_store(file, lake.store, told.append)
 
 
+def test_a_lake_of_the_first_schema_is_brought_up_to_date_with_every_row(lake: Lake, postgres: Postgres) -> None:
+    words = {**dict(lake.store.place.words), "dbname": postgres.new_database().rpartition("/")[2]}
+    files = lake.store.place.data.replace("/files/", "/old-files/")
+    old = replace(lake.store, place=replace(lake.store.place, words=tuple(sorted(words.items())), data=files))
+    made = Instance(old.place, old.path)
+    made.attach_to_write()
+    with made.cursor("lake") as connection:
+        connection.execute(re.sub(r",\s*PRIMARY KEY \([^)]*\)", "", DDL))  # a lake knows no keys
+        connection.execute(ROWS)
+        columns = existing_columns(connection)
+        before = rows_in(connection, columns)
+    made.close()
+    with old.connect() as migrated, lake.store.connect() as fresh:
+        assert schema_version(migrated) == SCHEMA_VERSION
+        assert [version for version, *_ in steps_taken(migrated)] == list(range(2, SCHEMA_VERSION + 1))
+        assert existing_columns(migrated) == existing_columns(fresh)
+        assert rows_in(migrated, columns) == before
+    assert before["tmdb_details"]
+    assert before["refresh_metadata"]
+    forget(old.place)
+
+
+def test_two_machines_that_find_an_older_lake_migrate_it_once(lake: Lake, other: LakeStore) -> None:
+    merge(lake.store, "tmdb", [details(i) for i in range(1, MANY)])
+    with lake.store.transaction() as connection:
+        connection.execute("DROP TABLE freshness")  # which the last step makes
+        connection.execute("UPDATE warehouse_schema SET version = ?", [SCHEMA_VERSION - 1])
+    forget(lake.store.place)
+
+    def open_it(store: LakeStore) -> None:
+        with store.connect():
+            pass
+
+    assert together(partial(open_it, lake.store), partial(open_it, other)) == []
+    with lake.store.connect() as connection:
+        assert [version for version, *_ in steps_taken(connection)] == [SCHEMA_VERSION]
+        assert connection.execute("SELECT count(*) FROM freshness").fetchall() == [(0,)]
+    assert movies_in(other) == MANY - 1
+
+
 KILLED = """
 import os, sys
 from ayne_dagster.collecting.stores import open_store
@@ -316,6 +361,15 @@ def random_batch(chosen: random.Random, at: datetime, size: int) -> tuple[str, l
 def contents(store: Store) -> dict[str, list[tuple[object, ...]]]:
     with store.connect(read_only=True) as connection:
         return everything(connection)
+
+
+def rows_in(connection: duckdb.DuckDBPyConnection, columns: dict[str, dict[str, str]]) -> dict[str, list[Any]]:
+    """All rows of some tables, in these columns; of the version alone it matters that it changes."""
+    return {
+        table: connection.execute(f"SELECT {', '.join(names)} FROM {table} ORDER BY ALL").fetchall()
+        for table, names in columns.items()
+        if table != VERSION_TABLE
+    }
 
 
 def movies_in(store: Store) -> int:
