@@ -5,11 +5,14 @@ What a lake's transactions do not check themselves, two inserts of one key say, 
 
 from __future__ import annotations
 
+import os
 import random
 import re
+import secrets
 import signal
+import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -196,6 +199,47 @@ def test_no_answer_is_blamed_for_files_that_are_out_of_reach(lake: Lake) -> None
             lake.store,
         )
     assert refused == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a disk that fills up")
+def test_a_disk_that_is_full_blames_no_answer_and_leaves_nothing_torn(lake: Lake, small_disk: Path) -> None:
+    refused: list[Answer] = []
+    stored: list[Answer] = []
+
+    def store(part: Sequence[Answer]) -> None:
+        merge(lake.store, "tmdb", list(part))
+        stored.extend(part)
+
+    def fill(first: int) -> None:
+        batch = [details(number, overview=secrets.token_hex(200)) for number in range(first, first + MANY)]
+        merge_apart(batch, store, lambda item, _: refused.append(item), lake.store)
+
+    def fill_up() -> None:
+        while len(stored) < 5_000:
+            fill(len(stored) + 1)
+
+    with pytest.raises(DatabaseNotWritten, match="could not be read or written"):
+        fill_up()
+    assert refused == []
+    assert movies_in(lake.store) == len(stored) > 0
+    subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
+    fill(len(stored) + 1)
+    lake.store.maintain(datetime.now(UTC) + 30 * DAY)
+    assert movies_in(lake.store) == len(stored)
+    assert check_database(lake.store, START).findings == []
+    assert len(list(files_of(lake))) == files_named(lake)
+
+
+@pytest.fixture
+def small_disk(lake: Lake) -> Iterator[Path]:
+    """A disk of half a megabyte, on which the files of the lake are."""
+    place = Path(lake.store.place.data)
+    place.mkdir(parents=True, exist_ok=True)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", place], check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    yield place
+    forget(lake.store.place)
+    subprocess.run(["umount", place], check=True)
 
 
 def test_a_question_that_is_wrong_is_not_taken_for_a_fault_of_the_lake(lake: Lake) -> None:
@@ -392,6 +436,13 @@ def end_sessions(postgres: Postgres, lake: Lake) -> None:
     """What a restart of the server does to whoever is connected to the ledger."""
     ledger = lake.environment["AYNE_LEDGER_URL"].rpartition("/")[2]
     postgres.ask(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{ledger}'")
+
+
+def files_named(lake: Lake) -> int:
+    """How many files the catalogue names, of rows and of deletions."""
+    query = "SELECT sum(file_count + delete_file_count)::BIGINT FROM ducklake_table_info(current_database())"
+    with lake.store.inspect() as connection:
+        return int(connection.execute(query).fetchall()[0][0])
 
 
 def files_of(lake: Lake) -> Iterator[Path]:
