@@ -54,7 +54,7 @@ QUESTION = (
 
 def main() -> None:
     """Measure each size in each store, and print a table."""
-    arguments = parse_arguments(__doc__, most=(1_000_000, 1_000, "movies of the largest size"))
+    arguments = parse_arguments(__doc__, most=(100_000, 1_000, "movies of the largest size"))
     sizes = [min(SMALLEST, arguments.most)]
     while sizes[-1] * STEP <= arguments.most:
         sizes.append(sizes[-1] * STEP)
