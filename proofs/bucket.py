@@ -271,11 +271,13 @@ def main() -> None:
         for name in ("store", "alone", "ayne"):
             (folder / name).mkdir()
         standin = running.enter_context(StandIn(MOVIES, oddities=0))
+        slow = running.enter_context(StandIn(MOVIES, oddities=0, latency_seconds=LATENCY))
+        for source in (standin, slow):
+            source.set_now(datetime.now(UTC))  # what they tell changes from day to day
         alone = Ayne(folder / "alone").asking(standin)
         assert alone.run("collect", *ALL).code == 0
         standin.clear_log()
         print(f"A store that fails one request in {ONE_IN}:")
-        slow = running.enter_context(StandIn(MOVIES, oddities=0, latency_seconds=LATENCY))
         address = running.enter_context(object_store(folder / "store"))
         proxy, through = running.enter_context(failing(address))
         server = running.enter_context(running_postgres())

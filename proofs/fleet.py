@@ -252,6 +252,7 @@ def main() -> None:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="ayne-fleet-")))
         standin = running.enter_context(StandIn(MOVIES, oddities=0, latency_seconds=LATENCY))
         now = datetime.now(UTC)
+        standin.set_now(now)  # what it tells changes from day to day
         ahead = ((HOUR - timedelta(hours=now.hour, minutes=now.minute)) % timedelta(days=1)).total_seconds()
         alone = Ayne(folder / "alone").asking(standin, **clock(ahead))
         alone.folder.mkdir()
