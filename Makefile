@@ -24,7 +24,7 @@ define environment
 endef
 
 .PHONY: demo demo-live dev test test-all lint test-duckdb2 test-lake test-lowest test-browser proofs kills format dictionary \
-	notebook test-notebook reference docs bench proof-fleet proof-freshness proof-limits proof-strategies proof-bodies \
+	notebook test-notebook reference docs bench proof-fleet proof-bucket proof-freshness proof-limits proof-strategies proof-bodies \
 	proof-properties proof-contradictions clean
 
 demo: $(VENV)/.ready ## Collect invented movies from a stand-in; needs no keys
@@ -106,6 +106,9 @@ proof-freshness: $(VENV)/.ready-dev ## What the refresh strategies promise, in m
 proof-fleet: $(VENV)-lake/.ready-dev ## Two machines, one lake, one Dagster, and what breaks: a quarter of an hour, as root
 	@$(VENV)-lake/bin/python -W ignore -m proofs.fleet
 
+proof-bucket: $(VENV)-lake/.ready-bucket ## A lake in a bucket whose store fails one request in ten, three minutes
+	@$(VENV)-lake/bin/python -W ignore -m proofs.bucket
+
 proof-limits: $(VENV)/.ready-dev ## Quota and pace over four processes with the full figures, two minutes
 	@$(BIN)/python -W ignore -m proofs.limits
 
@@ -168,6 +171,11 @@ $(VENV)-lake/.ready-dev: pyproject.toml constraints.txt
 	@mkdir -p $(VENV)-lake
 	@sed 's/^duckdb==.*/duckdb==1.5.5/' constraints.txt > $(VENV)-lake/constraints.txt
 	$(call environment,$(VENV)-lake,[dev$(comma)lake$(comma)cluster$(comma)manifests],$(VENV)-lake/constraints.txt)
+	@touch $@
+
+$(VENV)-lake/.ready-bucket: $(VENV)-lake/.ready-dev
+	@echo "Setting up an object store in $(VENV)-lake …"
+	$(call environment,$(VENV)-lake,[dev$(comma)lake$(comma)cluster$(comma)manifests$(comma)bucket],$(VENV)-lake/constraints.txt)
 	@touch $@
 
 $(VENV)-lowest/.ready: pyproject.toml constraints.txt ayne_dagster_tests/lowest.py

@@ -228,6 +228,24 @@ def test_whatever_ends_a_collection_what_was_not_asked_counts_as_deferred(worker
     assert collected.progress.stopped_because == "the ledger is full"
 
 
+def test_what_was_asked_before_the_ledger_failed_is_waited_for_and_kept() -> None:
+    asked, failed = set[int](), asyncio.Event()
+
+    async def fetch(due: DueMovie) -> Answer:
+        if due.tmdb_id == 3:
+            failed.set()
+            raise LedgerError("the server is gone")
+        asked.add(due.tmdb_id)
+        await failed.wait()
+        await asyncio.sleep(0)  # the answer comes after the failure
+        return await Source()(due)
+
+    collected = Collected(movies(30), fetch, 3)
+    assert isinstance(collected.error, LedgerError)
+    assert asked == collected.with_outcome(Outcome.FETCHED) == {1, 2}
+    assert collected.deferred == set(range(3, 31))
+
+
 def test_a_cancelled_collection_counts_what_it_did_not_ask_as_deferred() -> None:
     progress, source = Progress(), Source()
 

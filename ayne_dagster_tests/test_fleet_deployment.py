@@ -132,8 +132,16 @@ def test_there_is_one_daemon_and_one_code_server_a_location() -> None:
     for service in compose()["services"].values():
         assert "deploy" not in service
         assert "scale" not in service
-    (code,) = values()["dagster-user-deployments"]["deployments"]
-    assert code["replicaCount"] == 1
+    assert len(values()["dagster-user-deployments"]["deployments"]) == 1, "the chart makes one replica of each"
+
+
+def test_in_kubernetes_pools_and_queue_are_limited_as_elsewhere_and_in_one_place() -> None:
+    told, elsewhere = values()["concurrency"], read(FLEET / "dagster.yaml")["concurrency"]
+    assert told["enabled"]
+    assert told["pools"] == {"defaultLimit": elsewhere["pools"]["default_limit"]}
+    assert told["runs"] == {"maxConcurrentRuns": elsewhere["runs"]["max_concurrent_runs"]}
+    # Dagster refuses a limit at the coordinator beside `concurrency`, and its daemon would not start.
+    assert "config" not in values()["dagsterDaemon"]["runCoordinator"]
 
 
 def test_in_kubernetes_secrets_are_named_and_stand_in_no_file() -> None:
@@ -165,6 +173,9 @@ def test_what_runs_in_kubernetes_has_time_to_commit_and_no_rights() -> None:
     assert spec["terminationGracePeriodSeconds"] >= 30
     (code,) = values()["dagster-user-deployments"]["deployments"]
     pod = named("Deployment", "ayne-ui")["spec"]["template"]["spec"]
+    # The chart hands on volumes and secrets of the code server to runs, and neither user nor group.
+    assert spec["securityContext"] == code["podSecurityContext"]
+    assert values()["runLauncher"]["config"]["k8sRunLauncher"]["securityContext"] == code["securityContext"]
     for security in (
         code["podSecurityContext"],
         values()["dagsterDaemon"]["podSecurityContext"],

@@ -32,7 +32,9 @@ from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.merge import merge_answers, merge_listing
 from ayne_dagster.warehouse.refresh_metadata import set_override
 from ayne_dagster.warehouse.schema import TMDB_DETAILS
+from ayne_dagster.warehouse.spool import Origin, keep
 from ayne_dagster_tests.conftest import START, later
+from ayne_dagster_tests.support.samples import details
 
 MakeSettings = Callable[..., Settings]
 
@@ -201,6 +203,25 @@ def test_a_failed_run_is_retried_with_a_fresh_run_key(
     assert second.run_key != first.run_key
     assert second.tags[BATCH_TAG] == first.tags[BATCH_TAG]
     assert (first.tags[ATTEMPT_TAG], second.tags[ATTEMPT_TAG]) == ("1", "2")
+
+
+def test_the_machine_whose_spool_holds_what_a_failed_run_left_goes_on_at_once_and_once(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    run = request(settings, instance)
+    failed(settings, instance, run)
+    assert "trying again in 2 minutes" in skipped(settings, instance), "another machine's spool is none of ours"
+    keep(settings.database, Origin("tmdb", "tmdb_details", run.tags[BATCH_TAG]), [details(1)])
+    assert request(settings, instance).tags[ATTEMPT_TAG] == "2"
+    failed(settings, instance, run)
+    assert "trying again in 4 minutes" in skipped(settings, instance)
+
+
+def test_what_lies_in_the_spool_waits_for_no_company(settings: Settings, instance: dg.DagsterInstance) -> None:
+    gathering = replace(settings, sensor_min_batch=100)
+    assert "gathering until" in skipped(gathering, instance)
+    keep(settings.database, Origin("tmdb", "tmdb_details", "run"), [details(1)])
+    request(gathering, instance)
 
 
 def failed(settings: Settings, instance: dg.DagsterInstance, run: dg.RunRequest, *more: tuple[str, str]) -> None:

@@ -168,10 +168,10 @@ def fill(database: Database, movies: int, now: datetime | None = None) -> None:
     bound = {"movies": movies, "now": naive_utc(now)}
     with database.transaction() as connection:
         connection.execute(f"INSERT INTO refresh_metadata BY NAME {state_query()}", bound)
-        for statement in (_DETAILS, _RATINGS):
+        for statement in (_DETAILS, RATINGS):
             connection.execute(statement)
-        connection.execute(_HISTORY, {"now": naive_utc(now)})
-        connection.execute(_FETCHES, {"now": naive_utc(now)})
+        connection.execute(HISTORY, {"now": naive_utc(now)})
+        connection.execute(FETCHES, {"now": naive_utc(now)})
         _note_counts(connection, movies, now)
         derive_columns(connection, now)
         connection.execute(_QUARANTINED, {"now": naive_utc(now)})
@@ -202,7 +202,7 @@ SELECT tmdb_id, release_year, imdb_id, {_TITLE} || CASE WHEN hash(tmdb_id, 'more
        (pow(20000, {_LUCK.format("voters")}))::BIGINT AS vote_count, ['Drama', 'Comedy'] AS genres,
        ['Ada Example', 'Ben Sample'] AS directors, FALSE AS adult, FALSE AS video, tmdb_changed_at AS updated_at
 FROM refresh_metadata WHERE tmdb_checked_at IS NOT NULL"""
-_RATINGS = f"""
+RATINGS = f"""
 INSERT INTO omdb_ratings BY NAME
 SELECT tmdb_id, release_year, imdb_id, {_TITLE} AS title, 'movie' AS type,
        (5 * pow(200000, {_LUCK.format("votes")}))::BIGINT AS imdb_votes,
@@ -211,7 +211,7 @@ SELECT tmdb_id, release_year, imdb_id, {_TITLE} AS title, 'movie' AS type,
        (20 + hash(tmdb_id, 'metascore') % 75)::INTEGER AS metascore,
        (10 + hash(tmdb_id, 'tomato') % 90)::INTEGER AS rotten_tomatoes_rating, omdb_changed_at AS updated_at
 FROM refresh_metadata WHERE omdb_checked_at IS NOT NULL"""
-_HISTORY = f"""
+HISTORY = f"""
 INSERT INTO movie_history
 SELECT tmdb_id, 'omdb_ratings', 'imdb_rating',
        round(imdb_rating + 1.6 * {_LUCK.format("before")} - 0.8, 1)::VARCHAR, imdb_rating::VARCHAR,
@@ -231,7 +231,7 @@ SELECT 2002, 'omdb_ratings', ['imdb_rating', 'metascore'][1 + n % 2],
        CASE n % 2 WHEN 0 THEN 6.1 + n / 20 ELSE 60 + n END::VARCHAR,
        CASE n % 2 WHEN 0 THEN 6.2 + n / 20 ELSE 62 + n END::VARCHAR, $now - to_days((40 - n) * 8), 'run'
 FROM (SELECT unnest(range(30))::INTEGER AS n)"""
-_FETCHES = f"""
+FETCHES = f"""
 INSERT INTO fetch_log BY NAME
 SELECT tmdb_id, source, $now - to_minutes((129600 * pow({_LUCK.format("asked")}, 1.15))::INTEGER
            + (hash(tmdb_id, source, n) % 900)::INTEGER) AS fetched_at,

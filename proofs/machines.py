@@ -49,12 +49,17 @@ class Machine:
         """The other end of its network cable."""
         return f"ayne-{self.name}"
 
-    def start(self, words: Sequence[str]) -> subprocess.Popen[bytes]:
-        """Start a program of this environment there; its output goes into a file in the machine's folder."""
+    def start(self, words: Sequence[str], **settings: str) -> subprocess.Popen[bytes]:
+        """Start a program of this environment there; its output goes into a file in the machine's folder.
+
+        Args:
+            words: the module and its arguments.
+            settings: variables of this program alone.
+        """
         command = ["ip", "netns", "exec", self.namespace, sys.executable, "-W", "ignore", "-m", *words]
         with (self.folder / "output").open("ab") as output:
             process = subprocess.Popen(
-                command, env=dict(self.environment), cwd=self.folder, stdin=subprocess.DEVNULL, stdout=output,
+                command, env={**self.environment, **settings}, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=output,
                 stderr=output, start_new_session=True,
             )  # fmt: skip
         self.running.append(process)

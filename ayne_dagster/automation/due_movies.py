@@ -21,6 +21,7 @@ from ayne_dagster.runs.retention import Instants
 from ayne_dagster.settings.tags import PARENT_RUN_TAG
 from ayne_dagster.sources.limits.account import accounts_of
 from ayne_dagster.sources.limits.ledger import LedgerError, RequestLedger
+from ayne_dagster.warehouse.spool import kept
 from ayne_dagster.warehouse.store import DatabaseBusy, Store, WarehouseError
 from ayne_dagster.warehouse.strategies import load_strategy
 from ayne_dagster.warehouse.waiting import waiting_at
@@ -34,7 +35,8 @@ GONE_REASONS = {"UNEXPECTED_TERMINATION", "RUN_WORKER_RESTART"}
 SENSOR_WAIT_SECONDS = 5.0
 """A tick has 60 s for everything; it would rather come again than wait for the file."""
 RETRY_WAIT = timedelta(minutes=2)
-"""How long a failed batch is left alone; each further failure doubles it."""
+"""How long a failed batch is left alone; each further failure doubles it. Where the first one left answers in the spool
+of this machine, its next run does not wait: another machine's would ask for them again."""
 LONGEST_RETRY_WAIT = timedelta(hours=6)
 RUNS_LOOKED_AT = 50
 """How far back failures in a row are looked for, among the runs of everybody."""
@@ -62,7 +64,7 @@ def look_for_due_movies(
         limits = {source: budget.limit(settings.refresh_limit) for source, budget in budgets.items()}
         gathering = Gathering(min(settings.sensor_min_batch, settings.refresh_limit), settings.sensor_max_wait)
         gathered = gathering.decide(_waiting(file, budgets, limits, database.choice), now)
-        if gathered.due and not gathered.ready:
+        if gathered.due and not gathered.ready and not kept(file.path):
             return dg.SkipReason(_what_for(gathered, gathering, now))
         batch = pick_batch(file, now, limits, database.choice)
     except DatabaseBusy as error:
@@ -71,7 +73,7 @@ def look_for_due_movies(
         return dg.SkipReason(str(error))
     if not batch.movies:
         return dg.SkipReason(_why_nothing(budgets.values()))
-    return _request(context.instance, batch, Instants.of(settings).clock_tag())
+    return _request(context.instance, file, batch, Instants.of(settings).clock_tag())
 
 
 due_movies_sensor = dg.sensor(
@@ -111,13 +113,13 @@ def _why_nothing(budgets: Iterable[SourceBudget]) -> str:
 
 
 def _request(
-    instance: dg.DagsterInstance, batch: RefreshBatch, more_tags: Mapping[str, str]
+    instance: dg.DagsterInstance, file: Store, batch: RefreshBatch, more_tags: Mapping[str, str]
 ) -> dg.RunRequest | dg.SkipReason:
     """The run request for a batch. A run key is launched once ever, so each further attempt has a number of its own."""
     fingerprint = batch.fingerprint
     earlier = instance.get_run_records(dg.RunsFilter(job_name="refresh_movies", tags={BATCH_TAG: fingerprint}))
     failures = _failures_in_a_row(instance)
-    if failures:
+    if len(failures) > 1 or (failures and not kept(file.path)):
         wait = min(RETRY_WAIT * 2 ** (len(failures) - 1), LONGEST_RETRY_WAIT)
         ended = failures[0].end_time or failures[0].update_timestamp.timestamp()
         left = ended + wait.total_seconds() - datetime.now().astimezone().timestamp()

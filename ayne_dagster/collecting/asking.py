@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from ayne_dagster.collecting.progress import Progress
-from ayne_dagster.collecting.streams import Emit, Now, StreamClosed
+from ayne_dagster.collecting.streams import GRACE_SECONDS, Emit, Now, StreamClosed
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.sources.errors import (
     InvalidCredentials,
@@ -183,8 +183,12 @@ class _Collection:
             await asyncio.gather(*tasks)
             if self._suspects and self._stop is None and not self._closed:
                 await self._judge()
-        except (InvalidCredentials, LedgerError) as error:
+        except InvalidCredentials as error:
             self._stop = error
+        except LedgerError as error:
+            self._stop = error
+            # Nothing more can be counted, and so asked; what is on its way was counted, and is paid for.
+            await asyncio.wait(tasks, timeout=GRACE_SECONDS)
         finally:
             for task in tasks:
                 task.cancel()

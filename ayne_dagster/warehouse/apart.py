@@ -17,6 +17,8 @@ T = TypeVar("T")
 
 _FULL = ("No space left", "Could not write")
 """What is said of a full disk, on which a little may still find room."""
+_PROBED_ROWS = 1_000
+"""More than a lake keeps in its catalogue: that may take rows while nothing can be written to the files."""
 
 
 def merge_apart(
@@ -68,7 +70,7 @@ def _takes_writes(database: Store) -> bool:
     """Whether the database takes anything at all, however little."""
     try:
         with database.transaction() as connection:
-            connection.execute("CREATE TABLE ayne_probe (n INTEGER)")
+            connection.execute("CREATE TABLE ayne_probe AS SELECT * FROM range(?)", [_PROBED_ROWS])
             connection.execute("DROP TABLE ayne_probe")
     except Exception:  # noqa: BLE001 -- whatever it is, it does not
         return False

@@ -5,13 +5,19 @@ What a lake's transactions do not check themselves, two inserts of one key say, 
 
 from __future__ import annotations
 
+import os
 import random
+import re
+import secrets
 import signal
+import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -22,6 +28,7 @@ from ayne_dagster.settings.lake import LakePlace
 from ayne_dagster.sources.limits.ledger_database import LedgerDatabase
 from ayne_dagster.sources.limits.server_session import ServerSession
 from ayne_dagster.warehouse.answers import Answer
+from ayne_dagster.warehouse.apart import merge_apart
 from ayne_dagster.warehouse.care.integrity import check_database
 from ayne_dagster.warehouse.care.moving import WrongTargetStore, copy_store
 from ayne_dagster.warehouse.care.snapshot import publish_snapshot
@@ -30,10 +37,12 @@ from ayne_dagster.warehouse.lake import LakeStore
 from ayne_dagster.warehouse.lake_instance import Instance
 from ayne_dagster.warehouse.lease import is_leased, lease
 from ayne_dagster.warehouse.merge import merge_answers, merge_listing
+from ayne_dagster.warehouse.migrations import VERSION_TABLE, existing_columns, schema_version, steps_taken
 from ayne_dagster.warehouse.query import Limits, WrongQuestion, ask
-from ayne_dagster.warehouse.schema import OMDB_RATINGS, TMDB_DETAILS
+from ayne_dagster.warehouse.schema import OMDB_RATINGS, SCHEMA_VERSION, TMDB_DETAILS
 from ayne_dagster.warehouse.store import (
     DatabaseBusy,
+    DatabaseNotWritten,
     DatabaseOutOfReach,
     LeaseLost,
     Store,
@@ -43,6 +52,7 @@ from ayne_dagster.warehouse.store import (
 from ayne_dagster_tests.support.lake import Lake, forget
 from ayne_dagster_tests.support.postgres import PASSWORD, Postgres
 from ayne_dagster_tests.support.samples import DETAILS, START, details, everything, line, listed, python, ratings
+from ayne_dagster_tests.support.schema_v1 import DDL, ROWS
 
 pytestmark = [pytest.mark.on_lake, pytest.mark.timeout(600)]
 
@@ -174,6 +184,64 @@ def test_a_conflict_with_a_program_that_takes_no_turn_is_called_one(lake: Lake) 
     assert "disk" not in str(told.value)
 
 
+def test_no_answer_is_blamed_for_files_that_are_out_of_reach(lake: Lake) -> None:
+    merge(lake.store, "tmdb", [details(i) for i in range(1, MANY)])
+    forget(lake.store.place)  # a reader keeps files open that it has read
+    files = Path(lake.store.place.data)
+    files.rename(files.with_name("elsewhere"))
+    files.write_text("no folder: nothing can be made in it")
+    refused: list[Answer] = []
+    with pytest.raises(DatabaseNotWritten, match="could not be read or written"):
+        merge_apart(
+            [details(1, START + DAY, title="news")],
+            lambda part: merge(lake.store, "tmdb", list(part)),
+            lambda item, _: refused.append(item),
+            lake.store,
+        )
+    assert refused == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a disk that fills up")
+def test_a_disk_that_is_full_blames_no_answer_and_leaves_nothing_torn(lake: Lake, small_disk: Path) -> None:
+    refused: list[Answer] = []
+    stored: list[Answer] = []
+
+    def store(part: Sequence[Answer]) -> None:
+        merge(lake.store, "tmdb", list(part))
+        stored.extend(part)
+
+    def fill(first: int) -> None:
+        batch = [details(number, overview=secrets.token_hex(200)) for number in range(first, first + MANY)]
+        merge_apart(batch, store, lambda item, _: refused.append(item), lake.store)
+
+    def fill_up() -> None:
+        while len(stored) < 5_000:
+            fill(len(stored) + 1)
+
+    with pytest.raises(DatabaseNotWritten, match="could not be read or written"):
+        fill_up()
+    assert refused == []
+    assert movies_in(lake.store) == len(stored) > 0
+    subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
+    fill(len(stored) + 1)
+    lake.store.maintain(datetime.now(UTC) + 30 * DAY)
+    assert movies_in(lake.store) == len(stored)
+    assert check_database(lake.store, START).findings == []
+    assert len(list(files_of(lake))) == files_named(lake)
+
+
+@pytest.fixture
+def small_disk(lake: Lake) -> Iterator[Path]:
+    """A disk of half a megabyte, on which the files of the lake are."""
+    place = Path(lake.store.place.data)
+    place.mkdir(parents=True, exist_ok=True)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", place], check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    yield place
+    forget(lake.store.place)
+    subprocess.run(["umount", place], check=True)
+
+
 def test_a_question_that_is_wrong_is_not_taken_for_a_fault_of_the_lake(lake: Lake) -> None:
     with pytest.raises(duckdb.BinderException), lake.store.connect() as connection:
         connection.execute("SELECT conflict AS DATA_PATH FROM movies")
@@ -246,6 +314,46 @@ def test_a_whole_store_moves_to_a_lake_and_back_and_goes_on_where_it_was_interru
         copy_store(file, lake.store, told.append)
 
 
+def test_a_lake_of_the_first_schema_is_brought_up_to_date_with_every_row(lake: Lake, postgres: Postgres) -> None:
+    words = {**dict(lake.store.place.words), "dbname": postgres.new_database().rpartition("/")[2]}
+    files = lake.store.place.data.replace("/files/", "/old-files/")
+    old = replace(lake.store, place=replace(lake.store.place, words=tuple(sorted(words.items())), data=files))
+    made = Instance(old.place, old.path)
+    made.attach_to_write()
+    with made.cursor("lake") as connection:
+        connection.execute(re.sub(r",\s*PRIMARY KEY \([^)]*\)", "", DDL))  # a lake knows no keys
+        connection.execute(ROWS)
+        columns = existing_columns(connection)
+        before = rows_in(connection, columns)
+    made.close()
+    with old.connect() as migrated, lake.store.connect() as fresh:
+        assert schema_version(migrated) == SCHEMA_VERSION
+        assert [version for version, *_ in steps_taken(migrated)] == list(range(2, SCHEMA_VERSION + 1))
+        assert existing_columns(migrated) == existing_columns(fresh)
+        assert rows_in(migrated, columns) == before
+    assert before["tmdb_details"]
+    assert before["refresh_metadata"]
+    forget(old.place)
+
+
+def test_two_machines_that_find_an_older_lake_migrate_it_once(lake: Lake, other: LakeStore) -> None:
+    merge(lake.store, "tmdb", [details(i) for i in range(1, MANY)])
+    with lake.store.transaction() as connection:
+        connection.execute("DROP TABLE freshness")  # which the last step makes
+        connection.execute("UPDATE warehouse_schema SET version = ?", [SCHEMA_VERSION - 1])
+    forget(lake.store.place)
+
+    def open_it(store: LakeStore) -> None:
+        with store.connect():
+            pass
+
+    assert together(partial(open_it, lake.store), partial(open_it, other)) == []
+    with lake.store.connect() as connection:
+        assert [version for version, *_ in steps_taken(connection)] == [SCHEMA_VERSION]
+        assert connection.execute("SELECT count(*) FROM freshness").fetchall() == [(0,)]
+    assert movies_in(other) == MANY - 1
+
+
 KILLED = """
 import os, sys
 from ayne_dagster.collecting.stores import open_store
@@ -299,6 +407,15 @@ def contents(store: Store) -> dict[str, list[tuple[object, ...]]]:
         return everything(connection)
 
 
+def rows_in(connection: duckdb.DuckDBPyConnection, columns: dict[str, dict[str, str]]) -> dict[str, list[Any]]:
+    """All rows of some tables, in these columns; of the version alone it matters that it changes."""
+    return {
+        table: connection.execute(f"SELECT {', '.join(names)} FROM {table} ORDER BY ALL").fetchall()
+        for table, names in columns.items()
+        if table != VERSION_TABLE
+    }
+
+
 def movies_in(store: Store) -> int:
     with store.connect(read_only=True) as connection:
         return int(connection.execute("SELECT count(*) FROM tmdb_details").fetchall()[0][0])
@@ -319,6 +436,13 @@ def end_sessions(postgres: Postgres, lake: Lake) -> None:
     """What a restart of the server does to whoever is connected to the ledger."""
     ledger = lake.environment["AYNE_LEDGER_URL"].rpartition("/")[2]
     postgres.ask(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{ledger}'")
+
+
+def files_named(lake: Lake) -> int:
+    """How many files the catalogue names, of rows and of deletions."""
+    query = "SELECT sum(file_count + delete_file_count)::BIGINT FROM ducklake_table_info(current_database())"
+    with lake.store.inspect() as connection:
+        return int(connection.execute(query).fetchall()[0][0])
 
 
 def files_of(lake: Lake) -> Iterator[Path]:
