@@ -31,3 +31,16 @@ def reading(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     """
     with working("Reading the database"), warehouse(settings).connect(read_only=True) as connection:
         yield connection
+
+
+@contextmanager
+def asking_beside_runs(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The same where the question may take long: while it is answered, no run waits.
+
+    Raises:
+        WarehouseError: it cannot be read.
+    """
+    from ayne_dagster.warehouse.query import reading_beside_runs
+
+    with working("Reading the database"), reading_beside_runs(warehouse(settings)) as connection:
+        yield connection
