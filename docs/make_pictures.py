@@ -116,7 +116,7 @@ def _wait(until: Callable[[], bool]) -> None:
 
 def in_browser(pictures: Iterable[Callable[[Running, Browser], None]]) -> None:
     """Make pictures of a live demonstration that has run for some days."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         command = Ayne(Path(folder))
         with serving(command, "demo", "--live", longest=LONGEST) as running, sync_playwright() as playwright:
             before = _runs_that_ended(running)

@@ -113,11 +113,8 @@ class Pages:
         if kept.took <= SLOW_SECONDS:
             return self._renewed(name, work, kept)
         self._renew_behind(name, work, kept)
-        return (
-            replace(kept, note=f"This page was put together {ago(age)} ago; a newer one is on its way.")
-            if changed
-            else kept
-        )
+        told = f"This page was put together {ago(age)} ago; a newer one is on its way."
+        return replace(kept, note=told) if changed else kept
 
     def close(self) -> None:
         """Stop what is going on behind, and remove the copy."""
