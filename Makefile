@@ -36,10 +36,10 @@ demo-live: $(VENV)/.ready ## The same in Dagster's UI, while a day passes in a m
 dev: $(VENV)/.ready ## Dagster's UI and daemon on 127.0.0.1:3000
 	@$(BIN)/ayne dev
 
-test: $(VENV)/.ready-dev ## The suite without its whole processes, properties with a quarter of their examples
-	@$(BIN)/python -m pytest $(ON_ALL) -m 'not end_to_end and not browser'
+test: $(VENV)/.ready-dev ## The suite without its whole processes and runs, properties with a quarter of their examples
+	@$(BIN)/python -m pytest $(ON_ALL) -m 'not end_to_end and not whole_runs and not browser'
 
-test-all: $(VENV)/.ready-dev ## The whole suite but for the browser's: processes and kills too
+test-all: $(VENV)/.ready-dev ## The whole suite but for the browser's: runs, processes and kills too
 	@$(BIN)/python -m pytest $(ON_ALL) -m 'not browser'
 
 test-browser: $(VENV)/.ready-browser ## The pages in Chromium: dashboard, Dagster's UI, documentation, hostile pages

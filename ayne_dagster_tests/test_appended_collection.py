@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from ayne_dagster.config import TMDB_PARTS, Settings
 from ayne_dagster.orchestrator import DataCollectionOrchestrator, DiscoveryPlan
 from ayne_dagster.standin.running import StandIn
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.schema import APPENDED_PARTS, APPENDED_TABLES, PROVIDERS
 from ayne_dagster_tests.support.samples import DAY, START
+
+pytestmark = pytest.mark.whole_runs
 
 TABLES = [table.name for table in (*APPENDED_TABLES, PROVIDERS, APPENDED_PARTS)]
 

@@ -37,6 +37,8 @@ from ayne_dagster.warehouse.rows import read_rows
 from ayne_dagster.warehouse.schema import REFRESH_METADATA
 from ayne_dagster_tests.conftest import START, later
 
+pytestmark = pytest.mark.whole_runs
+
 MakeSettings = Callable[..., Settings]
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 

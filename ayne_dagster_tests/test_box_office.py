@@ -18,6 +18,8 @@ from ayne_dagster.warehouse.database import Database
 from ayne_dagster_tests.conftest import settings_for
 from ayne_dagster_tests.support.processes import Ayne
 
+pytestmark = pytest.mark.whole_runs
+
 PLAN = DiscoveryPlan(2017, 2024, 1, 0)
 MOVIES = 90
 

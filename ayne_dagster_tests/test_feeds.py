@@ -24,6 +24,8 @@ from ayne_dagster.warehouse.database import Database
 from ayne_dagster_tests.conftest import EPOCH, START, later, settings_for
 from ayne_dagster_tests.support.processes import number_asked
 
+pytestmark = pytest.mark.whole_runs
+
 DAY = timedelta(days=1)
 ALL_YEARS = {"dagster/asset_partition_range_start": "1874", "dagster/asset_partition_range_end": "unknown"}
 REFRESH_ALL = {name: {"config": {"limit": 9999}} for name in ("tmdb_details", "omdb_ratings")}

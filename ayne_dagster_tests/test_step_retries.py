@@ -34,6 +34,8 @@ from ayne_dagster.standin.faults import Fault
 from ayne_dagster.standin.running import StandIn
 from ayne_dagster.warehouse.database import Database
 
+pytestmark = pytest.mark.whole_runs
+
 MakeSettings = Callable[..., Settings]
 YEARS = range_tags("2019", "2022")
 LAUNCHED = RemoteJobOrigin(

@@ -28,6 +28,8 @@ from ayne_dagster.warehouse.database import Database, DatabaseBusy
 from ayne_dagster.warehouse.merge import merge_listing
 from ayne_dagster_tests.conftest import START, later
 
+pytestmark = pytest.mark.whole_runs
+
 MakeSettings = Callable[..., Settings]
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 

@@ -186,8 +186,7 @@ class Database(Store):
         """The file, open to read and with the schema of today."""
         connection = self._open(read_only=True)
         try:
-            require_ours(connection, self.name)
-            if not is_older(connection):
+            if not is_older(require_ours(connection, self.name)):
                 return connection
         except BaseException:
             connection.close()

@@ -244,8 +244,7 @@ class LakeStore(Store):
         if not instance.attach_to_read():
             return False
         with instance.cursor(READING) as connection:
-            require_ours(connection, self.name)
-            return not is_older(connection)
+            return not is_older(require_ours(connection, self.name))
 
     def _require_turn(self) -> None:
         if self.locks is None or not self.locks.still_holds(TURN):

@@ -25,8 +25,7 @@ def ensure_schema(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     Raises:
         DatabaseUnusable: it is none of ours, or a newer one, or could not be migrated; nothing was changed.
     """
-    require_ours(connection, name)
-    version = schema_version(connection)
+    version = require_ours(connection, name)
     if version is None:
         create_schema(connection)
     elif version < SCHEMA_VERSION:
@@ -39,8 +38,11 @@ def ensure_schema(connection: duckdb.DuckDBPyConnection, name: str) -> None:
             ) from None
 
 
-def require_ours(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+def require_ours(connection: duckdb.DuckDBPyConnection, name: str) -> int | None:
     """Refuse what a newer version wrote, and leave another program's database alone: one with tables, but not ours.
+
+    Returns:
+        The version that it says it has; None where it says nothing.
 
     Raises:
         WrongDatabase: it is one of these.
@@ -56,9 +58,9 @@ def require_ours(connection: duckdb.DuckDBPyConnection, name: str) -> None:
         raise WrongDatabase(
             f"{name} is a DuckDB database of another program; nothing was changed in it. Choose another AYNE_DATABASE."
         )
+    return version
 
 
-def is_older(connection: duckdb.DuckDBPyConnection) -> bool:
+def is_older(version: int | None) -> bool:
     """Whether a schema must be migrated (or a half-made one completed) before its tables can be read as ours."""
-    version = schema_version(connection)
     return version is None or version < SCHEMA_VERSION
