@@ -251,6 +251,7 @@ def _health(shared: Dashboard) -> Endpoint:
             "failed": [(run, why, what_to_do(why)) for run, why in health.failed_runs()],
             "files": [(NAMES[each.what], each) for each in health.files()],
             "is_recorded": running.is_recorded(shared.home),
+            **dict.fromkeys(("growth", "sizes", "room", "is_scarce")),
             "trouble": "",
         }
         found = None
