@@ -24,8 +24,8 @@ define environment
 endef
 
 .PHONY: demo demo-live dev test test-all lint test-duckdb2 test-lake test-lowest test-browser proofs kills format dictionary \
-	notebook test-notebook reference docs bench proof-fleet proof-bucket proof-freshness proof-limits proof-strategies proof-bodies \
-	proof-properties proof-contradictions clean
+	notebook test-notebook reference pictures docs bench proof-fleet proof-bucket proof-freshness proof-limits proof-strategies \
+	proof-bodies proof-properties proof-contradictions clean
 
 demo: $(VENV)/.ready ## Collect invented movies from a stand-in; needs no keys
 	@$(BIN)/ayne demo
@@ -93,6 +93,9 @@ dictionary: $(VENV)/.ready ## docs/data-dictionary.md, of the schema and an inve
 
 reference: $(VENV)/.ready ## The pages of commands and of settings, and the picture of the lineage, of the code
 	@$(BIN)/python docs/make_reference.py
+
+pictures: $(VENV)/.ready-browser ## The pictures of the demonstration in README and docs, with Chromium: some minutes
+	@$(BIN)/python -W ignore -m docs.make_pictures
 
 docs: $(VENV)/.ready-docs ## The documentation as a site, in site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet

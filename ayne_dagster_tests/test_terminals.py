@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import click
 import pytest
 
 from ayne_dagster.cli import ayne
-from ayne_dagster.commands import output
+from ayne_dagster.commands import files, output
 from ayne_dagster.commands.examples import EXAMPLES
 from ayne_dagster.config import Settings, SettingsError, load_settings
 from ayne_dagster.refresh.explain import IN_WORDS, counted_in_words
@@ -45,6 +46,19 @@ def test_a_result_fits_a_narrow_terminal(command: Ayne, words: str) -> None:
     # A path or an address is a word, and stays whole, to be copied.
     wide = [line for line in told.out.splitlines() if len(line.rstrip()) > NARROW and "/" not in line]
     assert wide == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["stats", "budget", "due", "explain 550", "history 550", "box-office unmatched", "doubts", "show 550"],
+)
+def test_a_command_that_reads_the_database_says_so_while_it_does(
+    command: Ayne, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+    monkeypatch.setattr(files, "working", lambda what: nullcontext(told.append(what)))
+    assert command.call(*words.split()).code == 0
+    assert told == ["Reading the database"]
 
 
 def test_where_nothing_is_known_of_a_width_lines_stay_whole(command: Ayne) -> None:

@@ -26,6 +26,7 @@ from ayne_dagster.resources.io_manager import TableWrite
 from ayne_dagster.sources.limits.account import accounts_of
 from ayne_dagster.sources.limits.ledger import LedgerError, RequestLedger
 from ayne_dagster.warehouse.best_figures import put_precedence
+from ayne_dagster.warehouse.file_sizes import OnDisk, observe_sizes, on_disk
 from ayne_dagster.warehouse.freshness import CATEGORY_OF_ALL, Observed, latest_freshness
 from ayne_dagster.warehouse.schema import COLLECTION_STATUS
 from ayne_dagster.warehouse.statistics import DaySoFar, day_so_far, record_stats
@@ -147,7 +148,13 @@ class Counting(TableWrite[dict[str, int]]):
         self.years = years_with_movies(connection)
         self.day = day_so_far(connection, self.settings.sources, now, strategy)
         self.fresh = latest_freshness(connection, now)
+        observe_sizes(connection, now, self._files)
         return record_stats(connection, now, strategy)
+
+    def _files(self) -> list[OnDisk]:
+        instance, lake = self.context.instance, self.settings.lake
+        homes = [] if instance.is_ephemeral else [Path(instance.root_directory)]
+        return on_disk(self.settings.database, homes, lake.data if lake else None)
 
     def report(self, written: dict[str, int]) -> None:
         """The counts; and, to whoever looks at Dagster's UI, what there is nothing to fetch of."""

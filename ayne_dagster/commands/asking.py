@@ -256,11 +256,11 @@ def history(tmdb_id: int, fields: tuple[str, ...], since: datetime | None, limit
 
     Of credits, companies and releases, what went stands under From and what came under To.
     """
-    from ayne_dagster.commands.files import warehouse
+    from ayne_dagster.commands.files import reading
     from ayne_dagster.warehouse.changes import movie_changes
     from ayne_dagster.warehouse.rows import naive_utc
 
-    with warehouse(load_settings()).connect(read_only=True) as connection:
+    with reading(load_settings()) as connection:
         found = movie_changes(connection, tmdb_id, fields, limit, since=naive_utc(since) if since else None)
     if found is None:
         raise click.UsageError(f"There is no movie {tmdb_id} in the database.")

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from ayne_dagster.commands.files import warehouse
+from ayne_dagster.commands.files import reading, warehouse
 from ayne_dagster.commands.options import FilePath, Instant, json_option
 from ayne_dagster.commands.output import fail, print_result, table
 from ayne_dagster.commands.working import working
@@ -60,7 +60,7 @@ def unmatched(as_json: bool) -> None:
     """List the rows of imported files whose movie was not found, with the movies that may be meant."""
     from ayne_dagster.warehouse.figure_files import unmatched_rows
 
-    with warehouse(load_settings()).connect(read_only=True) as connection:
+    with reading(load_settings()) as connection:
         rows = unmatched_rows(connection)
     print_result({"rows": rows, "unmatched": len(rows)}, as_json, _describe_unmatched)
 

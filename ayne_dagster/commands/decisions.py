@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ayne_dagster.commands.files import warehouse
+from ayne_dagster.commands.files import reading, warehouse
 from ayne_dagster.commands.options import TMDB_ID, OneOf, as_of_option, json_option
 from ayne_dagster.commands.output import fail, print_result, table
 from ayne_dagster.commands.status import granted
@@ -35,7 +35,7 @@ def due(source: str | None, limit: int, as_of: datetime | None, as_json: bool) -
     settings = load_settings()
     sources = (source,) if source else settings.sources
     now = as_of or settings.now()
-    with warehouse(settings).connect(read_only=True) as connection:
+    with reading(settings) as connection:
         strategy = load_strategy(connection, settings.strategy)
         movies = list_due(connection, sources, now, limit, strategy)
         total = due_counts(connection, sources, now, strategy=strategy)["any_source"]
@@ -56,7 +56,7 @@ def explain(tmdb_id: int, as_of: datetime | None, as_json: bool) -> None:
 
     settings = load_settings()
     now = as_of or settings.now()
-    with warehouse(settings).connect(read_only=True) as connection:
+    with reading(settings) as connection:
         explained = explain_movie(
             connection,
             tmdb_id,

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ayne_dagster.commands.files import warehouse
+from ayne_dagster.commands.files import asking_beside_runs
 from ayne_dagster.commands.options import json_option
 from ayne_dagster.commands.output import print_result
 from ayne_dagster.config import load_settings
@@ -23,9 +23,8 @@ def doubts(limit: int, as_json: bool) -> None:
     id there: the next refresh of the movie finds it.
     """
     from ayne_dagster.warehouse.doubts import count_doubts, list_doubts
-    from ayne_dagster.warehouse.query import reading_beside_runs
 
-    with reading_beside_runs(warehouse(load_settings())) as connection:
+    with asking_beside_runs(load_settings()) as connection:
         counts, found = count_doubts(connection), list_doubts(connection, limit)
     result = {
         "doubts": found,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ayne_dagster.commands.decisions import SWITCHED_OFF, described_sources, hindrances, switched_off
-from ayne_dagster.commands.files import warehouse
+from ayne_dagster.commands.files import asking_beside_runs
 from ayne_dagster.commands.options import json_option
 from ayne_dagster.commands.output import fail, one_line, print_result, table
 from ayne_dagster.config import Settings, load_settings
@@ -42,11 +42,10 @@ def show(movie: tuple[str, ...], as_json: bool) -> None:
     several movies may be meant, they are listed with their ids.
     """
     from ayne_dagster.warehouse.one_movie import describe_movie, find_movies
-    from ayne_dagster.warehouse.query import reading_beside_runs
 
     sought, settings = " ".join(movie), load_settings()
-    now, database = settings.now(), warehouse(settings)
-    with reading_beside_runs(database) as connection:
+    now = settings.now()
+    with asking_beside_runs(settings) as connection:
         found = find_movies(connection, sought, MOST_FOUND + 1)
         meant = _the_one_meant(found)
         told = None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ayne_dagster.commands.files import warehouse
+from ayne_dagster.commands.files import reading
 from ayne_dagster.commands.options import json_option
 from ayne_dagster.commands.output import print_result, table
 from ayne_dagster.config import API_OF, API_TITLES, Settings, load_settings
@@ -28,7 +28,7 @@ def stats(as_json: bool) -> None:
 
     settings = load_settings()
     now = settings.now()
-    with warehouse(settings).connect(read_only=True) as connection:
+    with reading(settings) as connection:
         fresh = field_freshness(connection, settings.sources, now, value_of_refresh(connection))
         counts = collection_stats(connection, now, load_strategy(connection, settings.strategy))
         dates = landmarks(connection, now)
@@ -49,7 +49,7 @@ def budget(as_json: bool) -> None:
 
     settings = load_settings()
     now = settings.now()
-    with warehouse(settings).connect(read_only=True) as connection:
+    with reading(settings) as connection:
         strategy = load_strategy(connection, settings.strategy)
         due = due_counts(connection, settings.sources, now, strategy=strategy)
         wrong = misfits(connection, now, settings.spendable) if strategy is AGE_TABLE_STRATEGY else []

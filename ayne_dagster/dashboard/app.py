@@ -22,7 +22,8 @@ from ayne_dagster.config import Settings
 from ayne_dagster.dashboard import running
 from ayne_dagster.dashboard.catalogue import catalogue
 from ayne_dagster.dashboard.front import Budget, Step, budgets, front, standing, steps
-from ayne_dagster.dashboard.health import Examine, Health, growth, what_to_do
+from ayne_dagster.dashboard.growth import NAMES, growth
+from ayne_dagster.dashboard.health import Examine, Health, what_to_do
 from ayne_dagster.dashboard.history import history
 from ayne_dagster.dashboard.movie import movie, search
 from ayne_dagster.dashboard.pages import Asked, Model, Page, Pages
@@ -248,14 +249,14 @@ def _health(shared: Dashboard) -> Endpoint:
             "verified": verified,
             "is_verifying": verifying,
             "failed": [(run, why, what_to_do(why)) for run, why in health.failed_runs()],
-            "files": health.files(),
+            "files": [(NAMES[each.what], each) for each in health.files()],
             "is_recorded": running.is_recorded(shared.home),
-            "growth": None,
+            **dict.fromkeys(("growth", "sizes", "room", "is_scarce")),
             "trouble": "",
         }
         found = None
         try:
-            found = shared.pages.read("growth", lambda asked: {"growth": growth(asked)})
+            found = shared.pages.read("growth", growth)
             model |= found.model
         except WarehouseError as error:
             model["trouble"] = str(error)

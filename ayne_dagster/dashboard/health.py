@@ -10,25 +10,19 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
+from datetime import datetime
 from typing import Protocol
 
 from ayne_dagster.config import Settings
 from ayne_dagster.dashboard import running
-from ayne_dagster.dashboard.charts import Chart, Series
-from ayne_dagster.dashboard.pages import Asked
 from ayne_dagster.errors import OneLineError
-from ayne_dagster.settings.places import HOME, LEDGER, SPOOL, companion
 from ayne_dagster.warehouse.care.integrity import Report, check_database
-from ayne_dagster.warehouse.database import log_of
+from ayne_dagster.warehouse.file_sizes import OnDisk, on_disk
 from ayne_dagster.warehouse.following import Following
 
 FAILED_RUNS = 10
 KEPT_SECONDS, VERIFIED_SECONDS = 30.0, 600.0
-GROWTH_ROWS = 400
 
 
 class Line(Protocol):
@@ -107,19 +101,10 @@ class Health:
         home = running.home_of(self._settings)
         return [(run, running.why_it_failed(home, run.run_id)) for run in running.failed(home, FAILED_RUNS)]
 
-    def files(self) -> list[tuple[str, Path, int]]:
-        """What lies on the disk: name, path, bytes; nothing of what is not there."""
-        path = self._settings.database
-        named = [
-            ("Database", path),
-            ("Its log of commits", log_of(path)),
-            ("Request ledger", companion(path, LEDGER)),
-            ("Spool", companion(path, SPOOL)),
-            ("Dagster's runs and logs", running.home_of(self._settings)),
-            ("Dagster's runs and logs", companion(path, HOME)),
-        ]
-        found = {file: (name, file, _size(file)) for name, file in named if file.exists()}
-        return list(found.values())
+    def files(self) -> list[OnDisk]:
+        """What lies on the disk."""
+        lake = self._settings.lake
+        return on_disk(self._settings.database, [running.home_of(self._settings)], lake.data if lake else None)
 
     def close(self) -> None:
         """Wait for what goes on."""
@@ -141,35 +126,6 @@ class Health:
             self._verified, self._verified_at, self._verified_stamp = found, time.monotonic(), stamp
 
 
-def growth(asked: Asked) -> Chart:
-    """How many movies were known at each observation."""
-    rows = asked.rows(
-        "SELECT observed_at, total_movies, with_tmdb, with_omdb FROM collection_status WHERE observed_at <= $now"
-        f" ORDER BY observed_at DESC LIMIT {GROWTH_ROWS}"
-    )[::-1]
-    told = "Nothing has been counted yet."
-    if rows:
-        first, last = rows[0], rows[-1]
-        told = (
-            f"{first['total_movies']:,} movies on {first['observed_at']:%Y-%m-%d}, {last['total_movies']:,} on"
-            f" {last['observed_at']:%Y-%m-%d}."
-        )
-    return Chart(
-        "Growth of the collection",
-        told,
-        "lines",
-        [int(row["observed_at"].replace(tzinfo=UTC).timestamp()) for row in rows],
-        [
-            Series("movies", [row["total_movies"] for row in rows], "plain"),
-            Series("with details", [row["with_tmdb"] for row in rows], "tmdb"),
-            Series("with ratings", [row["with_omdb"] for row in rows], "omdb"),
-        ],
-        ("Counted", "Movies", "With details", "With ratings"),
-        [(f"{r['observed_at']:%Y-%m-%d %H:%M}", r["total_movies"], r["with_tmdb"], r["with_omdb"]) for r in rows[::-1]],
-        time=True,
-    )
-
-
 def what_to_do(reason: str | None) -> str:
     """What a person does about a run that failed, by the reason that it gave."""
     told = (reason or "").lower()
@@ -182,13 +138,3 @@ def what_to_do(reason: str | None) -> str:
     if "disk" in told or "space" in told:
         return "Free disk space, then run `ayne check`."
     return "What had arrived is kept, and the rest is still due: collect again. Its log is in Dagster's UI."
-
-
-def _size(path: Path) -> int:
-    if path.is_file():
-        return path.stat().st_size
-    total = 0
-    for file in path.rglob("*"):
-        with suppress(OSError):
-            total += file.stat().st_size if file.is_file() else 0
-    return total

@@ -113,7 +113,8 @@ class Pages:
         if kept.took <= SLOW_SECONDS:
             return self._renewed(name, work, kept)
         self._renew_behind(name, work, kept)
-        return replace(kept, note=f"put together {age:,.0f} s ago; a newer one is on its way") if changed else kept
+        told = f"This page was put together {ago(age)} ago; a newer one is on its way."
+        return replace(kept, note=told) if changed else kept
 
     def close(self) -> None:
         """Stop what is going on behind, and remove the copy."""
@@ -127,12 +128,12 @@ class Pages:
                 asked = Asked(copy.connection, self.settings, now, *self._strategies(copy.connection))
                 model = work(asked)
                 lag = started - copy.checked_at
-                note = f"the database is being written to: this is {lag:,.0f} s old" if lag > WORTH_TELLING else ""
+                note = f"The database is being written to: this page is {ago(lag)} old." if lag > WORTH_TELLING else ""
                 page = Page(model, now, started, time.monotonic() - started, copy.stamp, note)
         except ReplicaError as error:
             if kept is None:
                 raise
-            return replace(kept, note=f"{time.monotonic() - kept.at:,.0f} s old: {error}")
+            return replace(kept, note=f"This page is {ago(time.monotonic() - kept.at)} old: {error}")
         with self._lock:
             self._kept[name] = page
             self._kept.move_to_end(name)
@@ -164,3 +165,16 @@ class Pages:
                     self._pending.discard(name)
 
         self._behind.submit(renew)
+
+
+def ago(seconds: float) -> str:
+    """A time that has passed, in the largest unit of which there are two.
+
+    Example:
+        >>> ago(15.2), ago(525), ago(9000)
+        ('15 s', '9 min', '2 h')
+    """
+    for unit, name in ((3600, "h"), (60, "min")):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:,.0f} {name}"
+    return f"{seconds:,.0f} s"

@@ -39,6 +39,8 @@ DEFAULT_DATABASE = Path("data") / DEMONSTRATION
 YEARS_BACK = 15
 """Release years that the demonstration discovers; each partition of a run costs Dagster some milliseconds."""
 MILESTONES = (30, 90, 180, 270)
+SOME = 4
+"""Movies that are worth a table."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,9 @@ def run_demo(movies: int, days: int, database: Path | None, progress: Console) -
         )
         with only_these_variables(variables(standin, file)):
             settings = settings_for(standin, file)
-            rounds = collect_on(milestones, start, standin, settings, movies, progress)
+            rounds = collect_on(milestones[:-1], start, standin, settings, movies, progress)
+            limit = _limit_that_leaves_some(_due(file, end), movies) if rounds else movies
+            rounds.append(_collect(standin, settings, milestones[-1], end, limit, start.year, progress))
             _read_change_feed(settings, rounds[-1], progress)
             stats = DuckDBClient(file).get_collection_stats(end)
     return Story(file, movies, rounds, stats, round(monotonic() - started, 3))
@@ -122,6 +126,26 @@ def collect_on(
         _collect(standin, settings, day, start + timedelta(days=day, hours=number), limit, start.year, progress)
         for number, day in enumerate(days)
     ]
+
+
+def _due(file: Path, now: datetime) -> int:
+    """How many movies are due for TMDB, which has the most."""
+    with Database(file).connect(read_only=True) as connection:
+        strategy = load_strategy(connection, STRATEGIES[0])
+        return due_counts(connection, COLLECTED, now, strategy=strategy)["tmdb"]
+
+
+def _limit_that_leaves_some(due: int, movies: int) -> int:
+    """So many movies a source that a fifth of those that are due waits; all where that would be few.
+
+    What waits is there to be looked at, launched in the UI, and requested by the sensor.
+
+    Example:
+        >>> _limit_that_leaves_some(50, 500), _limit_that_leaves_some(3, 500)
+        (40, 500)
+    """
+    left = due // 5
+    return due - left if left >= SOME else movies
 
 
 def _milestones(days: int) -> Iterator[int]:
@@ -190,17 +214,21 @@ def _summarize(rounds: list[Round], stats: dict[str, int], file: Path, out: Cons
 
 def _worth_a_look(file: Path, now: datetime) -> Iterator[tuple[str, str]]:
     """Arguments of `ayne` that each show something of the dataset, and what."""
+    waiting = _due(file, now)
     with Database(file).connect(read_only=True) as connection:
-        day = _day_to_look_ahead_to(connection, now)
+        day = _day_to_look_ahead_to(connection, now) if waiting < SOME else None
         told = connection.execute(_MOST_TO_TELL).fetchall()
         doubted = count_doubts(connection).total
+    if waiting >= SOME:
+        yield "due", f"The {waiting:,} movies that the last collection left: they are due, and why"
     if day:
         yield f"due --as-of {day}", "What is due on that day, and why"
     if told:
         yield f"explain {told[0][0]}", "When the movie that changed most is asked for, and why"
     if doubted:
         yield "doubts", "Which movies have another film's IMDb id, and what speaks for it"
-    yield "dev", "These runs in Dagster's UI, with the stand-in and the dashboard beside it"
+    more = ", which has these movies fetched once you switch due_movies_sensor on" if waiting >= SOME else ""
+    yield "dev", f"These runs in Dagster's UI{more}; with the stand-in and the dashboard beside it"
 
 
 def _tell_what_to_look_at(file: Path, now: datetime, out: Console) -> None:
@@ -228,10 +256,6 @@ def _day_to_look_ahead_to(connection: duckdb.DuckDBPyConnection, now: datetime) 
     at = {day: datetime.combine(day, time(), UTC) for day in days}
     due = {day: due_counts(connection, COLLECTED, at[day], strategy=strategy)["any_source"] for day in days}
     return next((day for day in days if due[day] >= SOME), next((day for day in days if due[day]), None))
-
-
-SOME = 4
-"""Movies that are worth a table."""
 
 
 def _from_here(path: Path) -> Path:

@@ -187,12 +187,14 @@ STEPS: dict[int, Step] = {
         ),
     ),
     6: Step(
-        "how fresh the movies were, over time",
+        "how fresh the movies were, and how large the files, over time",
         (
             """CREATE TABLE IF NOT EXISTS freshness (
     observed_at TIMESTAMP, source VARCHAR, category VARCHAR, movies BIGINT, checked BIGINT, in_time BIGINT,
     likely_unchanged DOUBLE, looked_again BIGINT, found_unchanged BIGINT,
     PRIMARY KEY (observed_at, source, category))""",
+            """CREATE TABLE IF NOT EXISTS file_sizes (
+    day DATE, what VARCHAR, bytes BIGINT, observed_at TIMESTAMP, PRIMARY KEY (day, what))""",
         ),
     ),
 }

@@ -513,6 +513,26 @@ FRESHNESS = Table(
     key=("observed_at", "source", "category"),
 )
 
+FILE_SIZES = Table(
+    "file_sizes",
+    "One row a day and kind of file: how large the files of the collection were when the first run of the day ended. "
+    "After 400 days it goes. Of a lake, those of the machine of that run.",
+    (
+        Column("day", "DATE", "UTC day", null=NEVER),
+        Column(
+            "what",
+            "VARCHAR",
+            "database; log: committed, and not in its file yet; ledger: of requests; spool: answers that wait; "
+            "dagster: runs and logs; page: the dashboard as a file; lake: files of a lake in a folder; disk: all that "
+            "is used on the disk",
+            null=NEVER,
+        ),
+        Column("bytes", "BIGINT", "Size", unit="bytes", null=NEVER),
+        Column("observed_at", "TIMESTAMP", "When it was measured (UTC)", null=NEVER),
+    ),
+    key=("day", "what"),
+)
+
 TMDB_CHANGES = Table(
     "tmdb_changes",
     "One row a movie and day on which TMDB's change feed names it.",
@@ -870,6 +890,7 @@ TABLES = (
     QUARANTINE,
     COLLECTION_STATUS,
     FRESHNESS,
+    FILE_SIZES,
     TMDB_CHANGES,
     CHANGE_FEED_DAYS,
     TMDB_ID_EXPORT,

@@ -9,9 +9,11 @@ import re
 import sqlite3
 import subprocess
 import sys
+from collections import namedtuple
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +22,26 @@ from starlette.types import ASGIApp
 
 from ayne_dagster.cli import run
 from ayne_dagster.config import Settings
+from ayne_dagster.dashboard import growth
 from ayne_dagster.dashboard.app import _events, figures, written
 from ayne_dagster.dashboard.rendering import STATIC
 from ayne_dagster.doctor import Line
+from ayne_dagster.warehouse import file_sizes
 from ayne_dagster.warehouse.database import Database
-from ayne_dagster_tests.dashboard.collections import HOSTILE, PAGES, ask, collected, recorded_run, served, shared_by
+from ayne_dagster.warehouse.file_sizes import OnDisk, observe_sizes
+from ayne_dagster_tests.dashboard.collections import (
+    HOSTILE,
+    NOW,
+    PAGES,
+    ask,
+    collected,
+    recorded_run,
+    served,
+    shared_by,
+)
 
 RUNNING = "run-now"
+Disk = namedtuple("Disk", "total used free")
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +130,29 @@ def test_health_shows_the_doctors_lines_and_verifies_the_database_in_a_copy(app:
     text = ask(app, "/health").text
     assert "sound" in text
     assert "3 movies, schema version" in text
+
+
+def test_health_draws_how_the_files_grew_and_tells_when_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = collected(tmp_path)
+    with served(settings) as app:
+        text = ask(app, "/health").text
+    assert "Growth of the files, MB" in text
+    assert "How fast it fills is told after a week of runs." in text
+    with Database(settings.database).connect() as connection:
+        for days in (20, 10, 0):
+            at = NOW - timedelta(days=days)
+            size = OnDisk("database", settings.database, 5_000_000 - days * 100_000)
+            monkeypatch.setattr(file_sizes.shutil, "disk_usage", lambda _, n=days: Disk(10**12, 10**11 - n * 10**9, 0))
+            observe_sizes(connection, at, lambda found=size: [found])
+    monkeypatch.setattr(growth.shutil, "disk_usage", lambda _: Disk(10**12, 10**11, 30 * 10**9))
+    with served(settings) as app:
+        text = ask(app, "/health").text
+    assert f"3.0 MB on {NOW - timedelta(days=20):%Y-%m-%d}, 5.0 MB on {NOW:%Y-%m-%d}." in text
+    assert "30.0 GB are free on the disk. It filled by 1.0 GB a day over the last 20 days" in text
+    assert f"at this pace it is full on {NOW + timedelta(days=30):%Y-%m-%d}." in text
+    assert "fills up" in text
 
 
 def test_hostile_titles_are_text_on_every_page(tmp_path: Path) -> None:

@@ -85,15 +85,15 @@ class Running:
 
 
 @contextmanager
-def serving(command: Ayne, *arguments: str) -> Iterator[Running]:
-    """`ayne dev` or `ayne ui`, ready; ended by SIGTERM."""
+def serving(command: Ayne, *arguments: str, longest: float = LONGEST_START) -> Iterator[Running]:
+    """`ayne dev`, `ayne ui` or `ayne demo --live`, ready; ended by SIGTERM."""
     port = free_port()
     with (
         (command.folder / "dev.log").open("wb+") as output,
         command.running(*arguments, "--port", str(port), into=output) as process,
     ):
         running = Running(command, process, port)
-        wait_until(lambda: _loaded(running), process, LONGEST_START)
+        wait_until(lambda: _loaded(running), process, longest)
         yield running
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)

@@ -48,7 +48,7 @@
       width: element.clientWidth, height: HEIGHT, scales: { x, y }, axes: axes(spec), series: series(spec),
       legend: { show: spec.kind !== "points" }, cursor: { drag: { x: false, y: false }, show: spec.kind !== "points" },
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
-      padding: [8, 12, 0, 0],
+      padding: [8, spec.time ? 32 : 20, 0, 0], // half of the last label, which stands in the middle below its tick
     }, [spec.x, ...spec.series.map((one) => one.values)], element);
   }
 

@@ -30,6 +30,7 @@ _GONE_WITH_THEIR_DAY = {
     "daily_files": ("day", "read_at"),
     "collection_status": ("observed_at",),
     "freshness": ("observed_at",),
+    "file_sizes": ("day", "observed_at"),
 }
 """Tables whose rows tell of a day or an instant: a row about one to come tells nothing, and is read or counted anew."""
 _UNKNOWN = ("_checked_at", "_changed_at", "missing_since", "vanished_on", "tombstoned_at", "signalled_at", "recheck_at")

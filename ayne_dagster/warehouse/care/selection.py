@@ -130,6 +130,7 @@ _NEW: Mapping[str, _New] = {
     "quarantine": _at("quarantined_at", "bodies that arrived since"),
     "collection_status": _at("observed_at", "observations since"),
     "freshness": _at("observed_at", "observations since"),
+    "file_sizes": _on_day("day", "days since, the first one whole"),
     "tmdb_changes": _at("seen_at", "changes that the feed was read for since"),
     "change_feed_days": _at("read_at", "days that were read, or given up, since"),
     "tmdb_id_export": _New(

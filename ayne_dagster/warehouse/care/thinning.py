@@ -51,6 +51,7 @@ def thin(connection: duckdb.DuckDBPyConnection, now: datetime) -> dict[str, int]
         " (SELECT max(observed_at) FROM freshness GROUP BY CAST(observed_at AS DATE))",
         at["status"],
     )
+    removed["file_sizes"] = _delete(connection, "file_sizes WHERE day < CAST($at AS DATE)", at["log"])
     removed["quarantine"] = _delete(connection, "quarantine WHERE quarantined_at < $at", at["log"])
     removed["quarantined bodies"] = _drop_bodies(connection, at["bodies"])
     removed["tmdb_changes"] = _delete(connection, "tmdb_changes WHERE seen_at < $at", at["changes"])
