@@ -46,8 +46,8 @@ def known_settings() -> set[str]:
     return defaults_and_names()[1]
 
 
-OF_DAGSTER = {"DAGSTER_CURRENT_IMAGE", "DAGSTER_PG_PASSWORD"}
-"""What Dagster's launcher for containers and its chart give names to."""
+OF_DAGSTER = {"DAGSTER_CURRENT_IMAGE", "DAGSTER_EVENT_BATCH_SIZE", "DAGSTER_PG_PASSWORD"}
+"""What Dagster, its launcher for containers and its chart give names to."""
 
 
 def test_every_setting_in_the_files_exists() -> None:

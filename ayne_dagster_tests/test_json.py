@@ -39,6 +39,7 @@ def test_every_command_whose_output_is_data_prints_json() -> None:
     assert without == NO_DATA.keys()
 
 
+@pytest.mark.whole_runs
 def test_the_demonstration_tells_as_json_what_it_did_and_what_is_worth_a_look(tmp_path: Path) -> None:
     command = Ayne(tmp_path)
     file = tmp_path / "shown.duckdb"
@@ -56,6 +57,7 @@ def test_the_demonstration_tells_as_json_what_it_did_and_what_is_worth_a_look(tm
             assert shown.call(*worth["command"].split()).code == 0
 
 
+@pytest.mark.whole_runs
 def test_the_written_dashboard_is_told_as_json_and_json_is_refused_where_nothing_is_written(tmp_path: Path) -> None:
     command = Ayne(tmp_path)
     assert command.call("query", "SELECT 1").code == 2
