@@ -1,7 +1,7 @@
 """What pages show, kept until the database changes, so that a reload costs nothing. Puts nothing together itself.
 
 What was quick to put together is put together anew when the database has changed. What was slow is shown as it was,
-with its age, while a thread puts it together.
+with its age, while a thread puts it together; what nobody has asked for in a while is waited for, but not for long.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -29,6 +29,8 @@ SLOW_SECONDS = 0.3
 """What took longer is not waited for a second time."""
 LEAST_AGE, MOST_AGE = 2.0, 60.0
 """Seconds for which nothing is put together anew, and after which it is, though the database has not changed."""
+PATIENCE = 3.0
+"""Seconds that a person waits for a newer page, where the one that is kept is old."""
 WORTH_TELLING = 10.0
 """Seconds by which a copy is old before a page says so."""
 MOST_PAGES = 64
@@ -88,7 +90,7 @@ class Pages:
         self.settings = settings
         self._replica = copy
         self._kept: OrderedDict[str, Page] = OrderedDict()
-        self._pending: set[str] = set()
+        self._pending: dict[str, Future[Page | None]] = {}
         self._decides: tuple[float, Strategy, ValueOfRefreshStrategy] | None = None
         self._lock = threading.Lock()
         self._behind = ThreadPoolExecutor(1, "dashboard")
@@ -112,7 +114,11 @@ class Pages:
             return kept
         if kept.took <= SLOW_SECONDS:
             return self._renewed(name, work, kept)
-        self._renew_behind(name, work, kept)
+        newer = self._renewed_behind(name, work, kept)
+        if age >= MOST_AGE:
+            with suppress(TimeoutError, CancelledError):
+                if page := newer.result(PATIENCE):
+                    return page
         told = f"This page was put together {ago(age)} ago; a newer one is on its way."
         return replace(kept, note=told) if changed else kept
 
@@ -150,21 +156,22 @@ class Pages:
             self._decides = time.monotonic(), strategy, value
         return self._decides[1], self._decides[2]
 
-    def _renew_behind(self, name: str, work: Callable[[Asked], Model], kept: Page) -> None:
-        with self._lock:
-            if name in self._pending:
-                return
-            self._pending.add(name)
+    def _renewed_behind(self, name: str, work: Callable[[Asked], Model], kept: Page) -> Future[Page | None]:
+        """A page that a thread puts together, by whoever asked first; None where the database cannot be read."""
 
-        def renew() -> None:
+        def renew() -> Page | None:
             try:
                 with suppress(WarehouseError):
-                    self._renewed(name, work, kept)
+                    return self._renewed(name, work, kept)
+                return None
             finally:
                 with self._lock:
-                    self._pending.discard(name)
+                    del self._pending[name]
 
-        self._behind.submit(renew)
+        with self._lock:
+            if name not in self._pending:
+                self._pending[name] = self._behind.submit(renew)
+            return self._pending[name]
 
 
 def ago(seconds: float) -> str:

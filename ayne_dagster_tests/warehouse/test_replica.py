@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -136,6 +137,31 @@ def test_a_page_that_is_slow_is_shown_as_it_was_while_a_newer_one_is_put_togethe
     assert "a newer one is on its way" in old.note
     shown._behind.submit(lambda: None).result()  # it has one thread: the newer page is there
     assert shown.read("count", count).model == {"movies": 4}
+    shown.close()
+
+
+def test_a_slow_page_that_nobody_has_asked_for_in_a_while_is_waited_for_but_not_for_long(
+    path: Path, following: Callable[..., Replica], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages_module, "SLOW_SECONDS", -1.0)
+    monkeypatch.setattr(pages_module, "MOST_AGE", 0.0)
+    shown, goes_on = Pages(collected_settings(path), following()), threading.Event()
+    goes_on.set()
+
+    def count(asked: Asked) -> dict[str, int]:
+        goes_on.wait()
+        return asked.row("SELECT count(*) AS movies FROM refresh_metadata")
+
+    shown.read("count", count)
+    discover(path, 600)
+    assert shown.read("count", count).model == {"movies": 4}
+    discover(path, 601)
+    goes_on.clear()
+    monkeypatch.setattr(pages_module, "PATIENCE", 0.0)
+    old = shown.read("count", count)
+    assert old.model == {"movies": 4}
+    assert "a newer one is on its way" in old.note
+    goes_on.set()
     shown.close()
 
 
