@@ -23,9 +23,9 @@ define environment
 	fi
 endef
 
-.PHONY: demo demo-live dev test test-all lint test-duckdb2 test-lake test-lowest test-browser proofs kills format dictionary \
-	notebook test-notebook reference pictures docs bench proof-fleet proof-bucket proof-freshness proof-limits proof-strategies \
-	proof-bodies proof-properties proof-contradictions clean
+.PHONY: demo demo-live dev test test-all lint test-duckdb2 test-lake test-lake-itself test-lowest test-browser proofs kills \
+	format dictionary notebook test-notebook reference pictures docs bench proof-fleet proof-bucket proof-freshness \
+	proof-limits proof-strategies proof-bodies proof-properties proof-contradictions clean
 
 demo: $(VENV)/.ready ## Collect invented movies from a stand-in; needs no keys
 	@$(BIN)/ayne demo
@@ -65,7 +65,10 @@ test-duckdb2: $(VENV)-duckdb2/.ready-dev ## On DuckDB 2, the part of the suite t
 ON_LAKE = $(addprefix ayne_dagster_tests/warehouse/test_, transaction.py merge.py signals.py spool.py purge.py \
 	refresh_metadata.py rates.py statistics.py thinning.py outlook.py waiting.py changes.py movies_view.py)
 
-test-lake: $(VENV)-lake/.ready-dev ## A lake in place of the file: its own tests, and those of the warehouse on it
+test-lake-itself: $(VENV)-lake/.ready-dev ## A lake in place of the file: its own tests, without whole processes
+	@AYNE_TESTS_WANT_LAKE=1 $(VENV)-lake/bin/python -m pytest $(ON_ALL) -m 'on_lake and not end_to_end'
+
+test-lake: $(VENV)-lake/.ready-dev ## The same with whole processes, and the tests of the warehouse on it
 	@AYNE_TESTS_WANT_LAKE=1 $(VENV)-lake/bin/python -m pytest -m on_lake
 	@AYNE_TESTS_WANT_LAKE=1 $(VENV)-lake/bin/python -m pytest $(ON_ALL) --store lake $(ON_LAKE) \
 		-m 'not end_to_end'

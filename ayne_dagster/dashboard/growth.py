@@ -26,7 +26,7 @@ NAMES = {
     "lake": "Files of the lake",
 }
 """What is measured, in words."""
-_COLOURS = {"database": "tmdb", "lake": "tmdb", "dagster": "omdb", "log": "numbers", "spool": "bad"}
+_COLOURS = {"database": "tmdb", "lake": "tmdb", "dagster": "omdb", "log": "numbers", "spool": "bad", "ledger": "good"}
 
 
 def growth(asked: Asked) -> Model:

@@ -227,8 +227,11 @@ def _worth_a_look(file: Path, now: datetime) -> Iterator[tuple[str, str]]:
         yield f"explain {told[0][0]}", "When the movie that changed most is asked for, and why"
     if doubted:
         yield "doubts", "Which movies have another film's IMDb id, and what speaks for it"
-    more = ", which has these movies fetched once you switch due_movies_sensor on" if waiting >= SOME else ""
-    yield "dev", f"These runs in Dagster's UI{more}; with the stand-in and the dashboard beside it"
+    here = "Runs in Dagster's UI"
+    if waiting >= SOME:
+        yield "dev", f"{here}; switch due_movies_sensor on there, and it fetches the rest"
+    else:
+        yield "dev", f"{here}, with the stand-in and the dashboard beside it"
 
 
 def _tell_what_to_look_at(file: Path, now: datetime, out: Console) -> None:
