@@ -107,6 +107,23 @@ def test_a_sequel_by_the_same_people_is_doubtful() -> None:
     )
 
 
+@pytest.mark.parametrize("title", ["Harbour Nights II", "Harbour Nights: Part Two", "Harbour Nights 2049"])
+def test_a_number_that_one_title_alone_has_is_a_sequels_where_the_year_is_another(title: str) -> None:
+    film = replace(FILM, titles=("Harbour Nights",))
+    sequel = replace(AT_OMDB, titles=(title,), years=(FILM.years[0] + 3,))
+    assert match(film, sequel) is Match.DOUBTFUL
+    assert match(replace(film, titles=(title,)), replace(sequel, titles=("Harbour Nights",))) is Match.DOUBTFUL
+    assert match(film, replace(sequel, years=film.years)) is Match.SAME, "left out by one source"
+    assert match(film, replace(sequel, years=())) is Match.SAME
+
+
+@pytest.mark.parametrize("title", ["Harbour Nights: Part One", "Harbour Nights 1990", "Harbour Nights: Dusk"])
+def test_the_first_part_a_year_and_a_subtitle_are_no_sequels_number(title: str) -> None:
+    told = replace(AT_OMDB, titles=(title,), years=(1990,))
+    assert FILM.years == (1987,)
+    assert match(replace(FILM, titles=("Harbour Nights",)), told) is Match.SAME
+
+
 def test_a_series_under_a_films_id_is_found_and_a_mini_series_is_not_condemned() -> None:
     series = Work(("The Lantern Keeper",), tuple(range(2014, 2020)), 50, (), OTHER.actors, "series")
     assert match(FILM, series) is Match.ANOTHER

@@ -8,7 +8,7 @@ differ, people among them, and hardly anything agrees.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -36,6 +36,8 @@ _WIDEST = 80
 """Characters of a text in a reason."""
 _WRITTEN_OUT = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _NUMBER_WORDS = {word: str(number) for number, word in enumerate(_WRITTEN_OUT, 1)}
+_PARTS = {"part", "chapter", "volume", "vol", "episode", "teil", "partie", "parte"}
+"""What stands before the number of a sequel."""
 _KINDS = {"series": (2, "a series"), "game": (2, "a game"), "episode": (1, "an episode of a series")}
 """By OMDb's type: how much it weighs against a movie, and what it is. A television film is mostly of type movie; TMDB
 has a few mini-series and special episodes among its movies."""
@@ -120,7 +122,7 @@ def compare_works(tmdb: Work, omdb: Work) -> Judgement:
         tmdb: as TMDB has it.
         omdb: as OMDb has it, under the IMDb id that TMDB gives.
     """
-    title, numbered = _titles(tmdb.titles, omdb.titles, tmdb.other_titles)
+    title, numbered = _titles(tmdb, omdb)
     year = _compared_years(tmdb.years, omdb.years)
     runtime = _runtimes(tmdb.runtime, omdb.runtime)
     directors = _people("the directors", tmdb.directors, omdb.directors, least=1, by_family=True)
@@ -148,8 +150,9 @@ def _years(*days: date | None) -> tuple[int, ...]:
     return tuple(day.year for day in days if day is not None)
 
 
-def _titles(ours: Sequence[str], theirs: Sequence[str], more: Iterable[str] = ()) -> tuple[_Weighed, bool]:
+def _titles(tmdb: Work, omdb: Work) -> tuple[_Weighed, bool]:
     """How titles weigh, and whether they differ in their number alone, as a film and its sequel."""
+    ours, theirs, more = tmdb.titles, omdb.titles, tmdb.other_titles
     if not ours or not theirs:
         return _NOTHING, False
     keys, others = [_numbered(title) for title in ours], [_numbered(title) for title in theirs]
@@ -158,9 +161,14 @@ def _titles(ours: Sequence[str], theirs: Sequence[str], more: Iterable[str] = ()
     if not {_joined(_numbered(title)) for title in more}.isdisjoint(_joined(other) for other in others):
         return _Weighed(-1), False
     reason = f"the title: {_quoted(ours)} at TMDB, {_quoted(theirs)} at OMDb"
-    if any(_differ_in_number(key, other) for key in keys for other in others):
+    pairs = [(key, other) for key in keys for other in others]
+    if any(_differ_in_number(key, other) for key, other in pairs):
         return _Weighed(2, reason), True
-    if any(_are_akin(key, other) for key in keys for other in others):
+    # A number that one title alone has may be left out by the other source, but not beside another year.
+    years = {str(year) for year in (*tmdb.years, *omdb.years)}
+    if _years_apart(tmdb.years, omdb.years) > NEAR_YEARS and any(_follows(*pair, years) for pair in pairs):
+        return _Weighed(2, reason), True
+    if any(_are_akin(key, other) for key, other in pairs):
         return _NOTHING, False
     # A title in another script may stand there in Latin letters, in one of many ways.
     if not all(key.isascii() for key in (*keys, *others)):
@@ -182,6 +190,15 @@ def _differ_in_number(one: str, other: str) -> bool:
     if not numbers or not others or numbers == others:
         return False
     return _without_numbers(one) == _without_numbers(other) != ""
+
+
+def _follows(one: str, other: str, years: Collection[str]) -> bool:
+    """Whether one of two titles is the other with a number, as a sequel's is; the first part and a year are none."""
+    shorter, longer = sorted((one.split(), other.split()), key=len)
+    added = longer[len(shorter) :]
+    if not shorter or longer[: len(shorter)] != shorter or not added or added[-1] in {"1", *years}:
+        return False
+    return added[-1].isdigit() and set(added[:-1]) <= _PARTS
 
 
 def _without_numbers(key: str) -> str:
@@ -209,12 +226,17 @@ def _telling(words: set[str]) -> set[str]:
 def _compared_years(ours: Sequence[int], theirs: Sequence[int]) -> _Weighed:
     if not ours or not theirs:
         return _NOTHING
-    apart = min(abs(one - other) for one in ours for other in theirs)
+    apart = _years_apart(ours, theirs)
     if apart <= NEAR_YEARS:
         return _Weighed(-1)
     if apart < APART_YEARS:
         return _NOTHING
     return _Weighed(3 if apart >= FAR_YEARS else 1, f"the year: {ours[0]} at TMDB, {theirs[0]} at OMDb")
+
+
+def _years_apart(ours: Sequence[int], theirs: Sequence[int]) -> int:
+    """The years between the two that are closest; 0 where one source tells of none."""
+    return min((abs(one - other) for one in ours for other in theirs), default=0)
 
 
 def _runtimes(ours: int | None, theirs: int | None) -> _Weighed:
