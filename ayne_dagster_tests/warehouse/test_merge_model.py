@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from ayne_dagster.partitions import UNKNOWN_YEAR, release_year
@@ -39,32 +39,28 @@ DATES = st.sampled_from([None, date(1999, 12, 31), date(2000, 1, 1), date(1850, 
 LISTS = st.sampled_from([None, ["a"], ["a", "b"]])
 
 
-def drawn(**columns: st.SearchStrategy[Any]) -> st.SearchStrategy[Row]:
-    return st.fixed_dictionaries(columns)
-
-
 TEXTS = st.sampled_from([None, "A", "B"])
 COUNTERS = st.sampled_from([None, 1, 2])
 SCORES = st.sampled_from([None, 1.5, 2.5])
-CONTENT: dict[str, st.SearchStrategy[Row]] = {
-    "listing": drawn(
-        title=TEXTS,
-        release_date=DATES,
-        genre_ids=st.sampled_from([None, [1], [1, 2]]),
-        popularity=SCORES,
-        vote_count=COUNTERS,
-    ),
-    "tmdb": drawn(
-        title=TEXTS,
-        release_date=DATES,
-        imdb_id=st.sampled_from([None, "tt0000001", "tt0000001", "tt0000002"]),
-        budget=COUNTERS,
-        genres=LISTS,
-        keywords=LISTS,
-        popularity=SCORES,
-        vote_count=COUNTERS,
-    ),
-    "omdb": drawn(title=TEXTS, metascore=COUNTERS, genre=LISTS, imdb_rating=SCORES, imdb_votes=COUNTERS),
+FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
+    "listing": {
+        "title": TEXTS,
+        "release_date": DATES,
+        "genre_ids": st.sampled_from([None, [1], [1, 2]]),
+        "popularity": SCORES,
+        "vote_count": COUNTERS,
+    },
+    "tmdb": {
+        "title": TEXTS,
+        "release_date": DATES,
+        "imdb_id": st.sampled_from([None, "tt0000001", "tt0000001", "tt0000002"]),
+        "budget": COUNTERS,
+        "genres": LISTS,
+        "keywords": LISTS,
+        "popularity": SCORES,
+        "vote_count": COUNTERS,
+    },
+    "omdb": {"title": TEXTS, "metascore": COUNTERS, "genre": LISTS, "imdb_rating": SCORES, "imdb_votes": COUNTERS},
 }
 OUTCOMES = {
     "listing": st.just(Outcome.FETCHED),
@@ -75,10 +71,15 @@ OUTCOMES = {
 }
 
 
+def told(kind: str, **known: Any) -> tuple[str, timedelta, list[tuple[int, Outcome, Row]]]:
+    """A batch of one movie's answer, of which nothing else is known."""
+    return kind, timedelta(minutes=1), [(1, Outcome.FETCHED, dict.fromkeys(FIELDS[kind]) | known)]
+
+
 @st.composite
 def batch(draw: st.DrawFn) -> tuple[str, timedelta, list[tuple[int, Outcome, Row]]]:
     kind = draw(st.sampled_from(["listing", "tmdb", "tmdb", "omdb"]))
-    one = st.tuples(st.sampled_from(IDS), OUTCOMES[kind], CONTENT[kind])
+    one = st.tuples(st.sampled_from(IDS), OUTCOMES[kind], st.fixed_dictionaries(FIELDS[kind]))
     pause = draw(st.sampled_from([timedelta(minutes=1), timedelta(hours=9), timedelta(days=5), timedelta(days=90)]))
     return kind, pause, draw(st.lists(one, min_size=1, max_size=4))
 
@@ -139,7 +140,8 @@ class Model:
         listing = self.tables["discovered_movies"].get(state.tmdb_id)
         if listing and released != state.release_date:
             listing["release_date"] = released
-            if state.release_date != date_before:  # else the history of the details tells it
+            # Else the history of the details tells it; that the listing had none, it does not.
+            if state.release_date is None or state.release_date != date_before:
                 moved = as_json(state.release_date), as_json(released)
                 self.history[state.tmdb_id, "discovered_movies", "release_date", *moved, answer.at] += 1
         popularity = state.popularity if row["popularity"] is None else row["popularity"]
@@ -225,6 +227,9 @@ def check(connection: duckdb.DuckDBPyConnection, model: Model) -> None:
 
 @settings(deadline=None, max_examples=examples(20), phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink))
 @given(batches=st.lists(batch(), min_size=1, max_size=7), again=st.booleans())
+@example(
+    batches=[told("listing"), told("tmdb"), told("tmdb", release_date=date(1999, 12, 31))], again=False
+)  # both learn of the date at once, and each has a history
 def test_any_sequence_of_answers_gives_what_the_model_gives(
     shared: duckdb.DuckDBPyConnection, batches: list[tuple[str, timedelta, list[tuple[int, Outcome, Row]]]], again: bool
 ) -> None:
