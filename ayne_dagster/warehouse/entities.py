@@ -42,6 +42,8 @@ from ayne_dagster.warehouse.schema import (
 
 Columns = Mapping[str, list[Any]]
 """Rows of a table column by column, without the movie's id."""
+OF_A_COMMIT = 500
+"""Movies that are named one by one in these tables: sixty rows a movie make a join with as many the slower."""
 MOST_TOLD = 50
 """Differences of a movie and part that the history names; a last item says how many more there are."""
 
@@ -167,7 +169,7 @@ def _read_stored(
     """What is stored of these movies, as far as the history tells it; those without rows are left out."""
     if not ids:
         return {}
-    with among(connection, ids) as (these, bound):
+    with among(connection, ids, OF_A_COMMIT) as (these, bound):
         rows = connection.execute(
             f"SELECT tmdb_id, {', '.join(part.told)} FROM {part.table.name} WHERE {these}", bound
         ).fetchall()
@@ -180,7 +182,7 @@ def _read_stored(
 def _delete(connection: duckdb.DuckDBPyConnection, table: Table, ids: Collection[int]) -> None:
     """Delete the rows of movies; of a table with many rows a movie, quicker than by the join of `delete_rows`."""
     if ids:
-        with among(connection, ids) as (these, bound):
+        with among(connection, ids, OF_A_COMMIT) as (these, bound):
             connection.execute(f"DELETE FROM {table.name} WHERE {these}", bound)
 
 
