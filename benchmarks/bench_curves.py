@@ -23,7 +23,7 @@ from bench_merge import LATER, Samples, details_query
 from harness import median_seconds, parse_arguments, peak_rss_mb, run_child, scratch, seconds_of
 
 from ayne_dagster.collecting.stores import open_store
-from ayne_dagster.config import load_settings
+from ayne_dagster.config import Settings, load_settings
 from ayne_dagster.refresh.outcome import Outcome
 from ayne_dagster.warehouse.answers import Answer
 from ayne_dagster.warehouse.lake import LakeStore
@@ -176,13 +176,13 @@ def commit(store: Store, answers: list[Answer]) -> None:
         merge_answers(connection, TMDB_DETAILS, "tmdb", answers, "bench")
 
 
-def page(settings: object) -> float:
+def page(settings: Settings) -> float:
     """Seconds until the front page is there, put together anew; what a dashboard does once before is left out."""
     from starlette.testclient import TestClient
 
     from ayne_dagster.dashboard.app import create_app
 
-    client = TestClient(create_app(settings, tuple), base_url="http://127.0.0.1")  # type: ignore[arg-type]
+    client = TestClient(create_app(settings, tuple), base_url="http://127.0.0.1")
     client.get("/movie/2002")
     return seconds_of(lambda: client.get("/").raise_for_status())
 

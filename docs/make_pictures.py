@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +18,7 @@ from rich.console import Console
 from ayne_dagster.demo.story import run_demo
 from ayne_dagster_tests.browser.chromium import CHROMIUM, FLAGS
 from ayne_dagster_tests.support.processes import Ayne
-from ayne_dagster_tests.support.serving import RUNS, Running, serving
+from ayne_dagster_tests.support.serving import RUNS, Running, eventually, serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -81,7 +80,7 @@ def health(running: Running, browser: Browser) -> None:
 def _dashboard(page: Page, name: str) -> None:
     page.locator("canvas").first.wait_for()
     # A page that takes a while is shown as it was, until a newer one is put together.
-    _wait(lambda: page.get_by_text("a newer one is on its way").count() == 0 or not page.reload())
+    eventually(lambda: page.get_by_text("a newer one is on its way").count() == 0 or not page.reload(), LONGEST)
     _save(page, name)
 
 
@@ -106,21 +105,13 @@ def _runs_that_ended(running: Running) -> int:
     return sum(run["status"] == "SUCCESS" for run in runs)
 
 
-def _wait(until: Callable[[], bool]) -> None:
-    end = time.monotonic() + LONGEST
-    while not until():
-        if time.monotonic() > end:
-            raise SystemExit(f"The demonstration has not got so far within {LONGEST:,.0f} s.")
-        time.sleep(1)
-
-
 def in_browser(pictures: Iterable[Callable[[Running, Browser], None]]) -> None:
     """Make pictures of a live demonstration that has run for some days."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         command = Ayne(Path(folder))
         with serving(command, "demo", "--live", longest=LONGEST) as running, sync_playwright() as playwright:
             before = _runs_that_ended(running)
-            _wait(lambda: _runs_that_ended(running) >= before + RUNS_SHOWN)
+            eventually(lambda: _runs_that_ended(running) >= before + RUNS_SHOWN, LONGEST)
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, "--hide-scrollbars"])
             for picture in pictures:
                 picture(running, browser)

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ayne_dagster.simulation.world import Numbers, World
+from ayne_dagster.simulation.world import Events, Numbers
 
 Reals = npt.NDArray[np.float64]
 
@@ -24,6 +24,28 @@ _ONE_OF, _LEAST_SAMPLE = 16, 100
 """The price is sought with one of so many movies, and with no fewer than so many."""
 _NEARER, _SPENT = 6, 0.01
 """So many prices at most are then tried with all of them, until they spend the budget but for this share."""
+
+
+class Modelled(Protocol):
+    """What is known of a world by whoever knows all of it; `world.World` is one."""
+
+    days: int
+    size: int
+    """Movies."""
+    known_from: Numbers
+    """Day on which each movie is discovered."""
+
+    def known(self, day: int) -> npt.NDArray[np.bool_]:
+        """Which movies have been discovered on a day."""
+
+    def popularity(self, day: int) -> Reals:
+        """Popularity of every movie on a day, unitless."""
+
+    def rates(self, day: int) -> Reals:
+        """True rate of every movie on a day: relevant changes a day."""
+
+    def changes(self, day: int) -> Events:
+        """What changes on a day, after the collector has asked."""
 
 
 class Start(Protocol):
@@ -45,7 +67,7 @@ class Bound:
     """Every movie alike."""
 
 
-def shares(world: World, *, by_popularity: bool) -> Reals:
+def shares(world: Modelled, *, by_popularity: bool) -> Reals:
     """What each movie counts for on each day: rows are movies, and each day's column sums to 1."""
     weight = np.zeros((world.size, world.days))
     for day in range(world.days):
@@ -55,7 +77,7 @@ def shares(world: World, *, by_popularity: bool) -> Reals:
     return weight
 
 
-def without_feed(world: World, start: Start, requests: float) -> Bound:
+def without_feed(world: Modelled, start: Start, requests: float) -> Bound:
     """The bound for whoever hears of no change before asking, but knows every rate, today's and the coming ones.
 
     Lagrangian dual of the budget: at any price of a request, what all movies can earn, each by itself, less the price
@@ -152,7 +174,7 @@ def _earn(movies: _Movies, price: float) -> tuple[float, float]:
     return float(value[rows, at].sum()), float(requests[rows, at].sum())
 
 
-def clairvoyant(world: World, start: Start, requests: float) -> Bound:
+def clairvoyant(world: Modelled, start: Start, requests: float) -> Bound:
     """The bound for whoever knows every change, past and to come: with a feed or without, none can do better.
 
     Asking on the day after a change keeps the copy fresh until the next; so each change has its gain, which depends on
@@ -170,7 +192,7 @@ def clairvoyant(world: World, start: Start, requests: float) -> Bound:
     return Bound(*(bound / world.days for bound in found))
 
 
-def _bought(changed: npt.NDArray[np.bool_], weight: Reals, start: Start, world: World, requests: float) -> float:
+def _bought(changed: npt.NDArray[np.bool_], weight: Reals, start: Start, world: Modelled, requests: float) -> float:
     """Days of freshness that the best requests buy, with those that are free."""
     # A movie's spans: up to its first change, and from the day after each change to the next.
     span = np.cumsum(changed, axis=1)

@@ -27,7 +27,7 @@ import duckdb
 import pyarrow as pa
 
 from ayne_dagster.warehouse.answers import Answer
-from ayne_dagster.warehouse.rows import Row, among, arrow_schema, insert_rows, naive_utc, registered
+from ayne_dagster.warehouse.rows import Row, among, arrow_schema, delete_rows, insert_rows, naive_utc, registered
 from ayne_dagster.warehouse.schema import (
     COMPANIES,
     CREDITS,
@@ -157,7 +157,7 @@ def merge_part(
         if old is not None and old != now:
             history.append((told, list((old - now).elements()), list((now - old).elements())))
             names |= {row[0] for row in chain(history[-1][1], history[-1][2])} if part.named else set()
-    _delete(connection, part.table, [told.tmdb_id for told in written if told.tmdb_id in stored])
+    delete_rows(connection, part.table, [told.tmdb_id for told in written if told.tmdb_id in stored], OF_A_COMMIT)
     _append(connection, part.table, written)
     name_of = _names(connection, part.named, names)
     return [_history_row(part, told, removed, added, name_of, run_id) for told, removed, added in history]
@@ -177,13 +177,6 @@ def _read_stored(
     for tmdb_id, *values in rows:
         stored.setdefault(tmdb_id, Counter())[tuple(values)] += 1
     return stored
-
-
-def _delete(connection: duckdb.DuckDBPyConnection, table: Table, ids: Collection[int]) -> None:
-    """Delete the rows of movies; of a table with many rows a movie, quicker than by the join of `delete_rows`."""
-    if ids:
-        with among(connection, ids, OF_A_COMMIT) as (these, bound):
-            connection.execute(f"DELETE FROM {table.name} WHERE {these}", bound)
 
 
 def _append(connection: duckdb.DuckDBPyConnection, table: Table, news: Iterable[Told]) -> None:

@@ -5,8 +5,9 @@ What is measured is in `schema.FILE_SIZES`. Nothing here removes a file.
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -138,16 +139,11 @@ def pace_of(used: Sequence[tuple[date, int]], free: int, today: date) -> Pace | 
 
 def _size(path: Path) -> int:
     """Bytes of a file, or of all files in a folder: what goes meanwhile counts as nothing."""
-    return sum(_bytes_of(each) for each in (path, *_within(path)))
+    within = (Path(folder, name) for folder, _, names in os.walk(path) for name in names)
+    return sum(_bytes_of(file) for file in ([path] if path.is_file() else within))
 
 
-def _within(folder: Path) -> Iterator[Path]:
-    with suppress(OSError):  # a folder may go while it is read
-        if folder.is_dir():
-            yield from folder.rglob("*")
-
-
-def _bytes_of(path: Path) -> int:
+def _bytes_of(file: Path) -> int:
     with suppress(OSError):
-        return path.stat().st_size if path.is_file() else 0
+        return file.stat().st_size
     return 0

@@ -82,8 +82,8 @@ def among(
 ) -> Iterator[tuple[str, list[int]]]:
     """A condition that `tmdb_id` is one of these, and its parameters in order; it holds for the length of the block.
 
-    Named one by one, a part of a table is passed over by what DuckDB knows of its least and greatest id: a hundred of
-    1,000,000 movies are read in a third of the time that a join with them takes.
+    Up to `few` are named one by one: a part of a table is passed over by its least and greatest id, which DuckDB keeps.
+    A hundred of 1,000,000 movies are read in a third of the time that a join with them takes.
     """
     if not ids:
         yield "FALSE", []
@@ -107,12 +107,12 @@ def insert_rows(connection: duckdb.DuckDBPyConnection, table: Table, rows: Colle
         connection.execute(f"INSERT INTO {table.name} BY NAME SELECT * FROM incoming_rows")
 
 
-def delete_rows(connection: duckdb.DuckDBPyConnection, table: Table, ids: Collection[int]) -> None:
-    """Delete the rows of these movies."""
+def delete_rows(connection: duckdb.DuckDBPyConnection, table: Table, ids: Collection[int], few: int = FEW) -> None:
+    """Delete the rows of these movies; `few` as for `among`."""
     if not ids:
         return
-    with registered(connection, "incoming_ids", id_table(ids)):
-        connection.execute(f"DELETE FROM {table.name} WHERE tmdb_id IN (SELECT tmdb_id FROM incoming_ids)")
+    with among(connection, ids, few) as (these, bound):
+        connection.execute(f"DELETE FROM {table.name} WHERE {these}", bound)
 
 
 def replace_rows(connection: duckdb.DuckDBPyConnection, table: Table, rows: Collection[Mapping[str, Any]]) -> None:

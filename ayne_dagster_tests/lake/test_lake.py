@@ -201,7 +201,7 @@ def test_no_answer_is_blamed_for_files_that_are_out_of_reach(lake: Lake) -> None
     assert refused == []
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a disk that fills up")
+@pytest.mark.skipif(os.geteuid() != 0, reason="a disk of half a megabyte is mounted, and that takes root")
 def test_a_disk_that_is_full_blames_no_answer_and_leaves_nothing_torn(lake: Lake, small_disk: Path) -> None:
     refused: list[Answer] = []
     stored: list[Answer] = []

@@ -89,16 +89,16 @@ def best_by_trying(world: Tiny, requests: int) -> float:
 @pytest.mark.parametrize("requests", [1, 3, 6, 12])
 def test_the_bound_without_a_feed_is_that_of_all_ways_of_asking(requests: int) -> None:
     world = Tiny()
-    bound = without_feed(world, START, requests).weighted  # type: ignore[arg-type]
+    bound = without_feed(world, START, requests).weighted
     best = best_by_trying(world, requests)
     assert best - 1e-9 <= bound <= best + 0.03
 
 
 def test_knowing_every_change_three_requests_keep_all_but_the_days_of_the_changes() -> None:
     world = Tiny()
-    kept = clairvoyant(world, START, 2)  # type: ignore[arg-type]
+    kept = clairvoyant(world, START, 2)
     assert kept.mean == pytest.approx(1 - 2 / 18)
-    assert clairvoyant(world, START, 0).mean == pytest.approx(1 - 5 / 18)  # type: ignore[arg-type]
+    assert clairvoyant(world, START, 0).mean == pytest.approx(1 - 5 / 18)
 
 
 @dataclass
@@ -124,7 +124,7 @@ class OneStar(Tiny):
 def test_the_bound_is_the_least_also_where_one_movie_decides_the_price_of_a_request() -> None:
     world = OneStar()
     start = Before(np.full(301, -2), np.zeros(301, np.int64), np.zeros(301, np.int64))
-    bound = without_feed(world, start, world.days).weighted  # type: ignore[arg-type]
+    bound = without_feed(world, start, world.days).weighted
     others = np.mean(np.exp(-0.1 * (2 + np.arange(1, world.days + 1))))
     star_asked_daily = (1000 * np.exp(-0.1) + 300 * others) / 1300
     assert star_asked_daily <= bound <= star_asked_daily + 0.01
