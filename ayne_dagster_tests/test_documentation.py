@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import doctest
+import importlib
 import importlib.util
 import re
 import shlex
@@ -39,6 +41,17 @@ README = (ROOT / "README.md").read_text()
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def of_docstrings() -> list[str]:
+    """Modules with an example in a docstring."""
+    files = [file for file in (ROOT / "ayne_dagster").rglob("*.py") if ">>> " in file.read_text()]
+    return sorted(".".join(file.relative_to(ROOT).with_suffix("").parts) for file in files)
+
+
+@pytest.mark.parametrize("module", of_docstrings())
+def test_examples_in_docstrings_give_what_they_say(module: str) -> None:
+    assert doctest.testmod(importlib.import_module(module)).failed == 0
 
 
 def test_the_readme_lists_every_command_with_every_option() -> None:

@@ -58,7 +58,7 @@ def on_disk(database: Path, homes: Collection[Path] = (), data: str | None = Non
     Args:
         database: its file, or what a lake's things on this machine are named after.
         homes: Dagster homes that are not beside it.
-        data: where a lake's files are; what is no folder of this machine is not measured.
+        data: where a lake's files are; a bucket is no folder of this machine, and is not measured.
     """
     named = [
         ("database", database),
@@ -67,7 +67,7 @@ def on_disk(database: Path, homes: Collection[Path] = (), data: str | None = Non
         ("spool", companion(database, SPOOL)),
         ("page", companion(database, PAGE)),
         *(("dagster", home) for home in dict.fromkeys([*homes, companion(database, HOME)])),
-        *([("lake", Path(data))] if data and "://" not in data else []),
+        *([("lake", Path(data))] if data else []),
     ]
     return [OnDisk(what, path, _size(path)) for what, path in named if path.exists()]
 

@@ -8,6 +8,7 @@ import duckdb
 import pytest
 
 from ayne_dagster.refresh.outlook import LEAST_ANSWERS
+from ayne_dagster.warehouse import outlook
 from ayne_dagster.warehouse.outlook import misfits
 from ayne_dagster.warehouse.refresh_metadata import new_state_row
 from ayne_dagster.warehouse.rows import insert_rows, naive_utc
@@ -47,6 +48,16 @@ def test_rates_of_an_age_of_which_little_was_looked_at_twice_are_told_to_be_beli
     collected(connection, 700, 0.01, 500, tmdb_exposure=expected_of_each)
     (found,) = misfits(connection, START, {"tmdb": 150})
     assert found.believed == pytest.approx(believed)
+
+
+def test_of_many_movies_a_sample_stands_for_all(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    collected(connection, 700, 0.01, 500)
+    (whole,) = misfits(connection, START, {"tmdb": 150})
+    monkeypatch.setattr(outlook, "one_in", lambda movies: movies // 350)
+    (sampled,) = misfits(connection, START, {"tmdb": 150})
+    assert sampled.demand == pytest.approx(whole.demand, rel=0.2)
+    assert sampled.demand != whole.demand
+    assert sampled.stale_by_table == pytest.approx(whole.stale_by_table, abs=0.01)
 
 
 def test_frozen_movies_are_not_asked_for_and_go_stale(connection: Connection) -> None:

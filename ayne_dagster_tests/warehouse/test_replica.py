@@ -140,6 +140,16 @@ def test_a_page_that_is_slow_is_shown_as_it_was_while_a_newer_one_is_put_togethe
     shown.close()
 
 
+def test_a_page_of_a_copy_that_is_behind_says_by_how_much(
+    path: Path, following: Callable[..., Replica], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages_module, "WORTH_TELLING", -1.0)
+    shown = Pages(collected_settings(path), following())
+    page = shown.read("nothing", lambda _: {})
+    assert page.note == "The database is being written to: this page is 0 s old."
+    shown.close()
+
+
 def test_a_slow_page_that_nobody_has_asked_for_in_a_while_is_waited_for_but_not_for_long(
     path: Path, following: Callable[..., Replica], monkeypatch: pytest.MonkeyPatch
 ) -> None:
