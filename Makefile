@@ -160,7 +160,8 @@ AXE = axe-core@4.14.1
 $(VENV)/.ready-browser: $(VENV)/.ready-docs
 	@echo "Setting up $(VENV) for the tests with a browser …"
 	$(call environment,$(VENV),[dev$(comma)docs$(comma)browser],$(CONSTRAINTS))
-	@if command -v npm >/dev/null 2>&1; then npm install --silent --no-save --prefix $(VENV)/axe-core $(AXE); \
+	@if command -v npm >/dev/null 2>&1; then npm install --silent --no-save --prefix $(VENV)/axe-core $(AXE) || { \
+			echo "npm could not install $(AXE): is its registry within reach? No page was tested; try again." >&2; exit 1; }; \
 		else echo "There is no npm: what axe-core would look for is skipped." >&2; fi
 	@touch $@
 
