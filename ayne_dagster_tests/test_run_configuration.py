@@ -239,8 +239,7 @@ def test_an_asset_that_wants_dagster_duckdbs_resource_takes_ours(
 # Tags
 
 
-@pytest.mark.parametrize("path", ["../../precious", "/precious", "./home", "", "..", "home"])
-def test_a_tag_names_no_file_that_is_locked_or_deleted(make_settings: MakeSettings, tmp_path: Path, path: str) -> None:
+def test_a_tag_names_no_file_that_is_locked_or_deleted(make_settings: MakeSettings, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
     precious = tmp_path / "precious"
@@ -248,13 +247,13 @@ def test_a_tag_names_no_file_that_is_locked_or_deleted(make_settings: MakeSettin
     with dg.DagsterInstance.local_temp(str(home)) as instance:
         with own_run(instance) as tags:
             ours = tags[OWN_RUN_TAG].partition("/")[0]
-        named = path.replace("/precious", str(precious)) if path.startswith("/") else path
         job = build_defs(make_settings()).resolve_job_def("refresh_movies")
-        instance.create_run_for_job(
-            job,
-            tags={OWN_RUN_TAG: f"{ours}/{named}", BATCH_TAG: "x"},
-            status=dg.DagsterRunStatus.STARTED,
-        )
-        assert close_abandoned_runs(instance) == []
-    assert precious.exists()
-    assert (home / "own_runs" / "home").exists()
+        for named in ("../../precious", str(precious), "./home", "", "..", "home"):
+            instance.create_run_for_job(
+                job,
+                tags={OWN_RUN_TAG: f"{ours}/{named}", BATCH_TAG: "x"},
+                status=dg.DagsterRunStatus.STARTED,
+            )
+            assert close_abandoned_runs(instance) == [], named
+            assert precious.exists(), named
+            assert (home / "own_runs" / "home").exists(), named

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
+
+from ayne_dagster_tests.support.http_server import http_server
 
 
 class Served:
@@ -40,12 +41,6 @@ def served() -> Iterator[Served]:
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        told = Served(f"http://127.0.0.1:{server.server_address[1]}/movies")
-        thread = Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield told
-        finally:
-            server.shutdown()
-            thread.join()
+    with http_server(Handler) as address:
+        told = Served(f"{address}/movies")
+        yield told

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ayne_dagster.serving.ui import guarded, listen
 from ayne_dagster_tests.browser.chromium import CHROMIUM
+from ayne_dagster_tests.support.http_server import http_server
 from ayne_dagster_tests.support.processes import LONGEST_RUN
 from ayne_dagster_tests.support.serving import LAUNCH, RUNS, SELECTOR, SWITCH, Running
 
@@ -83,7 +84,7 @@ def hostile_page(ui_port: int, queries: list[str]) -> Iterator[tuple[str, list[s
     )
     asked: list[str] = []
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked.append(f"{self.path} {self.headers.get('Authorization', '')}".strip())
             body = page.encode() if self.path == "/" else b""
@@ -98,14 +99,8 @@ def hostile_page(ui_port: int, queries: list[str]) -> Iterator[tuple[str, list[s
         def log_message(self, *_: object) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}", asked
-        finally:
-            server.shutdown()
-            thread.join()
+    with http_server(Handler) as address:
+        yield address, asked
 
 
 def browse(address: str, folder: Path) -> str:

@@ -29,7 +29,8 @@ from ayne_dagster.simulation.run import (
 )
 
 ASSUMED = Assumptions(movies=200)
-DAYS = 21
+DAYS = 8
+"""A week, after which the rates of buckets are learned, and a day by them."""
 SHIPPED = [name for name, policy in POLICIES.items() if policy.strategy]
 
 

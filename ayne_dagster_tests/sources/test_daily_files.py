@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import gzip
-import threading
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import duckdb
@@ -18,6 +17,7 @@ from ayne_dagster.sources import daily_files, download
 from ayne_dagster.sources.daily_files import NotPublished, address_of, fetch, is_dated
 from ayne_dagster.sources.download import ATTEMPTS
 from ayne_dagster.sources.errors import MalformedAnswer, SourceError, SourceUnavailable
+from ayne_dagster_tests.support.http_server import http_server
 
 BODY = gzip.compress(b"one\ntwo\n" * 1000)
 
@@ -37,21 +37,15 @@ class Site:
             def log_message(self, format: str, *args: object) -> None:
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"http://127.0.0.1:{self.server.server_address[1]}/file.gz"
+        self.handler, self.address = Handler, ""
 
 
 @contextmanager
 def serving(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[Site]:
     site = Site(answer)
-    thread = threading.Thread(target=site.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with http_server(site.handler) as address:
+        site.address = f"{address}/file.gz"
         yield site
-    finally:
-        site.server.shutdown()
-        thread.join()
-        site.server.server_close()
 
 
 def sends(

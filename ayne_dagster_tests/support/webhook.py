@@ -6,9 +6,11 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Event, Thread
+from http.server import BaseHTTPRequestHandler
+from threading import Event
 from typing import Any
+
+from ayne_dagster_tests.support.http_server import http_server
 
 SECRET_PATH = "/hooks/very-secret-7f3a9c"
 
@@ -52,13 +54,9 @@ def webhook() -> Iterator[Webhook]:
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        hook.url = f"http://127.0.0.1:{server.server_address[1]}{SECRET_PATH}"
-        thread = Thread(target=server.serve_forever, daemon=True)
-        thread.start()
+    with http_server(Handler) as address:
+        hook.url = address + SECRET_PATH
         try:
             yield hook
         finally:
             hook.ended.set()
-            server.shutdown()
-            thread.join()
