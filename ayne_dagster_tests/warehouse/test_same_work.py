@@ -107,7 +107,41 @@ def test_a_sequel_by_the_same_people_is_doubtful() -> None:
     )
 
 
-@pytest.mark.parametrize("title", ["Harbour Nights II", "Harbour Nights: Part Two", "Harbour Nights 2049"])
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("Harbour Nights II: Ebb", "Harbour Nights 3: The Flood"),
+        ("Harbour Nights, Volume 1", "Harbour Nights: Vol. 2"),
+        ("Harbour Nights - Part I", "Harbour Nights - Part II"),
+        ("Harbour Nights: Chapter One: Ebb", "Harbour Nights: Chapter Two: The Flood"),
+    ],
+)
+def test_two_parts_are_told_by_their_numbers_whatever_their_subtitles(ours: str, theirs: str) -> None:
+    assert match(replace(FILM, titles=(ours,)), replace(AT_OMDB, titles=(theirs,))) is Match.DOUBTFUL
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("Harbour Nights II: Ebb", "Harbour Nights Two: The Flood"),
+        ("Harbour Nights, Volume I", "Harbour Nights: Vol. 1"),
+        ("9 Harbours", "12 Nights"),
+    ],
+)
+def test_one_number_or_nothing_before_it_tells_no_two_parts(ours: str, theirs: str) -> None:
+    assert match(replace(FILM, titles=(ours,)), replace(AT_OMDB, titles=(theirs,))) is Match.SAME
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "Harbour Nights II",
+        "Harbour Nights: Part Two",
+        "Harbour Nights 2049",
+        "Harbour Nights 2: The Flood",
+        "Harbour Nights, Part III - The Flood",
+    ],
+)
 def test_a_number_that_one_title_alone_has_is_a_sequels_where_the_year_is_another(title: str) -> None:
     film = replace(FILM, titles=("Harbour Nights",))
     sequel = replace(AT_OMDB, titles=(title,), years=(FILM.years[0] + 3,))
@@ -117,7 +151,16 @@ def test_a_number_that_one_title_alone_has_is_a_sequels_where_the_year_is_anothe
     assert match(film, replace(sequel, years=())) is Match.SAME
 
 
-@pytest.mark.parametrize("title", ["Harbour Nights: Part One", "Harbour Nights 1990", "Harbour Nights: Dusk"])
+@pytest.mark.parametrize(
+    "title",
+    [
+        "Harbour Nights: Part One",
+        "Harbour Nights - Part I: Ebb",
+        "Harbour Nights 1990",
+        "Harbour Nights 1990: Ebb",
+        "Harbour Nights: Dusk",
+    ],
+)
 def test_the_first_part_a_year_and_a_subtitle_are_no_sequels_number(title: str) -> None:
     told = replace(AT_OMDB, titles=(title,), years=(1990,))
     assert FILM.years == (1987,)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 from functools import lru_cache
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Any
 
 from anyascii import anyascii
@@ -177,8 +177,12 @@ def _titles(tmdb: Work, omdb: Work) -> tuple[_Weighed, bool]:
 
 
 def _numbered(title: str) -> str:
-    """The key of a title, with numbers that are written out as digits."""
-    return " ".join(_NUMBER_WORDS.get(word, word) for word in title_key(title).split())
+    """The key of a title, with numbers that are written out as digits: "Part I" is part 1, and any other I a word."""
+    words = title_key(title).split()
+    return " ".join(
+        "1" if word == "i" and before in _PARTS else _NUMBER_WORDS.get(word, word)
+        for before, word in pairwise(("", *words))
+    )
 
 
 def _joined(key: str) -> str:
@@ -186,19 +190,30 @@ def _joined(key: str) -> str:
 
 
 def _differ_in_number(one: str, other: str) -> bool:
+    """Whether two titles have other numbers, and are else one, or one up to there: each part has its own subtitle."""
     numbers, others = number_tokens(one), number_tokens(other)
     if not numbers or not others or numbers == others:
         return False
-    return _without_numbers(one) == _without_numbers(other) != ""
+    if _without_numbers(one) == _without_numbers(other) != "":
+        return True
+    return numbers[0] != others[0] and _before_number(one) == _before_number(other) != []
 
 
 def _follows(one: str, other: str, years: Collection[str]) -> bool:
-    """Whether one of two titles is the other with a number, as a sequel's is; the first part and a year are none."""
+    """Whether one of two titles is the other with a number, as a sequel's is, and perhaps a subtitle.
+
+    The first part and a year are no sequel's number.
+    """
     shorter, longer = sorted((one.split(), other.split()), key=len)
-    added = longer[len(shorter) :]
-    if not shorter or longer[: len(shorter)] != shorter or not added or added[-1] in {"1", *years}:
+    if not shorter or longer[: len(shorter)] != shorter:
         return False
-    return added[-1].isdigit() and set(added[:-1]) <= _PARTS
+    number = next((word for word in longer[len(shorter) :] if word not in _PARTS), "")
+    return number.isdigit() and number not in {"1", *years}
+
+
+def _before_number(key: str) -> list[str]:
+    """The words in front of the first number, without "part" and the like."""
+    return [word for word in takewhile(lambda word: not word.isdigit(), key.split()) if word not in _PARTS]
 
 
 def _without_numbers(key: str) -> str:
