@@ -12,6 +12,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.execution.plan.objects import StepFailureData, UserFailureData
 
 from ayne_dagster.config import Settings
 from ayne_dagster.dashboard import app as dashboard
@@ -28,6 +29,7 @@ from ayne_dagster_tests.support.postgres import PASSWORD, Postgres, running_post
 
 NEVER_LATE = 100.0
 """Seconds: a busy machine is slow, and what is late is the subject of another module."""
+AT = datetime.fromtimestamp(1795830028.5, UTC)
 STATUS = dg.DagsterRunStatus
 
 
@@ -90,6 +92,10 @@ def recorded(home: Home, status: dg.DagsterRunStatus, tags: dict[str, str] | Non
     return home.instance.create_run_for_job(refresh_movies, status=status, tags=tags).run_id
 
 
+def happened(home: Home, run_id: str, event: dg.DagsterEvent) -> None:
+    home.instance.handle_new_event(dg.EventLogEntry(None, "info", "", run_id, AT.timestamp(), dagster_event=event))
+
+
 def told(runs: list[Run]) -> list[tuple[str, str, bool]]:
     return [(run.run_id, run.status, run.is_gone) for run in runs]
 
@@ -103,23 +109,11 @@ def test_a_run_is_told_by_its_values_and_by_tags_of_ours_alone(home: Home) -> No
     run = home.instance.get_run_by_id(run_id)
     assert run is not None
     for event in (dg.DagsterEventType.PIPELINE_START, dg.DagsterEventType.PIPELINE_SUCCESS):
-        home.instance.handle_new_event(
-            dg.EventLogEntry(
-                error_info=None,
-                level="info",
-                user_message="",
-                run_id=run_id,
-                timestamp=1795830028.5,
-                job_name=run.job_name,
-                dagster_event=dg.DagsterEvent(event.value, run.job_name),
-            )
-        )
+        happened(home, run_id, dg.DagsterEvent(event.value, run.job_name))
     (record,) = home.instance.get_run_records()
     (latest,) = home.records.latest(3)
-    at = datetime.fromtimestamp(1795830028.5, UTC)
-    assert latest == Run(
-        run_id, "refresh_movies", "SUCCESS", record.create_timestamp, at, at, {REASONS_TAG: "tmdb: 4 index"}
-    )
+    tags = {REASONS_TAG: "tmdb: 4 index"}
+    assert latest == Run(run_id, "refresh_movies", "SUCCESS", record.create_timestamp, AT, AT, tags)
     assert latest.planned == {"tmdb": 4}
     assert home.records.under_way() == []
     assert home.records.is_recorded()
@@ -143,9 +137,12 @@ def test_a_run_is_gone_where_its_lock_was_let_go_of_here_and_of_others_nothing_i
         launched = recorded(home, STATUS.STARTED, killed)
         mark_launched_run(home.instance, launched)
         elsewhere = recorded(home, STATUS.STARTED, {LAUNCHED_RUN_TAG: f"shared/{'0' * 32}"})
+        other = f"{'0' * 32}/{killed[OWN_RUN_TAG].partition('/')[2]}"  # the home of another machine
+        theirs = recorded(home, STATUS.STARTED, {OWN_RUN_TAG: other})
         ended = recorded(home, STATUS.SUCCESS, killed)
         assert told(home.records.latest(10)) == [
             (ended, "SUCCESS", False),
+            (theirs, "STARTED", False),
             (elsewhere, "STARTED", False),
             (launched, "STARTED", False),
             (again, "STARTED", True),
@@ -165,6 +162,18 @@ def test_the_latest_that_failed_are_told_with_what_lies_at_the_bottom_of_it(home
         ("Discovering movies", "The quota has ended."),
         ("Refreshing movies", "the shelf is empty"),
     ]
+
+
+def test_of_a_run_that_was_closed_before_its_step_failed_the_step_s_reason_is_told(home: Home) -> None:
+    for fails_later in (False, True):
+        run = home.instance.get_run_by_id(recorded(home, STATUS.STARTED))
+        assert run is not None
+        home.instance.report_run_failed(run, "Its process is gone.")
+        if fails_later:
+            data = StepFailureData(None, UserFailureData("refused", "The key was refused.", {}))
+            event = dg.DagsterEvent("STEP_FAILURE", run.job_name, step_key="breaks", event_specific_data=data)
+            happened(home, run.run_id, event)
+    assert [why for _, why in home.records.failed(10)] == ["The key was refused.", "Its process is gone."]
 
 
 def test_the_stamp_changes_when_a_run_begins_and_when_it_goes_on(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
