@@ -19,18 +19,20 @@ from starlette.types import ASGIApp
 
 from ayne_dagster.collecting.stores import open_store
 from ayne_dagster.config import Settings
-from ayne_dagster.dashboard import running
 from ayne_dagster.dashboard.catalogue import catalogue
 from ayne_dagster.dashboard.front import Budget, Step, budgets, front, standing, steps
 from ayne_dagster.dashboard.growth import NAMES, growth
-from ayne_dagster.dashboard.health import Examine, Health, what_to_do
+from ayne_dagster.dashboard.health import Examine, Health
 from ayne_dagster.dashboard.history import history
 from ayne_dagster.dashboard.movie import movie, search
 from ayne_dagster.dashboard.pages import Asked, Model, Page, Pages
 from ayne_dagster.dashboard.queue import queue
 from ayne_dagster.dashboard.rendering import POLICY, STATIC, one_file, page, static
+from ayne_dagster.dashboard.running import RunRecords, records_of
 from ayne_dagster.errors import OneLineError
 from ayne_dagster.refresh.strategy import SOURCES
+from ayne_dagster.runs.in_storage import LONGEST_SECONDS
+from ayne_dagster.runs.recorded import Run, RunsUnknown
 from ayne_dagster.serving.guard import Guard, at_hosts, framed_by_itself_alone, from_own_pages, reading_alone
 from ayne_dagster.warehouse.following import following
 from ayne_dagster.warehouse.one_movie import MAX_ID
@@ -38,6 +40,8 @@ from ayne_dagster.warehouse.store import WarehouseError, WrongDatabase
 
 LOOK_SECONDS, IDLE_SECONDS, BEAT_SECONDS = 1.0, 3.0, 15.0
 """How often it is looked whether something has changed: while a run goes on, and else; and a sign of life."""
+PATIENT_SECONDS = 10.0
+"""How long is waited for each answer about runs where nobody waits for the page."""
 MOST_LISTENERS = 32
 _NO_PAGES = ("/live", "/part/", "/static/")
 _HEADERS = {
@@ -62,20 +66,20 @@ class Dashboard:
     Args:
         settings: of what.
         examine: looks at the machine, for the page about health.
+        records: whom to ask for runs; it is closed with this.
         leave_out: id of a run that is not told of.
     """
 
-    def __init__(self, settings: Settings, examine: Examine, leave_out: str = "") -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, examine: Examine, records: RunRecords, leave_out: str = "") -> None:
+        self.settings, self._records = settings, records
         self._leave_out = leave_out
         self.store = open_store(settings)
         copy = following(self.store)
         self.pages = Pages(settings, copy)
-        self.health = Health(settings, copy, examine)
-        self.home = running.home_of(settings)
+        self.health = Health(settings, copy, examine, records)
         self._lock = threading.Lock()
         self._now: tuple[float, Model] = (-LOOK_SECONDS, {})
-        self._runs: tuple[object, list[running.Run]] = (None, [])
+        self._runs: tuple[object, list[Run]] = (None, [])
 
     def warm(self) -> None:
         """Put pages together before they are asked for; what is wrong is told to whoever asks."""
@@ -88,6 +92,7 @@ class Dashboard:
         """Remove what was made for reading."""
         self.health.close()
         self.pages.close()
+        self._records.close()
 
     @property
     def exists(self) -> bool:
@@ -110,8 +115,10 @@ class Dashboard:
             return self._now[1]
 
     def is_running(self) -> bool:
-        """Whether a run goes on; looks at times of files alone while nothing changes."""
-        return any(not run.is_gone for run in self._under_way())
+        """Whether a run goes on, as far as is known; costs next to nothing while nothing changes."""
+        with suppress(RunsUnknown):
+            return any(not run.is_gone for run in self._under_way())
+        return False
 
     def hindrances(self) -> dict[str, str]:
         """By source: why it may not be asked now."""
@@ -119,26 +126,43 @@ class Dashboard:
         why = self.settings.why_no_figures_are_asked
         return held | ({"numbers": why} if why else {})
 
-    def _under_way(self) -> list[running.Run]:
-        stamp = running.stamp(self.home)
+    def _under_way(self) -> list[Run]:
+        stamp = self._records.stamp()
         if stamp != self._runs[0] or self._runs[1]:
-            self._runs = stamp, [run for run in running.under_way(self.home) if run.run_id != self._leave_out]
+            self._runs = stamp, self._told(self._records.under_way())
         return self._runs[1]
 
+    def _told(self, runs: Iterable[Run]) -> list[Run]:
+        return [run for run in runs if run.run_id != self._leave_out]
+
     def _look(self) -> Model:
-        runs = self._under_way()
         held, trouble = self._budgets()
-        return {
-            "runs": [(run, self._steps(runs).get(run.run_id, [])) for run in runs],
-            "latest": [] if runs else [run for run in running.latest(self.home, 3) if run.run_id != self._leave_out],
+        return self._look_at_runs(held) | {
             "budgets": held,
             "budget_of": {budget.source: budget for budget in held},
             "ledger_trouble": trouble,
-            "standing": standing(self.settings, runs, held),
+            "has_keys": bool(self.settings.key_of("tmdb")),
+        }
+
+    def _look_at_runs(self, held: list[Budget]) -> Model:
+        """What runs, else what ran last; else that nothing is recorded, or why nothing is known."""
+        try:
+            runs = self._under_way()
+            latest = [] if runs else self._told(self._records.latest(3))
+            is_recorded = bool(runs or latest) or self._records.is_recorded()
+            standing_so, trouble = standing(self.settings, runs, held), ""
+        except RunsUnknown as error:
+            runs, latest, is_recorded = [], [], False
+            standing_so, trouble = standing(self.settings, None, held), str(error)
+        steps_of = self._steps(runs)
+        return {
+            "runs": [(run, steps_of.get(run.run_id, [])) for run in runs],
+            "latest": latest,
+            "standing": standing_so,
             "is_running": any(not run.is_gone for run in runs),
             "key": " ".join(f"{run.run_id}:{run.status}:{run.is_gone}" for run in runs),
-            "has_keys": bool(self.settings.key_of("tmdb")),
-            "is_recorded": running.is_recorded(self.home),
+            "is_recorded": is_recorded,
+            "runs_trouble": trouble,
         }
 
     def _budgets(self) -> tuple[list[Budget], str]:
@@ -150,7 +174,7 @@ class Dashboard:
         except OneLineError as error:
             return [], str(error)
 
-    def _steps(self, runs: list[running.Run]) -> dict[str, list[Step]]:
+    def _steps(self, runs: list[Run]) -> dict[str, list[Step]]:
         if not runs:
             return {}
         name = "steps " + " ".join(run.run_id for run in runs)
@@ -168,7 +192,7 @@ def create_app(settings: Settings, examine: Examine, hosts: Iterable[str] = ()) 
         examine: looks at the machine.
         hosts: names besides the loopback ones under which it is asked.
     """
-    shared = Dashboard(settings, examine)
+    shared = Dashboard(settings, examine, records_of(settings, LONGEST_SECONDS))
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -208,7 +232,7 @@ def written(settings: Settings, leave_out: str = "") -> str:
     Raises:
         WarehouseError: the database cannot be read.
     """
-    shared = Dashboard(settings, tuple, leave_out)
+    shared = Dashboard(settings, tuple, records_of(settings, PATIENT_SECONDS), leave_out)
     try:
         found = shared.pages.read("front", front)
         return one_file("front.html", _around(shared, "front", found) | shared.now() | found.model)
@@ -248,9 +272,8 @@ def _health(shared: Dashboard) -> Endpoint:
             "lines": health.lines(),
             "verified": verified,
             "is_verifying": verifying,
-            "failed": [(run, why, what_to_do(why)) for run, why in health.failed_runs()],
             "files": [(NAMES[each.what], each) for each in health.files()],
-            "is_recorded": running.is_recorded(shared.home),
+            **health.runs(),
             **dict.fromkeys(("growth", "sizes", "room", "is_scarce")),
             "trouble": "",
         }

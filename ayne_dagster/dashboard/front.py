@@ -14,10 +14,10 @@ from ayne_dagster.config import API_OF, API_TITLES, Settings
 from ayne_dagster.dashboard.charts import Chart, Series
 from ayne_dagster.dashboard.freshness import freshness_curves
 from ayne_dagster.dashboard.pages import Asked, Model
-from ayne_dagster.dashboard.running import Run
 from ayne_dagster.refresh.ages import CATEGORIES, by_age_sql
 from ayne_dagster.refresh.budget import DayBudget, hours_left, midnight
 from ayne_dagster.refresh.strategy import SOURCES
+from ayne_dagster.runs.recorded import Run
 from ayne_dagster.warehouse.outlook import misfits
 from ayne_dagster.warehouse.questions import movie_titles
 from ayne_dagster.warehouse.refresh_metadata import due_counts, due_movies
@@ -335,8 +335,10 @@ def _curve(kind: str, title: str, days: Sequence[date], sources: Sequence[str], 
     )
 
 
-def standing(settings: Settings, asked_runs: Sequence[Run], held: Sequence[Budget]) -> str:
-    """What is going on, in a sentence."""
+def standing(settings: Settings, asked_runs: Sequence[Run] | None, held: Sequence[Budget]) -> str:
+    """What is going on, in a sentence; of runs that are None nothing is known."""
+    if asked_runs is None:
+        return "Whether anything runs is not known just now."
     alive = [run for run in asked_runs if not run.is_gone]
     if alive:
         run = alive[0]

@@ -9,20 +9,25 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from ayne_dagster.config import Settings
-from ayne_dagster.dashboard import running
+from ayne_dagster.dashboard.running import RunRecords
 from ayne_dagster.errors import OneLineError
+from ayne_dagster.runs.recorded import RunsUnknown
+from ayne_dagster.settings.behind import begun
+from ayne_dagster.settings.places import home_seen
 from ayne_dagster.warehouse.care.integrity import Report, check_database
 from ayne_dagster.warehouse.file_sizes import OnDisk, on_disk
 from ayne_dagster.warehouse.following import Following
 
 FAILED_RUNS = 10
 KEPT_SECONDS, VERIFIED_SECONDS = 30.0, 600.0
+LOOKED_AT_SECONDS = 5.0
+"""How long the page waits for what examines the machine: a server that does not answer holds that up."""
 
 
 class Line(Protocol):
@@ -49,6 +54,19 @@ Examine = Callable[[], Sequence[Line]]
 
 
 @dataclass(frozen=True)
+class Note:
+    """A line of the page's own."""
+
+    name: str
+    state: str
+    text: str
+    do: str
+
+
+STILL_LOOKING = Note("machine", "warning", "is still being looked at: something does not answer", "Reload in a while.")
+
+
+@dataclass(frozen=True)
 class Verified:
     """What a verification of the database found."""
 
@@ -66,12 +84,14 @@ class Health:
         settings: of what.
         copy: of the database.
         examine: looks at the machine, asking nothing over the network.
+        records: whom to ask for runs.
     """
 
-    def __init__(self, settings: Settings, copy: Following, examine: Examine) -> None:
-        self._settings, self._replica, self._examine = settings, copy, examine
+    def __init__(self, settings: Settings, copy: Following, examine: Examine, records: RunRecords) -> None:
+        self._settings, self._replica, self._examine, self._records = settings, copy, examine, records
         self._lines: Sequence[Line] = ()
         self._examined_at = -KEPT_SECONDS
+        self._examination: tuple[float, Future[Sequence[Line]]] | None = None
         self._verified: Verified | None = None
         self._verified_at = -VERIFIED_SECONDS
         self._verified_stamp: object = None
@@ -80,12 +100,20 @@ class Health:
         self._is_verifying = False
 
     def lines(self) -> Sequence[Line]:
-        """What the doctor says, at most half a minute old."""
+        """What the doctor says, at most half a minute old; or what it said last, where its look takes long."""
         with self._lock:
-            if time.monotonic() - self._examined_at >= KEPT_SECONDS:
-                self._lines = tuple(self._examine())
-                self._examined_at = time.monotonic()
+            if self._examination is None and time.monotonic() - self._examined_at >= KEPT_SECONDS:
+                self._examination = time.monotonic(), begun(self._examine, "examination")
+            under_way = self._examination
+        if under_way is None:
             return self._lines
+        since, outcome = under_way
+        wait((outcome,), max(0.0, since + LOOKED_AT_SECONDS - time.monotonic()))
+        with self._lock:
+            if outcome.done() and self._examination is under_way:
+                self._examination, self._examined_at = None, time.monotonic()
+                self._lines = tuple(outcome.result())
+            return self._lines or (() if outcome.done() else (STILL_LOOKING,))
 
     def verified(self) -> tuple[Verified | None, bool]:
         """What the last verification found, and whether one goes on; one is begun where it is time."""
@@ -96,15 +124,20 @@ class Health:
                 self._behind.submit(self._verify)
             return self._verified, self._is_verifying
 
-    def failed_runs(self) -> list[tuple[running.Run, str | None]]:
-        """The latest runs that failed, with the reason."""
-        home = running.home_of(self._settings)
-        return [(run, running.why_it_failed(home, run.run_id)) for run in running.failed(home, FAILED_RUNS)]
+    def runs(self) -> dict[str, Any]:
+        """The latest runs that failed, with the reason and what to do; or why nothing is known of runs."""
+        try:
+            failed = self._records.failed(FAILED_RUNS)
+            is_recorded, trouble = bool(failed) or self._records.is_recorded(), ""
+        except RunsUnknown as error:
+            failed, is_recorded, trouble = [], False, str(error)
+        told = [(run, why, what_to_do(why)) for run, why in failed]
+        return {"failed": told, "is_recorded": is_recorded, "runs_trouble": trouble}
 
     def files(self) -> list[OnDisk]:
         """What lies on the disk."""
-        lake = self._settings.lake
-        return on_disk(self._settings.database, [running.home_of(self._settings)], lake.data if lake else None)
+        home, lake = home_seen(self._settings.database, self._settings.dagster_home), self._settings.lake
+        return on_disk(self._settings.database, [home], lake.data if lake else None)
 
     def close(self) -> None:
         """Wait for what goes on."""

@@ -11,6 +11,7 @@ from ayne_dagster.config import STRATEGIES, StrategyChoice
 from ayne_dagster.partitions import YEARS_TAG, describe_years, partition_range
 from ayne_dagster.refresh.explain import counted_in_words
 from ayne_dagster.refresh.strategy import DUE_REASONS, SOURCES
+from ayne_dagster.settings.tags import REASONS_TAG
 from ayne_dagster.warehouse.refresh_metadata import DueMovie, due_movies
 from ayne_dagster.warehouse.schema import TABLE_OF
 from ayne_dagster.warehouse.store import Store
@@ -19,9 +20,8 @@ from ayne_dagster.warehouse.strategies import load_strategy
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
 BATCH_TAG = "ayne/batch"
-REASONS_TAG = "ayne/reasons"
 WHY_TAG = "ayne/why"
-"""The same in words, for people."""
+"""What `REASONS_TAG` says, in words, for people."""
 MAX_IDS_IN_CONFIG = 2000
 """Above this the run picks its due movies itself: longer lists make run configs that storages choke on."""
 ASSET_OF = {source: table.name for source, table in TABLE_OF.items()}

@@ -19,7 +19,7 @@ import dagster as dg
 from ayne_dagster.config import Settings, SettingsError
 from ayne_dagster.errors import OneLineError
 from ayne_dagster.settings.locks import alone_in, lock_now, open_to_lock, sharing
-from ayne_dagster.settings.places import expanded, home_beside
+from ayne_dagster.settings.places import home_beside, home_named
 from ayne_dagster.settings.texts import require_file
 
 _NOT_IN_A_HOME = set("%?#")
@@ -33,6 +33,8 @@ _NO_ROOM = ("disk is full", "disk I/O", *(os.strerror(number) for number in (err
 
 _DRIVERS = {"psycopg2", "psycopg", "pymysql", "dagster_postgres", "dagster_mysql"}
 """The packages whose errors tell of a server."""
+_OTHER_TABLES = {"UndefinedColumn", "UndefinedTable"}
+"""Of these, those that tell of tables which are not as the Dagster here wants them."""
 _UNSET = re.compile(r'environment variable "(\w+)"')
 
 
@@ -51,9 +53,8 @@ def home_path(settings: Settings) -> Path:
     Raises:
         SettingsError: Dagster can keep nothing at this path, or what a former version left cannot be moved to it.
     """
-    given = settings.dagster_home or os.environ.get("DAGSTER_HOME", "").strip()
     try:
-        home = Path(os.path.realpath(expanded(str(given)))) if given else home_beside(settings.database)
+        home = home_named(settings.dagster_home) or home_beside(settings.database)
     except OSError as error:
         raise SettingsError(
             f"What a former version left beside {settings.database} cannot be moved ({error.strerror}): fix the "
@@ -177,7 +178,7 @@ class HomeFault:
     do: str
 
 
-def fault_of(home: Path, error: Exception) -> HomeFault:
+def fault_of(home: Path, error: BaseException) -> HomeFault:
     """What an error that Dagster raised for a home means, as far as it can be told."""
     if (fault := _fault_of_another_storage(home, error)) is not None:
         return fault
@@ -206,7 +207,7 @@ def fault_of(home: Path, error: Exception) -> HomeFault:
     )
 
 
-def _fault_of_another_storage(home: Path, error: Exception) -> HomeFault | None:
+def _fault_of_another_storage(home: Path, error: BaseException) -> HomeFault | None:
     """What is wrong with a storage that a home's own dagster.yaml names, a Postgres server say; None where nothing is
     known to be. Never the text of a driver, which may hold what it signs in with.
     """
@@ -222,6 +223,11 @@ def _fault_of_another_storage(home: Path, error: Exception) -> HomeFault | None:
                 f"{file} wants the variable {unset[1]}, which is not set", f"Set it, or correct {file.name}."
             )
         if type(found).__module__.partition(".")[0] in _DRIVERS:
+            if type(found).__name__ in _OTHER_TABLES:
+                return HomeFault(
+                    f"The tables of Dagster's storage, which {file} names, are of another version of Dagster",
+                    "Install the version that made them, or bring them up to date: `dagster instance migrate`.",
+                )
             return HomeFault(
                 f"The server of Dagster's storage, which {file} names, does not answer or refuses the sign-in",
                 "Start it, or correct its address, user and password.",

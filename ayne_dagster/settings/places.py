@@ -200,6 +200,22 @@ def take_over_former(database: Path) -> None:
         _done.add(database)
 
 
+def home_named(given: Path | None) -> Path | None:
+    """The Dagster home that settings or, where they name none, the environment names; None where neither does."""
+    named = given or os.environ.get("DAGSTER_HOME", "").strip()
+    return Path(os.path.realpath(expanded(str(named)))) if named else None
+
+
+def home_seen(database: Path, given: Path | None) -> Path:
+    """Where the Dagster home of a database is, for whoever only looks: nothing is made or moved.
+
+    Args:
+        database: the file.
+        given: what settings name.
+    """
+    return home_named(given) or companion(database, HOME)
+
+
 def home_beside(database: Path) -> Path:
     """The Dagster home of a database that has none set: its companion, or the former one while that is in use.
 

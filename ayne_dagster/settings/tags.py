@@ -8,6 +8,8 @@ OWN_RUN_TAG = "ayne/own_run"
 """On a run that a command executes itself: which Dagster home, and which lock in it (`runs.own_runs`)."""
 LAUNCHED_RUN_TAG = "ayne/process"
 """On a run that Dagster has launched: where the lock of its process is, as above."""
+REASONS_TAG = "ayne/reasons"
+"""How many movies a refresh is to ask each source for, and why."""
 PARENT_RUN_TAG = "dagster/parent_run_id"
 """On a run that a person has executed again in the UI; it has the tags of the former one, too."""
 

@@ -9,12 +9,14 @@ import re
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections import namedtuple
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from queue import Queue
 from typing import Any
 
 import pytest
@@ -22,8 +24,8 @@ from starlette.types import ASGIApp
 
 from ayne_dagster.cli import run
 from ayne_dagster.config import Settings
-from ayne_dagster.dashboard import growth
-from ayne_dagster.dashboard.app import _events, figures, written
+from ayne_dagster.dashboard import growth, health
+from ayne_dagster.dashboard.app import _events, create_app, figures, written
 from ayne_dagster.dashboard.rendering import STATIC
 from ayne_dagster.doctor import Line
 from ayne_dagster.warehouse import file_sizes
@@ -130,6 +132,33 @@ def test_health_shows_the_doctors_lines_and_verifies_the_database_in_a_copy(app:
     text = ask(app, "/health").text
     assert "sound" in text
     assert "3 movies, schema version" in text
+
+
+def test_health_waits_a_moment_for_what_examines_the_machine_and_shows_it_when_it_is_there(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "LOOKED_AT_SECONDS", 0.01)
+    answers, looks = threading.Event(), Queue[int]()
+
+    def examine() -> list[Line]:
+        looks.put(1)
+        answers.wait()
+        return [Line("disk", "ok", "enough is free")]
+
+    app = create_app(settings, examine)
+    shared = shared_by(app)
+    try:
+        for _ in range(2):
+            assert "something does not answer" in ask(app, "/health").text
+        assert looks.qsize() == 1, "nobody looks a second time meanwhile"
+        assert shared.health._examination is not None
+        _, outcome = shared.health._examination
+        answers.set()
+        outcome.result()
+        assert "enough is free" in ask(app, "/health").text
+    finally:
+        answers.set()
+        shared.close()
 
 
 def test_health_draws_how_the_files_grew_and_tells_when_the_disk_is_full(
@@ -309,7 +338,7 @@ def test_the_page_is_written_whole_by_the_command(
 
 def test_the_dashboard_loads_no_dagster() -> None:
     code = (
-        "import sys, ayne_dagster.dashboard.serving, ayne_dagster.runs.budgets;"
+        "import sys, ayne_dagster.dashboard.serving, ayne_dagster.runs.budgets, ayne_dagster.runs.in_storage;"
         "sys.exit(any(name.partition('.')[0] == 'dagster' for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -23,7 +23,7 @@ from ayne_dagster.warehouse.care.integrity import check_database
 from ayne_dagster_tests.conftest import EPOCH, START
 from ayne_dagster_tests.support.command_lines import ROOT
 from ayne_dagster_tests.support.lake import Lake
-from ayne_dagster_tests.support.postgres import PASSWORD, USER, Postgres, free_port
+from ayne_dagster_tests.support.postgres import PASSWORD, Postgres, free_port
 from ayne_dagster_tests.support.processes import Ayne, asked, family, number_asked, wait_until
 
 pytest.importorskip("dagster_postgres")
@@ -41,13 +41,7 @@ LONG = 400.0
 @pytest.fixture
 def storage(postgres: Postgres) -> dict[str, str]:
     """The variables that name an empty storage of Dagster's."""
-    return {
-        "DAGSTER_POSTGRES_HOST": "127.0.0.1",
-        "DAGSTER_POSTGRES_PORT": str(postgres.port),
-        "DAGSTER_POSTGRES_USER": USER,
-        "DAGSTER_POSTGRES_PASSWORD": PASSWORD,
-        "DAGSTER_POSTGRES_DB": postgres.new_database().rpartition("/")[2],
-    }
+    return postgres.of_dagster()
 
 
 @pytest.fixture

@@ -48,6 +48,16 @@ class Postgres:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         return self.url(name)
 
+    def of_dagster(self) -> dict[str, str]:
+        """The variables of `deploy/fleet/dagster.yaml` that name an empty storage of Dagster's."""
+        return {
+            "DAGSTER_POSTGRES_HOST": "127.0.0.1",
+            "DAGSTER_POSTGRES_PORT": str(self.port),
+            "DAGSTER_POSTGRES_USER": USER,
+            "DAGSTER_POSTGRES_PASSWORD": PASSWORD,
+            "DAGSTER_POSTGRES_DB": self.new_database().rpartition("/")[2],
+        }
+
     def ask(self, query: str, database: str = "postgres") -> list[tuple[object, ...]]:
         """Rows, or none, of a query of our own."""
         with psycopg.connect(self.url(database), autocommit=True) as connection:
