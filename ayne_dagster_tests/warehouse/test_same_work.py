@@ -108,6 +108,22 @@ def test_a_sequel_by_the_same_people_is_doubtful() -> None:
 
 
 @pytest.mark.parametrize(
+    ("title", "years", "expected"),
+    [
+        ("Salt Roads", (1989,), Match.DOUBTFUL),
+        ("Salt Roads", (1988,), Match.SAME),
+        ("Salt Roads", (1975, 1987), Match.SAME),
+        ("Salt Roads", (), Match.SAME),
+        ("The Lantern", (1989,), Match.SAME),
+    ],
+)
+def test_another_film_by_the_same_people_is_told_by_title_and_year_together(
+    title: str, years: tuple[int, ...], expected: Match
+) -> None:
+    assert match(FILM, replace(AT_OMDB, titles=(title,), years=years)) is expected
+
+
+@pytest.mark.parametrize(
     ("ours", "theirs"),
     [
         ("Harbour Nights II: Ebb", "Harbour Nights 3: The Flood"),

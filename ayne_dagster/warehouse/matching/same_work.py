@@ -137,7 +137,9 @@ def compare_works(tmdb: Work, omdb: Work) -> Judgement:
     elsewhere = year.weight > 0 or (runtime.weight > 0 and title.weight >= 0)
     if strangers and len(differing) >= LEAST_FIELDS and (outweighs >= CLEARLY or (nobody and elsewhere)):
         return Judgement(Match.ANOTHER, reasons)
-    if numbered or (against >= DOUBTFULLY and outweighs > 0):
+    # By whom a film is does not tell it from the next one by the same people: title and year together do.
+    neighbour = title.weight > 0 and _years_apart(tmdb.years, omdb.years) > NEAR_YEARS
+    if numbered or neighbour or (against >= DOUBTFULLY and outweighs > 0):
         return Judgement(Match.DOUBTFUL, reasons)
     return Judgement(Match.SAME, reasons)
 
