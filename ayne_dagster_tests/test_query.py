@@ -318,6 +318,16 @@ def test_what_became_of_a_movie_is_told_the_latest_first(
     assert "no change was noted" in Said(capsys, "history", "7", "--since", "2026-01-03").out
 
 
+def test_a_column_that_no_change_can_be_of_is_told_with_the_nearest(
+    database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = Said(capsys, "history", "7", "--field", "titel")
+    assert said.code == 2
+    assert "Did you mean title?" in said.err
+    for known in ("title", "credits", "imdb_rating"):
+        assert "no change was noted" in Said(capsys, "history", "7", "--field", known).out
+
+
 def test_a_table_that_there_is_not_is_told_with_the_nearest(
     database: Database, capsys: pytest.CaptureFixture[str]
 ) -> None:
