@@ -17,6 +17,7 @@ import pytest
 from ayne_dagster import cli
 from ayne_dagster.warehouse import query, replica
 from ayne_dagster.warehouse.care import export as export_module
+from ayne_dagster.warehouse.client import DuckDBClient
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.merge import merge_answers
@@ -99,6 +100,25 @@ def test_every_form_has_all_rows(database: Database, capsys: pytest.CaptureFixtu
     file = tmp_path / "movies.parquet"
     assert Said(capsys, "query", sql, "--parquet", str(file)).err == f"{file}  {MOVIES} rows\n"
     assert pq.read_table(file).num_rows == MOVIES
+
+
+@pytest.mark.parametrize("is_of_a_copy", [False, True])
+def test_columns_of_one_name_are_told_apart_and_none_is_lost(
+    database: Database, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, is_of_a_copy: bool
+) -> None:
+    if is_of_a_copy:
+        monkeypatch.setattr(query, "MOST_ROWS_HELD", 0)
+    sql = "SELECT 1 AS a, 2 AS a, 3 AS b, 4 AS a_1"
+    assert Said(capsys, "query", sql, "--csv").out == "a,a_2,b,a_1\n1,2,3,4\n"
+    assert json.loads(Said(capsys, "query", sql, "--json").out)["rows"] == [{"a": 1, "a_2": 2, "b": 3, "a_1": 4}]
+    client = DuckDBClient(database.path)
+    assert client.query(sql) == client.arrow(sql).to_pylist() == [{"a": 1, "a_2": 2, "b": 3, "a_1": 4}]
+
+
+def test_a_number_that_json_does_not_know_is_null_there(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    told = Said(capsys, "query", "SELECT 'nan'::DOUBLE AS x, ['inf'::DOUBLE, 1.5] AS y", "--json").out
+    assert "NaN" not in told
+    assert json.loads(told)["rows"] == [{"x": None, "y": [None, 1.5]}]
 
 
 def test_a_question_may_stand_in_a_file(database: Database, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
