@@ -170,6 +170,16 @@ def test_what_is_no_question_or_reaches_for_more_is_one_line_and_changes_nothing
     assert sorted(tmp_path.iterdir()) == files
 
 
+def test_no_file_is_read_while_a_question_is_taken_apart(
+    database: Database, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "schema.sql").write_text("confidential")
+    (tmp_path / "load.sql").write_text("")
+    said = Said(capsys, "query", f"IMPORT DATABASE '{tmp_path}'")
+    assert (said.code, said.out) == (2, "")
+    assert "confidential" not in said.err
+
+
 @pytest.mark.parametrize(
     "sql",
     [

@@ -258,7 +258,9 @@ def _told(ended: threading.Event, limits: Limits) -> Iterator[None]:
 
 def _require_question(sql: str) -> None:
     try:
-        statements = duckdb.extract_statements(sql)
+        # IMPORT DATABASE is read from its files where it is taken apart already: that reaches for none, either.
+        with duckdb.connect(config={"enable_external_access": "false"}) as nowhere:
+            statements = nowhere.extract_statements(sql)
     except duckdb.Error as error:
         raise _wrong(error) from None
     if len(statements) != 1:
