@@ -35,6 +35,7 @@ from ayne_dagster.warehouse.merge import merge_listing
 from ayne_dagster.warehouse.refresh_metadata import DueMovie, due_counts, set_override
 from ayne_dagster.warehouse.rows import read_rows
 from ayne_dagster.warehouse.schema import REFRESH_METADATA
+from ayne_dagster.warehouse.views import MOVIES
 from ayne_dagster_tests.conftest import START, later
 
 pytestmark = pytest.mark.whole_runs
@@ -465,8 +466,8 @@ def test_the_checks_pass_on_a_sound_warehouse_and_tell_what_is_overdue(platform:
     platform.discover()
     result = platform.refresh(START + timedelta(hours=7), limit=10)
     checks = {(e.asset_key.path[-1], e.check_name): e for e in result.get_asset_check_evaluations()}
-    per_table, of_agreement, of_the_movie, overdue_one, without_orphans = 3, 1, 1, 1, -1
-    assert len(checks) == 4 * per_table + of_agreement + of_the_movie + overdue_one + without_orphans
+    per_table, of_agreement, of_the_movie, overdue_one, without_orphans, of_movies = 3, 1, 1, 1, -1, 1
+    assert len(checks) == 4 * per_table + of_agreement + of_the_movie + overdue_one + without_orphans + of_movies
     overdue = checks.pop(("refresh_metadata", "no_overdue_movies"))
     assert all(check.passed for check in checks.values())
     assert not overdue.passed
@@ -475,6 +476,7 @@ def test_the_checks_pass_on_a_sound_warehouse_and_tell_what_is_overdue(platform:
     assert overdue.description is not None
     assert overdue.description.endswith(" overdue by more than 6 h 1 min")
     assert checks["tmdb_details", "keys_are_unique"].description == "0 duplicates"
+    assert checks["movies", "keys_are_unique"].description == "0 duplicates"
 
 
 def test_what_is_due_is_not_overdue_before_a_batch_could_be_gathered(platform: Platform) -> None:
@@ -493,6 +495,17 @@ def test_answers_that_a_former_version_stored_are_judged_by_the_next_run(platfor
         connection.execute("UPDATE omdb_ratings SET match = NULL")
     platform.refresh(limit=1)
     assert platform.value("SELECT count(match) FROM omdb_ratings") >= judged > 0
+
+
+def test_a_check_of_movies_fails_when_a_movie_stands_there_twice(platform: Platform) -> None:
+    platform.discover()
+    with Database(platform.settings.database).connect() as connection:
+        connection.execute(
+            f"CREATE OR REPLACE VIEW movies AS ({MOVIES.select}) UNION ALL (SELECT * FROM ({MOVIES.select}) LIMIT 2)"
+        )
+    result = platform.run("check_tables", years=("unknown", "unknown"))
+    (twice,) = [e for e in result.get_asset_check_evaluations() if e.asset_key.path[-1] == "movies"]
+    assert (twice.passed, twice.description) == (False, "2 duplicates")
 
 
 def test_a_check_fails_when_a_row_is_in_the_wrong_partition(platform: Platform) -> None:

@@ -447,6 +447,7 @@ def test_help_names_every_option_of_a_command(name: str, tmp_path: Path) -> None
     options = [opt for p in cli.ayne.commands[name].params if isinstance(p, click.Option) for opt in p.opts]
     for option in (*OPTIONS.get(name, ()), *options):
         assert option in told.out
+    assert "None" not in told.out, "no bound is told where there is none"
     assert list(tmp_path.iterdir()) == [], "asking for help leaves nothing behind"
 
 

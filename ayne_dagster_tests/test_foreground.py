@@ -107,6 +107,16 @@ def test_the_result_and_the_error_of_the_work_are_those_of_the_call() -> None:
     assert asyncio.run(both()) == "done"
 
 
+def test_a_process_that_the_work_starts_leaves_ctrl_c_to_the_command() -> None:
+    told_by_the_terminal = "import os, signal; os.kill(os.getpid(), signal.SIGINT); print('goes on')"
+    child = Foreground(
+        lambda: subprocess.run(
+            [sys.executable, "-c", told_by_the_terminal], capture_output=True, text=True, check=False
+        )
+    ).result()
+    assert (child.stdout, child.stderr) == ("goes on\n", "")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_a_pause_and_the_handlers_are_as_before(number: signal.Signals) -> None:
     begun = threading.Event()

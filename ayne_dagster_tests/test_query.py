@@ -17,6 +17,7 @@ import pytest
 from ayne_dagster import cli
 from ayne_dagster.warehouse import query, replica
 from ayne_dagster.warehouse.care import export as export_module
+from ayne_dagster.warehouse.client import DuckDBClient
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.lease import lease
 from ayne_dagster.warehouse.merge import merge_answers
@@ -101,6 +102,25 @@ def test_every_form_has_all_rows(database: Database, capsys: pytest.CaptureFixtu
     assert pq.read_table(file).num_rows == MOVIES
 
 
+@pytest.mark.parametrize("is_of_a_copy", [False, True])
+def test_columns_of_one_name_are_told_apart_and_none_is_lost(
+    database: Database, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, is_of_a_copy: bool
+) -> None:
+    if is_of_a_copy:
+        monkeypatch.setattr(query, "MOST_ROWS_HELD", 0)
+    sql = "SELECT 1 AS a, 2 AS a, 3 AS b, 4 AS a_1"
+    assert Said(capsys, "query", sql, "--csv").out == "a,a_2,b,a_1\n1,2,3,4\n"
+    assert json.loads(Said(capsys, "query", sql, "--json").out)["rows"] == [{"a": 1, "a_2": 2, "b": 3, "a_1": 4}]
+    client = DuckDBClient(database.path)
+    assert client.query(sql) == client.arrow(sql).to_pylist() == [{"a": 1, "a_2": 2, "b": 3, "a_1": 4}]
+
+
+def test_a_number_that_json_does_not_know_is_null_there(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    told = Said(capsys, "query", "SELECT 'nan'::DOUBLE AS x, ['inf'::DOUBLE, 1.5] AS y", "--json").out
+    assert "NaN" not in told
+    assert json.loads(told)["rows"] == [{"x": None, "y": [None, 1.5]}]
+
+
 def test_a_question_may_stand_in_a_file(database: Database, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     file = tmp_path / "q.sql"
     file.write_text("-- how many\nSELECT count(*) AS n FROM movies;\n", encoding="utf-8-sig")
@@ -148,6 +168,16 @@ def test_what_is_no_question_or_reaches_for_more_is_one_line_and_changes_nothing
     assert said.err.count("\n") == 1
     assert database.path.read_bytes() == before
     assert sorted(tmp_path.iterdir()) == files
+
+
+def test_no_file_is_read_while_a_question_is_taken_apart(
+    database: Database, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "schema.sql").write_text("confidential")
+    (tmp_path / "load.sql").write_text("")
+    said = Said(capsys, "query", f"IMPORT DATABASE '{tmp_path}'")
+    assert (said.code, said.out) == (2, "")
+    assert "confidential" not in said.err
 
 
 @pytest.mark.parametrize(
@@ -316,6 +346,16 @@ def test_what_became_of_a_movie_is_told_the_latest_first(
     later = json.loads(Said(capsys, "history", "7", "--since", "2026-01-02", "--json").out)["changes"]
     assert {change["changed_at"] for change in later} == {"2026-01-02 00:00:00"}
     assert "no change was noted" in Said(capsys, "history", "7", "--since", "2026-01-03").out
+
+
+def test_a_column_that_no_change_can_be_of_is_told_with_the_nearest(
+    database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = Said(capsys, "history", "7", "--field", "titel")
+    assert said.code == 2
+    assert "Did you mean title?" in said.err
+    for known in ("title", "credits", "imdb_rating"):
+        assert "no change was noted" in Said(capsys, "history", "7", "--field", known).out
 
 
 def test_a_table_that_there_is_not_is_told_with_the_nearest(

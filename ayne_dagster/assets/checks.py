@@ -32,9 +32,10 @@ from ayne_dagster.warehouse.schema import (
 )
 from ayne_dagster.warehouse.statistics import overdue_by_category
 from ayne_dagster.warehouse.store import WarehouseError
+from ayne_dagster.warehouse.tables import View
+from ayne_dagster.warehouse.views import MOVIES
 
-_COUNTED = {
-    "keys_are_unique": (duplicate_keys, "duplicates", "No movie stands in the table twice."),
+_OF_MOVIES = {
     "years_match_partitions": (
         misplaced_rows,
         "misplaced",
@@ -57,12 +58,11 @@ FRESHNESS_OF_FILES = {"tmdb_id_export": timedelta(days=3), "imdb_ratings": timed
 """A file that is published daily may be a day late."""
 
 
-def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
-    """The checks that an asset with this table declares."""
+def check_specs(table: Table | View) -> list[dg.AssetCheckSpec]:
+    """The checks that an asset with this table or view declares."""
     specs = [
         dg.AssetCheckSpec(name, asset=table.name, description=description)
-        for name, (_, _, description) in _COUNTED.items()
-        if _applies(name, table)
+        for name, (_, _, description) in _counted(table).items()
     ]
     if table is BOX_OFFICE:
         description = "Sources that state the same figure of a movie differ by more than a quarter in few cases."
@@ -79,14 +79,22 @@ def check_specs(table: Table) -> list[dg.AssetCheckSpec]:
     return specs
 
 
-def _applies(check: str, table: Table) -> bool:
-    """Whether a check makes sense: what feeds say of movies that are not known is kept too, outside all partitions."""
-    if check == "keys_are_unique":
-        return True
-    return "release_year" in table.types and not (table is REFRESH_METADATA and check == "no_orphans")
+def _counted(table: Table | View) -> dict[str, tuple[str, str, str]]:
+    """By check of rows that makes sense: its query, what it finds, and what holds where it finds nothing.
+
+    What feeds say of movies that are not known is kept too, outside all partitions; of a view, joins may double rows.
+    """
+    found = {"keys_are_unique": (duplicate_keys(table), "duplicates", "No movie stands in the table twice.")}
+    if isinstance(table, View) or "release_year" not in table.types:
+        return found
+    return found | {
+        name: (find(table), called, description)
+        for name, (find, called, description) in _OF_MOVIES.items()
+        if not (table is REFRESH_METADATA and name == "no_orphans")
+    }
 
 
-def checks_of(table: Table) -> dg.AssetChecksDefinition:
+def checks_of(table: Table | View) -> dg.AssetChecksDefinition:
     """The checks of the asset with this table: a step after the asset's, or alone those that somebody chose."""
 
     @dg.multi_asset_check(
@@ -109,7 +117,7 @@ def checks_of(table: Table) -> dg.AssetChecksDefinition:
 
 
 def check_results(
-    table: Table,
+    table: Table | View,
     database: DuckDBDatabase,
     now: datetime,
     settings: Settings,
@@ -140,7 +148,7 @@ def check_results(
 
 def _result(
     name: str,
-    table: Table,
+    table: Table | View,
     connection: duckdb.DuckDBPyConnection,
     database: DuckDBDatabase,
     now: datetime,
@@ -152,8 +160,8 @@ def _result(
         return _agreement(connection, now)
     if name == OF_THE_MOVIE:
         return _doubts(connection)
-    found_by, called, _ = _COUNTED[name]
-    rows = count_of(connection, found_by(table))
+    query, called, _ = _counted(table)[name]
+    rows = count_of(connection, query)
     return dg.AssetCheckResult(
         check_name=name, passed=rows == 0, description=f"{rows:,} {called}", metadata={called: rows}
     )
@@ -216,9 +224,10 @@ def _doubts(connection: duckdb.DuckDBPyConnection) -> dg.AssetCheckResult:
 
 
 def checks_of_all(assets: Sequence[dg.AssetsDefinition]) -> list[dg.AssetChecksDefinition]:
-    """The checks of all assets that have some: those that fetch or read something, and the refresh state."""
+    """The checks of all assets but of the observations, which are rows of their own."""
+    described: dict[str, Table | View] = {**ALL_TABLES, MOVIES.name: MOVIES}
     names = [asset.key.path[-1] for asset in assets]
-    return [checks_of(ALL_TABLES[name]) for name in names if name in ALL_TABLES and name != COLLECTION_STATUS.name]
+    return [checks_of(described[name]) for name in names if name in described and name != COLLECTION_STATUS.name]
 
 
 def with_freshness_policies(

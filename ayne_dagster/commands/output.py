@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import math
 import os
 import re
 import sys
@@ -123,7 +124,7 @@ def _print(result: dict[str, Any], as_json: bool, describe: Callable[[dict[str, 
     if as_json:
         # What another encoding cannot hold is escaped as JSON has it.
         is_unicode = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "") == "utf8"
-        click.echo(_without_steering(json.dumps(result, ensure_ascii=not is_unicode, default=str)))
+        click.echo(_without_steering(_as_json(result, ensure_ascii=not is_unicode)))
     else:
         screen, described = console(), describe(_harmless(result))
         if screen.is_terminal or "COLUMNS" in os.environ:
@@ -131,6 +132,22 @@ def _print(result: dict[str, Any], as_json: bool, describe: Callable[[dict[str, 
         # On a screen that is narrower than its words a table has empty columns: better long lines, which it breaks.
         screen.width = max(screen.width, _least_width(screen, described))
         screen.print(described, markup=False, soft_wrap=True)
+
+
+def _as_json(result: dict[str, Any], *, ensure_ascii: bool) -> str:
+    """JSON knows neither NaN nor infinity, which Python would write all the same: such a number is null."""
+    try:
+        return json.dumps(result, ensure_ascii=ensure_ascii, default=str, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(result), ensure_ascii=ensure_ascii, default=str)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _fitting(screen: Any, described: Any) -> Any:

@@ -30,7 +30,7 @@ def assumption_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for parameter in reversed(fields(Assumptions)):
         if parameter.name != "movies":
             name = f"--{parameter.name.replace('_', '-')}"
-            kind = click.IntRange(0, 1000) if isinstance(parameter.default, int) else Number()
+            kind = click.IntRange(0, 1000) if isinstance(parameter.default, int) else Number(0)
             option = click.option(
                 name, type=kind, default=parameter.default, show_default=True, help=parameter.metadata["help"]
             )

@@ -267,9 +267,10 @@ def _part(shared: Dashboard) -> Endpoint:
 def _health(shared: Dashboard) -> Endpoint:
     def endpoint(_: Request) -> Response:
         health = shared.health
+        lines = health.lines()  # before the verification begins, which would take the processors from it
         verified, verifying = health.verified()
         model = {
-            "lines": health.lines(),
+            "lines": lines,
             "verified": verified,
             "is_verifying": verifying,
             "files": [(NAMES[each.what], each) for each in health.files()],

@@ -103,7 +103,7 @@ def run_demo(movies: int, days: int, database: Path | None, progress: Console) -
         with only_these_variables(variables(standin, file)):
             settings = settings_for(standin, file)
             rounds = collect_on(milestones[:-1], start, standin, settings, movies, progress)
-            limit = _limit_that_leaves_some(_due(file, end), movies) if rounds else movies
+            limit = _limit_that_leaves_some(_due(file, end)["tmdb"], movies) if rounds else movies
             rounds.append(_collect(standin, settings, milestones[-1], end, limit, start.year, progress))
             _read_change_feed(settings, rounds[-1], progress)
             stats = DuckDBClient(file).get_collection_stats(end)
@@ -128,11 +128,11 @@ def collect_on(
     ]
 
 
-def _due(file: Path, now: datetime) -> int:
-    """How many movies are due for TMDB, which has the most."""
+def _due(file: Path, now: datetime) -> Mapping[str, int]:
+    """How many movies are due, by source, and for any."""
     with Database(file).connect(read_only=True) as connection:
         strategy = load_strategy(connection, STRATEGIES[0])
-        return due_counts(connection, COLLECTED, now, strategy=strategy)["tmdb"]
+        return due_counts(connection, COLLECTED, now, strategy=strategy)
 
 
 def _limit_that_leaves_some(due: int, movies: int) -> int:
@@ -214,7 +214,7 @@ def _summarize(rounds: list[Round], stats: dict[str, int], file: Path, out: Cons
 
 def _worth_a_look(file: Path, now: datetime) -> Iterator[tuple[str, str]]:
     """Arguments of `ayne` that each show something of the dataset, and what."""
-    waiting = _due(file, now)
+    waiting = _due(file, now)["any_source"]  # as `ayne due` counts them
     with Database(file).connect(read_only=True) as connection:
         day = _day_to_look_ahead_to(connection, now) if waiting < SOME else None
         told = connection.execute(_MOST_TO_TELL).fetchall()

@@ -106,6 +106,9 @@ class Foreground(Generic[T]):
         threading.Thread(target=context.run, args=(self._do,), name="ayne-foreground", daemon=True).start()
 
     def _do(self) -> None:
+        # The terminal tells Ctrl-C to every process of the command. Dagster starts some that mirror a step's output,
+        # which would end with a traceback: what this thread starts inherits its mask. Signals are the main thread's.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             with stopped_by(self.stop):
                 self._result.append(self._work())

@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 
 from ayne_dagster.warehouse.questions import movie_titles
-from ayne_dagster.warehouse.schema import PARTS_OF_MOVIES
+from ayne_dagster.warehouse.schema import ANSWER_TABLES, PARTS_OF_MOVIES
 
 SOURCE_OF = {
     "discovered_movies": "TMDB listing",
@@ -70,6 +70,13 @@ def movie_changes(
         for at, source, field, old, new in rows
     ]
     return {"tmdb_id": tmdb_id, "title": movie_titles(connection, [tmdb_id]).get(tmdb_id), "changes": changes}
+
+
+def fields_of_changes(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    """What a change may be of: the columns and parts of movies, and what has changed so far, figures of money too."""
+    of_tables = {column.name for table in ANSWER_TABLES for column in table.columns}
+    changed = connection.execute("SELECT DISTINCT field FROM movie_history").fetchall()
+    return of_tables | {table.name for table in PARTS_OF_MOVIES} | {field for (field,) in changed}
 
 
 def _from_json(value: str | None) -> Any:

@@ -15,7 +15,7 @@ from ayne_dagster.config import Settings, load_settings
 from ayne_dagster.errors import OneLineError
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.lake import LakeStore
-from ayne_dagster.warehouse.rows import naive_utc
+from ayne_dagster.warehouse.rows import naive_utc, unique_names
 from ayne_dagster.warehouse.statistics import collection_stats
 from ayne_dagster.warehouse.store import Store
 from ayne_dagster.warehouse.strategies import load_strategy
@@ -90,13 +90,14 @@ class DuckDBClient:
         """
         with self.database.connect(read_only=True) as connection:
             result = connection.execute(sql, parameters)
-            names = [column[0] for column in result.description]
+            names = unique_names([column[0] for column in result.description])
             return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
     def arrow(self, sql: str, parameters: Sequence[Any] | dict[str, Any] | None = None) -> pa.Table:
         """The rows of a query as an Arrow table; `df` makes a data frame of it."""
         with self.database.connect(read_only=True) as connection:
-            return connection.execute(sql, parameters).to_arrow_table()
+            found = connection.execute(sql, parameters).to_arrow_table()
+            return found.rename_columns(unique_names(found.column_names))
 
     def df(self, sql: str, parameters: Sequence[Any] | dict[str, Any] | None = None) -> Any:
         """The rows of a query as a data frame: of pandas where it is installed, else of polars.

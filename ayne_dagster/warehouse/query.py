@@ -22,6 +22,7 @@ from ayne_dagster.errors import WrongUsage
 from ayne_dagster.refresh.states import SOURCES
 from ayne_dagster.warehouse.lake import LakeStore
 from ayne_dagster.warehouse.lease import is_leased
+from ayne_dagster.warehouse.rows import unique_names
 from ayne_dagster.warehouse.store import DatabaseBusy, Store, WarehouseError
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def _asked_at_length(
     """An answer of any size, read while it is printed, from what waits for nobody and has nobody wait."""
     _shut_off(connection, limits)
     with _interrupted_after(connection, limits.seconds) as ended, _told(ended, limits):
-        reader = connection.execute(sql).to_arrow_reader(ROWS_AT_ONCE)
+        reader = _named_apart(connection.execute(sql).to_arrow_reader(ROWS_AT_ONCE))
         yield Answered(reader.schema, _read(reader, ended, limits), as_of)
 
 
@@ -192,13 +193,26 @@ def _of_the_database_itself(database: Store, sql: str, limits: Limits, seconds: 
         _shut_off(connection, limits)
         with _interrupted_after(connection, seconds) as ended:
             try:
-                return _whole(connection.execute(sql).to_arrow_reader(ROWS_AT_ONCE))
+                return _whole(_named_apart(connection.execute(sql).to_arrow_reader(ROWS_AT_ONCE)))
             except (duckdb.Error, pa.ArrowException, OSError) as error:  # Arrow tells of an interruption in its way
                 if ended.is_set():
                     raise _TooLong from None
                 if isinstance(error, duckdb.Error):
                     raise _wrong(error) from None
                 raise
+
+
+def _named_apart(reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
+    """The same rows, with no two columns of one name."""
+    import pyarrow as pa
+
+    names = unique_names(reader.schema.names)
+    if names == reader.schema.names:
+        return reader
+    schema = pa.schema([field.with_name(name) for field, name in zip(reader.schema, names, strict=True)])
+    return pa.RecordBatchReader.from_batches(
+        schema, (pa.RecordBatch.from_arrays(batch.columns, schema=schema) for batch in reader)
+    )
 
 
 def _whole(reader: pa.RecordBatchReader) -> Answered:
@@ -244,7 +258,9 @@ def _told(ended: threading.Event, limits: Limits) -> Iterator[None]:
 
 def _require_question(sql: str) -> None:
     try:
-        statements = duckdb.extract_statements(sql)
+        # IMPORT DATABASE is read from its files where it is taken apart already: that reaches for none, either.
+        with duckdb.connect(config={"enable_external_access": "false"}) as nowhere:
+            statements = nowhere.extract_statements(sql)
     except duckdb.Error as error:
         raise _wrong(error) from None
     if len(statements) != 1:

@@ -6,9 +6,10 @@ import duckdb
 
 from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR, UNKNOWN_YEAR
 from ayne_dagster.warehouse.schema import REFRESH_METADATA, Table
+from ayne_dagster.warehouse.tables import View
 
 
-def duplicate_keys(table: Table) -> str:
+def duplicate_keys(table: Table | View) -> str:
     """Keys that stand in more than one row (none where the file enforces its keys)."""
     keys = ", ".join(table.key)
     return f"SELECT {keys} FROM {table.name} GROUP BY {keys} HAVING count(*) > 1"

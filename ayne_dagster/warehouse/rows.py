@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -139,6 +140,23 @@ def read_rows(
     with among(connection, ids) as (these, bound):
         found = connection.execute(f"SELECT {', '.join(names)} FROM {table.name} WHERE {these}", bound).fetchall()
     return {row[0]: dict(zip(names, row, strict=True)) for row in found}
+
+
+def unique_names(names: Sequence[str]) -> list[str]:
+    """Names of columns, each once: a question may have two of one name, as of two tables, and a row told by name one.
+
+    Example:
+        >>> unique_names(["title", "year", "title"])
+        ['title', 'year', 'title_1']
+    """
+    unique: list[str] = []
+    for name in names:
+        numbered = (f"{name}_{number}" for number in count(1))
+        found = name
+        while found in unique or (found != name and found in names):
+            found = next(numbered)
+        unique.append(found)
+    return unique
 
 
 def id_table(ids: Iterable[int]) -> pa.Table:

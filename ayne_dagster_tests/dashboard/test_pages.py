@@ -161,6 +161,22 @@ def test_health_waits_a_moment_for_what_examines_the_machine_and_shows_it_when_i
         shared.close()
 
 
+def test_the_machine_is_examined_before_the_verification_takes_the_processors(settings: Settings) -> None:
+    begun: list[bool] = []
+
+    def examine() -> list[Line]:
+        begun.append(shared.health._is_verifying)
+        return []
+
+    app = create_app(settings, examine)
+    shared = shared_by(app)
+    try:
+        assert "It is being verified now" in ask(app, "/health").text
+        assert begun == [False]
+    finally:
+        shared.close()
+
+
 def test_health_draws_how_the_files_grew_and_tells_when_the_disk_is_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

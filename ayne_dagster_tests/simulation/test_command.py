@@ -91,7 +91,8 @@ def test_nothing_is_written_where_it_runs(capsys: pytest.CaptureFixture[str], tm
     [
         (("--policy", "best"), "There is no policy best; there are round_robin, age_table"),
         (("--recall", "1"), "recall must lie between 0 and 1"),
-        (("--mean-rate", "-1"), "mean_rate must be above 0"),
+        (("--mean-rate", "0"), "mean_rate must be above 0"),
+        (("--mean-rate", "-1"), "-1.0 is not in the range x>=0"),
         (("--source", "omdb", "--policy", "age_table_feed"), "there is nothing to do"),
         (("--plot", "figures.txt"), "its name must end in .png, .svg, .pdf"),
         (("--plot", "nowhere/figures.png"), "there is no folder nowhere"),
