@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ayne_dagster.commands.options import TMDB_ID, FilePath, Instant, Number, json_option
-from ayne_dagster.commands.output import one_line, print_result, table, writing
+from ayne_dagster.commands.output import fail, one_line, print_result, table, writing
 from ayne_dagster.commands.working import working
 from ayne_dagster.config import Settings, load_settings
+from ayne_dagster.settings.variables import did_you_mean
 
 if TYPE_CHECKING:
     from ayne_dagster.warehouse.query import Answered
@@ -257,13 +258,17 @@ def history(tmdb_id: int, fields: tuple[str, ...], since: datetime | None, limit
     Of credits, companies and releases, what went stands under From and what came under To.
     """
     from ayne_dagster.commands.files import reading
-    from ayne_dagster.warehouse.changes import movie_changes
+    from ayne_dagster.warehouse.changes import fields_of_changes, movie_changes
     from ayne_dagster.warehouse.rows import naive_utc
 
     with reading(load_settings()) as connection:
+        known = fields_of_changes(connection) if fields else set()
+        for unknown in sorted(set(fields) - known):
+            meant = did_you_mean(unknown, known)
+            raise click.UsageError(f"There is no column {unknown!r} of which changes are noted.{meant}")
         found = movie_changes(connection, tmdb_id, fields, limit, since=naive_utc(since) if since else None)
     if found is None:
-        raise click.UsageError(f"There is no movie {tmdb_id} in the database.")
+        fail(f"Movie {tmdb_id} is not known: `ayne collect` discovers movies.")
     print_result(found, as_json, _describe_history)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 
 from ayne_dagster.warehouse.questions import movie_titles
-from ayne_dagster.warehouse.schema import PARTS_OF_MOVIES
+from ayne_dagster.warehouse.schema import ANSWER_TABLES, PARTS_OF_MOVIES
 
 SOURCE_OF = {
     "discovered_movies": "TMDB listing",
@@ -70,6 +70,13 @@ def movie_changes(
         for at, source, field, old, new in rows
     ]
     return {"tmdb_id": tmdb_id, "title": movie_titles(connection, [tmdb_id]).get(tmdb_id), "changes": changes}
+
+
+def fields_of_changes(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    """Whatever may have changed of a movie: columns of answers, tables of credits and the like, noted figures."""
+    columns = {column.name for table in ANSWER_TABLES for column in table.columns}
+    noted = {field for (field,) in connection.execute("SELECT DISTINCT field FROM movie_history").fetchall()}
+    return columns | {table.name for table in PARTS_OF_MOVIES} | noted
 
 
 def _from_json(value: str | None) -> Any:
