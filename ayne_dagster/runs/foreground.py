@@ -106,6 +106,9 @@ class Foreground(Generic[T]):
         threading.Thread(target=context.run, args=(self._do,), name="ayne-foreground", daemon=True).start()
 
     def _do(self) -> None:
+        # The main thread heeds Ctrl-C. Processes that this one starts inherit what is blocked here: Dagster's watchers
+        # of logs would say with a traceback that a terminal has interrupted them, too. They end with the work.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             with stopped_by(self.stop):
                 self._result.append(self._work())

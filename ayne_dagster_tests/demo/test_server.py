@@ -598,7 +598,7 @@ def test_the_standin_answers_no_page_and_no_other_name(
 def test_a_port_in_use_is_a_clear_error(standin: StandIn) -> None:
     port = int(standin.tmdb_url.split(":")[2].split("/")[0])
     second = StandIn(5, epoch=EPOCH, port=port)
-    with pytest.raises(StandInError, match=rf"^port {port} is in use: .*$"):
+    with pytest.raises(StandInError, match=rf"^Port {port} is in use: .*$"):
         second.__enter__()
 
 
