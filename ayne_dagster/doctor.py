@@ -10,9 +10,9 @@ import asyncio
 import os
 import platform
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, astuple, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 import dagster as dg
 import duckdb
+from dagster._daemon.types import DaemonStatus
 
 from ayne_dagster.automation.demonstration import DEMONSTRATION_SENSORS
 from ayne_dagster.automation.due_movies import due_movies_sensor
@@ -63,6 +64,8 @@ SCARCE = 2**30
 STATE = "AYNE_STATE_FOLDER"
 DATABASE_WAIT_SECONDS = 1.0
 ONLINE_SECONDS = 15.0
+QUIET_SECONDS = 300.0
+"""A daemon that runs gives a sign every half minute; Dagster itself calls it well for half an hour after its last."""
 BRING_BACK = (
     "Set the clock right, then start `ayne dev` or `ayne daemon` again; a `dagster-daemon` of your own: stop it, "
     "`ayne check --mend`, start it."
@@ -370,16 +373,7 @@ def _automation(instance: dg.DagsterInstance, settings: Settings) -> Iterator[Li
         for state in instance.all_instigator_state()
         if state.status.value in ("RUNNING", "DECLARED_IN_CODE")
     }
-    latest = now.timestamp() + TOLERATED_SECONDS
-    ill = sorted(
-        s.daemon_type for s in beats if not s.healthy or (s.last_heartbeat and s.last_heartbeat.timestamp > latest)
-    )
-    if not beats:
-        yield Line("daemon", OK, "has never run: `ayne dev` starts it; collections by hand or by cron need none")
-    elif ill:
-        yield Line("daemon", WARNING, f"not running, or ill: {', '.join(ill)}", "Start it: `ayne dev`.")
-    else:
-        yield Line("daemon", OK, "running")
+    yield _daemon(beats, now)
     demonstrating = [sensor.name for sensor in DEMONSTRATION_SENSORS]  # where days pass in minutes, they tick schedules
     wanted = demonstrating if settings.fast_clock else (due_movies_sensor.name, discovery_schedule.name)
     missing = [name for name in wanted if name not in running]
@@ -390,6 +384,22 @@ def _automation(instance: dg.DagsterInstance, settings: Settings) -> Iterator[Li
     if late := waiting_for_the_future(instance, now):
         names = ", ".join(f"{ahead.name} (until {ahead.until:%Y-%m-%d})" for ahead in late)
         yield Line("ticks", WRONG, f"wait for a date that a clock which was ahead has shown: {names}", BRING_BACK)
+
+
+def _daemon(beats: Sequence[DaemonStatus], now: datetime) -> Line:
+    """Whether the daemon runs, by the signs of life that its parts have given."""
+    signs = {s.daemon_type: s.last_heartbeat.timestamp for s in beats if s.last_heartbeat}
+    if not signs:
+        return Line("daemon", OK, "has never run: `ayne dev` starts it; collections by hand or by cron need none")
+    ill = sorted(
+        s.daemon_type for s in beats if not s.healthy or signs[s.daemon_type] > now.timestamp() + TOLERATED_SECONDS
+    )
+    if ill:
+        return Line("daemon", WARNING, f"not running, or ill: {', '.join(ill)}", "Start it: `ayne dev`.")
+    if (last := max(signs.values())) < now.timestamp() - QUIET_SECONDS:
+        at = datetime.fromtimestamp(last, UTC)
+        return Line("daemon", WARNING, f"not running: its last sign was at {at:%H:%M} UTC", "Start it: `ayne dev`.")
+    return Line("daemon", OK, "running")
 
 
 def _clock(settings: Settings) -> Iterator[Line]:

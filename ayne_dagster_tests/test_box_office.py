@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from unittest.mock import create_autospec
 
 import pytest
 
+from ayne_dagster.collecting.progress import Watcher
 from ayne_dagster.config import FigureChoice, Settings
 from ayne_dagster.orchestrator import CollectionResult, DataCollectionOrchestrator, DiscoveryPlan
 from ayne_dagster.standin.faults import Fault
@@ -80,7 +82,10 @@ def test_another_order_holds_though_nothing_is_due(settings: Settings) -> None:
 
 def test_without_a_contact_nobody_is_asked_and_nothing_waits_for_it(settings: Settings, source: StandIn) -> None:
     off = replace(settings, contact=None, refresh_limit=10_000)
-    result = collect(off)
+    watcher = create_autospec(Watcher, instance=True)
+    result = DataCollectionOrchestrator(settings=off, watcher=watcher).collect(PLAN)
+    told = {call.args[0]: call.args[1] for call in watcher.finished.call_args_list}
+    assert told["box_office"].due_left == 0, "what a person reads while it runs"
     assert "wikidata" not in source.requests() or source.requests()["wikidata"] == 0
     assert (set(result.requests), result.box_office_updated, result.due_remaining) == ({"tmdb", "omdb"}, 0, 0)
     assert value(off, "SELECT count(*) FROM movies WHERE worldwide_gross_source = 'tmdb'")

@@ -268,6 +268,14 @@ def test_a_daemon_that_does_not_run_any_more_is_a_warning(settings: Settings) ->
     assert "ayne dev" in line.do
 
 
+def test_a_daemon_that_has_ended_is_not_called_running_while_dagster_still_calls_it_well(settings: Settings) -> None:
+    with open_instance(settings) as instance:
+        beat(instance, 20 * 60)
+        assert all(status.healthy for status in instance.get_daemon_statuses().values() if status.required)
+    line = look(settings, "daemon")
+    assert (line.state, line.text[:11]) == (WARNING, "not running")
+
+
 def test_a_turned_clock_is_a_warning(make_settings: MakeSettings) -> None:
     line = look(make_settings(START), "clock")
     assert line.state == WARNING

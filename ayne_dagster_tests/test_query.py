@@ -342,7 +342,13 @@ def test_what_became_of_a_movie_is_told_the_latest_first(
     assert "\x1b" not in said.out
     assert "no change was noted" in Said(capsys, "history", "8").out
     assert len(json.loads(Said(capsys, "history", "7", "--limit", "1", "--json").out)["changes"]) == 1
-    assert Said(capsys, "history", "999999").code == 2
+    for command in ("history", "explain"):
+        said = Said(capsys, command, "999999")
+        assert (said.code, said.err) == (1, "ayne: Movie 999999 is not known: `ayne collect` discovers movies.\n")
+    for misspelt, meant in (("imdb_ratng", "imdb_rating"), ("credit", "credits")):
+        said = Said(capsys, "history", "7", "--field", "title", "--field", misspelt)
+        assert (said.code, f"no column '{misspelt}'" in said.err) == (2, True)
+        assert f"Did you mean {meant}?" in said.err
     later = json.loads(Said(capsys, "history", "7", "--since", "2026-01-02", "--json").out)["changes"]
     assert {change["changed_at"] for change in later} == {"2026-01-02 00:00:00"}
     assert "no change was noted" in Said(capsys, "history", "7", "--since", "2026-01-03").out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import UTC, date, datetime, timedelta
@@ -70,6 +71,26 @@ def test_a_table_that_is_too_wide_is_shown_a_row_at_a_time_with_its_headings(com
     lines = command.call("budget").out.splitlines()
     assert "Source       TMDB" in lines
     assert "Source       OMDb" in lines
+
+
+def test_each_line_below_a_table_is_broken_by_itself(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(NARROW))
+    described = output.table("Source")
+    described.add_row("TMDB")
+    described.caption = f"The first line.\n{(long := 'words ' * 20)}"
+    output.print_result({}, False, lambda _: described)
+    below = [line.strip() for line in capsys.readouterr().out.splitlines()[-3:]]
+    assert below == ["The first line.", *textwrap.wrap(long, NARROW)]
+
+
+def test_further_lines_of_a_cell_stand_under_its_first_where_a_row_is_shown_at_a_time(command: Ayne) -> None:
+    narrowest = Ayne(command.folder, command.settings | {"COLUMNS": "20"})
+    lines = narrowest.call("due", "--limit", "1").out.splitlines()
+    reasons = lines[next(number for number, line in enumerate(lines) if line.startswith("Why")) : lines.index("")]
+    assert len(reasons) > 2
+    assert all(line.startswith(" " * len("Released  ")) for line in reasons[1:])
 
 
 def test_the_help_of_every_command_fits_a_narrow_terminal_but_for_lines_to_copy() -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ayne_dagster.commands.options import TMDB_ID, FilePath, Instant, Number, json_option
-from ayne_dagster.commands.output import one_line, print_result, table, writing
+from ayne_dagster.commands.output import fail, one_line, print_result, table, writing
 from ayne_dagster.commands.working import working
 from ayne_dagster.config import Settings, load_settings
 from ayne_dagster.settings.variables import did_you_mean
@@ -262,13 +262,15 @@ def history(tmdb_id: int, fields: tuple[str, ...], since: datetime | None, limit
     from ayne_dagster.warehouse.rows import naive_utc
 
     with reading(load_settings()) as connection:
+        known = fields_of_changes(connection) if fields else set()
+        for unknown in sorted(set(fields) - known):
+            meant = did_you_mean(unknown, known)
+            raise click.UsageError(f"There is no column {unknown!r} of which changes are noted.{meant}")
         found = movie_changes(connection, tmdb_id, fields, limit, since=naive_utc(since) if since else None)
         untold = set(fields) - {change["field"] for change in found["changes"]} if found else set()
         known = fields_of_changes(connection) if untold else set()
     if found is None:
-        raise click.UsageError(f"There is no movie {tmdb_id} in the database.")
-    for field in sorted(untold - known):
-        raise click.BadParameter(f"no change is of {field!r}.{did_you_mean(field, known)}", param_hint="'--field'")
+        fail(f"Movie {tmdb_id} is not known: `ayne collect` discovers movies.")
     print_result(found, as_json, _describe_history)
 
 

@@ -155,14 +155,19 @@ def _fitting(screen: Any, described: Any) -> Any:
     from rich.table import Table
 
     if isinstance(described, str):
-        return "\n".join(_broken(line, screen.width) for line in described.split("\n"))
+        return _lines_within(described, screen.width)
     if isinstance(described, Table):
         if _least_width(screen, described) > screen.width:
             return _row_by_row(described, screen.width)
         for side in ("title", "caption"):
             if isinstance(text := getattr(described, side), str):
-                setattr(described, side, _broken(text, screen.width))
+                setattr(described, side, _lines_within(text, screen.width))
     return described
+
+
+def _lines_within(text: str, width: int) -> str:
+    """A text of some lines, each as several where it is too long."""
+    return "\n".join(_broken(line, width) for line in text.split("\n"))
 
 
 def _broken(line: str, width: int) -> str:
@@ -189,10 +194,15 @@ def _row_by_row(described: Any, width: int) -> str:
     widest = max(map(len, headings))
     blocks = [_broken(described.title, width)] if isinstance(described.title, str) else []
     for row in zip(*(column.cells for column in described.columns), strict=True):
-        cells = [f"{heading:{widest}}  {cell}" for heading, cell in zip(headings, row, strict=True) if str(cell)]
-        blocks.append("\n".join(_broken(line, width) for cell in cells for line in cell.split("\n")))
+        below = "\n" + " " * (widest + 2)  # further lines of a cell stand under its first
+        cells = [
+            f"{heading:{widest}}  {str(cell).replace(chr(10), below)}"
+            for heading, cell in zip(headings, row, strict=True)
+            if str(cell)
+        ]
+        blocks.append(_lines_within("\n".join(cells), width))
     if isinstance(described.caption, str):
-        blocks.append("\n".join(_broken(line, width) for line in described.caption.split("\n")))
+        blocks.append(_lines_within(described.caption, width))
     return "\n\n".join(blocks)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ayne_dagster.dashboard.charts import Chart, Series
 from ayne_dagster.dashboard.pages import Asked, Model
+from ayne_dagster.dashboard.rendering import percent
 from ayne_dagster.partitions import UNKNOWN_YEAR
 
 POINTS = 800
@@ -33,11 +34,15 @@ def _coverage(asked: Asked) -> Chart:
     table = [(row["year"], row["movies"], row["details"], row["ratings"]) for row in rows]
     total, details, ratings = (sum(row[name] for row in rows) for name in ("movies", "details", "ratings"))
     undated = next((row["movies"] for row in rows if row["year"] == UNKNOWN_YEAR), 0)
-    share = f"{details / total:.0%} of them with details, {ratings / total:.0%} with ratings" if total else "none yet"
+    share = (
+        f"{percent(details / total)} of them with details, {percent(ratings / total)} with ratings"
+        if total
+        else "none yet"
+    )
     earlier = f"; {len(dated) - len(shown)} earlier years are in the table" if len(dated) > len(shown) else ""
     return Chart(
         "Movies by release year",
-        f"{total:,} movies, {share}; {undated:,} without a release date{earlier}.".replace("%", " %"),
+        f"{total:,} movies, {share}; {undated:,} without a release date{earlier}.",
         "bars",
         [int(row["year"]) for row in shown],
         [
@@ -103,7 +108,7 @@ def _money(asked: Asked) -> Chart:
     points.sort(key=lambda point: point["x"])
     total = sum(group["movies"] for group in groups)
     earned = sum(group["earned"] * group["movies"] for group in groups)
-    share = f"; {earned / total:.0%} grossed more than they cost".replace("%", " %") if total else ""
+    share = f"; {percent(earned / total)} grossed more than they cost" if total else ""
     return Chart(
         "Worldwide gross against budget",
         f"{total:,} movies have a budget and a gross at TMDB{share}.",
@@ -113,7 +118,7 @@ def _money(asked: Asked) -> Chart:
         ("Budget, US dollars", "Movies", "Median gross", "Grossed more than the budget"),
         [
             (f"{10 ** g['power']:,} to {10 ** (g['power'] + 1) - 1:,}", g["movies"], g["middle"],
-             f"{g['earned']:.0%}".replace("%", " %"))
+             percent(g["earned"]))
             for g in groups
         ],
         log_x=True,

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from ayne_dagster.dashboard.charts import Chart, Series
 from ayne_dagster.dashboard.pages import Asked
+from ayne_dagster.dashboard.rendering import percent
 from ayne_dagster.refresh.ages import CATEGORIES
 from ayne_dagster.refresh.strategy import SOURCES
 from ayne_dagster.warehouse.freshness import CATEGORY_OF_ALL, Observed, freshness_over_time
@@ -79,4 +80,4 @@ def _percent(share: float | None) -> float | None:
 
 def _last(curve: Series) -> str:
     value = curve.values[-1]
-    return "unknown" if value is None else f"{value:.0f} %"
+    return "unknown" if value is None else percent(value / 100)

@@ -84,14 +84,17 @@ def _said(asked: Asked, tmdb_id: int, table: Table, title: str, as_of: datetime 
         return None
     meanings = {column.name: column.description for column in table.columns}
     values = [
-        (name.replace("_", " "), _shown(value), meanings.get(name, ""))
+        (name.replace("_", " "), _shown(name, value), meanings.get(name, ""))
         for name, value in rows[0].items()
         if name not in _NO_VALUES and value not in (None, "", [])
     ]
     return {"title": title, "as_of": as_of, "values": values}
 
 
-def _shown(value: Any) -> Any:
+def _shown(name: str, value: Any) -> Any:
+    """A value as the page writes it: a number that only names something has no separators."""
+    if name.endswith(("_id", "year")):
+        return str(value)
     return ", ".join(map(str, value)) if isinstance(value, list) else value
 
 

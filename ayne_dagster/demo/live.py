@@ -100,7 +100,7 @@ def _tell_how_to_watch(
     """Say where to look, and leave the settings for commands beside."""
     settings_file = companion(file, "env")
     settings_file.write_text(
-        "".join(f"{name}='{value}'\n" for name, value in os.environ.items() if _is_a_setting(name))
+        "".join(f"{name}={shlex.quote(value)}\n" for name, value in os.environ.items() if _is_a_setting(name))
     )
     for line in (
         f"\nNow a day passes in {day_seconds:g} seconds. Watch http://{ADDRESS}:{port} (ready in some seconds), and",

@@ -18,6 +18,7 @@ from typing import Any
 import duckdb
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from ayne_dagster.collecting.progress import Progress
@@ -128,8 +129,8 @@ def collect_on(
     ]
 
 
-def _due(file: Path, now: datetime) -> Mapping[str, int]:
-    """How many movies are due, by source, and for any."""
+def _due(file: Path, now: datetime) -> dict[str, int]:
+    """How many movies are due: by source, of which TMDB has the most, and for any (`any_source`)."""
     with Database(file).connect(read_only=True) as connection:
         strategy = load_strategy(connection, STRATEGIES[0])
         return due_counts(connection, COLLECTED, now, strategy=strategy)
@@ -206,15 +207,23 @@ def _summarize(rounds: list[Round], stats: dict[str, int], file: Path, out: Cons
             sum(r.result.requests.values()),
         )
         table.add_row(str(r.day), f"{r.now:%Y-%m-%d}", *(f"{number:,}" for number in numbers))
-    out.print(table)
+    _print_uncut(table, out)
     for line in (*_in_words(rounds, stats), _money(file)):
         out.print(line, markup=False)
     _tell_what_to_look_at(file, rounds[-1].now, out)
 
 
+def _print_uncut(table: Table, out: Console) -> None:
+    """A table, on a terminal that may be too narrow: better long lines, which it breaks, than numbers that are cut."""
+    before = out.width
+    out.width = max(before, Measurement.get(out, out.options.update(width=10_000), table).minimum)
+    out.print(table)
+    out.width = before
+
+
 def _worth_a_look(file: Path, now: datetime) -> Iterator[tuple[str, str]]:
     """Arguments of `ayne` that each show something of the dataset, and what."""
-    waiting = _due(file, now)["any_source"]  # as `ayne due` counts them
+    waiting = _due(file, now)["any_source"]
     with Database(file).connect(read_only=True) as connection:
         day = _day_to_look_ahead_to(connection, now) if waiting < SOME else None
         told = connection.execute(_MOST_TO_TELL).fetchall()
@@ -284,7 +293,7 @@ def _money(file: Path) -> str:
 def program_name() -> str:
     """How to call `ayne` from here: by name where the shell finds it, else by the path within this folder."""
     beside = Path(sys.executable).parent / "ayne"
-    return "ayne" if shutil.which("ayne") or not beside.exists() else str(_from_here(beside))
+    return "ayne" if shutil.which("ayne") or not beside.exists() else shlex.quote(str(_from_here(beside)))
 
 
 def _in_words(rounds: list[Round], stats: dict[str, int]) -> Iterator[str]:

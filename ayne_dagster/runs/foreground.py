@@ -106,8 +106,8 @@ class Foreground(Generic[T]):
         threading.Thread(target=context.run, args=(self._do,), name="ayne-foreground", daemon=True).start()
 
     def _do(self) -> None:
-        # The terminal tells Ctrl-C to every process of the command. Dagster starts some that mirror a step's output,
-        # which would end with a traceback: what this thread starts inherits its mask. Signals are the main thread's.
+        # The main thread heeds Ctrl-C. Processes that this one starts inherit what is blocked here: Dagster's watchers
+        # of logs would say with a traceback that a terminal has interrupted them, too. They end with the work.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             with stopped_by(self.stop):

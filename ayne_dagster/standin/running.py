@@ -281,6 +281,6 @@ def _listen(port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         listener.close()
         in_use = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
-        reason = "is in use: choose another with --port." if in_use else f"cannot be used: {error}"
-        raise StandInError(f"Port {port} {reason}") from error
+        why = "is in use" if in_use else f"cannot be used ({error})"
+        raise StandInError(f"Port {port} {why}: choose another with --port.") from error
     return listener

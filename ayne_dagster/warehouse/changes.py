@@ -73,10 +73,10 @@ def movie_changes(
 
 
 def fields_of_changes(connection: duckdb.DuckDBPyConnection) -> set[str]:
-    """What a change may be of: the columns and parts of movies, and what has changed so far, figures of money too."""
-    of_tables = {column.name for table in ANSWER_TABLES for column in table.columns}
-    changed = connection.execute("SELECT DISTINCT field FROM movie_history").fetchall()
-    return of_tables | {table.name for table in PARTS_OF_MOVIES} | {field for (field,) in changed}
+    """Whatever may have changed of a movie: columns of answers, tables of credits and the like, noted figures."""
+    columns = {column.name for table in ANSWER_TABLES for column in table.columns}
+    noted = {field for (field,) in connection.execute("SELECT DISTINCT field FROM movie_history").fetchall()}
+    return columns | {table.name for table in PARTS_OF_MOVIES} | noted
 
 
 def _from_json(value: str | None) -> Any:

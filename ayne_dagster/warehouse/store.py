@@ -6,6 +6,7 @@ Everything above asks a store and does not know which it has. What belongs to on
 
 from __future__ import annotations
 
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -223,7 +224,7 @@ def none_at(name: str, path: Path) -> WrongDatabase:
     told = f"There is no database at {name} yet: run `ayne collect` (or `ayne demo`) first."
     demonstration = path.with_name(DEMONSTRATION)
     if demonstration != path and demonstration.is_file():
-        told += f" The demonstration's is there: AYNE_DATABASE={demonstration}."
+        told += f" The demonstration's is there: AYNE_DATABASE={shlex.quote(str(demonstration))}."
     return WrongDatabase(told)
 
 

@@ -41,6 +41,7 @@ from ayne_dagster_tests.dashboard.collections import (
     served,
     shared_by,
 )
+from ayne_dagster_tests.support.samples import details, listed, merge_details, merge_listed, merge_ratings, ratings
 
 RUNNING = "run-now"
 Disk = namedtuple("Disk", "total used free")
@@ -101,6 +102,34 @@ def test_a_movie_shows_its_values_its_curve_and_why_it_is_asked_when(app: ASGIAp
         88.0,
         88.0,
     ]
+
+
+def test_a_number_that_only_names_something_has_no_separators(tmp_path: Path) -> None:
+    settings = Settings(database=tmp_path / "films.duckdb", dagster_home=tmp_path / "home")
+    rated = ratings(562, NOW, end_year=1990, imdb_votes=957_123)
+    with Database(settings.database).connect() as connection:
+        merge_listed(connection, listed(562, NOW))
+        merge_details(connection, details(562, NOW, collection_id=1570))
+        merge_ratings(connection, replace(rated, row={**(rated.row or {}), "year": 1988}))
+    with served(settings) as made:
+        told = dict(re.findall(r"<dt[^>]*>([^<]*)</dt><dd><bdi>([^<]*)</bdi>", ask(made, "/movie/562").text))
+    named = {name: told[name] for name in ("year", "end year", "collection id", "imdb votes")}
+    assert named == {"year": "1988", "end year": "1990", "collection id": "1570", "imdb votes": "957,123"}
+
+
+def test_a_share_is_rounded_down_in_sentences_as_it_is_in_tables(tmp_path: Path) -> None:
+    settings = Settings(database=tmp_path / "films.duckdb", dagster_home=tmp_path / "home")
+    with Database(settings.database).connect() as connection:
+        merge_listed(connection, *(listed(number, NOW) for number in (1, 2, 3)))
+        merge_details(connection, *(details(number, NOW) for number in (1, 2)))
+        connection.execute(
+            "INSERT INTO freshness (observed_at, source, category, movies, in_time, likely_unchanged)"
+            " VALUES ($at, 'tmdb', 'archived', 3, 2, 2)",
+            {"at": NOW.replace(tzinfo=None)},
+        )
+    with served(settings) as made:
+        assert "3 movies, 66 % of them with details" in ask(made, "/catalogue").text
+        assert "likely unchanged 66 %, in time 66 %" in ask(made, "/").text
 
 
 def test_a_movie_that_nobody_knows_is_missing_and_says_what_to_do(app: ASGIApp) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
+import subprocess
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from ayne_dagster.demo.faults import TROUBLES, WEEK, Plan
+from ayne_dagster.demo.live import _tell_how_to_watch
 from ayne_dagster.demo.story import DEFAULT_DATABASE
 from ayne_dagster.runs.retention import CLOCK_TAG
 from ayne_dagster.standin.running import StandIn
@@ -38,6 +42,17 @@ def test_the_plan_has_each_trouble_begin_and_end_in_time_week_after_week_and_tel
     assert told == [*week, *week]
     assert sum(at_work) == 2 * sum((trouble.ends - trouble.begins) / timedelta(hours=1) for trouble in TROUBLES)
     assert list(plan.carry_out(BEGIN + timedelta(days=400))) == [], "a jump over a trouble leaves none of it"
+
+
+def test_the_settings_that_it_leaves_for_commands_beside_are_a_shell_s_whatever_a_folder_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "Jane's films"
+    folder.mkdir()
+    monkeypatch.setenv("AYNE_DATABASE", database := str(folder / "live.duckdb"))
+    _tell_how_to_watch(Path(database), None, 3000, 60, "ayne", Console(file=io.StringIO()))
+    sourced = ["sh", "-c", '. "$1"; printf %s "$AYNE_DATABASE"', "sh", f"{database}.env"]
+    assert subprocess.run(sourced, capture_output=True, text=True, check=True, env={}).stdout == database
 
 
 @pytest.mark.parametrize(

@@ -372,9 +372,12 @@ def test_all_errors_of_the_warehouse_have_one_base() -> None:
 
 
 def test_where_there_is_none_the_demonstrations_is_named_if_that_is_there(tmp_path: Path) -> None:
-    database = Database(tmp_path / "ayne.duckdb")
+    folder = tmp_path / "my films"
+    folder.mkdir()
+    database = Database(folder / "ayne.duckdb")
     for has_demonstration in (False, True):
         with pytest.raises(WrongDatabase, match="There is no database at") as told, database.connect(read_only=True):
             pass
-        assert ("demo.duckdb" in str(told.value)) == has_demonstration
-        (tmp_path / "demo.duckdb").touch()
+        to_be_typed = f"AYNE_DATABASE='{folder / 'demo.duckdb'}'"
+        assert (to_be_typed in str(told.value)) == has_demonstration
+        (folder / "demo.duckdb").touch()

@@ -47,6 +47,7 @@ def test_a_clock_that_is_ahead_leaves_a_hole_by_which_it_is_doubted_though_it_ha
     told = doubt_of_age(connection, ahead(days + since))
     assert told is not None
     assert f"Nothing was noted from {(NOW - DAY).date()} until" in told
+    assert " until now" not in told, "what it noted today itself was noted"
 
 
 def test_a_pause_is_doubted_for_no_longer_than_what_counts_as_a_hole(connection: duckdb.DuckDBPyConnection) -> None:

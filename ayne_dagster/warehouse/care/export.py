@@ -21,6 +21,7 @@ from ayne_dagster.warehouse.care.export_sqlite import write_sqlite
 from ayne_dagster.warehouse.care.selection import Selection, changed_since, everything
 from ayne_dagster.warehouse.database import CONNECTION_CONFIG
 from ayne_dagster.warehouse.dictionary import RELATIONS
+from ayne_dagster.warehouse.store import first_line
 
 EXPORTABLE: tuple[str, ...] = tuple(RELATIONS)
 DEFAULT_TABLES: tuple[str, ...] = (
@@ -103,7 +104,8 @@ def export_tables(
             return written
     except (OSError, duckdb.IOException) as error:
         kind = WrongExport if is_of_the_place(error) else ExportError
-        raise kind(f"{folder} cannot be written: {str(error).splitlines()[0]}") from None
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise kind(f"{folder} cannot be written ({reason}): choose another folder.") from None
 
 
 def _require_agreement(file_format: str, *, raw: bool, excel: bool, by_year: bool) -> None:

@@ -39,7 +39,7 @@ def doubt_of_age(connection: duckdb.DuckDBPyConnection, now: datetime) -> str | 
     last, first = _last_hole(connection, now)
     if last is None or first is None:
         return None
-    until = "now" if first >= now.date() else f"{first}"
+    until = "today" if first >= now.date() else f"{first}"
     return (
         f"Nothing was noted from {last} until {until} ({(first - last).days:,} days), by the clock that says"
         f" {now:%Y-%m-%d %H:%M} UTC: it may be ahead"
