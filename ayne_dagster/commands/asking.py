@@ -267,8 +267,6 @@ def history(tmdb_id: int, fields: tuple[str, ...], since: datetime | None, limit
             meant = did_you_mean(unknown, known)
             raise click.UsageError(f"There is no column {unknown!r} of which changes are noted.{meant}")
         found = movie_changes(connection, tmdb_id, fields, limit, since=naive_utc(since) if since else None)
-        untold = set(fields) - {change["field"] for change in found["changes"]} if found else set()
-        known = fields_of_changes(connection) if untold else set()
     if found is None:
         fail(f"Movie {tmdb_id} is not known: `ayne collect` discovers movies.")
     print_result(found, as_json, _describe_history)
