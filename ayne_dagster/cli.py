@@ -33,6 +33,7 @@ from ayne_dagster.commands import (
 )
 from ayne_dagster.commands.examples import show_examples
 from ayne_dagster.commands.output import flush_stdout, give_up_stderr, give_up_stdout, make_streams_usable, one_line
+from ayne_dagster.commands.process import own
 from ayne_dagster.errors import DONE, FAILED, INTERRUPTED, WRONG_USAGE, OneLineError
 
 INTERRUPTION = "Interrupted; everything that had arrived is kept."
@@ -91,6 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     connection drops, unless it is ignored, as `nohup` has it.
     """
     make_streams_usable()
+    own()
     signal.signal(signal.SIGTERM, _interrupt)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
         signal.signal(signal.SIGHUP, _terminate)

@@ -341,10 +341,3 @@ def test_a_second_ctrl_c_does_not_wait_for_what_is_on_its_way(tmp_path: Path) ->
     assert "Traceback" not in result.err
     (run, *_) = command.runs("refresh_movies")
     assert run.status is dg.DagsterRunStatus.CANCELED
-
-
-def test_what_the_work_starts_is_not_interrupted_by_a_terminal_and_the_caller_still_is() -> None:
-    blocked = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
-    started = Foreground(lambda: subprocess.check_output([sys.executable, "-c", blocked], text=True)).result()
-    assert started.strip() == "True"
-    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])

@@ -25,6 +25,7 @@ from ayne_dagster.warehouse.movies_at import MACROS
 from ayne_dagster.warehouse.query import Limits, QuestionEnded, WrongQuestion, ask
 from ayne_dagster.warehouse.schema import ALL_TABLES, TMDB_DETAILS
 from ayne_dagster.warehouse.views import VIEWS
+from ayne_dagster_tests.support.processes import Ayne, ended, wait_until
 from ayne_dagster_tests.support.samples import HOLD, details, line, opens_elsewhere, python
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -362,6 +363,28 @@ def test_a_column_that_no_change_can_be_of_is_told_with_the_nearest(
     assert "Did you mean title?" in said.err
     for known in ("title", "credits", "imdb_rating"):
         assert "no change was noted" in Said(capsys, "history", "7", "--field", known).out
+
+
+@pytest.mark.end_to_end
+def test_a_question_that_heeds_no_interruption_lets_go_of_the_database_and_ends(
+    database: Database, tmp_path: Path
+) -> None:
+    one_value_for_an_hour = "SELECT levenshtein(repeat('a', 800000), repeat('b', 800000))"
+    command = Ayne(tmp_path, database_name=database.path.name)
+    process = command.spawn("query", "--seconds", "5", one_value_for_an_hour)
+    try:
+        wait_until(lambda: any(tmp_path.glob(".ayne.duckdb.copy-*")), process)
+        with database.transaction() as connection:
+            assert connection.execute("SELECT count(*) FROM tmdb_details").fetchall() == [(MOVIES,)]
+        assert process.poll() is None, "it had ended: what it held back is not known"
+        result = ended(process)
+    finally:
+        process.kill()
+    assert (result.code, result.out) == (1, "")
+    assert result.complaint == (
+        "ayne: The question took longer than 5 s and was ended: ask for less, or give it more time (--seconds)."
+    )
+    assert not any(tmp_path.glob(".ayne.duckdb.copy-*"))
 
 
 def test_a_table_that_there_is_not_is_told_with_the_nearest(

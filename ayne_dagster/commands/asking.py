@@ -18,12 +18,13 @@ import click
 
 from ayne_dagster.commands.options import TMDB_ID, FilePath, Instant, Number, json_option
 from ayne_dagster.commands.output import fail, one_line, print_result, table, writing
+from ayne_dagster.commands.process import command_process
 from ayne_dagster.commands.working import working
 from ayne_dagster.config import Settings, load_settings
 from ayne_dagster.settings.variables import did_you_mean
 
 if TYPE_CHECKING:
-    from ayne_dagster.warehouse.query import Answered
+    from ayne_dagster.warehouse.query import Answered, WayOut
     from ayne_dagster.warehouse.store import Store
 
 MOST_SHOWN = 100
@@ -45,6 +46,7 @@ _database = click.option("--database", type=FilePath(), help="Ask this file, a s
 )
 @click.option("--seconds", type=Number(0.01, 86_400), default=60.0, show_default=True, help="The question ends then.")
 @click.option("--memory", default="512MB", show_default=True, help="What the question may take: 200MB, 2GB.")
+@click.option("--copy", "of_a_copy", is_flag=True, help="Ask a copy at once: no run waits, not for a moment.")
 @_database
 def query(
     sql: str | None,
@@ -54,6 +56,7 @@ def query(
     limit: int,
     seconds: float,
     memory: str,
+    of_a_copy: bool,
     database: Path | None,
 ) -> None:
     """Answer a question in SQL: `ayne query "SELECT title, imdb_rating FROM movies LIMIT 5"`.
@@ -61,7 +64,7 @@ def query(
     It only reads. A quick question is put to the database itself, another one to a copy, so that no run waits: stderr
     says when that was made. `ayne tables` and `ayne schema TABLE` tell what there is to ask.
     """
-    from ayne_dagster.warehouse.query import Limits, ask
+    from ayne_dagster.warehouse.query import Limits, ask, ask_a_copy
 
     if form and parquet:
         raise click.UsageError(f"--{form} and --parquet are two ways of having the answer: choose one.")
@@ -69,7 +72,8 @@ def query(
     place = _database_of(database, settings)
     with ExitStack() as until_printed:
         with working("Asking"):
-            asked = ask(place, question, Limits(seconds, _memory(memory)), datetime.now(UTC))
+            put = ask_a_copy if of_a_copy else ask
+            asked = put(place, question, Limits(seconds, _memory(memory)), datetime.now(UTC), _way_out())
             answered = until_printed.enter_context(asked)
         if answered.as_of is not None:
             click.echo(f"Asked a copy of {place.name} as of {answered.as_of:%Y-%m-%d %H:%M:%S} UTC.", err=True)
@@ -82,6 +86,14 @@ def query(
             print_result({"columns": columns, "rows": list(_rows(answered))}, True, str)
         else:
             _print_table(answered, limit, markdown=form == "markdown")
+
+
+def _way_out() -> WayOut | None:
+    """What becomes of a question that cannot be interrupted, where this process is the command's own."""
+    from ayne_dagster.warehouse.query import WayOut
+
+    process = command_process()
+    return WayOut(lambda: process.begin_anew("query", "--copy"), process.end) if process else None
 
 
 def _question(sql: str | None, sql_file: Path | None) -> str:

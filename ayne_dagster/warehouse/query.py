@@ -10,8 +10,8 @@ Arrow and what makes copies are loaded where they are used: whoever shows a movi
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -35,6 +35,8 @@ BESIDE_A_RUN_SECONDS = 0.02
 WAIT_SECONDS = 0.5
 """How long a commit is waited for before a copy is asked instead."""
 ROWS_AT_ONCE = 5_000
+STUCK_SECONDS = 0.5
+"""How long after it was interrupted a question may go on before it counts as one that cannot be."""
 MOST_ROWS_HELD = 50_000
 """Rows of an answer that are taken from the database itself; more are read from a copy, as they are needed."""
 MOST_BYTES_AT_ONCE = 256 * 1024 * 1024
@@ -76,12 +78,23 @@ class Answered:
     """When the copy that was asked was made (aware UTC); None: the database itself was asked."""
 
 
+@dataclass(frozen=True)
+class WayOut:
+    """What ends a question that does not heed its interruption; DuckDB looks for one between two chunks of rows only,
+    and a function may be at one value for minutes. It is told from another thread."""
+
+    to_a_copy: Callable[[], object]
+    """Let go of the database itself, and ask a copy."""
+    to_an_end: Callable[[str], object]
+    """End, and say why."""
+
+
 class _TooLong(Exception):
     """A question has had the database itself for as long as it may."""
 
 
 @contextmanager
-def ask(database: Store, sql: str, limits: Limits, now: datetime) -> Iterator[Answered]:
+def ask(database: Store, sql: str, limits: Limits, now: datetime, way_out: WayOut | None = None) -> Iterator[Answered]:
     """Put a question: one SELECT, or what DuckDB makes one of (FROM, DESCRIBE, SUMMARIZE, SHOW, EXPLAIN).
 
     Args:
@@ -89,6 +102,7 @@ def ask(database: Store, sql: str, limits: Limits, now: datetime) -> Iterator[An
         sql: the question.
         limits: what it may take.
         now: the present instant (aware UTC).
+        way_out: for a question that cannot be interrupted; without one, it is waited for.
 
     Raises:
         WrongQuestion: it is none, or is wrong.
@@ -97,35 +111,58 @@ def ask(database: Store, sql: str, limits: Limits, now: datetime) -> Iterator[An
     """
     database.require_file()
     _require_question(sql)
-    if isinstance(database, LakeStore):
-        with database.alone() as connection, _asked_at_length(connection, sql, limits, None) as answered:
-            yield answered
-        return
-    is_busy = _is_written_to(database)
-    try:
-        yield _of_the_database_itself(database, sql, limits, BESIDE_A_RUN_SECONDS if is_busy else ALONE_SECONDS)
-        return
-    except (_TooLong, DatabaseBusy):
-        pass
-    from ayne_dagster.warehouse.replica import Replica
-
-    with (
-        closing(Replica(database.path)) as replica,
-        replica.reading() as copy,
-        _asked_at_length(copy.connection, sql, limits, now) as answered,
-    ):
+    if not isinstance(database, LakeStore):
+        seconds = BESIDE_A_RUN_SECONDS if _is_written_to(database) else ALONE_SECONDS
+        found = None
+        with suppress(_TooLong, DatabaseBusy):
+            found = _of_the_database_itself(database, sql, limits, seconds, way_out)
+        if found is not None:
+            yield found
+            return
+    with ask_a_copy(database, sql, limits, now, way_out) as answered:
         yield answered
 
 
 @contextmanager
+def ask_a_copy(
+    database: Store, sql: str, limits: Limits, now: datetime, way_out: WayOut | None = None
+) -> Iterator[Answered]:
+    """The same, put to a copy at once; in a lake nobody waits for a reader, and there is none. See `ask`."""
+    database.require_file()
+    _require_question(sql)
+    told = way_out.to_an_end if way_out else None
+    if isinstance(database, LakeStore):
+        with database.alone() as connection, _asked_at_length(connection, sql, limits, None, told) as answered:
+            yield answered
+        return
+    from ayne_dagster.warehouse.replica import Replica
+
+    with closing(Replica(database.path)) as replica, replica.reading() as copy:
+
+        def end(why: str) -> None:
+            replica.remove_files()
+            if told:
+                told(why)
+
+        with _asked_at_length(copy.connection, sql, limits, now, end if told else None) as answered:
+            yield answered
+
+
+@contextmanager
 def _asked_at_length(
-    connection: duckdb.DuckDBPyConnection, sql: str, limits: Limits, as_of: datetime | None
+    connection: duckdb.DuckDBPyConnection,
+    sql: str,
+    limits: Limits,
+    as_of: datetime | None,
+    to_an_end: Callable[[str], object] | None,
 ) -> Iterator[Answered]:
     """An answer of any size, read while it is printed, from what waits for nobody and has nobody wait."""
     _shut_off(connection, limits)
-    with _interrupted_after(connection, limits.seconds) as ended, _told(ended, limits):
-        reader = _named_apart(connection.execute(sql).to_arrow_reader(ROWS_AT_ONCE))
-        yield Answered(reader.schema, _read(reader, ended, limits), as_of)
+    stuck = (lambda: to_an_end(_too_long(limits))) if to_an_end else None
+    with _Deadline(connection, limits.seconds, stuck) as deadline, _told(deadline, limits):
+        with deadline.at_work():
+            reader = _named_apart(connection.execute(sql).to_arrow_reader(ROWS_AT_ONCE))
+        yield Answered(reader.schema, _read(reader, deadline, limits), as_of)
 
 
 @contextmanager
@@ -181,7 +218,9 @@ def _is_collected_from(source: str, database: Store) -> bool:
         return False
 
 
-def _of_the_database_itself(database: Store, sql: str, limits: Limits, seconds: float) -> Answered:
+def _of_the_database_itself(
+    database: Store, sql: str, limits: Limits, seconds: float, way_out: WayOut | None
+) -> Answered:
     """The whole of a small answer, with the file closed again.
 
     Raises:
@@ -191,11 +230,11 @@ def _of_the_database_itself(database: Store, sql: str, limits: Limits, seconds: 
 
     with replace(database, wait_seconds=WAIT_SECONDS).connect(read_only=True) as connection:
         _shut_off(connection, limits)
-        with _interrupted_after(connection, seconds) as ended:
+        with _Deadline(connection, seconds, way_out.to_a_copy if way_out else None) as deadline, deadline.at_work():
             try:
                 return _whole(_named_apart(connection.execute(sql).to_arrow_reader(ROWS_AT_ONCE)))
             except (duckdb.Error, pa.ArrowException, OSError) as error:  # Arrow tells of an interruption in its way
-                if ended.is_set():
+                if deadline.has_passed:
                     raise _TooLong from None
                 if isinstance(error, duckdb.Error):
                     raise _wrong(error) from None
@@ -224,9 +263,14 @@ def _whole(reader: pa.RecordBatchReader) -> Answered:
     return Answered(reader.schema, iter(batches), None)
 
 
-def _read(reader: pa.RecordBatchReader, ended: threading.Event, limits: Limits) -> Iterator[pa.RecordBatch]:
-    with _told(ended, limits):
-        for batch in reader:
+def _read(reader: pa.RecordBatchReader, deadline: _Deadline, limits: Limits) -> Iterator[pa.RecordBatch]:
+    batches = iter(reader)
+    with _told(deadline, limits):
+        while True:
+            with deadline.at_work():
+                batch = next(batches, None)
+            if batch is None:
+                return
             yield _bounded(batch)
 
 
@@ -240,20 +284,22 @@ def _bounded(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 @contextmanager
-def _told(ended: threading.Event, limits: Limits) -> Iterator[None]:
+def _told(deadline: _Deadline, limits: Limits) -> Iterator[None]:
     import pyarrow as pa
 
     try:
         yield
     except (duckdb.Error, pa.ArrowException, OSError) as error:
-        if ended.is_set():
-            raise QuestionEnded(
-                f"The question took longer than {limits.seconds:g} s and was ended: ask for less, or give it more time"
-                " (--seconds)."
-            ) from None
+        if deadline.has_passed:
+            raise QuestionEnded(_too_long(limits)) from None
         if isinstance(error, duckdb.Error):
             raise _wrong(error) from None
         raise
+
+
+def _too_long(limits: Limits) -> str:
+    ended = f"The question took longer than {limits.seconds:g} s and was ended"
+    return f"{ended}: ask for less, or give it more time (--seconds)."
 
 
 def _require_question(sql: str) -> None:
@@ -289,19 +335,49 @@ def _shut_off(connection: duckdb.DuckDBPyConnection, limits: Limits) -> None:
         connection.execute(statement)
 
 
-@contextmanager
-def _interrupted_after(connection: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[threading.Event]:
-    """Within the block, what the connection does ends after some time; then the event is set."""
-    ended = threading.Event()
+class _Deadline:
+    """Within the block, what a connection does is interrupted after some time.
 
-    def end() -> None:
-        ended.set()
-        connection.interrupt()
+    Args:
+        connection: whose work it is.
+        seconds: after how long.
+        stuck: is called, in another thread, where DuckDB does not heed that.
+    """
 
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield ended
-    finally:
-        timer.cancel()
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, seconds: float, stuck: Callable[[], object] | None
+    ) -> None:
+        self._connection, self._seconds, self._stuck = connection, seconds, stuck
+        self._passed, self._over = threading.Event(), threading.Event()
+        self._is_at_work = False
+
+    def __enter__(self) -> _Deadline:
+        threading.Thread(target=self._watch, name="ayne-deadline", daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+
+    @property
+    def has_passed(self) -> bool:
+        """Whether the connection was interrupted."""
+        return self._passed.is_set()
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """While DuckDB works: whoever reads its answer may take their time."""
+        self._is_at_work = True
+        try:
+            yield
+        finally:
+            self._is_at_work = False
+
+    def _watch(self) -> None:
+        if self._over.wait(self._seconds):
+            return
+        self._passed.set()
+        self._connection.interrupt()
+        while not self._over.wait(STUCK_SECONDS):
+            if self._is_at_work and self._stuck is not None:
+                self._stuck()
+                return

@@ -201,6 +201,11 @@ class Replica:
             self._open.close()
             self._open = None
 
+    def remove_files(self) -> None:
+        """Remove the copy though it may be open: for a process that ends in the middle of a question."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder.name, ignore_errors=True)
+
     def _place(self) -> Path:
         """The folder of the copy, made when it is first needed; those that killed processes left go."""
         if self._folder is None:
