@@ -171,6 +171,14 @@ def test_what_is_no_question_or_reaches_for_more_is_one_line_and_changes_nothing
     assert sorted(tmp_path.iterdir()) == files
 
 
+def test_a_pivot_is_answered_where_its_values_are_named(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    pivot = "PIVOT (SELECT 'Drama' AS genre, 7 AS votes) ON genre {} USING first(votes)"
+    assert json.loads(Said(capsys, "query", pivot.format("IN ('Drama')"), "--json").out)["rows"] == [{"Drama": 7}]
+    said = Said(capsys, "query", pivot.format(""))
+    assert (said.code, said.out) == (2, "")
+    assert "ON column IN" in said.err
+
+
 def test_no_file_is_read_while_a_question_is_taken_apart(
     database: Database, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -309,6 +309,8 @@ def _require_question(sql: str) -> None:
             statements = nowhere.extract_statements(sql)
     except duckdb.Error as error:
         raise _wrong(error) from None
+    if any(not statement.query for statement in statements):  # which nobody wrote: it would make a type of the values
+        raise WrongQuestion("PIVOT is answered where its values are named: ON column IN (…). Nothing was done.")
     if len(statements) != 1:
         number = "several statements" if statements else "no statement"
         raise WrongQuestion(f"One question at a time: these are {number}. Nothing was done.")
