@@ -309,7 +309,8 @@ def _require_question(sql: str) -> None:
             statements = nowhere.extract_statements(sql)
     except duckdb.Error as error:
         raise _wrong(error) from None
-    if any(not statement.query for statement in statements):  # which nobody wrote: it would make a type of the values
+    # DuckDB makes a type of the values first: in a statement that nobody wrote, or, from version 2 on, in one of both.
+    if any(not statement.query or statement.type is duckdb.StatementType.MULTI for statement in statements):
         raise WrongQuestion("PIVOT is answered where its values are named: ON column IN (…). Nothing was done.")
     if len(statements) != 1:
         number = "several statements" if statements else "no statement"
