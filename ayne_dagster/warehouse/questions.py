@@ -71,12 +71,32 @@ def next_due(
     """
     if not connection.execute("SELECT count(*) > 0 FROM refresh_metadata").fetchall()[0][0]:
         return None
-    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    for days in range(_LOOK_AHEAD_DAYS):
-        end_of_day = midnight + timedelta(days=days + 1, microseconds=-1)
-        if found := due_counts(connection, sources, end_of_day, strategy=strategy)["any_source"]:
-            return end_of_day.date(), found
+    due = " OR ".join(strategy.due_sql(source) for source in sources)
+    days, looked_at = _ends_of_days(now, _LOOK_AHEAD_DAYS), 0
+    while looked_at < len(days):
+        # Ever more days at once: most of what one costs is the question, unless there are very many movies.
+        some = days[looked_at : 2 * looked_at + 1]
+        looked_at += len(some)
+        first = connection.execute(
+            f"SELECT instant, count(*) FROM refresh_metadata, (SELECT unnest($ends) AS instant)"
+            f" WHERE {_at_each_instant(due)} GROUP BY instant ORDER BY instant LIMIT 1",
+            {"ends": some},
+        ).fetchall()
+        if first:
+            ((instant, found),) = first
+            return instant.date(), found
     return None
+
+
+def _ends_of_days(now: datetime, number: int) -> list[datetime]:
+    """The last instants (naive UTC) of so many days, from that of `now` on."""
+    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return [naive_utc(midnight + timedelta(days=day + 1, microseconds=-1)) for day in range(number)]
+
+
+def _at_each_instant(condition: str) -> str:
+    """A strategy's SQL takes the instant as a parameter; here it is a column, so that one question asks for many."""
+    return f"({condition.replace('$now', 'instant')})"
 
 
 @dataclass(frozen=True)
@@ -117,14 +137,10 @@ def years_with_nothing_due(
         return {}
     movies = sum(sum(reasons.values()) for reasons in idle.values())
     days = max(1, min(_LOOK_AHEAD_DAYS, _MOST_LOOKED_AT // movies))
-    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    ends = [naive_utc(midnight + timedelta(days=n + 1, microseconds=-1)) for n in range(days)]
-    # The strategy's SQL takes the instant as a parameter; here it is a column, so that one question asks for all days.
-    due = strategy.due_sql(source).replace("$now", "instant")
     first = connection.execute(
         "SELECT release_year, min(instant) FROM refresh_metadata, (SELECT unnest($ends) AS instant)"
-        f" WHERE release_year IN (SELECT unnest($years)) AND {due} GROUP BY ALL",
-        {"ends": ends, "years": list(idle)},
+        f" WHERE release_year IN (SELECT unnest($years)) AND {_at_each_instant(strategy.due_sql(source))} GROUP BY ALL",
+        {"ends": _ends_of_days(now, days), "years": list(idle)},
     ).fetchall()
     until = {year: instant.date() for year, instant in first}
     return {year: NothingDue(reasons, until.get(year), days) for year, reasons in idle.items()}

@@ -30,7 +30,9 @@ from ayne_dagster.refresh.strategy import (
     is_fully_refreshed,
 )
 from ayne_dagster.refresh.value import CUTOFF
-from ayne_dagster.warehouse.refresh_metadata import new_state_row, state_columns
+from ayne_dagster.warehouse import questions
+from ayne_dagster.warehouse.questions import next_due
+from ayne_dagster.warehouse.refresh_metadata import due_counts, new_state_row, state_columns
 from ayne_dagster.warehouse.rows import Row, insert_rows, naive_utc
 from ayne_dagster.warehouse.schema import REFRESH_METADATA
 from ayne_dagster_tests.support.states import (
@@ -267,6 +269,22 @@ def test_python_and_sql_agree_on_a_crowd_at_every_boundary(connection: duckdb.Du
         reasons = Counter(strategy.reason_at(state, source, now) for state in states for source in NAMES)
         assert set(reasons) == set(Reason) - theirs, "the crowd must meet every rule"
         assert min(reasons.values()) > CROWD / 67
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)
+def test_the_first_day_on_which_movies_are_due_is_the_first_of_those_looked_at_one_by_one(
+    connection: duckdb.DuckDBPyConnection, strategy: Strategy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(questions, "_LOOK_AHEAD_DAYS", 40)
+    sources, days, found = ("tmdb", "omdb"), [NOW.replace(hour=23, minute=59, second=59, microsecond=999_999)], set()
+    days += [days[0] + n * DAY for n in range(1, 40)]
+    for state in crowd(20, NOW, random.Random(8)):
+        store(connection, [state])
+        counted = ((day.date(), due_counts(connection, sources, day, strategy=strategy)["any_source"]) for day in days)
+        expected = next((day for day in counted if day[1]), None)
+        assert next_due(connection, sources, NOW, strategy) == expected
+        found.add(expected and (expected[0] - NOW.date()).days)
+    assert {None, 0} < found, "some are due at once, some later, some never"
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)
