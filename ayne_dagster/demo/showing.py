@@ -1,4 +1,7 @@
-"""What `ayne dev` and `ayne ui` show: the database that is set up, or a demonstration's, with its world beside it."""
+"""What `ayne dev`, `ayne ui` and `ayne dashboard` show: what is set up, or a demonstration's, with its world beside it.
+
+Light to import, for the dashboard's sake: it loads no Dagster.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,7 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 from ayne_dagster.config import LOOPBACK, Settings, load_settings
-from ayne_dagster.demo.story import DEFAULT_DATABASE
-from ayne_dagster.demo.world import read_world, variables
+from ayne_dagster.demo.world import DEFAULT_DATABASE, read_world, variables
 from ayne_dagster.settings.places import HOME, companion, resolve_database
 
 
@@ -21,8 +23,7 @@ def with_its_world(settings: Settings) -> Iterator[tuple[Settings, str]]:
     A demonstration's database gets the stand-in of its world to ask, in the environment of the processes that are
     started in the block, unless a stand-in is set up.
     """
-    if nothing_is_set_up(settings) and read_world(demonstration := resolve_database(DEFAULT_DATABASE)):
-        settings = replace(settings, database=demonstration)
+    settings = or_the_demonstration(settings)
     world = read_world(settings.database)
     if world is None or urlsplit(settings.tmdb.base_url).hostname in LOOPBACK:
         yield settings, ""
@@ -36,6 +37,13 @@ def with_its_world(settings: Settings) -> Iterator[tuple[Settings, str]]:
         finally:
             os.environ.clear()
             os.environ.update(before)
+
+
+def or_the_demonstration(settings: Settings) -> Settings:
+    """The settings; where nothing is set up, and a demonstration was made here, those of its database."""
+    if nothing_is_set_up(settings) and read_world(demonstration := resolve_database(DEFAULT_DATABASE)):
+        return replace(settings, database=demonstration)
+    return settings
 
 
 def nothing_is_set_up(settings: Settings) -> bool:

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from ayne_dagster.demo.faults import TROUBLES, WEEK, Plan
 from ayne_dagster.demo.live import _tell_how_to_watch
-from ayne_dagster.demo.story import DEFAULT_DATABASE
+from ayne_dagster.demo.world import DEFAULT_DATABASE
 from ayne_dagster.runs.retention import CLOCK_TAG
 from ayne_dagster.standin.running import StandIn
 from ayne_dagster_tests.browser.chromium import CHROMIUM
