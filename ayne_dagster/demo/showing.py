@@ -47,6 +47,22 @@ def or_the_demonstration(settings: Settings) -> Settings:
 
 
 def nothing_is_set_up(settings: Settings) -> bool:
-    """Whether a person has neither a database nor a key, nor has named another file to collect into."""
-    untouched = settings.database == Settings().database and not settings.database.exists()
-    return untouched and not (settings.key_of("tmdb") or settings.key_of("omdb"))
+    """Whether a person has neither movies nor a key, nor has named another file to collect into.
+
+    A command that could not reach its source leaves a database with nothing in it.
+    """
+    if settings.database != Settings().database or settings.key_of("tmdb") or settings.key_of("omdb"):
+        return False
+    return not settings.database.exists() or _has_no_movie(settings)
+
+
+def _has_no_movie(settings: Settings) -> bool:
+    """Whether a database has none; of one that cannot be read nobody can say so."""
+    from ayne_dagster.collecting.stores import open_store  # slow to load, and rarely wanted
+    from ayne_dagster.warehouse.store import WarehouseError
+
+    try:
+        with open_store(settings, wait_seconds=1.0).connect(read_only=True) as connection:
+            return connection.execute("SELECT 1 FROM refresh_metadata LIMIT 1").fetchone() is None
+    except WarehouseError:
+        return False

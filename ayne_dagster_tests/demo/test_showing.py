@@ -15,6 +15,8 @@ from ayne_dagster.dashboard import serving
 from ayne_dagster.demo.showing import with_its_world
 from ayne_dagster.demo.world import DEFAULT_DATABASE
 from ayne_dagster.serving import listening
+from ayne_dagster.warehouse.database import Database
+from ayne_dagster_tests.support.samples import listed, merge_listed
 
 NOTE = '{"movies": 5, "epoch": "2025-11-28"}'
 
@@ -41,6 +43,19 @@ def test_where_nothing_is_set_up_the_demonstration_is_shown_with_its_world_besid
     assert not any(name.startswith(("AYNE_", "TMDB_")) for name in os.environ)
 
 
+def test_a_database_without_a_movie_is_nothing_that_was_set_up(here: Path) -> None:
+    with Database(here / "data/ayne.duckdb").connect():
+        pass
+    with with_its_world(load_settings()) as (shown, _):
+        assert shown.database == here / DEFAULT_DATABASE
+
+
+def test_a_database_that_cannot_be_read_is_shown_for_what_it_is(here: Path) -> None:
+    (here / "data/ayne.duckdb").write_text("of another program")
+    with with_its_world(settings := load_settings()) as (shown, said):
+        assert (shown, said) == (settings, "")
+
+
 def test_the_dashboard_shows_the_demonstration_where_nothing_is_set_up_and_says_so(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -64,7 +79,8 @@ def test_the_dashboard_shows_the_demonstration_where_nothing_is_set_up_and_says_
 @pytest.mark.parametrize("database", ["data/ayne.duckdb", "elsewhere.duckdb"])
 def test_what_a_person_has_set_up_is_shown_instead(here: Path, monkeypatch: pytest.MonkeyPatch, database: str) -> None:
     monkeypatch.setenv("AYNE_DATABASE", database)
-    (here / "data/ayne.duckdb").touch()
+    with Database(here / "data/ayne.duckdb").connect() as connection:
+        merge_listed(connection, listed(1))
     with with_its_world(settings := load_settings()) as (shown, said):
         assert (shown, said) == (settings, "")
 
