@@ -34,6 +34,7 @@ from ayne_dagster.demo.world import (
 from ayne_dagster.orchestrator import CollectionResult, DataCollectionOrchestrator, DiscoveryPlan
 from ayne_dagster.refresh.strategy import COLLECTED
 from ayne_dagster.settings.places import resolve_database
+from ayne_dagster.settings.wording import counted
 from ayne_dagster.standin.running import StandIn
 from ayne_dagster.warehouse.answers import Numbers
 from ayne_dagster.warehouse.client import DuckDBClient
@@ -290,10 +291,11 @@ def _money(file: Path) -> str:
         ).fetchall()
         doubtful = connection.execute("SELECT count(*) FROM box_office_figures WHERE suspect IS NOT NULL").fetchall()
     shown = ", ".join(f"{number:,} by {source}" for source, number in known)
-    return (
-        f"The worldwide gross of {sum(number for _, number in known):,} movies is known ({shown}); {doubtful[0][0]:,} "
-        "doubtful figures are told in box_office_figures, and not shown."
-    )
+    told = f"The worldwide gross of {counted(sum(number for _, number in known), 'movies')} is known ({shown})"
+    if not (number := doubtful[0][0]):
+        return f"{told}; no figure is doubtful."
+    are = "is" if number == 1 else "are"
+    return f"{told}; {counted(number, 'doubtful figures')} {are} told in box_office_figures, and not shown."
 
 
 def program_name() -> str:
