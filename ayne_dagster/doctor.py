@@ -41,6 +41,7 @@ from ayne_dagster.runs.instance import (
 from ayne_dagster.runs.retention import Instants
 from ayne_dagster.serving.instigators import TOLERATED_SECONDS, waiting_for_the_future
 from ayne_dagster.settings.places import HOME, SPOOL, ambiguous_leftovers, companion
+from ayne_dagster.settings.wording import counted
 from ayne_dagster.sources.errors import InvalidCredentials, NotFound, QuotaExhausted, SourceError
 from ayne_dagster.sources.limits.account import accounts_of
 from ayne_dagster.sources.limits.ledger import LedgerError, QuotaUse, RequestLedger, open_ledger
@@ -223,16 +224,16 @@ def spool_lines(found: Contents, folder: Path) -> Iterator[Line]:
         yield Line(
             "spool",
             WARNING,
-            f"{found.waiting:,} files of answers wait in {folder}",
+            f"{counted(found.waiting, 'files')} of answers {'waits' if found.waiting == 1 else 'wait'} in {folder}",
             "Nothing: the next run merges them.",
         )
     if found.newer:
         do = "Install the newer version, and collect with it."
-        yield Line("spool", WARNING, f"{found.newer:,} files in {folder} are of a newer version", do)
+        yield Line("spool", WARNING, f"{counted(found.newer, 'files')} of a newer version in {folder}", do)
     if found.unusable or found.strange:
         number = found.unusable + found.strange
         do = "Look at them: what they hold is asked again when it is due; remove them when they are of no use."
-        yield Line("spool", WARNING, f"{number:,} files in {folder} cannot be merged", do)
+        yield Line("spool", WARNING, f"{counted(number, 'files')} in {folder} cannot be merged", do)
 
 
 def _leases(database: Path) -> Iterator[Line]:
@@ -299,9 +300,9 @@ def quota_line(source: str, use: QuotaUse) -> Line:
     """What is left of a source's quota."""
     name = f"{API_TITLES[API_OF[source]]} today"
     if use.left == 0:
-        return Line(name, WARNING, f"{use.used:,} requests, none left", "Wait until midnight UTC.")
+        return Line(name, WARNING, f"{counted(use.used, 'requests')}, none left", "Wait until midnight UTC.")
     quota = f" of {use.cap:,}, {use.left:,} left" if use.cap else ", no quota"
-    return Line(name, OK, f"{use.used:,} requests{quota}")
+    return Line(name, OK, f"{counted(use.used, 'requests')}{quota}")
 
 
 def _limits(settings: Settings) -> Iterator[Line]:
@@ -357,7 +358,7 @@ def _dagster(settings: Settings) -> Iterator[Line]:
         if (damaged := damaged_storage(home)) is not None:  # where no question has come by it yet
             yield Line("Dagster home", WRONG, *astuple(damage_of(damaged)))
             return
-        yield Line("Dagster home", OK, f"{home}, {runs:,} runs")
+        yield Line("Dagster home", OK, f"{home}, {counted(runs, 'runs')}")
         yield from automation
     except Exception as error:  # noqa: BLE001 -- Dagster raises what its storage does; its text may hold a password
         fault = fault_of(home, error)

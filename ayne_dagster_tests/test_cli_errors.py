@@ -260,3 +260,12 @@ def test_a_workspace_that_cannot_be_read_is_told_in_a_line_and_nothing_is_starte
     assert refused.code == 2
     assert "is no workspace" in refused.complaint
     assert not Ayne(tmp_path).home.exists()
+
+
+def test_at_its_end_a_command_has_nothing_looked_through_that_goes_with_the_process() -> None:
+    code = (
+        "import atexit, gc; from ayne_dagster.cli import main;"
+        "atexit.register(lambda: print('frozen:', gc.get_freeze_count() > 0)); main(['--version'])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "frozen: True" in said

@@ -917,6 +917,28 @@ def test_no_page_at_all_means_that_the_source_is_down() -> None:
     assert found.movies == []
 
 
+def test_pages_that_no_answer_came_for_are_no_bodies() -> None:
+    def unreachable(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("no route", request=request)
+
+    for handler in (unreachable, lambda _: httpx.Response(503)):
+        found = Discovered(handler)
+        assert isinstance(found.error, SourceDown)
+        assert (found.emitted, found.progress.shortages) == ([], [])
+
+
+def test_one_page_that_no_answer_came_for_is_told_as_a_shortage() -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        if request.url.params["page"] == "2":
+            raise httpx.ConnectError("no route", request=request)
+        return Listing([row(1)], [row(2)], [row(3)])(request)
+
+    found = Discovered(handler, max_pages=3)
+    assert found.movies == [1, 3]
+    assert found.quarantined == []
+    assert [told.split(": ")[0] for told in found.progress.shortages] == ["2024-01-01 to 2024-12-31, page 2"]
+
+
 def test_a_page_without_rows_beside_one_that_fails_is_no_outage() -> None:
     def handler(request: httpx.Request) -> httpx.Response:
         if request.url.params["primary_release_date.gte"] == "2024-01-01":

@@ -208,7 +208,7 @@ def test_a_used_up_quota_is_a_warning(settings: Settings) -> None:
     settings = replace(settings, omdb=replace(settings.omdb, daily_quota=10))
     account = account_of("omdb", settings, open_ledger(settings), settings.now)
     assert account.ledger.charge(account.name, account.today, 10)
-    assert look(settings, "OMDb today").text == "1 requests of 10, 9 left"
+    assert look(settings, "OMDb today").text == "1 request of 10, 9 left"
     account.ledger.exhaust(account.name, account.today)
     assert look(settings, "OMDb today").state == WARNING
 
@@ -326,7 +326,7 @@ def test_each_api_is_asked_once_when_it_is_wanted_and_the_request_is_counted(
     lines = {line.name: line for line in examine(settings, online=True)}
     assert (lines["TMDB online"].state, lines["OMDb online"].state) == (OK, OK)
     assert sorted(entry["source"] for entry in standin.log()) == ["omdb", "tmdb"]
-    assert look(settings, "OMDb today").text == "1 requests of 10, 9 left"
+    assert look(settings, "OMDb today").text == "1 request of 10, 9 left"
 
 
 def test_a_key_that_does_not_work_is_wrong(settings: Settings, standin: StandIn) -> None:
@@ -356,7 +356,7 @@ def test_the_command_says_it_on_one_screen_and_by_its_exit_code(standin: StandIn
     assert len(usable.out.splitlines()) < 40
     wrong = Ayne(tmp_path, {"OMDB_API_KEY": "hunter22key"}).call("doctor", "--json")
     assert wrong.code == 1
-    assert wrong.complaint == "ayne: 1 thing(s) are wrong: TMDB key."
+    assert wrong.complaint == "ayne: 1 thing is wrong: TMDB key."
     assert wrong.json["usable"] is False
     assert {line["name"] for line in wrong.json["lines"]} == NAMES
     assert "hunter22" not in wrong.out + wrong.err

@@ -127,7 +127,7 @@ def test_one_run_with_a_clock_that_is_ahead_stops_nothing_and_is_mended_when_a_p
     standin.set_now(NOON)
     told = command.call("changes")
     assert told.code == 0
-    assert f"Read     1 days, up to {TODAY - DAY}" in told.out
+    assert f"Read     1 day, up to {TODAY - DAY}" in told.out
     progress = capfd.readouterr().err
     assert "1 row(s) of change_feed_days lie in the future" in progress
     assert "ayne check --mend" in progress
@@ -136,7 +136,7 @@ def test_one_run_with_a_clock_that_is_ahead_stops_nothing_and_is_mended_when_a_p
     assert {finding["code"] for finding in found.json["findings"]} == {"future"}
     mended = command.call("check", "--mend")
     assert mended.code == 0, mended.err
-    assert "Mended: 1 row(s) of change_feed_days" in mended.out
+    assert "Mended: 1 row of change_feed_days" in mended.out
     assert "Sound: " in mended.out
     again = command.call("changes")
     assert again.out == f"Nothing to read: TMDB's changes are read up to {TODAY - DAY}.\n"

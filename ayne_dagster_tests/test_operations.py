@@ -115,7 +115,7 @@ def test_a_collected_database_is_sound_and_damage_is_told_with_exit_code_1(comma
     assert told.code == 1
     assert "3 movie(s) were fetched from TMDB, by refresh state and log, and have no row." in told.out
     assert "NOT sound" in told.out
-    assert told.complaint == f"ayne: 1 thing(s) are wrong in {command.database}; nothing was changed."
+    assert told.complaint == f"ayne: 1 thing is wrong in {command.database}; nothing was changed."
     assert set(command.call("check", "--json").json) == {
         "sound", "database", "schema_version", "movies", "findings", "mended", "resumed", "notes", "seconds",
     }  # fmt: skip

@@ -29,7 +29,7 @@ SOURCE = "tmdb"
 MOST_PAGES = 500
 """TMDB shows no further ones."""
 SHORTAGES_TOLD = 20
-"""In the log of a run; all of them stand in the quarantine."""
+"""In the log of a run. Those that an answer came for stand in the quarantine, all of them."""
 
 
 class DiscoveryConfig(RunConfig):
@@ -127,9 +127,11 @@ class DiscoveryStream(MergeStream[Listed, MergeReport]):
 
 
 def _tell_shortages(context: dg.AssetExecutionContext, progress: Progress) -> None:
-    """Say where the listing came out short; each window that did stands in the quarantine."""
+    """Say where the listing came out short."""
     for shortage in progress.shortages[:SHORTAGES_TOLD]:
         context.log.warning(shortage)
+    if (untold := len(progress.shortages) - SHORTAGES_TOLD) > 0:
+        context.log.warning(f"The listing came out short in {untold:,} more places.")
     if progress.shortages:
-        more = f", and of {len(progress.shortages) - 1:,} more windows" if len(progress.shortages) > 1 else ""
-        watcher().note(f"The listing came out short of {progress.shortages[0]}{more} (see the table quarantine).")
+        more = f", and of {len(progress.shortages) - 1:,} more" if len(progress.shortages) > 1 else ""
+        watcher().note(f"The listing came out short of {progress.shortages[0]}{more} (see the log of the run).")

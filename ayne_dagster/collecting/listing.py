@@ -15,6 +15,7 @@ from ayne_dagster.sources.errors import (
     SourceDown,
     SourceError,
     SourcePaused,
+    SourceUnavailable,
     WrongAddress,
 )
 from ayne_dagster.sources.json_body import validate
@@ -47,7 +48,7 @@ async def discover(
     """List the movies released in a span of dates, and emit each once.
 
     A page or row that cannot be used, and a listing that stays short, is emitted as a quarantined body; the others go
-    on.
+    on. A page that no answer came for is no body: it is told as a shortage.
 
     Raises:
         InvalidCredentials: the key is not accepted.
@@ -79,7 +80,7 @@ class _Listing:
         self._now = now
         self._progress = progress
         self._promised: dict[DateWindow, int] = {}
-        self._held: list[Listed] = []
+        self._held: list[tuple[ListedPage, SourceError, datetime]] = []
         self.seen: set[int] = set()
         self.failed: list[ListedPage] = []
         """Pages in a row that could not be used."""
@@ -101,11 +102,11 @@ class _Listing:
             if isinstance(page.error, WrongAddress):
                 raise page.error
             self.failed.append(page)
-            self._held.append(_quarantined_page(page, page.error, self._now()))
+            self._held.append((page, page.error, self._now()))
             if len(self.failed) >= REFUSED_PAGES:
                 raise self._down()
             return
-        await self._release(self._held)
+        await self._release()
         self.answered, self.failed = True, []
         self._note_promise(page)
         for listed in _listed(page, self._now()):
@@ -121,13 +122,23 @@ class _Listing:
         return SourceDown(f"{len(self.failed)} pages in a row could not be used, the last one: {last}")
 
     async def end(self) -> None:
-        """Emit what was held back; of a source that gave nothing usable at all, or no more, one as an example."""
-        await self._release(self._held if len(self.failed) < REFUSED_PAGES and self.answered else self._held[:1])
+        """Emit what was held back; of a source that gave nothing usable at all, or no more, one body as an example."""
+        if len(self.failed) >= REFUSED_PAGES or not self.answered:
+            self._held = [held for held in self._held if not isinstance(held[1], SourceUnavailable)][:1]
+        await self._release()
 
-    async def _release(self, held: list[Listed]) -> None:
-        self._held = []
-        for listed in held:
-            await self._emit(listed)
+    async def _release(self) -> None:
+        held, self._held = self._held, []
+        for page, error, at in held:
+            if isinstance(error, SourceUnavailable):
+                self._tell(f"{page.window}, page {page.page}: {error}")
+            else:
+                await self._emit(_quarantined_page(page, error, at))
+
+    def _tell(self, shortage: str) -> None:
+        """Note a shortage; a window is listed twice, and is one shortage all the same."""
+        if shortage not in self._progress.shortages:
+            self._progress.shortages.append(shortage)
 
     def _note_promise(self, page: ListedPage) -> None:
         """Count what a window promises; what one promised that was split, its parts promise again."""

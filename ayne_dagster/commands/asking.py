@@ -22,6 +22,7 @@ from ayne_dagster.commands.process import command_process
 from ayne_dagster.commands.working import working
 from ayne_dagster.config import Settings, load_settings
 from ayne_dagster.settings.variables import did_you_mean
+from ayne_dagster.settings.wording import counted
 
 if TYPE_CHECKING:
     from ayne_dagster.warehouse.query import Answered, WayOut
@@ -142,7 +143,7 @@ def _write_parquet(answered: Answered, file: Path) -> None:
         raise click.UsageError(f"{file} cannot be written: {error.strerror or error}.") from None
     finally:
         partial.unlink(missing_ok=True)
-    click.echo(f"{file}  {rows:,} rows", err=True)
+    click.echo(f"{file}  {counted(rows, 'rows')}", err=True)
 
 
 def _print_csv(answered: Answered) -> None:

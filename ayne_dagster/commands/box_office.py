@@ -15,6 +15,7 @@ from ayne_dagster.commands.options import FilePath, Instant, json_option
 from ayne_dagster.commands.output import fail, print_result, table
 from ayne_dagster.commands.working import working
 from ayne_dagster.config import SettingsError, load_settings
+from ayne_dagster.settings.wording import counted
 
 SHOWN = 10
 """Rows of each kind on a screen; `--json` has more."""
@@ -93,8 +94,9 @@ def pages(limit: int, as_json: bool) -> None:
 
 def _describe_pages(told: dict[str, Any]) -> str:
     return (
-        f"{told['asked']:,} movies asked for, {told['found']:,} with a page, {told['changed']:,} of them with new or "
-        f"other figures; {told['failed']:,} failed; {told['requests']:,} requests; {told['due_left']:,} still due"
+        f"{counted(told['asked'], 'movies')} asked for, {told['found']:,} with a page, {told['changed']:,} of them "
+        f"with new or other figures; {told['failed']:,} failed; {counted(told['requests'], 'requests')}; "
+        f"{told['due_left']:,} still due"
     )
 
 
@@ -110,13 +112,15 @@ def _describe_import(told: dict[str, Any]) -> Any:
 
     matched = sum(told["matched"].values())
     by_rule = ", ".join(f"{number:,} by {rule.replace('_', ' ')}" for rule, number in told["matched"].items())
+    without = counted(told["without_figures"], "rows")
+    rows = counted(told["rows"], "rows")
     lines = [
-        f"{'Would read' if told['dry_run'] else 'Read':11} {told['rows']:,} rows of {told['file']} as {told['layout']}",
+        f"{'Would read' if told['dry_run'] else 'Read':11} {rows} of {told['file']} as {told['layout']}",
         f"{'Matched':11} {matched:,}{f': {by_rule}' if by_rule else ''}",
         f"{'Ambiguous':11} {told['ambiguous_rows']:,}",
         f"{'Unmatched':11} {told['unmatched_rows']:,}",
         f"{'Refused':11} {told['refused_cells']:,} rows or cells",
-        f"{'Left out':11} {told['without_figures']:,} rows without a figure, {told['repeated']:,} repeated ones",
+        f"{'Left out':11} {without} without a figure, {told['repeated']:,} repeated ones",
         f"{'Figures':11} {told['figures']:,}, {told['suspect']:,} of them suspect",
     ]
     for version in told["replaces"]:
@@ -174,5 +178,5 @@ def _describe_unmatched(result: dict[str, Any]) -> Any:
         cells = (row["file"], str(row["row"]), row["title"] or row["imdb_id"] or "", str(row["year"] or ""))
         rows.add_row(*cells, row["reason"], perhaps)
     left = f"; the first {len(shown):,} are shown, --json has all" if len(shown) < result["unmatched"] else ""
-    rows.caption = f"{result['unmatched']:,} rows{left}"
+    rows.caption = f"{counted(result['unmatched'], 'rows')}{left}"
     return rows

@@ -12,6 +12,7 @@ from ayne_dagster.commands.output import OutputLost, fail, print_result
 from ayne_dagster.config import API_OF, API_TITLES, load_settings
 from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR
 from ayne_dagster.settings.sources import SOURCES
+from ayne_dagster.settings.wording import counted
 
 
 @click.command()
@@ -88,18 +89,18 @@ def _describe_collection(result: dict[str, Any]) -> str:
     requests = ", ".join(f"{number:,} {API_TITLES[API_OF[source]]}" for source, number in asked)
     slowed = [
         f"Slowed down   {API_TITLES[API_OF[source]]} to 1/{1 / how['slowest_share']:.0f} of its pace,"
-        f" after {how['refusals']:,} refusals (HTTP 429)"
+        f" after {counted(how['refusals'], 'refusals')} (HTTP 429)"
         for source, how in result["slowed"].items()
     ]
     return "\n".join(
         [
-            f"Discovered    {result['discovered']:,} new movies",
-            *([f"Change feed   {result['signals']:,} movies made due"] if result["signals"] else []),
+            f"Discovered    {counted(result['discovered'], 'new movies')}",
+            *([f"Change feed   {counted(result['signals'], 'movies')} made due"] if result["signals"] else []),
             f"TMDB details  {result['tmdb_updated']:,} fetched, {result['tmdb_changed']:,} of them new or changed",
             f"OMDb ratings  {result['omdb_updated']:,} fetched, {result['omdb_changed']:,} of them new or changed",
             *([money] if (money := _money(result)) else []),
             *(_fetched(source, result) for source in result["requests"] if source not in _TOLD_APART),
-            f"Frozen        {result['frozen']:,} movies found stable",
+            f"Frozen        {counted(result['frozen'], 'movies')} found stable",
             f"Failed        {result['failed']:,}",
             f"Still due     {_number(result['due_remaining'])}, {result['deferred']:,} of them deferred by this run",
             f"Requests      {requests}, in {timedelta(seconds=round(result['seconds']))}",

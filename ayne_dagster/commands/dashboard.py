@@ -29,26 +29,38 @@ def dashboard(port: int, file: Path | None, as_json: bool) -> None:
     everything is in order, and each movie. It reads only, in a copy that follows the database: no run waits for it.
 
     With --write the front page becomes one file that needs no server and asks nothing of any.
+
+    Where nothing is set up, it is that of `ayne demo`'s database, as with `ayne dev`.
     """
     settings = load_settings()
     if file is not None:
-        with working("Putting the page together"):
-            size = write_page(settings, file)
-        result = {"file": str(file), "bytes": size}
-        print_result(result, as_json, lambda told: f"{told['file']}  {told['bytes'] / 1e3:,.0f} kB")
+        _write(settings, file, as_json)
         return
     if as_json:
         raise click.UsageError("--json tells what was written: it means nothing without --write.")
     from ayne_dagster.dashboard.serving import serve
+    from ayne_dagster.demo.showing import with_its_world
     from ayne_dagster.serving.listening import ADDRESS, PortTaken, listen
 
     try:
         listener = listen(port)
     except PortTaken as error:
         fail(str(error))
-    with listener:
-        click.echo(one_line(f"Dashboard on http://{ADDRESS}:{port}, database {settings.database_name}"), err=True)
-        serve(settings, examined(settings), listener)
+    with listener, with_its_world(settings) as (shown, world):
+        click.echo(one_line(f"Dashboard on http://{ADDRESS}:{port}, database {shown.database_name}{world}"), err=True)
+        serve(shown, examined(shown), listener)
+
+
+def _write(settings: Settings, file: Path, as_json: bool) -> None:
+    from ayne_dagster.demo.showing import or_the_demonstration
+
+    shown = or_the_demonstration(settings)
+    if shown != settings:
+        click.echo(one_line(f"The page shows the database {shown.database_name} (a demonstration's)"), err=True)
+    with working("Putting the page together"):
+        size = write_page(shown, file)
+    result = {"file": str(file), "bytes": size}
+    print_result(result, as_json, lambda told: f"{told['file']}  {told['bytes'] / 1e3:,.0f} kB")
 
 
 def examined(settings: Settings) -> Callable[[], Sequence[Line]]:

@@ -14,6 +14,7 @@ from ayne_dagster.commands.options import FilePath, OneOf, Since, json_option, s
 from ayne_dagster.commands.output import fail, print_result
 from ayne_dagster.commands.working import working
 from ayne_dagster.config import load_settings
+from ayne_dagster.settings.wording import counted
 
 if TYPE_CHECKING:
     from ayne_dagster.warehouse.store import Store
@@ -86,7 +87,7 @@ def _instant(since: datetime | timedelta | None, now: datetime) -> datetime | No
 
 
 def _describe_export(result: dict[str, Any]) -> str:
-    lines = [f"{path}  {rows:,} rows" for path, rows in result["files"].items()]
+    lines = [f"{path}  {counted(rows, 'rows')}" for path, rows in result["files"].items()]
     if "since" in result:
         lines.append(f"Only what is new since {result['since']}; what is gone since is not told:")
         lines += [f"  {name}: {meaning}" for name, meaning in result["new"].items()]

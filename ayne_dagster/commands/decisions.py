@@ -13,6 +13,7 @@ from ayne_dagster.commands.output import fail, print_result, table
 from ayne_dagster.commands.status import granted
 from ayne_dagster.config import Settings, load_settings
 from ayne_dagster.refresh.strategy import SOURCES, Override
+from ayne_dagster.settings.wording import counted
 
 SWITCHED_OFF = "switched_off"
 """Why a source is not asked that the settings leave out, in `held_back`."""
@@ -98,7 +99,7 @@ def _override_command(override: Override, help_text: str) -> click.Command:
             known = set_override(connection, tmdb_ids, override, settings.now())
         unknown = sorted(set(tmdb_ids) - known)
         result = {"override": str(override), "movies": sorted(known), "unknown": unknown}
-        print_result(result, as_json, lambda r: f"{override}: {len(r['movies'])} movie(s)")
+        print_result(result, as_json, lambda r: f"{override}: {counted(len(r['movies']), 'movies')}")
         if unknown:
             fail(f"Not known, so left alone: {', '.join(map(str, unknown))}.")
 
@@ -117,7 +118,7 @@ def _describe_due(result: dict[str, Any]) -> Any:
         if not (following := result["next_due"]):
             return "Nothing is due."
         number = following["movies"]
-        return f"Nothing is due; the next, {number:,} movie{'' if number == 1 else 's'}, on {following['on']}."
+        return f"Nothing is due; the next, {counted(number, 'movies')}, on {following['on']}."
     rows = table("TMDB id", "Released", "Title", "Why")
     for movie in result["movies"]:
         released, title = movie["release_date"] or "unknown", movie["title"] or ""

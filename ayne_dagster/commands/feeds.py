@@ -10,6 +10,7 @@ import click
 from ayne_dagster.commands.options import json_option
 from ayne_dagster.commands.output import fail, print_result
 from ayne_dagster.config import load_settings
+from ayne_dagster.settings.wording import counted
 
 if TYPE_CHECKING:
     from ayne_dagster.orchestrator import DataCollectionOrchestrator
@@ -49,10 +50,10 @@ def _describe_changes(result: Mapping[str, Any]) -> str:
     gaps = f"; {result['gaps']:,} could not be read as a whole" if result["gaps"] else ""
     return "\n".join(
         [
-            f"Read     {result['days']:,} days, up to {result['read_up_to']}{gaps}",
-            f"Changed  {result['listed']:,} movies, {result['known']:,} of them collected here",
-            f"Due      {result['signals']:,} movies for it, {result['thawed']:,} of them frozen until now",
-            f"Spent    {result['requests']:,} requests",
+            f"Read     {counted(result['days'], 'days')}, up to {result['read_up_to']}{gaps}",
+            f"Changed  {counted(result['listed'], 'movies')}, {result['known']:,} of them collected here",
+            f"Due      {counted(result['signals'], 'movies')} for it, {result['thawed']:,} of them frozen until now",
+            f"Spent    {counted(result['requests'], 'requests')}",
         ]
     )
 
@@ -60,6 +61,6 @@ def _describe_changes(result: Mapping[str, Any]) -> str:
 def _describe_files(result: Mapping[str, Mapping[str, int]]) -> str:
     lines = []
     for name, counts in result.items():
-        told = ", ".join(f"{number:,} {what.replace('_', ' ')}" for what, number in counts.items() if number)
+        told = ", ".join(counted(number, what.replace("_", " ")) for what, number in counts.items() if number)
         lines.append(f"{name:15} {told or 'nothing new'}")
     return "\n".join(lines)

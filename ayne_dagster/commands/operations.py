@@ -15,6 +15,7 @@ from ayne_dagster.commands.options import FilePath, json_option, sure_option
 from ayne_dagster.commands.output import fail, one_line, print_result
 from ayne_dagster.commands.working import working
 from ayne_dagster.config import Settings, SettingsError, load_settings
+from ayne_dagster.settings.wording import counted
 
 
 @click.command()
@@ -82,7 +83,8 @@ def check(mend: bool, sure: bool, as_json: bool) -> None:
     print_result(result, as_json, _describe_check)
     if found:
         changed = "what was mended is said above" if mended else "nothing was changed"
-        fail(f"{len(found)} thing(s) are wrong in {settings.database_name}; {changed}.")
+        are = "is" if len(found) == 1 else "are"
+        fail(f"{counted(len(found), 'things')} {are} wrong in {settings.database_name}; {changed}.")
 
 
 def _require_a_clock_that_is_borne_out(settings: Settings) -> None:
@@ -127,14 +129,16 @@ def _ledger_trouble(settings: Settings) -> dict[str, Any] | None:
 
 
 def _describe_check(result: dict[str, Any]) -> str:
-    lines = [f"Mended: {rows:,} row(s) of {table}" for table, rows in result["mended"].items()]
+    lines = [f"Mended: {counted(rows, 'rows')} of {table}" for table, rows in result["mended"].items()]
     lines += [f"Waits no more for a date in the future: {name}" for name in result["resumed"]]
     for finding in result["findings"]:
         examples = f" For example {', '.join(finding['examples'])}." if finding["examples"] else ""
         lines.append(f"{finding['where']}: {finding['what']}{examples}\n    {finding['do']}")
     lines += [f"Note: {note}" for note in result["notes"]]
     verdict = "Sound" if result["sound"] else "NOT sound"
-    lines.append(f"{verdict}: {result['movies']:,} movies, schema version {result['schema_version'] or 'unknown'}.")
+    lines.append(
+        f"{verdict}: {counted(result['movies'], 'movies')}, schema version {result['schema_version'] or 'unknown'}."
+    )
     return "\n".join(lines)
 
 
@@ -219,7 +223,7 @@ def doctor(online: bool, as_json: bool) -> None:
     result = {"usable": not wrong, "lines": [line.as_json() for line in lines]}
     print_result(result, as_json, _describe_doctor)
     if wrong:
-        fail(f"{len(wrong)} thing(s) are wrong: {', '.join(wrong)}.")
+        fail(f"{counted(len(wrong), 'things')} {'is' if len(wrong) == 1 else 'are'} wrong: {', '.join(wrong)}.")
 
 
 def _describe_doctor(result: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ from rich.progress import Progress as Bars
 
 from ayne_dagster.collecting.progress import Progress
 from ayne_dagster.commands.output import one_line
+from ayne_dagster.settings.wording import counted
 from ayne_dagster.warehouse.answers import Numbers
 
 REFRESH_SECONDS = 0.25
@@ -57,7 +58,7 @@ class Display:
         if self._bars is not None and self._task is not None:
             self._bars.remove_task(self._task)
             self._task = None
-        shown = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in numbers.not_zero().items())
+        shown = ", ".join(counted(number, name.replace("_", " ")) for name, number in numbers.not_zero().items())
         self._console.print(f"{WORDS.get(step, step)}: {shown or 'nothing to do'}", markup=False, soft_wrap=True)
         if progress is not None and progress.slowed:
             self._console.print(f"  {progress.slowed}", markup=False, soft_wrap=True)

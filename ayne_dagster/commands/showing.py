@@ -15,6 +15,7 @@ from ayne_dagster.commands.files import asking_beside_runs
 from ayne_dagster.commands.options import json_option
 from ayne_dagster.commands.output import fail, one_line, print_result, table
 from ayne_dagster.config import Settings, load_settings
+from ayne_dagster.settings.wording import counted
 
 if TYPE_CHECKING:
     import duckdb
@@ -107,7 +108,7 @@ def _describe_found(result: dict[str, Any]) -> Any:
         title = _for_this_terminal(movie["title"] or "Untitled", sys.stdout)
         popularity = "" if movie["popularity"] is None else f"{movie['popularity']:,.1f}"
         rows.add_row(str(movie["tmdb_id"]), _year(movie["release_date"]), title, popularity)
-    first = f"The first {len(result['found'])} movies" if result["more"] else f"{len(result['found'])} movies"
+    first = f"The first {len(result['found'])} movies" if result["more"] else counted(len(result["found"]), "movies")
     rows.caption = f"{first} that may be meant: `ayne show ID` shows one"
     rows.caption_justify = "left"
     return rows

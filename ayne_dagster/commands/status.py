@@ -12,6 +12,7 @@ from ayne_dagster.commands.options import json_option
 from ayne_dagster.commands.output import print_result, table
 from ayne_dagster.config import API_OF, API_TITLES, Settings, load_settings
 from ayne_dagster.refresh.strategy import AGE_TABLE_STRATEGY, SOURCES
+from ayne_dagster.settings.wording import named
 
 if TYPE_CHECKING:
     from ayne_dagster.runs.budgets import SourceBudget
@@ -96,7 +97,7 @@ def _reserve(budget: SourceBudget) -> int:
 
 def _describe_stats(counts: dict[str, Any]) -> Any:
     names = {
-        "total_movies": "movies",
+        "total_movies": named(counts["total_movies"], "movies"),
         "with_tmdb": "with TMDB details",
         "with_omdb": "with OMDb ratings",
         "with_box_office": "with box office figures besides",
@@ -106,7 +107,7 @@ def _describe_stats(counts: dict[str, Any]) -> Any:
         "established": "established (61 to 180 days)",
         "mature": "mature (181 to 365 days)",
         "archived": "archived (over 365 days)",
-        "quarantined": "bodies in quarantine",
+        "quarantined": f"{named(counts['quarantined'], 'bodies')} in quarantine",
     }
     lines = [f"{counts[key]:>10,}  {text}" for key, text in names.items()]
     dates = {"last_run": "last run ended", "last_change": "last change noted", "newest_release": "newest release"}
@@ -140,7 +141,8 @@ def _describe_budget(result: dict[str, Any]) -> Any:
         numbers = (plan[key] for key in ("quota", "reserve", "used", "left", "released", "askable_now", "due"))
         shown = ["–" if number is None else f"{number:,}" for number in numbers]
         days = plan["backlog_days"]
-        rows.add_row(SOURCES[source].title, *shown, "–" if days is None else f"{days:,g} days")
+        backlog = "–" if days is None else f"{days:,g} {named(days, 'days')}"
+        rows.add_row(SOURCES[source].title, *shown, backlog)
     hindrances = [plan["hindrance"] + "." for plan in result["sources"].values() if plan["hindrance"]]
     wrong = [f"{each}." for each in result["strategy"]]
     rows.caption = "\n".join([f"{result['hours_left']:g} hours of the UTC day are left.", *hindrances, *wrong])

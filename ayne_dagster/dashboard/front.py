@@ -18,6 +18,7 @@ from ayne_dagster.refresh.ages import CATEGORIES, by_age_sql
 from ayne_dagster.refresh.budget import DayBudget, hours_left, midnight
 from ayne_dagster.refresh.strategy import SOURCES
 from ayne_dagster.runs.recorded import Run
+from ayne_dagster.settings.wording import counted
 from ayne_dagster.warehouse.outlook import misfits
 from ayne_dagster.warehouse.questions import movie_titles
 from ayne_dagster.warehouse.refresh_metadata import due_counts, due_movies
@@ -281,7 +282,7 @@ def _worth(asked: Asked, source: str) -> str | None:
         what.append(f"{first:,} ask{'s' if first == 1 else ''} for a movie for the first time")
     if again:
         what.append(f"about {told['stale']:,.0f} of {again:,} second looks find something changed")
-    number = "request" if len(due) == 1 else f"{len(due):,} requests"
+    number = "request" if len(due) == 1 else counted(len(due), "requests")
     return f"Of the next {number} to {SOURCES[source].title}, {' and '.join(what)}."
 
 
@@ -343,7 +344,7 @@ def standing(settings: Settings, asked_runs: Sequence[Run] | None, held: Sequenc
     if alive:
         run = alive[0]
         more = f", and {len(alive) - 1} more" if len(alive) > 1 else ""
-        return f"{run.title}: {run.state}{more}."
+        return f"A run {'is under way' if run.state == 'runs' else run.state}: {run.title}{more}."
     if not settings.key_of("tmdb"):
         return "Nothing runs, and there is no key for TMDB."
     waiting = [budget.title for budget in held if budget.hindrance]

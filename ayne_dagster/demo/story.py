@@ -23,10 +23,18 @@ from rich.table import Table
 
 from ayne_dagster.collecting.progress import Progress
 from ayne_dagster.config import STRATEGIES, Settings
-from ayne_dagster.demo.world import World, new_database, only_these_variables, settings_for, variables
+from ayne_dagster.demo.world import (
+    DEFAULT_DATABASE,
+    World,
+    new_database,
+    only_these_variables,
+    settings_for,
+    variables,
+)
 from ayne_dagster.orchestrator import CollectionResult, DataCollectionOrchestrator, DiscoveryPlan
 from ayne_dagster.refresh.strategy import COLLECTED
-from ayne_dagster.settings.places import DEMONSTRATION, resolve_database
+from ayne_dagster.settings.places import resolve_database
+from ayne_dagster.settings.wording import counted
 from ayne_dagster.standin.running import StandIn
 from ayne_dagster.warehouse.answers import Numbers
 from ayne_dagster.warehouse.client import DuckDBClient
@@ -36,7 +44,6 @@ from ayne_dagster.warehouse.questions import next_due
 from ayne_dagster.warehouse.refresh_metadata import due_counts
 from ayne_dagster.warehouse.strategies import load_strategy
 
-DEFAULT_DATABASE = Path("data") / DEMONSTRATION
 YEARS_BACK = 15
 """Release years that the demonstration discovers; each partition of a run costs Dagster some milliseconds."""
 MILESTONES = (30, 90, 180, 270)
@@ -284,10 +291,11 @@ def _money(file: Path) -> str:
         ).fetchall()
         doubtful = connection.execute("SELECT count(*) FROM box_office_figures WHERE suspect IS NOT NULL").fetchall()
     shown = ", ".join(f"{number:,} by {source}" for source, number in known)
-    return (
-        f"The worldwide gross of {sum(number for _, number in known):,} movies is known ({shown}); {doubtful[0][0]:,} "
-        "doubtful figures are told in box_office_figures, and not shown."
-    )
+    told = f"The worldwide gross of {counted(sum(number for _, number in known), 'movies')} is known ({shown})"
+    if not (number := doubtful[0][0]):
+        return f"{told}; no figure is doubtful."
+    are = "is" if number == 1 else "are"
+    return f"{told}; {counted(number, 'doubtful figures')} {are} told in box_office_figures, and not shown."
 
 
 def program_name() -> str:

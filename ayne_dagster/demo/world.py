@@ -17,13 +17,13 @@ from pathlib import Path
 
 from ayne_dagster.config import ApiSettings, Settings, SettingsError
 from ayne_dagster.errors import OneLineError
-from ayne_dagster.runs.instance import in_use_path
 from ayne_dagster.settings.locks import is_held, lock_now
-from ayne_dagster.settings.places import HOME, LEDGER, PAGE, SPOOL, WORLD, companion, former
+from ayne_dagster.settings.places import DEMONSTRATION, HOME, LEDGER, PAGE, SPOOL, WORLD, companion, former
 from ayne_dagster.settings.sources import SOURCES
 from ayne_dagster.standin.running import StandIn
 from ayne_dagster.warehouse.lease import lease_path
 
+DEFAULT_DATABASE = Path("data") / DEMONSTRATION
 CONTACT, KEY = "demo@example.org", "demo"
 """Any word opens the stand-in."""
 _LEASES = tuple(SOURCES)
@@ -168,6 +168,8 @@ def _parts(database: Path) -> list[Path]:
 
 def _users(database: Path) -> list[tuple[str, Path]]:
     """Who may use a database, and the file that is locked by whoever does."""
+    from ayne_dagster.runs.instance import in_use_path  # it loads Dagster, which who only looks at a world does without
+
     collections = [("a collection", lease_path(database, source)) for source in _LEASES]
     return [("`ayne dev` or another of Dagster's processes", in_use_path(companion(database, HOME))), *collections]
 

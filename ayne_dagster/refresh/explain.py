@@ -12,6 +12,7 @@ from ayne_dagster.refresh.ages import CATEGORIES, age_in_days, band_of, interval
 from ayne_dagster.refresh.rules import DUE_REASONS, Decision, Reason, backoff
 from ayne_dagster.refresh.states import SOURCES, MovieState, Override, is_ahead
 from ayne_dagster.refresh.value import SHORTEST_INTERVAL, Assessment
+from ayne_dagster.settings.wording import counted
 
 IN_WORDS: Mapping[Reason, str] = {
     Reason.NEVER_FETCHED: "never answered for yet",
@@ -169,7 +170,11 @@ def describe_age(movie: MovieState, now: datetime) -> str:
     age = age_in_days(movie.release_date, now)
     if movie.release_date is None:
         return f"{category}: no release date is known"
-    return f"{category}: released {_plural(age)} ago" if age >= 0 else f"{category}: release in {_plural(-age)}"
+    return (
+        f"{category}: released {counted(age, 'days')} ago"
+        if age >= 0
+        else f"{category}: release in {counted(-age, 'days')}"
+    )
 
 
 def _rule(movie: MovieState, source: str, now: datetime) -> str:
@@ -204,8 +209,4 @@ def _ago(span: timedelta) -> str:
 
 
 def _days(span: timedelta) -> str:
-    return _plural(span.days) if span >= timedelta(days=1) else f"{span.total_seconds() / 3600:.0f} hours"
-
-
-def _plural(days: int) -> str:
-    return f"{days:,} day{'' if days == 1 else 's'}"
+    return counted(span.days, "days") if span >= timedelta(days=1) else f"{span.total_seconds() / 3600:.0f} hours"

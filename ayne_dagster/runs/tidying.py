@@ -18,6 +18,7 @@ import dagster as dg
 from ayne_dagster.config import Settings
 from ayne_dagster.legacy.reading import remove_left_copies
 from ayne_dagster.runs.retention import Instants, pack, remove_abandoned_files, remove_old_runs
+from ayne_dagster.settings.wording import counted
 from ayne_dagster.sources.limits.ledger import RequestLedger
 from ayne_dagster.warehouse.care.thinning import LOG_KEPT, thin
 from ayne_dagster.warehouse.care.witness import doubt_of_age
@@ -106,7 +107,7 @@ def describe(told: dict[str, Any]) -> str:
     if told["doubt"]:
         return f"Nothing old was removed. {told['doubt']}. Look at the clock; if it is right, `ayne tidy --sure`."
     parts = []
-    gone = [_counted(told[name], one) for name, one in (("runs", "old run"), ("files", "stray file")) if told[name]]
+    gone = [counted(told[name], what) for name, what in (("runs", "old runs"), ("files", "stray files")) if told[name]]
     if gone:
         parts.append(f"removed {' and '.join(gone)}")
     if told["bytes"]:
@@ -115,17 +116,13 @@ def describe(told: dict[str, Any]) -> str:
         rows = ", ".join(f"{number:,} of {table}" for table, number in told["rows"].items())
         parts.append(f"summed up or dropped old rows ({rows})")
     if told["ledger"]:
-        parts.append(f"dropped {_counted(told['ledger'], 'old entry', 'old entries')} of the ledger")
+        parts.append(f"dropped {counted(told['ledger'], 'old entries')} of the ledger")
     return f"Tidied up: {'; '.join(parts)}." if parts else "Nothing is old enough to be removed."
 
 
 def removed_anything(told: dict[str, Any]) -> bool:
     """Whether there is anything to tell of that a person may want to know: packing alone is none of it."""
     return bool(told["doubt"] or told["runs"] or told["files"] or told["rows"] or told["ledger"])
-
-
-def _counted(number: int, one: str, many: str | None = None) -> str:
-    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
 
 def _mark(home: Path, database: Path) -> Path:

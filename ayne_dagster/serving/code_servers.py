@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +22,8 @@ from dagster._core.workspace.load_target import WorkspaceFileTarget
 
 RUN_SECONDS = 20.0
 """How long runs under way may take to commit what has arrived, once they are told to end."""
+SERVER_SECONDS = 10.0
+"""How long servers may take to end after that, before they are left to end by themselves."""
 _UNDER_WAY = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 _POLL_SECONDS = 0.1
 
@@ -29,8 +32,8 @@ _POLL_SECONDS = 0.1
 def shared_code_servers(instance: dg.DagsterInstance, workspace: Path) -> Iterator[Path]:
     """The code servers of a workspace for several programs, watched and started again; yields the workspace of these.
 
-    They end with the block, and half a minute after this process where that has no time for it. Runs that they have
-    under way are cancelled: left alone they would go on asking, with nobody there to see it.
+    They have ended with the block, or half a minute after this process where that has no time for it. Runs that they
+    have under way are cancelled: left alone they would go on asking, with nobody there to see it.
 
     Args:
         instance: of Dagster.
@@ -39,7 +42,7 @@ def shared_code_servers(instance: dg.DagsterInstance, workspace: Path) -> Iterat
     target = WorkspaceFileTarget([str(workspace)])
     with deaf_to_hangups():
         manager = ProxyServerManager(instance, target, code_server_log_level="warning")
-    with manager as servers, TemporaryDirectory() as folder:
+    with _ended(manager), manager as servers, TemporaryDirectory() as folder:
         with deaf_to_hangups():
             specs = servers.get_code_server_specs()
         shared = Path(folder) / "workspace.yaml"
@@ -48,6 +51,19 @@ def shared_code_servers(instance: dg.DagsterInstance, workspace: Path) -> Iterat
             yield shared
         finally:
             _cancel_runs(instance, {spec["grpc_server"].get("socket") for spec in specs})
+
+
+@contextmanager
+def _ended(manager: ProxyServerManager) -> Iterator[None]:
+    """Wait after the block, which tells the servers to end, until their processes have: they take seconds to."""
+    servers = list(manager._grpc_server_registry._all_processes)
+    try:
+        yield
+    finally:
+        deadline = time.monotonic() + SERVER_SECONDS
+        for server in servers:
+            with suppress(subprocess.TimeoutExpired):
+                server.server_process.wait(max(0.0, deadline - time.monotonic()))
 
 
 @contextmanager

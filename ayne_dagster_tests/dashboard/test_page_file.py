@@ -48,7 +48,7 @@ def test_the_run_that_has_the_page_written_is_not_told_of_as_running(settings: S
     assert settings.dagster_home is not None
     recorded_run(settings.dagster_home, "before", "SUCCESS")
     recorded_run(settings.dagster_home, "own", "STARTED")
-    assert "Refreshing movies: runs" in written(settings)
+    assert "A run is under way: Refreshing movies." in written(settings)
     told = written(settings, leave_out="own")
     assert "Nothing runs" in told
     assert told.count("Refreshing movies") == 1, "the one before"

@@ -383,7 +383,8 @@ def test_the_page_is_written_whole_by_the_command(
 
 def test_the_dashboard_loads_no_dagster() -> None:
     code = (
-        "import sys, ayne_dagster.dashboard.serving, ayne_dagster.runs.budgets, ayne_dagster.runs.in_storage;"
+        "import sys, ayne_dagster.dashboard.serving, ayne_dagster.runs.budgets, ayne_dagster.runs.in_storage,"
+        " ayne_dagster.demo.showing;"
         "sys.exit(any(name.partition('.')[0] == 'dagster' for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

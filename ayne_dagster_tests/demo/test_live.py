@@ -15,13 +15,13 @@ from rich.console import Console
 
 from ayne_dagster.demo.faults import TROUBLES, WEEK, Plan
 from ayne_dagster.demo.live import _tell_how_to_watch
-from ayne_dagster.demo.story import DEFAULT_DATABASE
+from ayne_dagster.demo.world import DEFAULT_DATABASE
 from ayne_dagster.runs.retention import CLOCK_TAG
 from ayne_dagster.standin.running import StandIn
 from ayne_dagster_tests.browser.chromium import CHROMIUM
 from ayne_dagster_tests.serving.test_browser import browse
 from ayne_dagster_tests.support.processes import Ayne, ended, family, wait_until
-from ayne_dagster_tests.support.serving import eventually, free_port, gone, raw
+from ayne_dagster_tests.support.serving import free_port, gone, raw
 
 BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -91,12 +91,12 @@ def test_the_live_demonstration_collects_by_itself_and_ctrl_c_ends_all_of_it(tmp
         everything = family(process.pid)
         os.kill(process.pid, signal.SIGINT)
         assert ended(process).code == 0
+        assert gone(everything), "as its last line says"
     lines = told.read_text().splitlines()
     assert page[0] == 200
     assert lines[-1] == "The demonstration has ended; nothing of it is left running."
     assert not any("Traceback" in line or "DEBUG" in line for line in lines), "a terminal for people"
     assert len(everything) > 3
-    eventually(lambda: gone(everything), within=30)
     assert all(CLOCK_TAG in run.tags for run in command.runs())
     assert any("dagster/sensor_name" in run.tags for run in command.runs("discover_movies"))
     environment = (tmp_path / "live.duckdb.env").read_text()
