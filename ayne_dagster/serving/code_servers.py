@@ -56,7 +56,8 @@ def shared_code_servers(instance: dg.DagsterInstance, workspace: Path) -> Iterat
 @contextmanager
 def _ended(manager: ProxyServerManager) -> Iterator[None]:
     """Wait after the block, which tells the servers to end, until their processes have: they take seconds to."""
-    servers = list(manager._grpc_server_registry._all_processes)
+    # Dagster has no other way to them; of one that keeps them elsewhere none is waited for.
+    servers = list(getattr(getattr(manager, "_grpc_server_registry", None), "_all_processes", ()))
     try:
         yield
     finally:
