@@ -53,6 +53,7 @@ _HEADERS = {
 
 
 _WARMED: Mapping[str, Callable[[Asked], Model]] = {
+    "growth": growth,  # first: it is quick, and the page about health waits for nothing else
     "front": front,
     "queue": queue,
     "history": history,
@@ -87,6 +88,7 @@ class Dashboard:
             self.now()
             for name, work in _WARMED.items():
                 self.pages.read(name, work)
+        self.health.begin()  # last: it loads Dagster, which would hold up the pages that people open first
 
     def close(self) -> None:
         """Remove what was made for reading."""
