@@ -305,6 +305,24 @@ def test_nothing_can_be_changed(app: ASGIApp, method: str) -> None:
     assert ask(app, "/", method).status_code == 405
 
 
+@pytest.mark.parametrize("path", ["/nothing", "/movie/unknown", f"/movie/{10**30}", "/<script>alert(1)</script>"])
+def test_an_address_that_is_no_page_says_so_and_leads_to_those_that_are(app: ASGIApp, path: str) -> None:
+    answer = ask(app, path)
+    assert answer.status_code == 404
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    assert "There is no such page" in answer.text
+    assert "<script>alert" not in answer.text
+    main = answer.text.partition("<main")[2]
+    for there in ("/", "/queue", "/history", "/catalogue", "/health"):
+        assert f'href="{there}"' in answer.text.partition("<main")[0]
+        assert f'href="{there}"' in main
+
+
+def test_an_address_that_is_no_page_is_told_without_a_database(tmp_path: Path) -> None:
+    with served(Settings(database=tmp_path / "none.duckdb")) as made:
+        assert "There is no such page" in ask(made, "/nothing").text
+
+
 @pytest.mark.parametrize(
     "name", ["../rendering.py", "..%2frendering.py", "%2e%2e/app.py", "style.css%00", "nothing.js"]
 )
