@@ -12,6 +12,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -43,6 +44,8 @@ LOOK_SECONDS, IDLE_SECONDS, BEAT_SECONDS = 1.0, 3.0, 15.0
 PATIENT_SECONDS = 10.0
 """How long is waited for each answer about runs where nobody waits for the page."""
 MOST_LISTENERS = 32
+MOST_SHOWN = 200
+"""Characters of an address that a page repeats."""
 _NO_PAGES = ("/live", "/part/", "/static/")
 _HEADERS = {
     "content-security-policy": POLICY,
@@ -53,6 +56,7 @@ _HEADERS = {
 
 
 _WARMED: Mapping[str, Callable[[Asked], Model]] = {
+    "growth": growth,  # first: it is quick, and the page about health waits for nothing else
     "front": front,
     "queue": queue,
     "history": history,
@@ -87,6 +91,7 @@ class Dashboard:
             self.now()
             for name, work in _WARMED.items():
                 self.pages.read(name, work)
+        self.health.begin()  # last: it loads Dagster, which would hold up the pages that people open first
 
     def close(self) -> None:
         """Remove what was made for reading."""
@@ -212,7 +217,7 @@ def create_app(settings: Settings, examine: Examine, hosts: Iterable[str] = ()) 
         Route("/movie/{tmdb_id:int}", _movie(shared)),
         Route("/static/{name}", _static),
     ]
-    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={404: _missing})
+    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={404: _missing(shared)})
     app.state.dashboard = shared
     rules = [
         at_hosts(hosts, "AYNE_UI_HOSTS"),
@@ -301,7 +306,7 @@ def _movie(shared: Dashboard) -> Endpoint:
     def endpoint(request: Request) -> Response:
         tmdb_id = request.path_params["tmdb_id"]
         if tmdb_id > MAX_ID:
-            return _missing(request, None)
+            raise HTTPException(404)
         why = shared.hindrances()
         name = f"movie {tmdb_id}"
         return _page(shared, "movie", lambda asked: movie(asked, tmdb_id, why), name=name)
@@ -403,13 +408,21 @@ def figures(now: Model) -> dict[str, Any]:
 def _static(request: Request) -> Response:
     name = request.path_params["name"]
     if name not in STATIC:
-        return _missing(request, None)
+        raise HTTPException(404)
     kind = STATIC[name]
     return Response(static(name), media_type=kind, headers=_HEADERS | {"cache-control": "no-cache"})
 
 
-def _missing(_: Request, __: Exception | None) -> Response:
-    return PlainTextResponse("There is no such page.\n", 404, headers=_HEADERS)
+def _missing(shared: Dashboard) -> Callable[[Request, Exception], Response]:
+    """A page for people who have mistyped one, asking nothing of the database; a line for what no person looks at."""
+
+    def endpoint(request: Request, _: Exception) -> Response:
+        path = request.url.path
+        if path.startswith(_NO_PAGES):
+            return PlainTextResponse("There is no such page.\n", 404, headers=_HEADERS)
+        return _html(page("missing.html", _around(shared, "missing", None) | {"path": path[:MOST_SHOWN]}), 404)
+
+    return endpoint
 
 
 def _html(text: str, status: int = 200) -> Response:

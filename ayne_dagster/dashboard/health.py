@@ -1,7 +1,8 @@
 """Health: what `ayne doctor` and `ayne check` say, runs that failed and what to do, and how large the files are.
 
 Verifying reads every row, so it is done in a copy of its own, behind, and not more often than every ten minutes. What
-examines the machine is handed in: it needs Dagster, which is loaded when this page is asked for, and not before.
+examines the machine is handed in: it needs Dagster, which takes longer to load than a page may take. So it is begun
+behind, once the pages that people open first are put together.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from ayne_dagster.warehouse.following import Following
 
 FAILED_RUNS = 10
 KEPT_SECONDS, VERIFIED_SECONDS = 30.0, 600.0
-LOOKED_AT_SECONDS = 5.0
-"""How long the page waits for what examines the machine: a server that does not answer holds that up."""
+WAITED_SECONDS, HELD_UP_SECONDS = 0.5, 5.0
+"""How long the page waits for what examines the machine, and from when on something is said to hold that up."""
 
 
 class Line(Protocol):
@@ -63,7 +64,8 @@ class Note:
     do: str
 
 
-STILL_LOOKING = Note("machine", "warning", "is still being looked at: something does not answer", "Reload in a while.")
+BEING_LOOKED_AT = Note("machine", "warning", "is being looked at now", "Reload in a moment.")
+HELD_UP = Note("machine", "warning", "is still being looked at: something does not answer", "Reload in a while.")
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class Health:
         self._settings, self._replica, self._examine, self._records = settings, copy, examine, records
         self._lines: Sequence[Line] = ()
         self._examined_at = -KEPT_SECONDS
-        self._examination: tuple[float, Future[Sequence[Line]]] | None = None
+        self._examination: tuple[float, Future[tuple[float, Sequence[Line]]]] | None = None
         self._verified: Verified | None = None
         self._verified_at = -VERIFIED_SECONDS
         self._verified_stamp: object = None
@@ -99,21 +101,24 @@ class Health:
         self._behind = ThreadPoolExecutor(1, "verification")
         self._is_verifying = False
 
-    def lines(self) -> Sequence[Line]:
-        """What the doctor says, at most half a minute old; or what it said last, where its look takes long."""
+    def begin(self) -> None:
+        """Look at the machine behind, unless that was done a moment ago, or goes on."""
         with self._lock:
+            self._take()
             if self._examination is None and time.monotonic() - self._examined_at >= KEPT_SECONDS:
-                self._examination = time.monotonic(), begun(self._examine, "examination")
-            under_way = self._examination
-        if under_way is None:
-            return self._lines
-        since, outcome = under_way
-        wait((outcome,), max(0.0, since + LOOKED_AT_SECONDS - time.monotonic()))
+                self._examination = time.monotonic(), begun(self._look, "examination")
+
+    def lines(self) -> Sequence[Line]:
+        """What the doctor says, at most half a minute old; where its look takes long, that, and what it said last."""
+        self.begin()
+        if (under_way := self._examination) is not None:
+            wait((under_way[1],), WAITED_SECONDS)
         with self._lock:
-            if outcome.done() and self._examination is under_way:
-                self._examination, self._examined_at = None, time.monotonic()
-                self._lines = tuple(outcome.result())
-            return self._lines or (() if outcome.done() else (STILL_LOOKING,))
+            self._take()
+            if self._examination is None:
+                return self._lines
+            is_held_up = time.monotonic() - self._examination[0] >= HELD_UP_SECONDS
+            return HELD_UP if is_held_up else BEING_LOOKED_AT, *self._lines
 
     def verified(self) -> tuple[Verified | None, bool]:
         """What the last verification found, and whether one goes on; one is begun where it is time."""
@@ -142,6 +147,17 @@ class Health:
     def close(self) -> None:
         """Wait for what goes on."""
         self._behind.shutdown(wait=True, cancel_futures=True)
+
+    def _look(self) -> tuple[float, Sequence[Line]]:
+        """What is found, and when: it may be long before somebody asks."""
+        lines = tuple(self._examine())
+        return time.monotonic(), lines
+
+    def _take(self) -> None:
+        """Take over what a look has found."""
+        if self._examination is not None and self._examination[1].done():
+            outcome, self._examination = self._examination[1], None
+            self._examined_at, self._lines = outcome.result()
 
     def _verify(self) -> None:
         started, stamp = time.monotonic(), self._replica.newest

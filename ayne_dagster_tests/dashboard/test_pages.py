@@ -166,7 +166,7 @@ def test_health_shows_the_doctors_lines_and_verifies_the_database_in_a_copy(app:
 def test_health_waits_a_moment_for_what_examines_the_machine_and_shows_it_when_it_is_there(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health, "LOOKED_AT_SECONDS", 0.01)
+    monkeypatch.setattr(health, "WAITED_SECONDS", 0.01)
     answers, looks = threading.Event(), Queue[int]()
 
     def examine() -> list[Line]:
@@ -177,8 +177,9 @@ def test_health_waits_a_moment_for_what_examines_the_machine_and_shows_it_when_i
     app = create_app(settings, examine)
     shared = shared_by(app)
     try:
-        for _ in range(2):
-            assert "something does not answer" in ask(app, "/health").text
+        assert "is being looked at now" in ask(app, "/health").text
+        monkeypatch.setattr(health, "HELD_UP_SECONDS", 0.0)
+        assert "something does not answer" in ask(app, "/health").text
         assert looks.qsize() == 1, "nobody looks a second time meanwhile"
         assert shared.health._examination is not None
         _, outcome = shared.health._examination
@@ -187,6 +188,45 @@ def test_health_waits_a_moment_for_what_examines_the_machine_and_shows_it_when_i
         assert "enough is free" in ask(app, "/health").text
     finally:
         answers.set()
+        shared.close()
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_the_machine_is_examined_behind_before_anybody_asks_for_health(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exists: bool
+) -> None:
+    looks = Queue[int]()
+
+    def examine() -> list[Line]:
+        looks.put(1)
+        return [Line("disk", "ok", "enough is free")]
+
+    app = create_app(settings if exists else Settings(database=tmp_path / "none.duckdb"), examine)
+    shared = shared_by(app)
+    try:
+        shared.warm()
+        assert shared.health._examination is not None
+        shared.health._examination[1].result()
+        monkeypatch.setattr(health, "WAITED_SECONDS", 0.0)
+        assert "enough is free" in ask(app, "/health").text
+        assert looks.qsize() == 1
+    finally:
+        shared.close()
+
+
+def test_what_was_found_long_before_somebody_asks_is_looked_at_anew(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = iter(["little is free", "enough is free"])
+    shared = shared_by(create_app(settings, lambda: [Line("disk", "ok", next(looks))]))
+    try:
+        shared.health.begin()
+        assert shared.health._examination is not None
+        shared.health._examination[1].result()
+        monkeypatch.setattr(health, "KEPT_SECONDS", 0.0)
+        monkeypatch.setattr(health, "WAITED_SECONDS", 60.0)
+        assert [line.text for line in shared.health.lines()] == ["enough is free"]
+    finally:
         shared.close()
 
 
@@ -263,6 +303,24 @@ def test_what_is_no_page_is_not_to_be_linked_to(app: ASGIApp) -> None:
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
 def test_nothing_can_be_changed(app: ASGIApp, method: str) -> None:
     assert ask(app, "/", method).status_code == 405
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/movie/unknown", f"/movie/{10**30}", "/<script>alert(1)</script>"])
+def test_an_address_that_is_no_page_says_so_and_leads_to_those_that_are(app: ASGIApp, path: str) -> None:
+    answer = ask(app, path)
+    assert answer.status_code == 404
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    assert "There is no such page" in answer.text
+    assert "<script>alert" not in answer.text
+    main = answer.text.partition("<main")[2]
+    for there in ("/", "/queue", "/history", "/catalogue", "/health"):
+        assert f'href="{there}"' in answer.text.partition("<main")[0]
+        assert f'href="{there}"' in main
+
+
+def test_an_address_that_is_no_page_is_told_without_a_database(tmp_path: Path) -> None:
+    with served(Settings(database=tmp_path / "none.duckdb")) as made:
+        assert "There is no such page" in ask(made, "/nothing").text
 
 
 @pytest.mark.parametrize(
