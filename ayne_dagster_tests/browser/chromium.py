@@ -21,6 +21,13 @@ NARROW: ViewportSize = {"width": 390, "height": 844}
 WIDE: ViewportSize = {"width": 1280, "height": 900}
 LONGEST = 60_000.0
 """Milliseconds that a condition is waited for, on a busy machine."""
+_CUT = """() => {
+    document.querySelectorAll("details").forEach(each => { each.open = true; });
+    return [...document.querySelectorAll("td, th")].filter(cell => {
+        const box = cell.parentElement.closest(".scroll, .card"), edge = cell.getBoundingClientRect();
+        return box && edge.width && edge.right > box.getBoundingClientRect().right + 1;
+    }).map(cell => cell.textContent.trim());
+}"""
 
 
 @dataclass
@@ -37,6 +44,11 @@ class Told:
     def overflow(self) -> int:
         """Pixels by which the page is wider than what is seen of it."""
         return int(self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
+
+    @property
+    def cut(self) -> list[str]:
+        """The cells of tables that can be seen whole only by scrolling."""
+        return list(self.page.evaluate(_CUT))
 
 
 @contextmanager

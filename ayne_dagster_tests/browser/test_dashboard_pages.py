@@ -48,6 +48,7 @@ def test_a_page_says_nothing_wrong_asks_nobody_else_and_fits(
         assert told.complaints == []
         assert told.asked == {urlsplit(dashboard).netloc}
         assert told.overflow <= 0
+        assert told.cut == []
         shade = told.page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3)")
         assert (sum(map(int, shade)) < 3 * 128) == dark, shade
 
