@@ -61,7 +61,7 @@ def _assert_wrong_usage(command: Ayne, arguments: tuple[str, ...], *expected: st
         (("due", "--source", "imdb"), ("--source", "imdb", "tmdb", "omdb")),
         (("due", "--as-of", "soon"), ("--as-of", "soon", "2026-03-31")),
         (("due", "--as-of", "2026-02-30"), ("--as-of", "2026-02-30")),
-        (("explain", "Alien"), ("TMDB_ID", "Alien")),
+        (("explain", "Alien"), ("TMDB_ID", "Alien", "such as 550", "ayne show")),
         (("explain",), ("TMDB_ID",)),
         (("explain", "1", "--as-of", "31.12.2026"), ("--as-of",)),
         (("freeze",), ("TMDB_ID",)),

@@ -15,8 +15,23 @@ from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR
 from ayne_dagster.settings.places import WrongPlace, expanded
 from ayne_dagster.settings.variables import did_you_mean
 
-TMDB_ID = click.IntRange(1, 2**63 - 1)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+
+
+class TmdbId(click.IntRange):
+    """A movie's id at TMDB."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The id."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(
+                f"{value!r} is no TMDB id, which is a number such as 550: `ayne show TITLE` finds it.", param, ctx
+            )
+
+
+TMDB_ID = TmdbId(1, 2**63 - 1)
 
 
 class FilePath(click.Path):
