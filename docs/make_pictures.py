@@ -37,7 +37,9 @@ def prints() -> None:
         run_demo(500, 365, Path(folder) / "demo.duckdb", Console(stderr=True)).tell(out)
         picture = out.export_svg(title="make demo").replace(f"{folder}/", "data/")
     # rich names a font on somebody's server; a page of ours asks nobody else, and any fixed-width font will do.
-    (HERE / "demo.svg").write_text(re.sub(r"\s*@font-face \{.*?\}", "", picture, flags=re.DOTALL), "utf-8")
+    picture = re.sub(r"\s*@font-face \{.*?\}", "", picture, flags=re.DOTALL)
+    # It says how long each text is, too: those of the folder, which is another here, would be stretched.
+    (HERE / "demo.svg").write_text(re.sub(r' textLength="[^"]*"', "", picture), "utf-8")
 
 
 def timeline(running: Running, browser: Browser) -> None:
