@@ -16,12 +16,11 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import dagster as dg
 import duckdb
-from dagster._daemon.types import DaemonStatus
 
 from ayne_dagster.automation.demonstration import DEMONSTRATION_SENSORS
 from ayne_dagster.automation.due_movies import due_movies_sensor
@@ -53,6 +52,9 @@ from ayne_dagster.warehouse.outlook import misfits
 from ayne_dagster.warehouse.schema import SCHEMA_VERSION
 from ayne_dagster.warehouse.spool import Contents, contents, spool_folder
 from ayne_dagster.warehouse.store import DatabaseBusy, WarehouseError
+
+if TYPE_CHECKING:
+    from dagster._daemon.types import DaemonStatus
 
 OK, WARNING, WRONG = "ok", "warning", "wrong"
 PYTHONS = ((3, 11), (3, 14))

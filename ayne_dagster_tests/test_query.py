@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -371,6 +372,35 @@ def test_a_column_that_no_change_can_be_of_is_told_with_the_nearest(
     assert "Did you mean title?" in said.err
     for known in ("title", "credits", "imdb_rating"):
         assert "no change was noted" in Said(capsys, "history", "7", "--field", known).out
+
+
+class Looks(threading.Event):
+    """Tells when it was looked at a few times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.number, self.enough = 0, threading.Event()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.number += 1
+        if self.number > 3:
+            self.enough.set()
+        return super().wait(0)
+
+
+def test_whoever_takes_their_time_to_read_an_answer_is_not_taken_for_a_question_that_is_stuck(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stuck = threading.Event()
+    with duckdb.connect() as connection:
+        deadline = query._Deadline(connection, 0.0, stuck.set)
+        monkeypatch.setattr(deadline, "_over", looks := Looks())
+        with deadline:
+            assert looks.enough.wait(10)
+            assert deadline.has_passed
+            assert not stuck.is_set()
+            with deadline.at_work():
+                assert stuck.wait(10)
 
 
 @pytest.mark.end_to_end

@@ -119,7 +119,7 @@ def ask(database: Store, sql: str, limits: Limits, now: datetime, way_out: WayOu
         if found is not None:
             yield found
             return
-    with ask_a_copy(database, sql, limits, now, way_out) as answered:
+    with _asked_of_a_copy(database, sql, limits, now, way_out) as answered:
         yield answered
 
 
@@ -130,6 +130,14 @@ def ask_a_copy(
     """The same, put to a copy at once; in a lake nobody waits for a reader, and there is none. See `ask`."""
     database.require_file()
     _require_question(sql)
+    with _asked_of_a_copy(database, sql, limits, now, way_out) as answered:
+        yield answered
+
+
+@contextmanager
+def _asked_of_a_copy(
+    database: Store, sql: str, limits: Limits, now: datetime, way_out: WayOut | None
+) -> Iterator[Answered]:
     told = way_out.to_an_end if way_out else None
     if isinstance(database, LakeStore):
         with database.alone() as connection, _asked_at_length(connection, sql, limits, None, told) as answered:
