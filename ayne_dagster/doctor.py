@@ -29,14 +29,8 @@ from ayne_dagster.collecting.stores import open_store
 from ayne_dagster.config import API_OF, API_TITLES, APIS, Settings, SettingsError
 from ayne_dagster.refresh.strategy import AGE_TABLE_STRATEGY, SOURCES
 from ayne_dagster.resources.clients import RESOURCES
-from ayne_dagster.runs.instance import (
-    ask_each_storage,
-    damage_of,
-    damaged_storage,
-    fault_of,
-    home_path,
-    require_configuration,
-)
+from ayne_dagster.runs.home import home_path
+from ayne_dagster.runs.instance import ask_each_storage, damage_of, damaged_storage, fault_of, require_configuration
 from ayne_dagster.runs.retention import Instants
 from ayne_dagster.serving.instigators import TOLERATED_SECONDS, waiting_for_the_future
 from ayne_dagster.settings.places import HOME, SPOOL, ambiguous_leftovers, companion

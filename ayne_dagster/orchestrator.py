@@ -1,41 +1,31 @@
 """The platform from Python: materializes the same assets in this process and records the runs in the Dagster instance.
 
-No collecting of its own: what a run does is in `assets`, and the command line is a thin face of this.
+No collecting of its own: what a run does is in `assets`, and the command line is a thin face of this. Dagster is loaded
+when there is something to run: to find that there is nothing takes a fifth of the time.
 """
 
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
-import dagster as dg
-from sqlalchemy.exc import SQLAlchemyError
-
-from ayne_dagster.collecting.numbers import Derived, Discovered, FeedRead, Refreshed
-from ayne_dagster.collecting.progress import Progress, Watcher, watched_by
+from ayne_dagster.collecting.progress import Watcher, watched_by
+from ayne_dagster.collecting.result import CollectionResult, Counting
 from ayne_dagster.collecting.stopping import Interrupted, pause, stopping
-from ayne_dagster.collecting.stores import open_store, shared_locks
+from ayne_dagster.collecting.stores import open_store
 from ayne_dagster.config import Settings, load_settings
-from ayne_dagster.definitions import build_defs
 from ayne_dagster.errors import INTERRUPTED as INTERRUPTED_CODE
 from ayne_dagster.errors import OneLineError
 from ayne_dagster.partitions import FIRST_YEAR, LAST_YEAR
-from ayne_dagster.refresh.strategy import COLLECTED, SOURCES
+from ayne_dagster.refresh.strategy import SOURCES
 from ayne_dagster.runs.batch import pick_batch, range_tags
-from ayne_dagster.runs.failures import failure_reason, gave_a_reason
 from ayne_dagster.runs.foreground import Foreground
-from ayne_dagster.runs.instance import home_path, open_instance
-from ayne_dagster.runs.origin import record_origin
-from ayne_dagster.runs.own_runs import close_abandoned_runs, note_interruption, own_run
-from ayne_dagster.runs.retention import Instants
-from ayne_dagster.runs.tidying import describe, is_due, removed_anything, tidy_up
-from ayne_dagster.sources.limits.ledger import open_ledger
+from ayne_dagster.runs.home import home_path, is_tidying_due
 from ayne_dagster.warehouse.answers import Numbers
 from ayne_dagster.warehouse.best_figures import put_precedence
 from ayne_dagster.warehouse.client import DuckDBClient
@@ -72,147 +62,6 @@ class DiscoveryPlan:
     end_year: int = LAST_YEAR
     max_pages: int | None = None
     min_votes: int = 200
-
-
-@dataclass
-class SourceResult:
-    """What a collection did at one source."""
-
-    updated: int = 0
-    """Movies whose answers were stored or confirmed."""
-    changed: int = 0
-    """Of these, movies that were new or had changed."""
-
-
-@dataclass
-class CollectionResult:
-    """What a collection did: the numbers of `ayne collect --json`."""
-
-    discovered: int = 0
-    """Movies that were not known before."""
-    sources: dict[str, SourceResult] = field(default_factory=lambda: {source: SourceResult() for source in SOURCES})
-    """By source, whether it is asked or not."""
-    frozen: int = 0
-    """Movies that froze in this collection."""
-    failed: int = 0
-    deferred: int = 0
-    signals: int = 0
-    """Movies that the change feed made due."""
-    due_remaining: int | None = 0
-    """None where the database could not be asked after a failure."""
-    requests: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COLLECTED, 0))
-    """By source that is asked."""
-    slowed: dict[str, dict[str, float]] = field(default_factory=dict)
-    """Sources that refused requests until the pace was halved: how many `refusals`, and the `slowest_share` of it."""
-    seconds: float = 0.0
-
-    @property
-    def tmdb_updated(self) -> int:
-        """Movies whose details were fetched and stored or confirmed."""
-        return self.sources["tmdb"].updated
-
-    @property
-    def tmdb_changed(self) -> int:
-        """Of these, movies that were new or had changed."""
-        return self.sources["tmdb"].changed
-
-    @property
-    def omdb_updated(self) -> int:
-        """Movies whose ratings were fetched and stored or confirmed."""
-        return self.sources["omdb"].updated
-
-    @property
-    def omdb_changed(self) -> int:
-        """Of these, movies that were new or had changed."""
-        return self.sources["omdb"].changed
-
-    @property
-    def box_office_updated(self) -> int:
-        """Movies whose figures were asked for and stored or confirmed."""
-        return self.sources["numbers"].updated
-
-    @property
-    def box_office_changed(self) -> int:
-        """Of these, movies with new or other figures."""
-        return self.sources["numbers"].changed
-
-    def add(self, numbers: Numbers, progress: Progress) -> None:
-        """Add what a step tells at its end, with how it went on."""
-        match numbers:
-            case Discovered():
-                self.discovered += numbers.discovered
-                self._spend(progress, numbers.requests)
-            case FeedRead():
-                self.signals += numbers.signals
-                self._spend(progress, numbers.requests)
-            case Refreshed():
-                self.failed += numbers.failed
-                self.deferred += numbers.deferred
-                self._add_fetched(progress, numbers)
-                self._spend(progress, numbers.requests)
-            case Derived():
-                self.frozen += numbers.newly_frozen
-
-    def _add_fetched(self, progress: Progress, numbers: Refreshed) -> None:
-        if progress.source is not None:
-            at_source = self.sources[progress.source]
-            at_source.updated += numbers.fetched
-            at_source.changed += numbers.changed
-
-    def _spend(self, progress: Progress, requests: int) -> None:
-        """Count the requests that a step has sent, and note how it was slowed."""
-        source, share = progress.source, progress.slowest_share
-        if source is None:
-            return
-        if source in self.requests:
-            self.requests[source] += requests
-        if share is not None:
-            earlier = self.slowed.get(source, {"refusals": 0, "slowest_share": share})
-            self.slowed[source] = {
-                "refusals": earlier["refusals"] + progress.refusals,
-                "slowest_share": min(earlier["slowest_share"], share),
-            }
-
-    def as_dict(self) -> dict[str, Any]:
-        """The numbers by name; those of a source begin with its name."""
-        told = asdict(self)
-        del told["sources"]
-        of_sources = {
-            f"{_NAMES.get(source, source)}_{name}": number
-            for source, result in self.sources.items()
-            for name, number in asdict(result).items()
-        }
-        return {"discovered": told.pop("discovered"), **of_sources, **told}
-
-
-_NAMES = {"numbers": "box_office"}
-"""What a source is called in the numbers of a collection, where that is not its name."""
-
-
-class _Counting:
-    """Adds up what the steps of a collection report, and passes it on to who shows it."""
-
-    def __init__(self, result: CollectionResult, shown_by: Watcher | None) -> None:
-        self.told: dict[str, Numbers] = {}
-        """What each step told at its end."""
-        self.result = result
-        self._shown_by = shown_by
-        self._progress = Progress()
-
-    def started(self, step: str, progress: Progress) -> None:
-        self._progress = progress
-        if self._shown_by is not None:
-            self._shown_by.started(step, progress)
-
-    def finished(self, step: str, numbers: Numbers) -> None:
-        self.told[step] = numbers
-        self.result.add(numbers, self._progress)
-        if self._shown_by is not None:
-            self._shown_by.finished(step, numbers)
-
-    def note(self, text: str) -> None:
-        if self._shown_by is not None:
-            self._shown_by.note(text)
 
 
 class DataCollectionOrchestrator:
@@ -306,7 +155,7 @@ class DataCollectionOrchestrator:
         started = time.monotonic()
         limit = self.settings.refresh_limit if refresh_limit is None else refresh_limit
         result = CollectionResult(requests=dict.fromkeys(self.settings.sources, 0))
-        counting = _Counting(result, self._watcher)
+        counting = Counting(result, self._watcher)
         database = self._database(counting)
         try:
             with _as_interruption(counting):
@@ -357,14 +206,14 @@ class DataCollectionOrchestrator:
 
     def _run_alone(self, job_name: str) -> dict[str, Numbers]:
         """Execute a job of unpartitioned assets; returns what its steps told."""
-        counting = _Counting(CollectionResult(), self._watcher)
+        counting = Counting(CollectionResult(), self._watcher)
         with _as_interruption(counting):
             with self._database(counting).connect():
                 pass  # an unusable file should fail before anything is asked
             self._run(job_name, {}, {}, counting)
         return counting.told
 
-    def _database(self, counting: _Counting) -> Store:
+    def _database(self, counting: Counting) -> Store:
         """The warehouse; a wish that the work end ends a wait for the file, too."""
         stop = stopping()
         return open_store(self.settings, on_wait=counting.note, give_up=lambda: stop.requested)
@@ -376,7 +225,7 @@ class DataCollectionOrchestrator:
         limit: int,
         reads_feed: bool,
         use_reserve: bool,
-        counting: _Counting,
+        counting: Counting,
     ) -> None:
         for source in SOURCES:
             if kept(database.path, source):
@@ -390,10 +239,14 @@ class DataCollectionOrchestrator:
         if failed_feed is not None:
             raise failed_feed
 
-    def _tidy_if_due(self, database: Store, counting: _Counting) -> None:
+    def _tidy_if_due(self, database: Store, counting: Counting) -> None:
         """Remove what is old, once a day: where there is no daemon, nobody else would."""
-        if not is_due(home_path(self.settings), database.path, self.now()):
+        if not is_tidying_due(home_path(self.settings), database.path, self.now()):
             return
+        from ayne_dagster.runs.instance import open_instance
+        from ayne_dagster.runs.tidying import describe, removed_anything, tidy_up
+        from ayne_dagster.sources.limits.ledger import open_ledger
+
         try:
             with open_instance(self.settings) as instance:
                 told = tidy_up(instance, database, open_ledger(self.settings), self.settings)
@@ -412,7 +265,7 @@ class DataCollectionOrchestrator:
         """What time the platform's clock shows."""
         return self.settings.now()
 
-    def _discover(self, plan: DiscoveryPlan, use_reserve: bool, counting: _Counting) -> None:
+    def _discover(self, plan: DiscoveryPlan, use_reserve: bool, counting: Counting) -> None:
         config = {"min_votes": plan.min_votes, "max_pages": plan.max_pages, "use_reserve": use_reserve}
         self._run(
             "discover_movies",
@@ -424,7 +277,7 @@ class DataCollectionOrchestrator:
     def _wants_feed(self, change_feed: bool | None) -> bool:
         return self.settings.refresh_strategy == "value_of_refresh" if change_feed is None else change_feed
 
-    def _read_feed_if_due(self, database: Store, counting: _Counting) -> CollectionFailed | None:
+    def _read_feed_if_due(self, database: Store, counting: Counting) -> CollectionFailed | None:
         """Read the change feed, at most once a UTC day; returns why it failed, where it did."""
         with database.connect() as connection:
             if not plan_reading(connection, self.now()).days:
@@ -445,47 +298,23 @@ class DataCollectionOrchestrator:
         batch = pick_batch(database, self.now(), limits, self.settings.strategy)
         return (batch.tags(), batch.run_config(use_reserve=use_reserve)) if batch.movies else None
 
-    def _run(self, job_name: str, tags: Mapping[str, str], run_config: Mapping[str, Any], counting: _Counting) -> None:
+    def _run(self, job_name: str, tags: Mapping[str, str], run_config: Mapping[str, Any], counting: Counting) -> None:
         """Execute a job in this process, recorded in the instance.
 
         Raises:
             CollectionFailed: it failed.
             BaseException: an interruption came outside of its steps; the run is closed all the same.
         """
+        from ayne_dagster.definitions import (
+            build_defs,
+        )
+        from ayne_dagster.runs.in_process import RunFailed, execute
+
         job = build_defs(self.settings).resolve_job_def(job_name)
-        quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-        run_id, locks = str(uuid.uuid4()), shared_locks(self.settings)
-        stopping().check()
-        with open_instance(self.settings) as instance, watched_by(counting):
-            close_abandoned_runs(instance, locks)
-            record_origin(instance, job_name)
-            canceling = partial(note_interruption, instance, run_id)
-            try:
-                with own_run(instance, locks) as own_tag, stopping().told_of_the_end(canceling):
-                    outcome = job.execute_in_process(
-                        run_config={**run_config, **quiet},
-                        instance=instance,
-                        tags={**tags, **own_tag, **Instants.of(self.settings).clock_tag()},
-                        raise_on_error=False,
-                        run_id=run_id,
-                    )
-            except SQLAlchemyError as error:
-                raise CollectionFailed(
-                    f"The run cannot be recorded in {instance.root_directory} ({type(error).__name__}: "
-                    f"{getattr(error, 'orig', None) or 'its storage'}); what had arrived is kept. Free disk space, or "
-                    "look at Dagster's storage.",
-                    counting.result,
-                ) from None
-            except BaseException:
-                close_abandoned_runs(instance, locks)
-                raise
-        if not outcome.success:
-            if stopping().requested and not gave_a_reason(outcome.all_events):
-                raise Interrupted
-            reason = failure_reason(outcome.all_events)
-            raise CollectionFailed(
-                reason or "The run failed before its first step; its log says more.", counting.result
-            )
+        try:
+            execute(job, self.settings, tags, run_config, watched_by(counting))
+        except RunFailed as error:
+            raise CollectionFailed(str(error), counting.result) from None
 
 
 def _settings_into(store: Store, settings: Settings) -> Settings:
@@ -507,7 +336,7 @@ def _waited_for(work: Callable[[], T]) -> T:
 
 
 @contextmanager
-def _as_interruption(counting: _Counting) -> Iterator[None]:
+def _as_interruption(counting: Counting) -> Iterator[None]:
     """Turn whatever an interruption ended the block with into one error; what says more of its own is left.
 
     Raises:
@@ -518,7 +347,7 @@ def _as_interruption(counting: _Counting) -> Iterator[None]:
         stopping().check()
     except CollectionFailed:
         raise
-    except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError, DatabaseBusy) as error:
+    except (KeyboardInterrupt, DatabaseBusy) as error:
         if isinstance(error, DatabaseBusy) and not stopping().requested:
             raise
         raise CollectionInterrupted(INTERRUPTED, counting.result) from None

@@ -12,8 +12,9 @@ from unittest.mock import create_autospec
 import pytest
 
 from ayne_dagster.collecting.progress import Watcher
+from ayne_dagster.collecting.result import CollectionResult
 from ayne_dagster.config import FigureChoice, Settings
-from ayne_dagster.orchestrator import CollectionResult, DataCollectionOrchestrator, DiscoveryPlan
+from ayne_dagster.orchestrator import DataCollectionOrchestrator, DiscoveryPlan
 from ayne_dagster.standin.faults import Fault
 from ayne_dagster.standin.running import StandIn
 from ayne_dagster.warehouse.database import Database

@@ -28,7 +28,8 @@ from ayne_dagster import doctor
 from ayne_dagster.config import ApiSettings, Settings, SettingsError
 from ayne_dagster.doctor import DUCKDBS, OK, PYTHONS, WARNING, WRONG, Line, disk_line, examine, version_line
 from ayne_dagster.refresh.outlook import Outlook
-from ayne_dagster.runs.instance import HomeUnusable, fault_of, home_path, open_instance
+from ayne_dagster.runs.home import home_path
+from ayne_dagster.runs.instance import HomeUnusable, fault_of, open_instance
 from ayne_dagster.settings.clock import Fast
 from ayne_dagster.sources.limits.account import account_of
 from ayne_dagster.sources.limits.ledger import open_ledger

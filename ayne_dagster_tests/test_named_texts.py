@@ -10,7 +10,8 @@ import pytest
 from ayne_dagster import cli
 from ayne_dagster.config import Settings, SettingsError, load_settings
 from ayne_dagster.doctor import WRONG, examine
-from ayne_dagster.runs.instance import home_path, open_instance
+from ayne_dagster.runs.home import home_path
+from ayne_dagster.runs.instance import open_instance
 from ayne_dagster.settings import texts
 from ayne_dagster.settings.texts import read_named_text
 from ayne_dagster.sources.daily_files import fetch

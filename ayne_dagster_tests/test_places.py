@@ -15,7 +15,7 @@ import pytest
 from ayne_dagster import DuckDBClient
 from ayne_dagster.commands.options import FilePath
 from ayne_dagster.config import Settings, load_settings
-from ayne_dagster.runs.instance import home_path
+from ayne_dagster.runs.home import home_path
 from ayne_dagster.settings import places
 from ayne_dagster.settings.places import FormerInUse, WrongPlace, companion, resolve_database, take_over_former
 from ayne_dagster.sources.limits.ledger import (

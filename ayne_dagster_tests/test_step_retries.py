@@ -28,7 +28,7 @@ from ayne_dagster.config import Settings
 from ayne_dagster.definitions import build_defs
 from ayne_dagster.orchestrator import CollectionFailed, DataCollectionOrchestrator, DiscoveryPlan
 from ayne_dagster.runs.batch import range_tags
-from ayne_dagster.runs.instance import home_path
+from ayne_dagster.runs.home import home_path
 from ayne_dagster.sources.trust import CONTROL_REQUESTS, PATIENCE
 from ayne_dagster.standin.faults import Fault
 from ayne_dagster.standin.running import StandIn

@@ -18,9 +18,10 @@ from ayne_dagster.config import Settings
 from ayne_dagster.definitions import build_defs
 from ayne_dagster.orchestrator import DataCollectionOrchestrator
 from ayne_dagster.partitions import PARTITION_KEYS
-from ayne_dagster.runs.instance import home_path, open_instance
+from ayne_dagster.runs.home import home_path, is_tidying_due
+from ayne_dagster.runs.instance import open_instance
 from ayne_dagster.runs.retention import CLOCK_TAG
-from ayne_dagster.runs.tidying import describe, is_due, removed_anything
+from ayne_dagster.runs.tidying import describe, removed_anything
 from ayne_dagster.sources.limits.ledger import open_ledger
 from ayne_dagster.standin.running import StandIn
 from ayne_dagster.warehouse.answers import ListedMovie
@@ -65,14 +66,14 @@ def runs(settings: Settings) -> int:
 
 def test_a_collection_tidies_up_once_a_day(settings: Settings, standin: StandIn) -> None:
     home, database = home_path(settings), Database(settings.database).path
-    assert is_due(home, database, START)
+    assert is_tidying_due(home, database, START)
     collect(settings, standin, 0)
     assert rows(settings, "quarantine") == rows(settings, "tmdb_changes") == 0
     assert open_ledger(settings).use("omdb:x", date(2024, 1, 1), 0).used == 0
-    assert not is_due(home, database, later(0.9))
-    assert is_due(home, database, later(1.1))
-    assert is_due(home, database, later(-1)), "a clock that was put back"
-    assert is_due(home, database.with_name("other"), START), "another database in the same home"
+    assert not is_tidying_due(home, database, later(0.9))
+    assert is_tidying_due(home, database, later(1.1))
+    assert is_tidying_due(home, database, later(-1)), "a clock that was put back"
+    assert is_tidying_due(home, database.with_name("other"), START), "another database in the same home"
 
 
 def test_collections_over_months_leave_as_many_runs_as_those_of_a_month(settings: Settings, standin: StandIn) -> None:

@@ -21,7 +21,7 @@ from harness import Figures, parse_arguments, scratch
 from ayne_dagster.config import ApiSettings, Settings
 from ayne_dagster.orchestrator import DataCollectionOrchestrator, DiscoveryPlan
 from ayne_dagster.refresh.states import Override
-from ayne_dagster.runs.instance import home_path
+from ayne_dagster.runs.home import home_path
 from ayne_dagster.standin.running import StandIn
 from ayne_dagster.warehouse.database import Database
 from ayne_dagster.warehouse.refresh_metadata import set_override

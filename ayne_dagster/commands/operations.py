@@ -105,7 +105,8 @@ def _require_a_clock_that_is_borne_out(settings: Settings) -> None:
 
 def _bring_ticks_back(settings: Settings) -> list[str]:
     """The sensors and schedules that need not wait any more, by name."""
-    from ayne_dagster.runs.instance import home_path, open_instance
+    from ayne_dagster.runs.home import home_path
+    from ayne_dagster.runs.instance import open_instance
     from ayne_dagster.runs.retention import Instants
     from ayne_dagster.serving.instigators import bring_back
 

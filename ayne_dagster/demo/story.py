@@ -22,6 +22,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from ayne_dagster.collecting.progress import Progress
+from ayne_dagster.collecting.result import CollectionResult
 from ayne_dagster.config import STRATEGIES, Settings
 from ayne_dagster.demo.world import (
     DEFAULT_DATABASE,
@@ -31,7 +32,7 @@ from ayne_dagster.demo.world import (
     settings_for,
     variables,
 )
-from ayne_dagster.orchestrator import CollectionResult, DataCollectionOrchestrator, DiscoveryPlan
+from ayne_dagster.orchestrator import DataCollectionOrchestrator, DiscoveryPlan
 from ayne_dagster.refresh.strategy import COLLECTED
 from ayne_dagster.settings.places import resolve_database
 from ayne_dagster.settings.wording import counted

@@ -18,12 +18,10 @@ import dagster as dg
 
 from ayne_dagster.config import Settings, SettingsError
 from ayne_dagster.errors import OneLineError
+from ayne_dagster.runs.home import home_path
 from ayne_dagster.settings.locks import alone_in, lock_now, open_to_lock, sharing
-from ayne_dagster.settings.places import home_beside, home_named
 from ayne_dagster.settings.texts import require_file
 
-_NOT_IN_A_HOME = set("%?#")
-"""What SQLAlchemy, Alembic and SQLite read as something else in the addresses that Dagster makes of a path."""
 _FORMER = {"4b45d5fa57d8ab75deb9bb6a515d36132c4998664e034bc28f77e13d9999133b"}
 """SHA-256 of each `dagster.yaml` that was shipped before: 0.1.0 and 0.2.0."""
 
@@ -45,27 +43,6 @@ class HomeUnusable(OneLineError):
 ONE_PLANNED_EVENT = "DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS"
 """Dagster's switch for one event that names all partitions which a run plans for an asset, instead of one a partition.
 A run that fails then marks no partition as failed, which ours need not: what it had fetched is kept."""
-
-
-def home_path(settings: Settings) -> Path:
-    """Where the Dagster home of a database is, or will be; absolute.
-
-    Raises:
-        SettingsError: Dagster can keep nothing at this path, or what a former version left cannot be moved to it.
-    """
-    try:
-        home = home_named(settings.dagster_home) or home_beside(settings.database)
-    except OSError as error:
-        raise SettingsError(
-            f"What a former version left beside {settings.database} cannot be moved ({error.strerror}): fix the "
-            "permissions of the folder."
-        ) from None
-    if wrong := sorted(set(str(home)) & _NOT_IN_A_HOME):
-        raise SettingsError(
-            f"Dagster can keep nothing in {home}: its storage takes {' and '.join(wrong)} in a path for something "
-            "else. Set DAGSTER_HOME to a folder without."
-        )
-    return home
 
 
 def dagster_home(settings: Settings) -> Path:

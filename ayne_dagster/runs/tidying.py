@@ -6,9 +6,7 @@ or, where there is no daemon, at the end of a collection; and by `ayne tidy` whe
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
-from datetime import datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +15,7 @@ import dagster as dg
 
 from ayne_dagster.config import Settings
 from ayne_dagster.legacy.reading import remove_left_copies
+from ayne_dagster.runs.home import TIDIED_EVERY, tidied_mark
 from ayne_dagster.runs.retention import Instants, pack, remove_abandoned_files, remove_old_runs
 from ayne_dagster.settings.wording import counted
 from ayne_dagster.sources.limits.ledger import RequestLedger
@@ -24,9 +23,6 @@ from ayne_dagster.warehouse.care.thinning import LOG_KEPT, thin
 from ayne_dagster.warehouse.care.witness import doubt_of_age
 from ayne_dagster.warehouse.store import Store
 
-EVERY = timedelta(days=1)
-_MARK = "tidied_at"
-"""Begins the name of a file in the Dagster home that says when it was tidied last, by the platform's clock."""
 _NOTHING: Mapping[str, Any] = MappingProxyType(
     {"runs": 0, "files": 0, "bytes": 0, "rows": {}, "ledger": 0, "doubt": None}
 )
@@ -80,7 +76,7 @@ def tidy_up_surely(
         told["bytes"] = pack(instance)
     _note_tidied(instance, database, now)
     if database.path.parent.is_dir():
-        told["files"] += remove_left_copies(database.path.parent, (now.calendar - EVERY).timestamp())
+        told["files"] += remove_left_copies(database.path.parent, (now.calendar - TIDIED_EVERY).timestamp())
     if database.exists:
         with database.transaction() as connection:
             told["rows"] = {table: number for table, number in thin(connection, now.platform).items() if number}
@@ -90,16 +86,7 @@ def tidy_up_surely(
 
 
 def _note_tidied(instance: dg.DagsterInstance, database: Store, now: Instants) -> None:
-    _mark(Path(instance.root_directory), database.path).write_text(now.platform.isoformat(), encoding="ascii")
-
-
-def is_due(home: Path, database: Path, now: datetime) -> bool:
-    """Whether a database and its Dagster home were not tidied for a day, by the platform's clock."""
-    try:
-        last = datetime.fromisoformat(_mark(home, database).read_text(encoding="ascii"))
-        return not timedelta(0) <= now - last < EVERY  # a clock that was put back counts as well
-    except (OSError, ValueError, TypeError):
-        return True
+    tidied_mark(Path(instance.root_directory), database.path).write_text(now.platform.isoformat(), encoding="ascii")
 
 
 def describe(told: dict[str, Any]) -> str:
@@ -123,8 +110,3 @@ def describe(told: dict[str, Any]) -> str:
 def removed_anything(told: dict[str, Any]) -> bool:
     """Whether there is anything to tell of that a person may want to know: packing alone is none of it."""
     return bool(told["doubt"] or told["runs"] or told["files"] or told["rows"] or told["ledger"])
-
-
-def _mark(home: Path, database: Path) -> Path:
-    """The file that says when: several databases may share a home."""
-    return home / f"{_MARK}.{hashlib.sha256(str(database).encode()).hexdigest()[:8]}"
