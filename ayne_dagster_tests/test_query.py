@@ -293,6 +293,7 @@ def test_while_a_commit_goes_on_a_copy_of_what_was_before_it_is_asked(
         (("SELECT 1", "--file", "x.sql"), "Say the question"),
         (("--file", "nowhere.sql"), "cannot be read"),
         (("SELECT 1", "--json", "--parquet", "x"), "choose one"),
+        (("SELECT 1", "--csv", "--json"), "--csv and --json are two ways of having the answer"),
         (("SELECT 1", "--memory", "lots"), "--memory must be a size"),
         (("SELECT 1", "--memory", "512"), "--memory must be a size"),
         (("SELECT 1", "--seconds", "nan"), "--seconds"),

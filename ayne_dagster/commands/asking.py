@@ -7,7 +7,7 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from itertools import islice
@@ -38,9 +38,9 @@ _database = click.option("--database", type=FilePath(), help="Ask this file, a s
 @click.command()
 @click.argument("sql", required=False)
 @click.option("--file", "sql_file", type=FilePath(), help="Read the question from this file.")
-@click.option("--csv", "form", flag_value="csv", help="Print CSV; lists as JSON.")
-@click.option("--json", "form", flag_value="json", help="Print one JSON object: columns and rows.")
-@click.option("--markdown", "form", flag_value="markdown", help="Print a Markdown table.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV; lists as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object: columns and rows.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print a Markdown table.")
 @click.option("--parquet", type=FilePath(), help="Write a Parquet file instead of printing.")
 @click.option(
     "--limit", type=click.IntRange(0), default=MOST_SHOWN, show_default=True, help="Rows shown as a table; 0: all."
@@ -52,7 +52,9 @@ _database = click.option("--database", type=FilePath(), help="Ask this file, a s
 def query(
     sql: str | None,
     sql_file: Path | None,
-    form: str | None,
+    as_csv: bool,
+    as_json: bool,
+    as_markdown: bool,
     parquet: Path | None,
     limit: int,
     seconds: float,
@@ -67,8 +69,7 @@ def query(
     """
     from ayne_dagster.warehouse.query import Limits, ask, ask_a_copy
 
-    if form and parquet:
-        raise click.UsageError(f"--{form} and --parquet are two ways of having the answer: choose one.")
+    _require_one_way({"--csv": as_csv, "--json": as_json, "--markdown": as_markdown, "--parquet": parquet})
     question, settings = _question(sql, sql_file), load_settings()
     place = _database_of(database, settings)
     with ExitStack() as until_printed:
@@ -80,13 +81,19 @@ def query(
             click.echo(f"Asked a copy of {place.name} as of {answered.as_of:%Y-%m-%d %H:%M:%S} UTC.", err=True)
         if parquet is not None:
             _write_parquet(answered, parquet)
-        elif form == "csv":
+        elif as_csv:
             _print_csv(answered)
-        elif form == "json":
+        elif as_json:
             columns = {field.name: str(field.type) for field in answered.schema}
             print_result({"columns": columns, "rows": list(_rows(answered))}, True, str)
         else:
-            _print_table(answered, limit, markdown=form == "markdown")
+            _print_table(answered, limit, markdown=as_markdown)
+
+
+def _require_one_way(ways: Mapping[str, object]) -> None:
+    chosen = [option for option, given in ways.items() if given]
+    if len(chosen) > 1:
+        raise click.UsageError(f"{' and '.join(chosen[:2])} are two ways of having the answer: choose one.")
 
 
 def _way_out() -> WayOut | None:
