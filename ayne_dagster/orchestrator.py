@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
-from typing import Any, TypeVar
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ayne_dagster.collecting.progress import Watcher, watched_by
 from ayne_dagster.collecting.result import CollectionResult, Counting
@@ -35,6 +35,9 @@ from ayne_dagster.warehouse.refresh_metadata import due_counts
 from ayne_dagster.warehouse.spool import kept, merge_kept
 from ayne_dagster.warehouse.store import DatabaseBusy, Store, WarehouseError
 from ayne_dagster.warehouse.strategies import load_strategy
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
 
 INTERRUPTED = "Interrupted; everything that had arrived is kept."
 T = TypeVar("T")
@@ -62,6 +65,45 @@ class DiscoveryPlan:
     end_year: int = LAST_YEAR
     max_pages: int | None = None
     min_votes: int = 200
+
+
+class _Recorded:
+    """Runs of one collection, recorded in one instance. It and Dagster itself are loaded for the first of them.
+
+    Args:
+        settings: of the collection.
+        until_end: closes the instance.
+        counting: follows the steps.
+    """
+
+    def __init__(self, settings: Settings, until_end: ExitStack, counting: Counting) -> None:
+        self.settings = settings
+        self.counting = counting
+        self._until_end = until_end
+
+    @cached_property
+    def instance(self) -> DagsterInstance:
+        """Where the runs are recorded; opening it reads the migrations of three storages."""
+        from ayne_dagster.runs.instance import open_instance
+
+        return self._until_end.enter_context(open_instance(self.settings))
+
+    def run(self, job_name: str, tags: Mapping[str, str], run_config: Mapping[str, Any]) -> None:
+        """Execute a job in this process.
+
+        Raises:
+            CollectionFailed: it failed.
+            BaseException: an interruption came outside of its steps; the run is closed all the same.
+        """
+        from ayne_dagster.definitions import build_defs
+        from ayne_dagster.runs.in_process import RunFailed, execute
+
+        job = build_defs(self.settings).resolve_job_def(job_name)
+        stopping().check()
+        try:
+            execute(job, self.instance, self.settings, tags, run_config, watched_by(self.counting))
+        except RunFailed as error:
+            raise CollectionFailed(str(error), self.counting.result) from None
 
 
 class DataCollectionOrchestrator:
@@ -158,11 +200,11 @@ class DataCollectionOrchestrator:
         counting = Counting(result, self._watcher)
         database = self._database(counting)
         try:
-            with _as_interruption(counting):
+            with _as_interruption(counting), self._recorded(counting) as runs:
                 with database.transaction() as connection:  # an unusable file should fail before anything is asked
                     put_precedence(connection, self.settings.box_office)  # and a setting hold though nothing is due
-                self._collect(database, discovery, limit, self._wants_feed(change_feed), use_reserve, counting)
-                self._tidy_if_due(database, counting)
+                self._collect(database, discovery, limit, self._wants_feed(change_feed), use_reserve, runs)
+                self._tidy_if_due(database, runs)
         except CollectionFailed:
             # The reason may be that the database cannot be had: not the time to wait for it.
             with suppress(WarehouseError):
@@ -207,11 +249,16 @@ class DataCollectionOrchestrator:
     def _run_alone(self, job_name: str) -> dict[str, Numbers]:
         """Execute a job of unpartitioned assets; returns what its steps told."""
         counting = Counting(CollectionResult(), self._watcher)
-        with _as_interruption(counting):
+        with _as_interruption(counting), self._recorded(counting) as runs:
             with self._database(counting).connect():
                 pass  # an unusable file should fail before anything is asked
-            self._run(job_name, {}, {}, counting)
+            runs.run(job_name, {}, {})
         return counting.told
+
+    @contextmanager
+    def _recorded(self, counting: Counting) -> Iterator[_Recorded]:
+        with ExitStack() as until_end:
+            yield _Recorded(self.settings, until_end, counting)
 
     def _database(self, counting: Counting) -> Store:
         """The warehouse; a wish that the work end ends a wait for the file, too."""
@@ -225,36 +272,35 @@ class DataCollectionOrchestrator:
         limit: int,
         reads_feed: bool,
         use_reserve: bool,
-        counting: Counting,
+        runs: _Recorded,
     ) -> None:
+        note = runs.counting.note
         for source in SOURCES:
             if kept(database.path, source):
-                with lease(database, source, counting.note, sleep=pause):
-                    merge_kept(database, source, counting.note)
+                with lease(database, source, note, sleep=pause):
+                    merge_kept(database, source, note)
         if discovery is not None:
-            self._discover(discovery, use_reserve, counting)
-        failed_feed = self._read_feed_if_due(database, counting) if reads_feed else None
+            self._discover(discovery, use_reserve, runs)
+        failed_feed = self._read_feed_if_due(database, runs) if reads_feed else None
         if request := self._refresh_request(database, limit, use_reserve):
-            self._run("refresh_movies", *request, counting)
+            runs.run("refresh_movies", *request)
         if failed_feed is not None:
             raise failed_feed
 
-    def _tidy_if_due(self, database: Store, counting: Counting) -> None:
+    def _tidy_if_due(self, database: Store, runs: _Recorded) -> None:
         """Remove what is old, once a day: where there is no daemon, nobody else would."""
         if not is_tidying_due(home_path(self.settings), database.path, self.now()):
             return
-        from ayne_dagster.runs.instance import open_instance
         from ayne_dagster.runs.tidying import describe, removed_anything, tidy_up
         from ayne_dagster.sources.limits.ledger import open_ledger
 
         try:
-            with open_instance(self.settings) as instance:
-                told = tidy_up(instance, database, open_ledger(self.settings), self.settings)
+            told = tidy_up(runs.instance, database, open_ledger(self.settings), self.settings)
             # Whoever has turned the clock (a demonstration) need not be told that it may be ahead.
             if removed_anything(told) and not (told["doubt"] and self.settings.clock.is_turned):
-                counting.note(describe(told))
+                runs.counting.note(describe(told))
         except Exception as error:  # noqa: BLE001 -- what was collected is collected; it is tried again tomorrow
-            counting.note(f"Old runs and logs could not be tidied up ({error}): `ayne tidy` tries again.")
+            runs.counting.note(f"Old runs and logs could not be tidied up ({error}): `ayne tidy` tries again.")
 
     def _due_remaining(self, database: Store) -> int:
         with database.connect() as connection:
@@ -265,25 +311,21 @@ class DataCollectionOrchestrator:
         """What time the platform's clock shows."""
         return self.settings.now()
 
-    def _discover(self, plan: DiscoveryPlan, use_reserve: bool, counting: Counting) -> None:
+    def _discover(self, plan: DiscoveryPlan, use_reserve: bool, runs: _Recorded) -> None:
         config = {"min_votes": plan.min_votes, "max_pages": plan.max_pages, "use_reserve": use_reserve}
-        self._run(
-            "discover_movies",
-            range_tags(str(plan.start_year), str(plan.end_year)),
-            {"ops": {"discovered_movies": {"config": config}}},
-            counting,
-        )
+        years = range_tags(str(plan.start_year), str(plan.end_year))
+        runs.run("discover_movies", years, {"ops": {"discovered_movies": {"config": config}}})
 
     def _wants_feed(self, change_feed: bool | None) -> bool:
         return self.settings.refresh_strategy == "value_of_refresh" if change_feed is None else change_feed
 
-    def _read_feed_if_due(self, database: Store, counting: Counting) -> CollectionFailed | None:
+    def _read_feed_if_due(self, database: Store, runs: _Recorded) -> CollectionFailed | None:
         """Read the change feed, at most once a UTC day; returns why it failed, where it did."""
         with database.connect() as connection:
             if not plan_reading(connection, self.now()).days:
                 return None
         try:
-            self._run("read_change_feed", {}, {}, counting)
+            runs.run("read_change_feed", {}, {})
         except CollectionInterrupted:
             raise
         except CollectionFailed as error:
@@ -297,24 +339,6 @@ class DataCollectionOrchestrator:
         limits = dict.fromkeys(self.settings.sources, limit)
         batch = pick_batch(database, self.now(), limits, self.settings.strategy)
         return (batch.tags(), batch.run_config(use_reserve=use_reserve)) if batch.movies else None
-
-    def _run(self, job_name: str, tags: Mapping[str, str], run_config: Mapping[str, Any], counting: Counting) -> None:
-        """Execute a job in this process, recorded in the instance.
-
-        Raises:
-            CollectionFailed: it failed.
-            BaseException: an interruption came outside of its steps; the run is closed all the same.
-        """
-        from ayne_dagster.definitions import (
-            build_defs,
-        )
-        from ayne_dagster.runs.in_process import RunFailed, execute
-
-        job = build_defs(self.settings).resolve_job_def(job_name)
-        try:
-            execute(job, self.settings, tags, run_config, watched_by(counting))
-        except RunFailed as error:
-            raise CollectionFailed(str(error), counting.result) from None
 
 
 def _settings_into(store: Store, settings: Settings) -> Settings:

@@ -16,7 +16,6 @@ from ayne_dagster.collecting.stores import shared_locks
 from ayne_dagster.config import Settings
 from ayne_dagster.errors import OneLineError
 from ayne_dagster.runs.failures import failure_reason, gave_a_reason
-from ayne_dagster.runs.instance import open_instance
 from ayne_dagster.runs.origin import record_origin
 from ayne_dagster.runs.own_runs import close_abandoned_runs, note_interruption, own_run
 from ayne_dagster.runs.retention import Instants
@@ -30,6 +29,7 @@ class RunFailed(OneLineError):
 
 def execute(
     job: dg.JobDefinition,
+    instance: dg.DagsterInstance,
     settings: Settings,
     tags: Mapping[str, str],
     run_config: Mapping[str, Any],
@@ -39,7 +39,8 @@ def execute(
 
     Args:
         job: what is executed.
-        settings: whose instance records it.
+        instance: records it.
+        settings: where its marks are held, and what time it is.
         tags: of the run, beside our own.
         run_config: of the run.
         watched: is entered for as long as the run takes.
@@ -51,7 +52,7 @@ def execute(
     """
     run_id, locks = str(uuid.uuid4()), shared_locks(settings)
     stopping().check()
-    with open_instance(settings) as instance, watched:
+    with watched:
         close_abandoned_runs(instance, locks)
         record_origin(instance, job.name)
         canceling = partial(note_interruption, instance, run_id)

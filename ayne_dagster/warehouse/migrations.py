@@ -47,15 +47,12 @@ def create_schema(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def schema_version(connection: duckdb.DuckDBPyConnection) -> int | None:
-    """The version that a database says it has; None where it says nothing."""
-    tables = connection.execute(
-        "SELECT table_name FROM duckdb_tables() WHERE table_name = ? AND database_name = current_database()",
-        [VERSION_TABLE],
-    ).fetchall()
-    if not tables:
+    """The version that a database says it has; None where it says nothing. Asked whenever a database is opened."""
+    try:
+        ((version,),) = connection.execute(f"SELECT max(version) FROM {VERSION_TABLE}").fetchall()
+    except duckdb.CatalogException:  # there is no such table
         return None
-    rows = connection.execute(f"SELECT max(version) FROM {VERSION_TABLE}").fetchall()
-    return None if rows[0][0] is None else int(rows[0][0])
+    return None if version is None else int(version)
 
 
 def migrate(connection: duckdb.DuckDBPyConnection, found: int, steps: Mapping[int, Step] | None = None) -> None:

@@ -52,13 +52,15 @@ def require_ours(connection: duckdb.DuckDBPyConnection, name: str) -> int | None
         raise WrongDatabase(
             f"{name} has schema version {version}, this program knows {SCHEMA_VERSION}: install the newer ayne_dagster."
         )
+    if version is not None:
+        return version
     query = "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database()"
     tables = {row[0] for row in connection.execute(query).fetchall()}
     if tables and not tables & (ALL_TABLES.keys() | {VERSION_TABLE}):
         raise WrongDatabase(
             f"{name} is a DuckDB database of another program; nothing was changed in it. Choose another AYNE_DATABASE."
         )
-    return version
+    return None
 
 
 def is_older(version: int | None) -> bool:

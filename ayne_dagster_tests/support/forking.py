@@ -21,7 +21,27 @@ from multiprocessing.reduction import DupFd
 from pathlib import Path
 from typing import IO, Any
 
-PRELOADED = ["ayne_dagster.cli", "ayne_dagster.commands.collecting", "ayne_dagster.definitions", "ayne_dagster.doctor"]
+PRELOADED = [
+    "ayne_dagster.cli",
+    "ayne_dagster.commands.collecting",
+    "ayne_dagster.commands.progress_display",
+    "ayne_dagster.dashboard.app",
+    "ayne_dagster.definitions",
+    "ayne_dagster.doctor",
+    "ayne_dagster.orchestrator",
+    "ayne_dagster.runs.event_log",
+    "ayne_dagster.runs.in_process",
+    # What these load when they are first used.
+    "anyascii._data",
+    "dagster._core.execution.execute_in_process",
+    "dagster._core.instance.runs.run_domain",
+    "dagster._core.storage.local_compute_log_manager",
+    "dagster._core.storage.root",
+    "dagster._core.storage.runs.sqlite.sqlite_run_storage",
+    "dagster._core.storage.schedules.sqlite.sqlite_schedule_storage",
+    "dagster._core.workspace.context",
+    "pyarrow.dataset",
+]
 
 FORKED = multiprocessing.get_context("forkserver")
 """Makes processes that have everything imported, for functions of a test module too."""
