@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -12,7 +11,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from importlib.abc import MetaPathFinder
-from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,9 +21,9 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from ayne_dagster.config import ApiSettings, Settings
-from ayne_dagster.runs import instance as instance_module
 from ayne_dagster.standin.running import StandIn
-from ayne_dagster.warehouse import database
+from ayne_dagster_tests.support import forking
+from ayne_dagster_tests.support.prepared import Prepared
 from ayne_dagster_tests.support.thoroughness import examples
 
 pytest_plugins = ["ayne_dagster_tests.support.postgres", "ayne_dagster_tests.support.lake"]
@@ -110,46 +108,19 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def _empty_database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """A new database, as the code makes it."""
-    file = tmp_path_factory.mktemp("empty") / "ayne.duckdb"
-    database._make_empty(file)
-    return file.read_bytes()
+def _prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    return Prepared.within(tmp_path_factory.mktemp("prepared"))
 
 
 @pytest.fixture(autouse=True)
-def _copied_databases(monkeypatch: pytest.MonkeyPatch, _empty_database: bytes, request: pytest.FixtureRequest) -> None:
-    """New databases are copies of one: making the tables a thousand times would take minutes.
+def _copied(monkeypatch: pytest.MonkeyPatch, _prepared: Prepared, request: pytest.FixtureRequest) -> None:
+    """New databases and Dagster homes are copies: making a thousand would take minutes.
 
-    Where a test is about how they are made (`makes_tables`), they are.
+    Where a test is about how tables are made (`makes_tables`), they are.
     """
     if request.node.get_closest_marker("makes_tables") is None:
-        monkeypatch.setattr(database, "_make_empty", lambda new: new.write_bytes(_empty_database))
-
-
-@pytest.fixture(scope="session")
-def _empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What Dagster's storage makes of a new home, with our configuration."""
-    home = tmp_path_factory.mktemp("home")
-    (home / "dagster.yaml").write_bytes((files("ayne_dagster") / "dagster.yaml").read_bytes())
-    with dg.DagsterInstance.from_config(str(home)) as made:
-        instance_module.ask_each_storage(made)
-    return home
-
-
-@pytest.fixture(autouse=True)
-def _copied_homes(monkeypatch: pytest.MonkeyPatch, _empty_home: Path) -> None:
-    """New Dagster homes are copies of one: its migrations of three empty files take half a second."""
-    make = instance_module.dagster_home
-
-    def copied(settings: Settings) -> Path:
-        home = make(settings)
-        for name in ("history", "schedules"):
-            if not (home / name).exists():
-                shutil.copytree(_empty_home / name, home / name)
-        return home
-
-    monkeypatch.setattr(instance_module, "dagster_home", copied)
+        _prepared.take_place(monkeypatch.setattr)
+    monkeypatch.setattr(forking, "prepared", _prepared)
 
 
 @pytest.fixture(scope="session")

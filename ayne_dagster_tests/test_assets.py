@@ -94,6 +94,7 @@ def platform(make_settings: MakeSettings, standin: StandIn, instance: dg.Dagster
     return Platform(make_settings, standin, instance)
 
 
+@pytest.mark.on_duckdb2
 def test_a_collection_fills_every_table(platform: Platform) -> None:
     assert platform.discover().success
     assert platform.refresh().success
@@ -105,6 +106,7 @@ def test_a_collection_fills_every_table(platform: Platform) -> None:
     assert platform.value("SELECT total_movies FROM collection_status ORDER BY observed_at DESC LIMIT 1") == movies
 
 
+@pytest.mark.on_duckdb2
 def test_the_ui_gets_curves_of_each_day_and_a_look_at_the_movies(platform: Platform) -> None:
     platform.discover()
     result = platform.refresh(limit=10, omdb_quota=100)
@@ -123,6 +125,7 @@ def test_the_ui_gets_curves_of_each_day_and_a_look_at_the_movies(platform: Platf
     assert movies["share_with_imdb_id"].value == round(platform.value("SELECT count(imdb_id) FROM movies") / known, 4)
 
 
+@pytest.mark.on_duckdb2
 def test_a_run_tells_of_years_without_movies_and_of_feeds_that_are_off_before_its_checks_look(
     make_settings: MakeSettings, standin: StandIn, tmp_path: Path
 ) -> None:
@@ -216,6 +219,7 @@ def test_asked_anyway_a_source_is_asked_for_what_is_not_due_but_not_for_what_a_p
     assert platform.details_asked()[len(before) + len(asked) :] == [second]
 
 
+@pytest.mark.on_duckdb2
 def test_each_check_runs_alone_at_no_request_and_all_of_them_are_a_job(platform: Platform) -> None:
     platform.discover()
     platform.refresh()
@@ -395,6 +399,7 @@ def test_a_failing_movie_is_not_first_in_the_queue_for_ever(platform: Platform) 
     assert platform.details_asked().count(failing) == 2
 
 
+@pytest.mark.on_duckdb2
 def test_a_movie_whose_year_changes_is_in_one_partition(platform: Platform) -> None:
     platform.discover()
     platform.refresh()
@@ -486,6 +491,7 @@ def test_what_is_due_is_not_overdue_before_a_batch_could_be_gathered(platform: P
     assert overdue.passed
 
 
+@pytest.mark.on_duckdb2
 def test_answers_that_a_former_version_stored_are_judged_by_the_next_run(platform: Platform) -> None:
     platform.discover()
     platform.refresh(limit=10)
@@ -521,6 +527,7 @@ def test_a_check_fails_when_a_row_is_in_the_wrong_partition(platform: Platform) 
     assert checks["omdb_ratings", "years_match_partitions"] is True
 
 
+@pytest.mark.on_duckdb2
 def test_assets_can_be_loaded_downstream_by_partition(platform: Platform, instance: dg.DagsterInstance) -> None:
     platform.discover()
     platform.refresh()

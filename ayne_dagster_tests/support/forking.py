@@ -21,6 +21,8 @@ from multiprocessing.reduction import DupFd
 from pathlib import Path
 from typing import IO, Any
 
+from ayne_dagster_tests.support.prepared import Prepared
+
 PRELOADED = [
     "ayne_dagster.cli",
     "ayne_dagster.commands.collecting",
@@ -46,6 +48,9 @@ PRELOADED = [
 FORKED = multiprocessing.get_context("forkserver")
 """Makes processes that have everything imported, for functions of a test module too."""
 FORKED.set_forkserver_preload([*PRELOADED, "ayne_dagster_tests.support.forking"])
+
+prepared: Prepared | None = None
+"""Of what a forked command copies its new database and Dagster home; it makes them itself where there is none."""
 
 
 class Forked:
@@ -76,7 +81,7 @@ class Forked:
         self._readers: list[_Reader] = []
         self._process = ForkServerProcess(
             target=_run,
-            args=(list(arguments), dict(environment), str(folder), _Stream(out), _Stream(err)),
+            args=(list(arguments), dict(environment), str(folder), _Stream(out), _Stream(err), prepared),
             daemon=False,
         )
         try:
@@ -168,8 +173,12 @@ def _pipe() -> tuple[int, IO[str]]:
     return writing, TextIOWrapper(FileIO(reading), "utf-8", "replace")
 
 
-def _run(arguments: list[str], environment: dict[str, str], folder: str, out: int, err: int) -> None:
+def _run(
+    arguments: list[str], environment: dict[str, str], folder: str, out: int, err: int, copied: Prepared | None
+) -> None:
     """The command, in the forked process."""
+    if copied is not None:
+        copied.take_place(setattr)
     os.environ.clear()
     os.environ.update(environment)
     time.tzset()
