@@ -18,7 +18,7 @@ from ayne_dagster.warehouse.refresh_metadata import new_state_row
 from ayne_dagster.warehouse.rows import insert_rows, naive_utc
 from ayne_dagster.warehouse.schema import REFRESH_METADATA
 
-MOST_SECONDS = 5.0
+MOST_SECONDS = 1.5
 RELEASED = date(1999, 5, 1)
 COMMANDS: dict[str, tuple[str, ...]] = {
     "collect --refresh-only": ("collect", "--refresh-only", "--json"),
