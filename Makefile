@@ -15,7 +15,7 @@ comma := ,
 define environment
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "ayne_dagster needs Python 3.11 to 3.13, this is " + sys.version.split()[0] + ": try make PYTHON=python3.12")'
 	@if command -v uv >/dev/null 2>&1; then \
-		{ test -x $(1)/bin/python || uv venv --quiet --python $(PYTHON) $(1); } && \
+		{ test -x $(1)/bin/python || uv venv --quiet --allow-existing --python $(PYTHON) $(1); } && \
 		uv pip install --quiet --python $(1)/bin/python -c $(3) -e '.$(2)'; \
 	else \
 		{ test -x $(1)/bin/python || $(PYTHON) -m venv $(1); } && \

@@ -98,8 +98,8 @@ class _Recorded:
         from ayne_dagster.definitions import build_defs
         from ayne_dagster.runs.in_process import RunFailed, execute
 
-        job = build_defs(self.settings).resolve_job_def(job_name)
         stopping().check()
+        job = build_defs(self.settings).resolve_job_def(job_name)
         try:
             execute(job, self.instance, self.settings, tags, run_config, watched_by(self.counting))
         except RunFailed as error:

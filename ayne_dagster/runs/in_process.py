@@ -51,7 +51,6 @@ def execute(
         BaseException: an interruption came outside of its steps; the run is closed all the same.
     """
     run_id, locks = str(uuid.uuid4()), shared_locks(settings)
-    stopping().check()
     with watched:
         close_abandoned_runs(instance, locks)
         record_origin(instance, job.name)
