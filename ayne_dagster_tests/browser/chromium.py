@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page, ViewportSize
+    from playwright.sync_api import Browser, Locator, Page, ViewportSize
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = (
@@ -21,6 +21,7 @@ NARROW: ViewportSize = {"width": 390, "height": 844}
 WIDE: ViewportSize = {"width": 1280, "height": 900}
 LONGEST = 60_000.0
 """Milliseconds that a condition is waited for, on a busy machine."""
+_A_TRY = 3_000.0
 _CUT = """() => {
     document.querySelectorAll("details").forEach(each => { each.open = true; });
     return [...document.querySelectorAll("td, th")].filter(cell => {
@@ -68,6 +69,18 @@ def looking(browser: Browser, *, narrow: bool = False, dark: bool = False) -> It
         yield told
     finally:
         context.close()
+
+
+def done_until(there: Locator, act: Callable[[], object]) -> None:
+    """Do something until a page shows what comes of it: one whose scripts are not ready yet heeds no key."""
+    from playwright.sync_api import TimeoutError as TooLate
+
+    for _ in range(int(LONGEST / _A_TRY)):
+        act()
+        with suppress(TooLate):
+            there.wait_for(timeout=_A_TRY)
+            return
+    there.wait_for()
 
 
 def _note(told: Told, message: Any) -> None:

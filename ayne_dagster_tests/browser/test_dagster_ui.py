@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from ayne_dagster_tests.browser.chromium import Told, looking
+from ayne_dagster_tests.browser.chromium import Told, done_until, looking
 from ayne_dagster_tests.support.serving import RUNS, Running, eventually
 
 if TYPE_CHECKING:
@@ -52,8 +52,9 @@ def materialize(page: Page, ui: str, year: str, config: str = "") -> None:
     page.goto(f"{ui}/assets/tmdb_details?view=partitions")
     page.get_by_role("button", name="Materialize").first.click()
     page.get_by_text("Select a partition").click()
-    page.keyboard.type(year)
-    page.get_by_text("Select all (1)").click()
+    the_one = page.get_by_text("Select all (1)")
+    done_until(the_one, lambda: (page.keyboard.press("Control+A"), page.keyboard.type(year)))
+    the_one.click()
     page.keyboard.press("Escape")
     if config:
         page.get_by_text("Partition selection").click()
