@@ -278,7 +278,7 @@ def test_the_first_day_on_which_movies_are_due_is_the_first_of_those_looked_at_o
     monkeypatch.setattr(questions, "_LOOK_AHEAD_DAYS", 40)
     sources, days, found = ("tmdb", "omdb"), [NOW.replace(hour=23, minute=59, second=59, microsecond=999_999)], set()
     days += [days[0] + n * DAY for n in range(1, 40)]
-    for state in crowd(20, NOW, random.Random(8)):
+    for state in crowd(examples(40), NOW, random.Random(1)):
         store(connection, [state])
         counted = ((day.date(), due_counts(connection, sources, day, strategy=strategy)["any_source"]) for day in days)
         expected = next((day for day in counted if day[1]), None)
