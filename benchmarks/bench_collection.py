@@ -4,6 +4,7 @@ The stand-in (20 ms a request) and the collection run in a process each. The col
 orchestrator materializes the assets in Dagster; answers are validated, merged and committed batch by batch.
 
     python benchmarks/bench_collection.py
+    python benchmarks/bench_collection.py --movies 2508 --ratings 1   as a person waits for it, ratings and all
     python benchmarks/bench_collection.py --movies 100000     for the memory; takes a few minutes
 """
 
@@ -38,24 +39,34 @@ MOST_MB = 300
 
 def main() -> None:
     """Start the stand-in, fill a database with movies never fetched, collect them, and print the figures."""
-    arguments = parse_arguments(__doc__, movies=(2_000, 200, "movies to fetch"), runs=(3, 1, "collections, each anew"))
+    arguments = parse_arguments(
+        __doc__,
+        movies=(2_000, 200, "movies to fetch"),
+        runs=(3, 1, "collections, each anew"),
+        ratings=(0, 0, "1: with the ratings"),
+    )
     size = arguments.movies + arguments.movies // 20 + 50  # some movies of a catalogue are not there yet
     figures = Figures(f"tmdb_details: {arguments.movies:,} movies, {LATENCY_MS} ms, {CONNECTIONS} connections")
     runs = 1 if arguments.movies > 20_000 else arguments.runs
     with standin_process(size, LATENCY_MS) as standin:
-        results = sorted((measure(standin, arguments.movies, size) for _ in range(runs)), key=lambda r: r["seconds"])
+        results = sorted(
+            (measure(standin, arguments.movies, size, bool(arguments.ratings)) for _ in range(runs)),
+            key=lambda r: r["seconds"],
+        )
     add_figures(figures, results[len(results) // 2], arguments.movies)
     figures.show()
 
 
-def measure(standin: StandInProcess, movies: int, size: int) -> dict[str, float]:
+def measure(standin: StandInProcess, movies: int, size: int, ratings: bool) -> dict[str, float]:
     """One collection into a new database; the child reports what it took."""
     with scratch() as folder:
         settings = standin.settings | {
             "AYNE_DATABASE": folder / "ayne.duckdb",
             "AYNE_TMDB_MAX_CONCURRENT": CONNECTIONS,
             "AYNE_TMDB_REQUESTS_PER_SECOND": 0,
-            "AYNE_OMDB_DAILY_QUOTA": 1,  # omdb_ratings ends at once, well
+            "AYNE_OMDB_DAILY_QUOTA": 0 if ratings else 1,  # of one request: omdb_ratings ends at once, well
+            "AYNE_OMDB_MAX_CONCURRENT": CONNECTIONS,
+            "AYNE_OMDB_REQUESTS_PER_SECOND": 0,
         }
         itself = [sys.executable, Path(__file__)]
         run_child([*itself, "as-seeder", str(movies), str(size)], folder, settings)
