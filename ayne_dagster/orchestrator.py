@@ -15,7 +15,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ayne_dagster.collecting.progress import Watcher, watched_by
-from ayne_dagster.collecting.result import CollectionResult, Counting
+from ayne_dagster.collecting.result import CollectionResult, Tally
 from ayne_dagster.collecting.stopping import Interrupted, pause, stopping
 from ayne_dagster.collecting.stores import open_store
 from ayne_dagster.config import Settings, load_settings
@@ -76,7 +76,7 @@ class _Recorded:
         counting: follows the steps.
     """
 
-    def __init__(self, settings: Settings, until_end: ExitStack, counting: Counting) -> None:
+    def __init__(self, settings: Settings, until_end: ExitStack, counting: Tally) -> None:
         self.settings = settings
         self.counting = counting
         self._until_end = until_end
@@ -197,10 +197,11 @@ class DataCollectionOrchestrator:
         started = time.monotonic()
         limit = self.settings.refresh_limit if refresh_limit is None else refresh_limit
         result = CollectionResult(requests=dict.fromkeys(self.settings.sources, 0))
-        counting = Counting(result, self._watcher)
+        counting = Tally(result, self._watcher)
         database = self._database(counting)
         try:
-            with _as_interruption(counting), self._recorded(counting) as runs:
+            with _as_interruption(counting), ExitStack() as until_end:
+                runs = _Recorded(self.settings, until_end, counting)
                 with database.transaction() as connection:  # an unusable file should fail before anything is asked
                     put_precedence(connection, self.settings.box_office)  # and a setting hold though nothing is due
                 self._collect(database, discovery, limit, self._wants_feed(change_feed), use_reserve, runs)
@@ -248,19 +249,14 @@ class DataCollectionOrchestrator:
 
     def _run_alone(self, job_name: str) -> dict[str, Numbers]:
         """Execute a job of unpartitioned assets; returns what its steps told."""
-        counting = Counting(CollectionResult(), self._watcher)
-        with _as_interruption(counting), self._recorded(counting) as runs:
+        counting = Tally(CollectionResult(), self._watcher)
+        with _as_interruption(counting), ExitStack() as until_end:
             with self._database(counting).connect():
                 pass  # an unusable file should fail before anything is asked
-            runs.run(job_name, {}, {})
+            _Recorded(self.settings, until_end, counting).run(job_name, {}, {})
         return counting.told
 
-    @contextmanager
-    def _recorded(self, counting: Counting) -> Iterator[_Recorded]:
-        with ExitStack() as until_end:
-            yield _Recorded(self.settings, until_end, counting)
-
-    def _database(self, counting: Counting) -> Store:
+    def _database(self, counting: Tally) -> Store:
         """The warehouse; a wish that the work end ends a wait for the file, too."""
         stop = stopping()
         return open_store(self.settings, on_wait=counting.note, give_up=lambda: stop.requested)
@@ -360,7 +356,7 @@ def _waited_for(work: Callable[[], T]) -> T:
 
 
 @contextmanager
-def _as_interruption(counting: Counting) -> Iterator[None]:
+def _as_interruption(counting: Tally) -> Iterator[None]:
     """Turn whatever an interruption ended the block with into one error; what says more of its own is left.
 
     Raises:

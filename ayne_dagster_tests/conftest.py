@@ -120,7 +120,7 @@ def _copied(monkeypatch: pytest.MonkeyPatch, _prepared: Prepared, request: pytes
     """
     if request.node.get_closest_marker("makes_tables") is None:
         _prepared.take_place(monkeypatch.setattr)
-    monkeypatch.setattr(forking, "prepared", _prepared)
+        monkeypatch.setattr(forking, "prepared", _prepared)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from ayne_dagster.cli import ayne
 from ayne_dagster.config import Settings
 from ayne_dagster.definitions import build_defs
-from ayne_dagster.orchestrator import DataCollectionOrchestrator
+from ayne_dagster.orchestrator import DataCollectionOrchestrator, DiscoveryPlan
 from ayne_dagster.partitions import PARTITION_KEYS
 from ayne_dagster.runs.home import home_path, is_tidying_due
 from ayne_dagster.runs.instance import open_instance
@@ -150,3 +150,19 @@ def test_runs_are_kept_for_ever_where_that_is_set(settings: Settings, standin: S
     for days in (0, 400):
         collect(for_ever, standin, days)
     assert runs(for_ever) == 2
+
+
+def test_a_collection_opens_dagsters_storage_once_for_its_runs_and_to_tidy_up(
+    settings: Settings, standin: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+
+    def counted(of: Settings) -> dg.DagsterInstance:
+        opened.append(of)
+        return open_instance(of)
+
+    monkeypatch.setattr("ayne_dagster.runs.instance.open_instance", counted)
+    plan = DiscoveryPlan(2020, 2020, max_pages=1, min_votes=0)
+    result = DataCollectionOrchestrator(settings=settings).collect(plan, refresh_limit=3)
+    assert (result.discovered > 0, result.tmdb_updated) == (True, 3)
+    assert len(opened) == 1

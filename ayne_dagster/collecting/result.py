@@ -126,7 +126,7 @@ _NAMES = {"numbers": "box_office"}
 """What a source is called in the numbers of a collection, where that is not its name."""
 
 
-class Counting:
+class Tally:
     """Adds up what the steps of a collection report, and passes it on to who shows it."""
 
     def __init__(self, result: CollectionResult, shown_by: Watcher | None) -> None:

@@ -80,7 +80,7 @@ def done_until(there: Locator, act: Callable[[], object]) -> None:
         with suppress(TooLate):
             there.wait_for(timeout=_A_TRY)
             return
-    there.wait_for()
+    there.wait_for(timeout=_A_TRY)
 
 
 def _note(told: Told, message: Any) -> None:
