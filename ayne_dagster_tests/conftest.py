@@ -40,6 +40,17 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.fixture
+def nothing_frozen() -> Iterator[None]:
+    """Garbage is looked for as in a process that has just begun."""
+    threshold = gc.get_threshold()
+    gc.unfreeze()
+    yield
+    gc.enable()
+    gc.set_threshold(*threshold)
+    gc.freeze()
+
+
 # Where a suite runs in the background these are ignored. Dagster has SIGTERM follow SIGINT, its own children inherit
 # both, and it would wait half a minute for the end of each.
 for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):

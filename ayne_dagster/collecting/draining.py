@@ -14,6 +14,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 import dagster as dg
 import duckdb
 
+from ayne_dagster.collecting.garbage import seldom_looked_for
 from ayne_dagster.collecting.progress import watcher
 from ayne_dagster.collecting.stopping import stopping
 from ayne_dagster.collecting.streams import Batches, Emit
@@ -120,7 +121,7 @@ class Drain:
             with self._watch.waiting("waiting for another run to end"):
                 held.enter_context(self._stream.held())
             stopping().check()
-            with stopping().seal():
+            with seldom_looked_for(), stopping().seal():
                 self._run()
 
     def _run(self) -> None:
