@@ -2,8 +2,8 @@
 
 A reader of a DuckDB file keeps every writer of other processes out. So nothing is read in the file itself: file and log
 are copied, and the copy is believed only when neither has changed meanwhile. DuckDB keeps what is on disk whole at any
-moment, or a kill would cost data; so is a copy of one moment. While batches are committed only the log changes (16 MB
-at most), and only the log is copied again: following a large database costs milliseconds.
+moment, or a kill would cost data; so is a copy of one moment. While batches are committed only the log changes (8 MB at
+most), and only the log is copied again: following a large database costs milliseconds.
 
 The copy lies beside the database, where a file system that can share blocks does so, and goes with the process. Who
 needs one of an instant while nobody writes (a snapshot) finds it in `warehouse.care.snapshot`.

@@ -113,7 +113,7 @@ class Store(ABC):
         on_wait: told once, in a sentence that names the holder, when the wait is long enough to be noticed.
         give_up: asked during the wait; true ends it before its time.
         checkpoints: whether closing writes the log into a file. A row of commits leaves that to the last: on a large
-            table it takes longer than the commit. DuckDB does it by itself when the log has grown to 16 MB.
+            table it takes longer than the commit. DuckDB does it by itself when the log has grown to 8 MB.
     """
 
     path: Path
