@@ -22,6 +22,7 @@ from ayne_dagster.settings.wording import counted
 from ayne_dagster.warehouse.outlook import misfits
 from ayne_dagster.warehouse.questions import movie_titles
 from ayne_dagster.warehouse.refresh_metadata import due_counts, due_movies
+from ayne_dagster.warehouse.rows import each_of, one_text
 from ayne_dagster.warehouse.sampling import is_sampled, one_in
 from ayne_dagster.warehouse.statistics import FAILURES
 
@@ -273,8 +274,8 @@ def _worth(asked: Asked, source: str) -> str | None:
     told = asked.row(
         f"SELECT count(*) AS movies, count({source}_checked_at) AS again, coalesce(sum(1 - {value.fresh_sql(source)})"
         f" FILTER (WHERE {source}_checked_at IS NOT NULL), 0) AS stale FROM refresh_metadata"
-        " WHERE tmdb_id IN (SELECT unnest($ids)) AND $now IS NOT NULL",
-        ids=[movie.tmdb_id for movie in due],
+        f" WHERE tmdb_id IN ({each_of('$ids', 'BIGINT')}) AND $now IS NOT NULL",
+        ids=one_text(movie.tmdb_id for movie in due),
     )
     first, again = told["movies"] - told["again"], told["again"]
     what = []

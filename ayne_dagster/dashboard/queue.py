@@ -11,6 +11,7 @@ from ayne_dagster.refresh.explain import Circumstances, explain
 from ayne_dagster.refresh.strategy import SOURCES
 from ayne_dagster.warehouse.questions import movie_titles
 from ayne_dagster.warehouse.refresh_metadata import due_counts, due_movies, movie_states
+from ayne_dagster.warehouse.rows import each_of, one_text
 from ayne_dagster.warehouse.sampling import is_sampled, one_in
 
 CALENDAR_DAYS, NEXT, LISTED = 30, 100, 50
@@ -40,8 +41,8 @@ def calendar(asked: Asked) -> Chart:
     due = " OR ".join(asked.strategy.due_sql(source) for source in asked.settings.sources).replace("$now", "instant")
     found = asked.rows(
         f"SELECT instant, count(*) AS movies FROM (SELECT * FROM refresh_metadata WHERE {is_sampled(share)}),"
-        f" (SELECT unnest($ends) AS instant) WHERE {due} GROUP BY 1",
-        ends=[at.replace(tzinfo=None) for at in ends],
+        f" ({each_of('$ends', 'TIMESTAMP')}) AS days(instant) WHERE {due} GROUP BY 1",
+        ends=one_text(at.replace(tzinfo=None) for at in ends),
     )
     by_end = {row["instant"]: row["movies"] * share for row in found}
     counts = [by_end.get(at.replace(tzinfo=None), 0) for at in ends]

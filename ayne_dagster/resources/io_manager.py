@@ -21,6 +21,7 @@ import pyarrow as pa
 from ayne_dagster.collecting.draining import Drain, MergeStream
 from ayne_dagster.partitions import YEARS_TAG, described_years
 from ayne_dagster.resources.clients import DuckDBDatabase
+from ayne_dagster.warehouse.rows import each_of, one_text
 from ayne_dagster.warehouse.schema import ALL_TABLES
 from ayne_dagster.warehouse.views import VIEWS
 
@@ -87,8 +88,8 @@ class MergingDuckDBIOManager(dg.IOManager):
         if name not in ALL_TABLES and name not in {view.name for view in VIEWS}:
             raise ValueError(f"{name} is no table of the warehouse.")
         partitioned = context.has_asset_partitions
-        where = " WHERE release_year IN (SELECT unnest($years))" if partitioned else ""
-        parameters = {"years": list(context.asset_partition_keys)} if partitioned else None
+        where = f" WHERE release_year IN ({each_of('$years')})" if partitioned else ""
+        parameters = {"years": one_text(context.asset_partition_keys)} if partitioned else None
         with self.database.get_connection() as connection:
             return connection.execute(f"SELECT * FROM {name}{where}", parameters).to_arrow_table()
 

@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from ayne_dagster.warehouse.matching.same_work import Match, compare_works, omdb_work, tmdb_work
-from ayne_dagster.warehouse.rows import Row, arrow_schema, id_table, read_rows, registered
+from ayne_dagster.warehouse.rows import Row, arrow_schema, each_of, id_table, one_text, read_rows, registered
 from ayne_dagster.warehouse.schema import OMDB_RATINGS, TMDB_DETAILS
 
 _OF_TMDB = ("title", "original_title", "release_date", "us_release_date", "runtime", "directors", "actors")
@@ -81,8 +81,8 @@ def judge_unjudged(connection: duckdb.DuckDBPyConnection, years: Collection[str]
         connection: with an open transaction.
         years: of movies of these partitions; all when left out.
     """
-    within = "" if years is None else " AND release_year IN (SELECT unnest($years))"
-    bound: dict[str, Any] = {"limit": JUDGED_AT_ONCE} | ({} if years is None else {"years": list(years)})
+    within = "" if years is None else f" AND release_year IN ({each_of('$years')})"
+    bound: dict[str, Any] = {"limit": JUDGED_AT_ONCE} | ({} if years is None else {"years": one_text(years)})
     judged = 0
     for _ in range(MOST_BATCHES):
         found = connection.execute(

@@ -8,8 +8,8 @@ depend on what is collected.
 
 At 1,000,000 movies there are 60,000,000 credits, without an index, and each look for some of them reads a column to its
 end. So a hash beside the movie's state says whether there is anything to do; first rows are only appended; and of the
-others no more columns are read than the history tells. Movies are named one by one (`rows.among`), to read and to
-delete: both at once would be one look, and a lake cannot do that.
+others no more columns are read than the history tells. To read and to delete are two looks: both at once would be one,
+and a lake cannot do that.
 """
 
 from __future__ import annotations
@@ -42,8 +42,6 @@ from ayne_dagster.warehouse.schema import (
 
 Columns = Mapping[str, list[Any]]
 """Rows of a table column by column, without the movie's id."""
-OF_A_COMMIT = 500
-"""Movies that are named one by one in these tables: sixty rows a movie make a join with as many the slower."""
 MOST_TOLD = 50
 """Differences of a movie and part that the history names; a last item says how many more there are."""
 
@@ -157,7 +155,7 @@ def merge_part(
         if old is not None and old != now:
             history.append((told, list((old - now).elements()), list((now - old).elements())))
             names |= {row[0] for row in chain(history[-1][1], history[-1][2])} if part.named else set()
-    delete_rows(connection, part.table, [told.tmdb_id for told in written if told.tmdb_id in stored], OF_A_COMMIT)
+    delete_rows(connection, part.table, [told.tmdb_id for told in written if told.tmdb_id in stored])
     _append(connection, part.table, written)
     name_of = _names(connection, part.named, names)
     return [_history_row(part, told, removed, added, name_of, run_id) for told, removed, added in history]
@@ -169,10 +167,10 @@ def _read_stored(
     """What is stored of these movies, as far as the history tells it; those without rows are left out."""
     if not ids:
         return {}
-    with among(connection, ids, OF_A_COMMIT) as (these, bound):
-        rows = connection.execute(
-            f"SELECT tmdb_id, {', '.join(part.told)} FROM {part.table.name} WHERE {these}", bound
-        ).fetchall()
+    these, bound = among(ids)
+    rows = connection.execute(
+        f"SELECT tmdb_id, {', '.join(part.told)} FROM {part.table.name} WHERE {these}", bound
+    ).fetchall()
     stored: dict[int, Counter[tuple[Any, ...]]] = {}
     for tmdb_id, *values in rows:
         stored.setdefault(tmdb_id, Counter())[tuple(values)] += 1

@@ -22,7 +22,7 @@ from ayne_dagster.refresh.strategy import (
     refresh_plan,
 )
 from ayne_dagster.warehouse.refresh_metadata import due_counts, due_movies, movie_states
-from ayne_dagster.warehouse.rows import among, naive_utc
+from ayne_dagster.warehouse.rows import among, each_of, naive_utc, one_text
 from ayne_dagster.warehouse.schema import DISCOVERED_MOVIES, TMDB_DETAILS
 from ayne_dagster.warehouse.strategies import value_of_refresh
 
@@ -78,9 +78,9 @@ def next_due(
         some = days[looked_at : 2 * looked_at + 1]
         looked_at += len(some)
         first = connection.execute(
-            f"SELECT instant, count(*) FROM refresh_metadata, (SELECT unnest($ends) AS instant)"
+            f"SELECT instant, count(*) FROM refresh_metadata, ({each_of('$ends', 'TIMESTAMP')}) AS days(instant)"
             f" WHERE {_at_each_instant(due)} GROUP BY instant ORDER BY instant LIMIT 1",
-            {"ends": some},
+            {"ends": one_text(some)},
         ).fetchall()
         if first:
             ((instant, found),) = first
@@ -122,8 +122,8 @@ def years_with_nothing_due(
 
     How far is looked ahead goes by the number of movies, so that the file is held for a fraction of a second.
     """
-    chosen = "release_year IN (SELECT unnest($years))" if years is not None else "TRUE"
-    bound: dict[str, Any] = {"years": list(years)} if years is not None else {}
+    chosen = f"release_year IN ({each_of('$years')})" if years is not None else "TRUE"
+    bound: dict[str, Any] = {"years": one_text(years)} if years is not None else {}
     rows = connection.execute(
         f"SELECT release_year, {strategy.reason_sql(source)}, count(*) FROM refresh_metadata WHERE {chosen}"
         " AND $now IS NOT NULL GROUP BY ALL ORDER BY ALL",
@@ -138,9 +138,9 @@ def years_with_nothing_due(
     movies = sum(sum(reasons.values()) for reasons in idle.values())
     days = max(1, min(_LOOK_AHEAD_DAYS, _MOST_LOOKED_AT // movies))
     first = connection.execute(
-        "SELECT release_year, min(instant) FROM refresh_metadata, (SELECT unnest($ends) AS instant)"
-        f" WHERE release_year IN (SELECT unnest($years)) AND {_at_each_instant(strategy.due_sql(source))} GROUP BY ALL",
-        {"ends": _ends_of_days(now, days), "years": list(idle)},
+        f"SELECT release_year, min(instant) FROM refresh_metadata, ({each_of('$ends', 'TIMESTAMP')}) AS days(instant)"
+        f" WHERE release_year IN ({each_of('$years')}) AND {_at_each_instant(strategy.due_sql(source))} GROUP BY ALL",
+        {"ends": one_text(_ends_of_days(now, days)), "years": one_text(idle)},
     ).fetchall()
     until = {year: instant.date() for year, instant in first}
     return {year: NothingDue(reasons, until.get(year), days) for year, reasons in idle.items()}
@@ -256,9 +256,9 @@ def movie_titles(connection: duckdb.DuckDBPyConnection, ids: Collection[int]) ->
     titles: dict[int, str] = {}
     for table in (TMDB_DETAILS, DISCOVERED_MOVIES):
         untitled = [tmdb_id for tmdb_id in ids if tmdb_id not in titles]
-        with among(connection, untitled) as (these, bound):
-            told = f"SELECT tmdb_id, title FROM {table.name} WHERE title IS NOT NULL AND {these}"
-            titles.update(connection.execute(told, bound).fetchall())
+        these, bound = among(untitled)
+        told = f"SELECT tmdb_id, title FROM {table.name} WHERE title IS NOT NULL AND {these}"
+        titles.update(connection.execute(told, bound).fetchall())
     return titles
 
 

@@ -24,7 +24,7 @@ from ayne_dagster.refresh.strategy import (
     movie_state,
 )
 from ayne_dagster.warehouse.rates import learn_if_due, renew_rates, usual_popularity
-from ayne_dagster.warehouse.rows import Row, among, id_table, naive_utc, registered
+from ayne_dagster.warehouse.rows import Row, among, each_of, id_table, naive_utc, one_text, registered
 from ayne_dagster.warehouse.schema import REFRESH_METADATA, TABLE_OF
 
 _FETCHED_AT_ONCE = 5_000
@@ -216,21 +216,21 @@ def _within(years: Collection[str] | None, ids: Collection[int] | None) -> tuple
     conditions: list[str] = []
     parameters: dict[str, Any] = {}
     if years is not None:
-        conditions.append("release_year IN (SELECT unnest($years))")
-        parameters["years"] = list(years)
+        conditions.append(f"release_year IN ({each_of('$years')})")
+        parameters["years"] = one_text(years)
     if ids is not None:
-        conditions.append("tmdb_id IN (SELECT unnest($ids))")
-        parameters["ids"] = list(ids)
+        conditions.append(f"tmdb_id IN ({each_of('$ids', 'BIGINT')})")
+        parameters["ids"] = one_text(ids)
     return " AND ".join(conditions) or None, parameters
 
 
 def movie_states(connection: duckdb.DuckDBPyConnection, ids: Collection[int]) -> list[MovieState]:
     """The refresh states of these movies, as far as they are known."""
     columns = ", ".join(REFRESH_METADATA.column_names)
-    with among(connection, ids) as (these, bound):
-        rows = connection.execute(
-            f"SELECT {columns} FROM refresh_metadata WHERE {these} ORDER BY tmdb_id", bound
-        ).fetchall()
+    these, bound = among(ids)
+    rows = connection.execute(
+        f"SELECT {columns} FROM refresh_metadata WHERE {these} ORDER BY tmdb_id", bound
+    ).fetchall()
     return [movie_state(dict(zip(REFRESH_METADATA.column_names, row, strict=True))) for row in rows]
 
 

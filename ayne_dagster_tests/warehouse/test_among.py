@@ -1,30 +1,34 @@
-"""Rows of some movies: few are named one by one, many are joined with, and both are read alike."""
+"""Rows of some movies, however many; and values that are bound as one text."""
 
 from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
 
 import duckdb
 import pytest
 
 from ayne_dagster.warehouse.questions import movie_titles
-from ayne_dagster.warehouse.rows import FEW, among, existing_ids, read_rows
+from ayne_dagster.warehouse.rows import among, each_of, existing_ids, naive_utc, one_text, read_rows
 from ayne_dagster.warehouse.schema import REFRESH_METADATA
 from ayne_dagster_tests.support.samples import details, listed, merge_details, merge_listed
 
-MANY = range(1, 2 * FEW, 2)
+MANY = range(1, 400, 2)
+INSTANT = naive_utc(datetime(2026, 1, 1, 12, 30, 0, 123456, UTC))
 
 
 @pytest.fixture
 def known(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
     """Movies with odd ids."""
     connection.execute(
-        "INSERT INTO refresh_metadata BY NAME SELECT unnest($ids) AS tmdb_id, '2001' AS release_year,"
-        " TIMESTAMP '2026-01-01' AS first_seen_at, 0 AS unchanged_cycles",
-        {"ids": [*MANY, 2 * FEW + 1]},
+        f"INSERT INTO refresh_metadata BY NAME SELECT id AS tmdb_id, '2001' AS release_year,"
+        " TIMESTAMP '2026-01-01' AS first_seen_at, 0 AS unchanged_cycles"
+        f" FROM ({each_of('$ids', 'BIGINT')}) AS given(id)",
+        {"ids": one_text([*MANY, 401])},
     )
     return connection
 
 
-@pytest.mark.parametrize("number", [0, 1, FEW, FEW + 1, 2 * FEW])
+@pytest.mark.parametrize("number", [0, 1, 2, 400])
 def test_the_movies_asked_for_are_found_and_no_others(known: duckdb.DuckDBPyConnection, number: int) -> None:
     asked = range(number)
     expected = {tmdb_id for tmdb_id in asked if tmdb_id in MANY}
@@ -34,11 +38,25 @@ def test_the_movies_asked_for_are_found_and_no_others(known: duckdb.DuckDBPyConn
     }
 
 
-def test_few_are_named_and_nothing_is_registered_for_them(connection: duckdb.DuckDBPyConnection) -> None:
-    with among(connection, range(FEW)) as (few, bound):
-        assert (few.count("?"), len(bound)) == (FEW, FEW)
-    with among(connection, range(FEW + 1)) as (many, bound):
-        assert (many.count("?"), bound) == (0, [])
+def test_however_many_movies_are_meant_one_value_is_bound() -> None:
+    assert [len(among(range(number))[1]) for number in (0, 1, 1_000)] == [0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("type_name", "values"),
+    [
+        ("BIGINT", [2**63 - 1, -1, 0]),
+        ("VARCHAR", ["1999", "unknown"]),
+        ("TIMESTAMP", [INSTANT, INSTANT.replace(microsecond=0), INSTANT - timedelta(days=40_000)]),
+        ("BIGINT", []),
+        ("VARCHAR", []),
+    ],
+)
+def test_values_bound_as_one_text_come_back_as_they_were(
+    connection: duckdb.DuckDBPyConnection, type_name: str, values: list[object]
+) -> None:
+    rows = connection.execute(each_of("$values", type_name), {"values": one_text(values)}).fetchall()
+    assert [value for (value,) in rows] == values
 
 
 def test_a_title_is_that_of_the_details_else_of_the_listing(connection: duckdb.DuckDBPyConnection) -> None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from ayne_dagster.warehouse.matching.keys import title_key
 from ayne_dagster.warehouse.matching.same_work import Match
-from ayne_dagster.warehouse.rows import registered
+from ayne_dagster.warehouse.rows import each_of, one_text, registered
 
 MAIN, OTHER = 0, 1
 """The title by which a movie is shown; its original title, or OMDb's, where that is another."""
@@ -47,7 +47,8 @@ def read_titles(connection: duckdb.DuckDBPyConnection, years: Collection[int] | 
     """
     within, bound = "", {}
     if years is not None:
-        within, bound = " AND year(m.release_date) IN (SELECT unnest($years))", {"years": list(years)}
+        within = f" AND year(m.release_date) IN ({each_of('$years', 'BIGINT')})"
+        bound = {"years": one_text(years)}
     return connection.execute(_TITLES + within, bound).to_arrow_table()
 
 
