@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Set
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import Enum, auto
 from typing import Any, Generic, TypeVar
 
@@ -37,25 +37,28 @@ STOP_SECONDS = 4.0
 """How long it may take to end when it is cancelled then. A supervisor gives the whole process ten seconds."""
 
 
+_ATOMS = frozenset((type(None), bool, int, float, date, datetime))
+"""Types of most values of a row, told at once: an answer can have a thousand."""
+
+
 def estimated_bytes(item: Any) -> int:
     """About how much memory a value of plain data takes: a large text costs what it is long."""
-    if isinstance(item, str | bytes):
+    kind = type(item)
+    if kind in _ATOMS:
+        return 32
+    if kind is str or kind is bytes:
         return 48 + len(item)
-    if isinstance(item, Mapping):
-        return 64 + sum(estimated_bytes(value) for value in item.values())
+    if isinstance(item, dict):
+        return 64 + sum(map(estimated_bytes, item.values()))
     if isinstance(item, list | tuple):
-        return 56 + sum(8 + (_bytes_of_plain(value) or estimated_bytes(value)) for value in item)
+        return 56 + 8 * len(item) + sum(map(estimated_bytes, item))
     if isinstance(item, Set):  # of ids
         return 64 * len(item)
+    if isinstance(item, Mapping):
+        return 64 + sum(map(estimated_bytes, item.values()))
     if is_dataclass(item):
         return 48 + sum(estimated_bytes(getattr(item, f.name)) for f in fields(item))
     return 32
-
-
-def _bytes_of_plain(value: Any) -> int:
-    """The same for what most items of a list are, told at once: an answer can have a thousand; 0 for all else."""
-    kind = type(value)
-    return 48 + len(value) if kind is str else 32 if value is None or kind is int else 0
 
 
 class StreamClosed(Exception):

@@ -67,7 +67,7 @@ def columns_of(names: Sequence[str], rows: Iterable[tuple[Any, ...]], most: int,
         identity = row[key]
         if identity in kept:
             continue
-        room -= sum(len(value) for value in row if isinstance(value, str))
+        room -= sum([len(value) for value in row if type(value) is str])
         if room < 0 or len(kept) >= most:
             break
         kept[identity] = row
