@@ -15,12 +15,14 @@ from ayne_dagster.warehouse.care.integrity import check_database
 from ayne_dagster.warehouse.care.purge import KEEP
 from ayne_dagster.warehouse.care.thinning import BODIES_KEPT, CHANGES_KEPT, LOG_KEPT, STATUS_KEPT, thin
 from ayne_dagster.warehouse.database import Database
-from ayne_dagster.warehouse.merge import quarantine
+from ayne_dagster.warehouse.merge import merge_answers, merge_listing, quarantine
 from ayne_dagster.warehouse.rates import JUDGED_DAYS
+from ayne_dagster.warehouse.schema import OMDB_RATINGS, TMDB_DETAILS
 from ayne_dagster.warehouse.statistics import record_stats
 from ayne_dagster_tests.support.samples import (
     DAY,
     HOUR,
+    RUN,
     START,
     Transaction,
     create_tables,
@@ -28,7 +30,6 @@ from ayne_dagster_tests.support.samples import (
     listed,
     merge_details,
     merge_listed,
-    merge_ratings,
     ratings,
     rows,
     without_row,
@@ -44,14 +45,21 @@ def thinned(connection: duckdb.DuckDBPyConnection, days: float) -> dict[str, int
 
 
 def fill(connection: duckdb.DuckDBPyConnection, days: int = 500) -> None:
-    """Two movies asked for every 50 days, one of them failing in the end."""
-    merge_listed(connection, listed(1), listed(2))
+    """What `put` puts, in a transaction."""
+    with Transaction(connection):
+        put(connection, days)
+
+
+def put(connection: duckdb.DuckDBPyConnection, days: int = 500) -> None:
+    """Two movies asked for every 50 days, one of them failing in the end; within an open transaction."""
+    merge_listing(connection, [listed(1), listed(2)], RUN)
     for day in range(0, days, 50):
         at = START + day * DAY + HOUR
-        merge_details(connection, details(1, at, imdb_id="tt0000001", title=f"Title {day}"))
         failing = without_row(Outcome.FAILED, 2, at, requests=3)
-        merge_details(connection, failing if day > 200 else details(2, at, imdb_id="tt0000002"))
-        merge_ratings(connection, ratings(1, at + HOUR, imdb_id="tt0000001"))
+        other = failing if day > 200 else details(2, at, imdb_id="tt0000002")
+        found = [details(1, at, imdb_id="tt0000001", title=f"Title {day}"), other]
+        merge_answers(connection, TMDB_DETAILS, "tmdb", found, RUN)
+        merge_answers(connection, OMDB_RATINGS, "omdb", [ratings(1, at + HOUR, imdb_id="tt0000001")], RUN)
 
 
 def test_old_attempts_become_daily_sums_and_what_each_day_brought_is_told_as_before(
@@ -80,8 +88,8 @@ def test_of_each_movie_the_last_attempt_and_the_last_success_stay_however_old(
 
 
 def test_a_database_that_was_thinned_out_is_as_sound_as_before(database: Database) -> None:
-    with database.connect() as connection:
-        fill(connection)
+    with database.transaction() as connection:
+        put(connection)
     now = START + 5000 * DAY
     assert check_database(database, now).sound
     with database.transaction() as connection:
