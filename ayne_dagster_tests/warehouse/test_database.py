@@ -6,6 +6,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,10 +22,11 @@ from ayne_dagster.warehouse.database import (
     DatabaseUnusable,
     WarehouseError,
     WrongDatabase,
+    log_of,
 )
 from ayne_dagster.warehouse.schema import ALL_TABLES, SCHEMA_VERSION
 from ayne_dagster.warehouse.views import VIEWS
-from ayne_dagster_tests.support.samples import HOLD, end, line, opens_elsewhere, python
+from ayne_dagster_tests.support.samples import HOLD, end, line, opens_elsewhere, python, rows
 
 
 @pytest.fixture
@@ -318,6 +320,23 @@ def test_work_that_does_not_fit_into_memory_goes_through_the_disk(database: Data
         large = "SELECT count(*) FROM (SELECT i, count(*) FROM range(3_000_000) AS r(i) GROUP BY i ORDER BY hash(i))"
         assert connection.execute(large).fetchall() == [(3_000_000,)]
     assert [path.name for path in database.path.parent.iterdir()] == [database.path.name]
+
+
+def test_the_log_of_a_row_of_commits_is_written_into_the_file_before_it_is_long(database: Database) -> None:
+    lengths = []
+    for number in range(5):
+        with replace(database, checkpoints=False).connect() as connection:
+            connection.execute("CREATE TABLE IF NOT EXISTS texts (text VARCHAR)")
+            connection.execute("INSERT INTO texts SELECT hash(range + $n)::VARCHAR FROM range(100000)", {"n": number})
+        log = log_of(database.path)
+        lengths.append(log.stat().st_size if log.exists() else 0)
+    assert max(lengths) < 10_000_000
+    assert lengths != sorted(lengths), f"written into the file at some time: {lengths}"
+
+
+def test_a_join_names_two_hundred_ids_to_the_table_it_reads(database: Database) -> None:
+    with database.connect() as connection:
+        assert rows(connection, "SELECT current_setting('dynamic_or_filter_threshold')") == [(200,)]
 
 
 def test_a_missing_file_is_no_place_to_read_from(database: Database) -> None:
