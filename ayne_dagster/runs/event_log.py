@@ -12,11 +12,13 @@ https://docs.dagster.io/deployment/oss/oss-instance-configuration
 from __future__ import annotations
 
 import os
+import sqlite3
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 import dagster as dg
@@ -32,8 +34,10 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 MOST_OPEN = 4
 """Files of runs that stay open at a time; the index stays open always."""
-LOG_PAGES = 50
-"""Pages of 4 KB that a file's write-ahead log grows to before they are written into the file."""
+LOG_BYTES = 200 * 1024
+"""What a file's write-ahead log grows to before it is written into the file."""
+RUN_PAGE_BYTES = 1024
+"""A page of a run's file: of SQLite's own 4 KB its 25 tables and indexes, most without a row, take 100 KB."""
 BATCH_VARIABLE = "DAGSTER_EVENT_BATCH_SIZE"
 BATCH_SIZE = "1000"
 """Dagster hands events over in batches where this variable asks for it; by default it does not."""
@@ -50,7 +54,7 @@ class SqliteEventLog(SqliteEventLogStorage):
     """The event log of a Dagster home. It needs no configuration: the home that it is registered with says where."""
 
     _empty_run: ClassVar[bytes | None] = None
-    """What the file of a run is before its first event, as Dagster made the first one of this process."""
+    """What `_run_without_events` tells, once it was asked."""
 
     def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
         # The rest follows in `register_instance`: until then it is not known where.
@@ -115,16 +119,26 @@ class SqliteEventLog(SqliteEventLogStorage):
     def _make_tables(self, shard: str) -> None:
         """Have a file with Dagster's tables, where it is missing or empty."""
         path = Path(self.path_for_shard(shard))
-        is_new_run = shard != INDEX_SHARD_NAME and not path.exists()
-        if is_new_run and self._empty_run is not None and _is_put(path, self._empty_run):
-            return
+        if shard != INDEX_SHARD_NAME and not path.exists():
+            with suppress(OSError, sqlite3.Error, sa.exc.SQLAlchemyError):  # no room for what passes: Dagster makes it
+                if _is_put(path, self._run_without_events()):
+                    return
+        self._initialize(path)
+
+    def _run_without_events(self) -> bytes:
+        """What the file of a run is before its first event: as Dagster makes it, in small pages."""
+        if SqliteEventLog._empty_run is None:
+            with TemporaryDirectory(prefix="ayne-run-") as folder:
+                path = Path(folder) / "run.db"
+                self._initialize(path)
+                _have_small_pages(path)
+                SqliteEventLog._empty_run = path.read_bytes()
+        return SqliteEventLog._empty_run
+
+    def _initialize(self, path: Path) -> None:
         # With an engine of its own, since Dagster takes two connections at a time.
-        engine = sa.create_engine(self.conn_string_for_shard(shard), poolclass=NullPool, connect_args=_PATIENT)
-        self._initdb(engine)
-        if is_new_run:
-            with engine.connect() as connection:
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-            SqliteEventLog._empty_run = path.read_bytes()
+        address = sa.URL.create("sqlite", database=str(path.absolute()))
+        self._initdb(sa.create_engine(address, poolclass=NullPool, connect_args=_PATIENT))
 
     def _close_the_oldest(self) -> None:
         runs = [shard for shard in self._kept if shard != INDEX_SHARD_NAME]
@@ -191,9 +205,19 @@ class SqliteEventLog(SqliteEventLogStorage):
             self._kept.clear()
 
 
+def _have_small_pages(path: Path) -> None:
+    """Write a file that nobody else has open anew, in small pages and without a log beside it."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as file:
+        file.execute("PRAGMA journal_mode = DELETE")  # in another mode the size of a page stays
+        file.execute(f"PRAGMA page_size = {RUN_PAGE_BYTES}")
+        file.execute("VACUUM")
+        file.execute("PRAGMA journal_mode = WAL")
+
+
 def _keep_its_log_small(connection: Any, _: object) -> None:
     """SQLite empties the log of a file when its last connection is closed, and else only from 4 MB on."""
-    connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
+    page_bytes = connection.execute("PRAGMA page_size").fetchone()[0]
+    connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_BYTES // page_bytes}")
 
 
 def _is_put(path: Path, content: bytes) -> bool:

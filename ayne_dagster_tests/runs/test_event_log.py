@@ -3,6 +3,7 @@
 import errno
 import inspect
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -140,6 +141,7 @@ def test_the_file_of_a_later_run_has_the_tables_of_the_first(home: Path) -> None
                 tables.append(connection.execute("SELECT sql FROM sqlite_master ORDER BY name").fetchall())
                 tables.append(connection.execute("SELECT * FROM alembic_version").fetchall())
                 assert connection.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
+                assert connection.execute("PRAGMA page_size").fetchall() == [(event_log.RUN_PAGE_BYTES,)]
         assert tables[0] == tables[2]
         assert tables[1] == tables[3]
         assert len(instance.all_logs(second)) == len(instance.all_logs(first)) > 0
@@ -151,6 +153,35 @@ def test_a_file_that_another_process_made_meanwhile_is_kept(tmp_path: Path) -> N
     assert event_log._is_put(file, b"made by one")
     assert event_log._is_put(file, b"made by another")
     assert file.read_bytes() == b"made by one"
+
+
+def test_the_file_of_a_small_run_takes_less_than_a_hundred_kilobytes(home: Path) -> None:
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        run_id = dg.materialize([summed], instance=instance).run_id
+    assert (home / "history" / "runs" / f"{run_id}.db").stat().st_size < 100_000
+
+
+def test_where_there_is_no_folder_for_what_passes_dagster_makes_the_file(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_log.SqliteEventLog, "_empty_run", None)
+    monkeypatch.setattr(tempfile, "tempdir", str(home / "nowhere"))
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        run_id = dg.materialize([summed], instance=instance).run_id
+        assert instance.all_logs(run_id)
+
+
+def test_where_there_is_no_room_for_what_passes_dagster_makes_the_file(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: Path) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(event_log.SqliteEventLog, "_empty_run", None)
+    monkeypatch.setattr(event_log, "_have_small_pages", full)
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        run_id = dg.materialize([summed], instance=instance).run_id
+        assert instance.all_logs(run_id)
 
 
 @pytest.mark.parametrize("error", [errno.EPERM, errno.ENOSPC])
