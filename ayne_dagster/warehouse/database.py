@@ -60,9 +60,6 @@ CONNECTION_CONFIG: dict[str, str | bool | int | float | list[str]] = {
     # Who opens the file next replays the log, 30 ms a megabyte; to write it into the file takes 0.05 to 0.9 s. DuckDB's
     # own 16 MB make a row of commits to 1,000,000 movies slower by an eighth, 4 MB write three times as much.
     "checkpoint_threshold": "8MB",
-    # So few ids a join names to the table that it reads, which passes over what none of them is in; DuckDB's own number
-    # is 50. A hundred of 1,000,000 movies are read in a quarter of the time; 500 would take twice as long.
-    "dynamic_or_filter_threshold": 200,
 }
 """Every connection of a process must ask for the same, or DuckDB refuses it."""
 

@@ -26,7 +26,7 @@ from ayne_dagster.warehouse.database import (
 )
 from ayne_dagster.warehouse.schema import ALL_TABLES, SCHEMA_VERSION
 from ayne_dagster.warehouse.views import VIEWS
-from ayne_dagster_tests.support.samples import HOLD, end, line, opens_elsewhere, python, rows
+from ayne_dagster_tests.support.samples import HOLD, end, line, opens_elsewhere, python
 
 
 @pytest.fixture
@@ -332,11 +332,6 @@ def test_the_log_of_a_row_of_commits_is_written_into_the_file_before_it_is_long(
         lengths.append(log.stat().st_size if log.exists() else 0)
     assert max(lengths) < 10_000_000
     assert lengths != sorted(lengths), f"written into the file at some time: {lengths}"
-
-
-def test_a_join_names_two_hundred_ids_to_the_table_it_reads(database: Database) -> None:
-    with database.connect() as connection:
-        assert rows(connection, "SELECT current_setting('dynamic_or_filter_threshold')") == [(200,)]
 
 
 def test_a_missing_file_is_no_place_to_read_from(database: Database) -> None:
