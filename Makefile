@@ -11,7 +11,8 @@ ON_ALL = -n $(WORKERS) --dist worksteal
 # Tests start hundreds of processes, and pytest writes its assertions anew: what is compiled once is kept.
 export PYTHONDONTWRITEBYTECODE =
 comma := ,
-# Shell commands that make an environment in $(1) with the package and its extras $(2), under the constraints $(3).
+# Shell commands that make an environment in $(1) with the package and its extras $(2), under the constraints $(3). One that
+# uv made has no pip, which is wanted where uv is found no more.
 define environment
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "ayne_dagster needs Python 3.11 to 3.13, this is " + sys.version.split()[0] + ": try make PYTHON=python3.12")'
 	@if command -v uv >/dev/null 2>&1; then \
@@ -19,6 +20,7 @@ define environment
 		uv pip install --quiet --python $(1)/bin/python -c $(3) -e '.$(2)'; \
 	else \
 		{ test -x $(1)/bin/python || $(PYTHON) -m venv $(1); } && \
+		{ $(1)/bin/python -c 'import pip' 2>/dev/null || $(1)/bin/python -m ensurepip >/dev/null; } && \
 		$(1)/bin/python -m pip install --quiet --disable-pip-version-check -c $(3) -e '.$(2)'; \
 	fi
 endef
