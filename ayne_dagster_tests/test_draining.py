@@ -501,15 +501,15 @@ def test_a_batch_that_does_not_fit_into_memory_is_committed_in_parts(run: Run) -
     assert run.watcher.notes == []
 
 
-# The watch
-
-
 @pytest.mark.usefixtures("nothing_frozen")
 def test_while_a_stream_runs_garbage_is_looked_for_seldom(run: Run) -> None:
     left_out: list[bool] = []
     run.in_merge = lambda: left_out.append(gc.get_freeze_count() > 0)
     run.drain(run.upto(20))
     assert [*left_out, gc.get_freeze_count() > 0] == [True, True, False]
+
+
+# The watch
 
 
 def test_a_run_in_which_nothing_moves_is_told_in_its_log_and_to_whoever_watches(

@@ -43,10 +43,9 @@ _ATOMS = frozenset((type(None), bool, int, float, date, datetime))
 
 def estimated_bytes(item: Any) -> int:
     """About how much memory a value of plain data takes: a large text costs what it is long."""
-    kind = type(item)
-    if kind in _ATOMS:
+    if type(item) in _ATOMS:
         return 32
-    if kind is str or kind is bytes:
+    if isinstance(item, str | bytes):
         return 48 + len(item)
     if isinstance(item, dict):
         return 64 + sum(map(estimated_bytes, item.values()))

@@ -58,7 +58,7 @@ CONNECTION_CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "threads": 2,
     "memory_limit": "512MB",
     # Who opens the file next replays the log, 30 ms a megabyte; to write it into the file takes 0.05 to 0.9 s. DuckDB's
-    # own 16 MB make a row of commits to 1,000,000 movies slower by an eighth, 4 MB write three times as much.
+    # own 16 MB make a row of commits to 1,000,000 movies slower by a sixth, 4 MB write three times as much.
     "checkpoint_threshold": "8MB",
 }
 """Every connection of a process must ask for the same, or DuckDB refuses it."""

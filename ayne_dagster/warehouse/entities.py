@@ -27,7 +27,16 @@ import duckdb
 import pyarrow as pa
 
 from ayne_dagster.warehouse.answers import Answer
-from ayne_dagster.warehouse.rows import Row, among, arrow_schema, insert_rows, naive_utc, one_text, registered
+from ayne_dagster.warehouse.rows import (
+    Row,
+    among,
+    arrow_schema,
+    delete_rows,
+    insert_rows,
+    naive_utc,
+    one_text,
+    registered,
+)
 from ayne_dagster.warehouse.schema import (
     COMPANIES,
     CREDITS,
@@ -157,7 +166,7 @@ def merge_part(
         if old is not None and old != now:
             history.append((told, list((old - now).elements()), list((now - old).elements())))
             names |= {row[0] for row in chain(history[-1][1], history[-1][2])} if part.named else set()
-    _delete_stored(connection, part, [told.tmdb_id for told in written if told.tmdb_id in stored])
+    delete_rows(connection, part.table, [told.tmdb_id for told in written if told.tmdb_id in stored], by_number)
     _append(connection, part.table, written)
     name_of = _names(connection, part.named, names)
     return [_history_row(part, told, removed, added, name_of, run_id) for told, removed, added in history]
@@ -169,7 +178,7 @@ def _read_stored(
     """What is stored of these movies, as far as the history tells it; those without rows are left out."""
     if not ids:
         return {}
-    these, bound = _these(ids)
+    these, bound = by_number(ids)
     rows = connection.execute(
         f"SELECT tmdb_id, {', '.join(part.told)} FROM {part.table.name} WHERE {these}", bound
     ).fetchall()
@@ -179,13 +188,7 @@ def _read_stored(
     return stored
 
 
-def _delete_stored(connection: duckdb.DuckDBPyConnection, part: Part, ids: Collection[int]) -> None:
-    if ids:
-        these, bound = _these(ids)
-        connection.execute(f"DELETE FROM {part.table.name} WHERE {these}", bound)
-
-
-def _these(ids: Collection[int]) -> tuple[str, list[str]]:
+def by_number(ids: Collection[int]) -> tuple[str, list[str]]:
     """As `among`, which makes a join. Where a movie has sixty rows it takes twice as long as numbers written out."""
     return (f"tmdb_id IN ({one_text(map(int, ids))})", []) if len(ids) <= OF_A_COMMIT else among(ids)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
@@ -105,10 +105,15 @@ def insert_rows(connection: duckdb.DuckDBPyConnection, table: Table, rows: Colle
         connection.execute(f"INSERT INTO {table.name} BY NAME SELECT * FROM incoming_rows")
 
 
-def delete_rows(connection: duckdb.DuckDBPyConnection, table: Table, ids: Collection[int]) -> None:
-    """Delete the rows of these movies."""
+def delete_rows(
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    ids: Collection[int],
+    named: Callable[[Collection[int]], tuple[str, list[str]]] = among,
+) -> None:
+    """Delete the rows of these movies, which `named` names to SQL."""
     if ids:
-        these, bound = among(ids)
+        these, bound = named(ids)
         connection.execute(f"DELETE FROM {table.name} WHERE {these}", bound)
 
 

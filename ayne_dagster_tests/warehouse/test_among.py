@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import duckdb
 import pytest
 
+from ayne_dagster.warehouse.entities import OF_A_COMMIT, by_number
 from ayne_dagster.warehouse.questions import movie_titles
 from ayne_dagster.warehouse.rows import among, each_of, existing_ids, naive_utc, one_text, read_rows
 from ayne_dagster.warehouse.schema import REFRESH_METADATA
@@ -57,6 +58,16 @@ def test_values_bound_as_one_text_come_back_as_they_were(
 ) -> None:
     rows = connection.execute(each_of("$values", type_name), {"values": one_text(values)}).fetchall()
     assert [value for (value,) in rows] == values
+
+
+@pytest.mark.parametrize("number", [1, OF_A_COMMIT, OF_A_COMMIT + 1])
+def test_of_tables_with_many_rows_a_movie_those_of_a_commit_are_named_by_number(
+    known: duckdb.DuckDBPyConnection, number: int
+) -> None:
+    these, bound = by_number(range(number))
+    assert bool(bound) == (number > OF_A_COMMIT)
+    found = known.execute(f"SELECT tmdb_id FROM refresh_metadata WHERE {these}", bound).fetchall()
+    assert {tmdb_id for (tmdb_id,) in found} == {tmdb_id for tmdb_id in range(number) if tmdb_id in {*MANY, 401}}
 
 
 def test_a_title_is_that_of_the_details_else_of_the_listing(connection: duckdb.DuckDBPyConnection) -> None:
